@@ -1,0 +1,298 @@
+//! Every message the macros can show, one function each.
+
+use proc_macro2::{Ident, Span};
+use quote::ToTokens;
+use syn::{Error, LitStr, ext::IdentExt as _};
+
+/// The mistakes found so far, so that one compile shows all of them.
+#[derive(Default)]
+pub(crate) struct Errors(Vec<Error>);
+
+impl Errors {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn finish(self) -> syn::Result<()> {
+        let combined = self.0.into_iter().reduce(|mut all, error| {
+            all.combine(error);
+            all
+        });
+        combined.map_or(Ok(()), Err)
+    }
+
+    /// Everything found, and what made it impossible to look further.
+    pub(crate) fn finish_with(self, mut last: Error) -> Error {
+        last.extend(self.0);
+        last
+    }
+
+    fn at(&mut self, span: Span, message: impl Into<String>) {
+        self.0.push(Error::new(span, message.into()));
+    }
+
+    fn on(&mut self, tokens: impl ToTokens, message: impl Into<String>) {
+        self.0.push(Error::new_spanned(tokens, message.into()));
+    }
+}
+
+/// Options of all macros.
+impl Errors {
+    pub(crate) fn unknown_option(&mut self, name: &Ident, expected: &[&str]) {
+        let expected = one_of(expected);
+        self.on(
+            name,
+            format!("unknown option `{name}`, expected {expected}"),
+        );
+    }
+
+    pub(crate) fn not_an_option(&mut self, span: Span, expected: &[&str]) {
+        self.at(span, format!("expected an option: {}", one_of(expected)));
+    }
+
+    pub(crate) fn option_given_twice(&mut self, name: &Ident) {
+        self.on(name, format!("`{name}` is given twice; keep one"));
+    }
+
+    pub(crate) fn misplaced_option(&mut self, name: &Ident, place: &str) {
+        self.on(name, format!("`{name}` goes on {place}"));
+    }
+
+    pub(crate) fn takes_no_value(&mut self, name: &Ident) {
+        self.on(name, format!("`{name}` takes no value"));
+    }
+
+    pub(crate) fn needs_a_value(&mut self, span: Span, name: &Ident, example: &str) {
+        self.at(span, format!("`{name}` needs a value, such as `{example}`"));
+    }
+
+    pub(crate) fn not_a_duration(&mut self, text: &LitStr) {
+        let value = text.value();
+        self.on(
+            text,
+            format!(
+                "`{value}` is not a duration; write a number and `s`, `m`, `h` or `d`: \"10m\""
+            ),
+        );
+    }
+}
+
+/// `#[derive(AuthUser)]`.
+impl Errors {
+    pub(crate) fn auth_without_options(&mut self, attribute: impl ToTokens, expected: &[&str]) {
+        let expected = one_of(expected);
+        self.on(
+            attribute,
+            format!("`#[auth(..)]` needs options in its parentheses: {expected}"),
+        );
+    }
+
+    pub(crate) fn no_id(&mut self, user: &Ident) {
+        self.on(
+            user,
+            "no field holds the user id; name a field `id` or mark one with `#[auth(id)]`",
+        );
+    }
+
+    pub(crate) fn marked_twice(&mut self, mark: &Ident) {
+        let name = mark.unraw();
+        self.on(
+            mark,
+            format!("two fields are marked `#[auth({name})]`; keep one"),
+        );
+    }
+
+    pub(crate) fn active_marked_twice(&mut self, mark: &Ident) {
+        self.on(
+            mark,
+            "who is active is marked twice; keep one, or write `#[auth(active = path)]` on the struct",
+        );
+    }
+
+    pub(crate) fn active_function_on_field(&mut self, name: &Ident) {
+        self.on(
+            name,
+            "`active = path` goes on the struct; on a field, `active` takes no value",
+        );
+    }
+
+    pub(crate) fn active_field_and_function(&mut self, mark: &Ident) {
+        self.on(
+            mark,
+            format!("`{mark}` marks a field while `active = path` asks a function; keep one"),
+        );
+    }
+
+    pub(crate) fn is_active_ignored(&mut self, mark: &Ident) {
+        self.on(
+            mark,
+            "`is_active` would be ignored; keep one of the two fields, or write `#[auth(active = path)]`",
+        );
+    }
+
+    pub(crate) fn active_is_not_bool(&mut self, ty: impl ToTokens) {
+        self.on(
+            ty,
+            "only a `bool` says by itself who is active; write `#[auth(active = path)]` on the struct",
+        );
+    }
+
+    pub(crate) fn borrowed_user(&mut self, lifetime: impl ToTokens) {
+        self.on(
+            lifetime,
+            "a user outlives the request that loaded it; own the data instead of borrowing it",
+        );
+    }
+
+    pub(crate) fn union(&mut self, token: impl ToTokens) {
+        self.on(
+            token,
+            "`AuthUser` cannot be derived for a union; use a struct or an enum",
+        );
+    }
+
+    pub(crate) fn enum_without_variants(&mut self, user: &Ident) {
+        self.on(
+            user,
+            "an enum without variants has no user; add one that wraps a user, as in `Member(Member)`",
+        );
+    }
+
+    pub(crate) fn variant_is_no_wrapper(&mut self, variant: &Ident) {
+        self.on(
+            variant,
+            format!("variant `{variant}` does not wrap one user; write `{variant}(User)`"),
+        );
+    }
+
+    pub(crate) fn field_option_in_enum(&mut self, name: &Ident) {
+        self.on(
+            name,
+            format!("`{name}` goes on a field of the struct that the variant wraps"),
+        );
+    }
+}
+
+/// `#[login_required]` and `#[fresh_login_required]`.
+impl Errors {
+    /// `kind` is the item with its article, when it could be told.
+    pub(crate) fn not_a_function(span: Span, guard: &str, kind: Option<&str>) -> Error {
+        let message = format!("`#[{guard}]` goes on a handler function");
+        match kind {
+            Some(kind) => Error::new(span, format!("{message}, not on {kind}")),
+            None => Error::new(span, message),
+        }
+    }
+
+    pub(crate) fn no_body(guard: &str, handler: &Ident) -> Error {
+        Error::new_spanned(
+            handler,
+            format!("`{handler}` has no body to guard; put `#[{guard}]` where it is implemented"),
+        )
+    }
+
+    pub(crate) fn not_async(&mut self, fn_token: impl ToTokens, handler: &Ident) {
+        self.on(
+            fn_token,
+            format!("handlers must be async; write `async fn {handler}`"),
+        );
+    }
+
+    pub(crate) fn returns_nothing(&mut self, handler: &Ident) {
+        self.on(
+            handler,
+            format!(
+                "handler `{handler}` returns nothing; give it a return type such as `-> impl Responder`"
+            ),
+        );
+    }
+
+    pub(crate) fn method(&mut self, receiver: impl ToTokens) {
+        self.on(
+            receiver,
+            "a handler has no `self`; its arguments all come from the request, so use `web::Data`",
+        );
+    }
+
+    pub(crate) fn too_many_arguments(&mut self, argument: impl ToTokens, limit: usize) {
+        self.on(
+            argument,
+            format!(
+                "actix-web handlers take at most {limit} arguments; join some in one extractor"
+            ),
+        );
+    }
+
+    pub(crate) fn variadic(&mut self, dots: impl ToTokens) {
+        self.on(dots, "a handler names each of its arguments; remove `...`");
+    }
+
+    pub(crate) fn foreign_abi(&mut self, abi: impl ToTokens) {
+        self.on(abi, "handlers are called by actix-web; remove `extern`");
+    }
+
+    pub(crate) fn modifier(&mut self, modifier: impl ToTokens) {
+        let name = modifier.to_token_stream();
+        self.on(
+            modifier,
+            format!("handlers cannot be `{name} fn`; remove `{name}`"),
+        );
+    }
+
+    pub(crate) fn cfg_attr_on_argument(&mut self, attribute: impl ToTokens) {
+        self.on(
+            attribute,
+            "`cfg_attr` cannot be read on a handler's argument; use `cfg`, or put it on the function",
+        );
+    }
+
+    pub(crate) fn optional_current_user(&mut self, ty: impl ToTokens) {
+        self.on(
+            ty,
+            "`Option<CurrentUser<..>>` turns an outage into an anonymous user; \
+             inside a guard the user is there: write `CurrentUser<..>`",
+        );
+    }
+}
+
+#[cfg(test)]
+impl Errors {
+    pub(crate) fn messages(&self) -> Vec<String> {
+        self.0.iter().map(ToString::to_string).collect()
+    }
+}
+
+/// The names in back-ticks, with commas and a last `or`.
+fn one_of(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [name] => format!("`{name}`"),
+        [names @ .., last] => format!("`{}` or `{last}`", names.join("`, `")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_read_like_a_sentence() {
+        assert_eq!(one_of(&["id"]), "`id`");
+        assert_eq!(one_of(&["id", "active"]), "`id` or `active`");
+        assert_eq!(
+            one_of(&["id", "active", "crate"]),
+            "`id`, `active` or `crate`"
+        );
+    }
+
+    #[test]
+    fn all_mistakes_end_up_in_one_error() {
+        let mut errors = Errors::default();
+        assert!(errors.is_empty());
+        errors.no_id(&Ident::new("User", Span::call_site()));
+        errors.takes_no_value(&Ident::new("id", Span::call_site()));
+        let error = errors.finish().unwrap_err();
+        assert_eq!(error.into_iter().count(), 2);
+        assert!(Errors::default().finish().is_ok());
+    }
+}

@@ -1,0 +1,50 @@
+//! Where generated code finds `login_runtime`.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+use syn::Path;
+
+/// `::login_runtime`, or the path that the user gave as `crate = path`.
+#[derive(Default)]
+pub(crate) struct Root(Option<Path>);
+
+impl Root {
+    pub(crate) fn at(path: Path) -> Self {
+        Self(Some(path))
+    }
+
+    /// The module with everything that is not for users.
+    pub(crate) fn private(&self) -> TokenStream {
+        quote!(#self::__private)
+    }
+}
+
+impl ToTokens for Root {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        match &self.0 {
+            Some(path) => path.to_tokens(tokens),
+            None => tokens.extend(quote!(::login_runtime)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use syn::parse_quote;
+
+    use super::*;
+
+    #[test]
+    fn paths_are_absolute_unless_the_user_says_where() {
+        let root = Root::default();
+        assert_eq!(
+            root.private().to_string(),
+            quote!(::login_runtime::__private).to_string()
+        );
+        let root = Root::at(parse_quote!(crate::facade));
+        assert_eq!(
+            root.private().to_string(),
+            quote!(crate::facade::__private).to_string()
+        );
+    }
+}

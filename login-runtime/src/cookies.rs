@@ -1,0 +1,358 @@
+//! The only file that signs, reads and writes cookies.
+
+use std::{fmt, net::IpAddr, time::Duration};
+
+use actix_web::{
+    HttpRequest,
+    cookie::{Cookie, Key},
+    http::header::{HeaderMap, HeaderValue, SET_COOKIE},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use siphasher::sip::SipHasher24;
+use subtle::ConstantTimeEq;
+
+use crate::{
+    config::CheckedCookie,
+    protection::ClientIdentity,
+    remember::{self, Token},
+};
+
+/// How many bytes of a fingerprint are kept.
+///
+/// Sixteen: nobody can compute one without the key, and 2^128 are out of reach for guessing. More
+/// would only make sessions longer.
+const FINGERPRINT_LEN: usize = 16;
+
+/// Separates what is signed for one purpose from what is signed for another. The purpose and its
+/// version go into every signature, because a signature that only covers the value would let a
+/// value signed for one cookie pass as another.
+const REMEMBER_PURPOSE: &[u8] = b"login-runtime remember token 1";
+const FINGERPRINT_PURPOSE: &[u8] = b"login-runtime session hash 1";
+const CLIENT_PURPOSE: &[u8] = b"login-runtime client identity 1";
+const SESSION_PURPOSE: &[u8] = b"login-runtime session cookie 1";
+
+/// What is derived from one of the application's secrets.
+struct Keys {
+    remember: Hmac<Sha256>,
+    fingerprint: Hmac<Sha256>,
+    client: [u8; 16],
+}
+
+/// The keys that sign and verify: the first signs, all of them verify.
+pub(crate) struct KeyRing(Vec<Keys>);
+
+/// A value that verifies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Match {
+    /// Under the key that signs.
+    Current,
+    /// Under an older key: write it anew.
+    Older,
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyRing")
+            .field("keys", &self.0.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn mac(key: &[u8]) -> Hmac<Sha256> {
+    // HMAC takes keys of every length; the error cannot occur, and a MAC under the empty key would
+    // be the alternative to a panic. `KeyRing` tests that keys differ.
+    Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()))
+}
+
+fn derive(secret: &Key, purpose: &[u8]) -> [u8; 32] {
+    let mut mac = mac(secret.master());
+    mac.update(purpose);
+    mac.finalize().into_bytes().into()
+}
+
+/// The key for the session cookie: another one than those of our own values, from the same secret.
+pub(crate) fn session_key(secret: &Key) -> Key {
+    let mut bytes = [0; 64];
+    let (first, second) = bytes.split_at_mut(32);
+    first.copy_from_slice(&derive(secret, SESSION_PURPOSE));
+    second.copy_from_slice(&derive(secret, &[SESSION_PURPOSE, b" 2"].concat()));
+    Key::from(&bytes)
+}
+
+impl KeyRing {
+    pub(crate) fn new<'a>(secrets: impl Iterator<Item = &'a Key>) -> Self {
+        Self(
+            secrets
+                .map(|secret| {
+                    let mut client = [0; 16];
+                    client.copy_from_slice(&derive(secret, CLIENT_PURPOSE)[..16]);
+                    Keys {
+                        remember: mac(&derive(secret, REMEMBER_PURPOSE)),
+                        fingerprint: mac(&derive(secret, FINGERPRINT_PURPOSE)),
+                        client,
+                    }
+                })
+                .collect(),
+        )
+    }
+
+    /// A hash of what is known about the client, under each key, the current one first.
+    ///
+    /// SipHash and not HMAC, because it is computed at every request: it is a keyed function, so
+    /// nobody can compute an identity from outside, and it protects no secret.
+    pub(crate) fn clients<'a>(
+        &'a self,
+        identity: ClientIdentity,
+        user_agent: Option<&'a [u8]>,
+        address: Option<IpAddr>,
+    ) -> impl Iterator<Item = u64> + 'a {
+        use std::hash::Hasher;
+        self.0.iter().map(move |keys| {
+            let mut hasher = SipHasher24::new_with_key(&keys.client);
+            identity.feed(user_agent, address, |bytes| hasher.write(bytes));
+            hasher.finish()
+        })
+    }
+
+    /// The fingerprint of a user's session hash. `user_type` keeps apart users of different types.
+    pub(crate) fn fingerprint(&self, user_type: &str, hash: &[u8]) -> Option<String> {
+        self.0
+            .first()
+            .map(|keys| fingerprint(keys, user_type, hash))
+    }
+
+    /// Compares a fingerprint that was kept with the user's session hash, in constant time.
+    pub(crate) fn same_hash(
+        &self,
+        user_type: &str,
+        kept: Option<&str>,
+        hash: Option<&[u8]>,
+    ) -> Option<Match> {
+        let (kept, hash) = match (kept, hash) {
+            (None, None) => return Some(Match::Current),
+            (Some(kept), Some(hash)) => (kept, hash),
+            // A user who was given a password, or lost it, has other credentials than before.
+            _ => return None,
+        };
+        self.matching(|keys| {
+            fingerprint(keys, user_type, hash)
+                .as_bytes()
+                .ct_eq(kept.as_bytes())
+                .into()
+        })
+    }
+
+    /// Signs a remember token.
+    pub(crate) fn sign(&self, user_type: &str, token: &Token<'_>) -> Option<String> {
+        let text = token.write();
+        let mac = remember_mac(self.0.first()?, user_type, &text)
+            .finalize()
+            .into_bytes();
+        Some(format!("{}.{}", BASE64.encode(&text), BASE64.encode(mac)))
+    }
+
+    /// The text of a remember token that verifies, and under which key.
+    pub(crate) fn verify(&self, user_type: &str, value: &str) -> Option<(String, Match)> {
+        if value.len() > remember::MAX_LEN {
+            return None;
+        }
+        let (text, tag) = value.split_once('.')?;
+        let text = String::from_utf8(BASE64.decode(text).ok()?).ok()?;
+        let tag = BASE64.decode(tag).ok()?;
+        // `verify_slice` compares in constant time.
+        let found = self.matching(|keys| {
+            remember_mac(keys, user_type, &text)
+                .verify_slice(&tag)
+                .is_ok()
+        })?;
+        Some((text, found))
+    }
+
+    fn matching(&self, is_match: impl Fn(&Keys) -> bool) -> Option<Match> {
+        match self.0.iter().position(is_match)? {
+            0 => Some(Match::Current),
+            _ => Some(Match::Older),
+        }
+    }
+}
+
+fn fingerprint(keys: &Keys, user_type: &str, hash: &[u8]) -> String {
+    let mut mac = keys.fingerprint.clone();
+    update_framed(&mut mac, user_type.as_bytes());
+    mac.update(hash);
+    BASE64.encode(&mac.finalize().into_bytes()[..FINGERPRINT_LEN])
+}
+
+fn remember_mac(keys: &Keys, user_type: &str, text: &str) -> Hmac<Sha256> {
+    let mut mac = keys.remember.clone();
+    update_framed(&mut mac, user_type.as_bytes());
+    mac.update(text.as_bytes());
+    mac
+}
+
+/// Writes the length first, so that no two pairs of texts run together to the same bytes.
+fn update_framed(mac: &mut Hmac<Sha256>, bytes: &[u8]) {
+    mac.update(&(bytes.len() as u64).to_be_bytes());
+    mac.update(bytes);
+}
+
+/// Sixteen random bytes as text.
+pub(crate) fn nonce() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(BASE64.encode(bytes))
+}
+
+/// What a request carries under the name of a cookie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Carried {
+    /// No such cookie.
+    Nothing,
+    /// Exactly one.
+    One(String),
+    /// Several, of which nobody knows which one the browser means; or one that cannot be read.
+    Unclear,
+}
+
+/// Whether a request carries a cookie of this name; allocates nothing.
+pub(crate) fn carries(request: &HttpRequest, name: &str) -> bool {
+    match request.cookies() {
+        Ok(cookies) => cookies.iter().any(|cookie| cookie.name() == name),
+        // actix-web reads all cookies or none. A header that cannot be read may hold ours.
+        Err(_) => true,
+    }
+}
+
+/// Reads a cookie from a request.
+pub(crate) fn carried(request: &HttpRequest, name: &str) -> Carried {
+    let Ok(cookies) = request.cookies() else {
+        return Carried::Unclear;
+    };
+    let mut values = cookies.iter().filter(|cookie| cookie.name() == name);
+    match (values.next(), values.next()) {
+        (None, _) => Carried::Nothing,
+        (Some(cookie), None) => Carried::One(cookie.value().to_owned()),
+        (Some(_), Some(_)) => Carried::Unclear,
+    }
+}
+
+/// Appends a cookie to a response's headers. `false` if the cookie cannot be put into a header.
+pub(crate) fn append(headers: &mut HeaderMap, cookie: &Cookie<'_>) -> bool {
+    match HeaderValue::from_str(&cookie.to_string()) {
+        Ok(value) => {
+            headers.append(SET_COOKIE, value);
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+/// The cookie for a signed token. `None` if it would be longer than browsers keep.
+pub(crate) fn remember_cookie(
+    settings: &CheckedCookie,
+    value: String,
+    age: Duration,
+) -> Option<Cookie<'static>> {
+    let cookie = settings.set(value, age);
+    (cookie.to_string().len() <= remember::MAX_LEN).then_some(cookie)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ring(secrets: &[u8]) -> KeyRing {
+        let keys: Vec<_> = secrets.iter().map(|byte| Key::from(&[*byte; 64])).collect();
+        KeyRing::new(keys.iter())
+    }
+
+    const TOKEN: Token<'static> = Token {
+        authenticated_at: 1,
+        issued_at: 1,
+        expires_at: 2,
+        hash: None,
+        nonce: "n",
+        id: "7",
+    };
+
+    #[test]
+    fn a_token_verifies_under_its_own_user_type_and_keys_only() {
+        let value = ring(&[1]).sign("", &TOKEN).unwrap();
+        assert_eq!(
+            ring(&[1]).verify("", &value),
+            Some((TOKEN.write(), Match::Current))
+        );
+        assert_eq!(
+            ring(&[2, 1]).verify("", &value),
+            Some((TOKEN.write(), Match::Older))
+        );
+        assert_eq!(ring(&[2]).verify("", &value), None);
+        assert_eq!(ring(&[1]).verify("admin", &value), None);
+    }
+
+    #[test]
+    fn one_changed_bit_anywhere_makes_a_token_worthless() {
+        let ring = ring(&[1]);
+        let value = ring.sign("", &TOKEN).unwrap();
+        for position in 0..value.len() {
+            let mut bytes = value.clone().into_bytes();
+            bytes[position] ^= 1;
+            if let Ok(changed) = String::from_utf8(bytes) {
+                assert_eq!(ring.verify("", &changed), None, "{position}");
+            }
+        }
+        for changed in [
+            "",
+            ".",
+            "a.b",
+            &value[1..],
+            &value[..value.len() - 1],
+            &format!("{value}A"),
+        ] {
+            assert_eq!(ring.verify("", changed), None, "{changed}");
+        }
+        assert_eq!(ring.verify("", &value.repeat(40)), None);
+    }
+
+    #[test]
+    fn a_fingerprint_depends_on_key_type_and_hash() {
+        let kept = ring(&[1]).fingerprint("", b"hash").unwrap();
+        let same = |secrets: &[u8], user_type, kept: Option<&str>, hash| {
+            ring(secrets).same_hash(user_type, kept, hash)
+        };
+        assert_eq!(
+            same(&[1], "", Some(&kept), Some(b"hash")),
+            Some(Match::Current)
+        );
+        assert_eq!(
+            same(&[2, 1], "", Some(&kept), Some(b"hash")),
+            Some(Match::Older)
+        );
+        assert_eq!(same(&[2], "", Some(&kept), Some(b"hash")), None);
+        assert_eq!(same(&[1], "admin", Some(&kept), Some(b"hash")), None);
+        assert_eq!(same(&[1], "", Some(&kept), Some(b"other")), None);
+        assert_eq!(same(&[1], "", Some(&kept), None), None);
+        assert_eq!(same(&[1], "", None, Some(b"hash")), None);
+        assert_eq!(same(&[1], "", None, None), Some(Match::Current));
+    }
+
+    #[test]
+    fn keys_for_different_purposes_differ() {
+        let secret = Key::from(&[1; 64]);
+        let derived: Vec<_> = [
+            REMEMBER_PURPOSE,
+            FINGERPRINT_PURPOSE,
+            CLIENT_PURPOSE,
+            SESSION_PURPOSE,
+        ]
+        .map(|purpose| derive(&secret, purpose))
+        .into_iter()
+        .collect();
+        for (i, one) in derived.iter().enumerate() {
+            assert!(derived[i + 1..].iter().all(|other| one != other));
+        }
+        assert_ne!(session_key(&secret).master(), secret.master());
+    }
+}

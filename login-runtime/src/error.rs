@@ -1,0 +1,210 @@
+//! What can go wrong, and the status each error answers with.
+
+use std::{cell::Cell, error::Error, fmt};
+
+use actix_web::{HttpResponse, ResponseError, body::BoxBody, http::StatusCode};
+
+use crate::{loader::BoxError, policy::Reason};
+
+/// The application is not set up for what a handler asks. Answers 500.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// No login manager is around this route.
+    NoManager,
+    /// The manager has no loader for the user type.
+    UnknownUser {
+        /// The type that was asked for.
+        asked: &'static str,
+        /// The types that the manager loads.
+        known: Vec<&'static str>,
+    },
+}
+
+impl fmt::Display for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoManager => f.write_str(
+                "no login manager for this request; add `.wrap(login_manager.clone())` to the `App`",
+            ),
+            Self::UnknownUser { asked, known } => write!(
+                f,
+                "the login manager does not load `{asked}` but {known:?}; \
+                 add `.user_loader(\"name\", ..)` for it",
+            ),
+        }
+    }
+}
+
+impl Error for SetupError {}
+
+impl ResponseError for SetupError {}
+
+/// A loader failed, so nobody knows who this is. Answers 503.
+///
+/// Never an anonymous user: an outage must not look like a log out, and what anonymous users may see
+/// must not be decided by it.
+pub struct LoadError(BoxError);
+
+impl LoadError {
+    pub(crate) fn new(source: impl Into<BoxError>) -> Self {
+        Self(source.into())
+    }
+}
+
+impl fmt::Debug for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LoadError").field(&self.0).finish()
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the user could not be loaded")
+    }
+}
+
+impl Error for LoadError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+impl ResponseError for LoadError {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
+}
+
+/// Why [`Auth::log_in`](crate::Auth::log_in) or
+/// [`Auth::confirm_login`](crate::Auth::confirm_login) did nothing.
+///
+/// Nothing is written when it occurs.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LoginError {
+    /// The user says it may not be logged in. Answers 403.
+    Inactive,
+    /// Nobody is logged in whose login could be confirmed. Answers 401.
+    NotLoggedIn,
+    /// Another user than the one logged in gave credentials. Answers 403.
+    OtherUser,
+    /// The session was purged earlier in this request and takes nothing any more; use
+    /// [`Auth::log_out`](crate::Auth::log_out), or clear and renew it. Answers 500.
+    SessionPurged,
+    /// The user's id cannot be written as JSON, or makes a cookie longer than browsers keep.
+    /// Answers 500.
+    UnfitId,
+    /// The machine has no random bytes. Answers 500.
+    NoRandomness,
+    /// The user could not be loaded to be compared. Answers 503.
+    Load(LoadError),
+}
+
+impl fmt::Display for LoginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Inactive => "this user may not log in",
+            Self::NotLoggedIn => "nobody is logged in",
+            Self::OtherUser => "another user is logged in",
+            Self::SessionPurged => {
+                "the session was purged earlier in this request; call `log_out`, or clear and renew it"
+            }
+            Self::UnfitId => "the user id does not fit into a session or a cookie",
+            Self::NoRandomness => "no random bytes to be had",
+            Self::Load(_) => "the user could not be loaded",
+        })
+    }
+}
+
+impl Error for LoginError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Load(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<LoadError> for LoginError {
+    fn from(error: LoadError) -> Self {
+        Self::Load(error)
+    }
+}
+
+impl ResponseError for LoginError {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::Inactive | Self::OtherUser => StatusCode::FORBIDDEN,
+            Self::NotLoggedIn => StatusCode::UNAUTHORIZED,
+            Self::Load(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::SessionPurged | Self::UnfitId | Self::NoRandomness => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        }
+    }
+}
+
+/// A guard's refusal: the answer that the client gets instead of the page.
+///
+/// Return it from a handler with `?`, or turn it into the response itself.
+pub struct Refusal {
+    reason: Reason,
+    status: StatusCode,
+    // Behind a cell because an error is asked for its response by reference, and once.
+    response: Cell<Option<HttpResponse>>,
+}
+
+impl Refusal {
+    pub(crate) fn new(reason: Reason, response: HttpResponse) -> Self {
+        Self {
+            reason,
+            status: response.status(),
+            response: Cell::new(Some(response)),
+        }
+    }
+
+    /// Why the client is refused.
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// The answer.
+    pub fn into_response(self) -> HttpResponse {
+        self.error_response()
+    }
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusal")
+            .field("reason", &self.reason)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.reason {
+            Reason::Anonymous => "nobody is logged in",
+            Reason::Inactive => "the user is not active",
+            Reason::Stale => "the login is not fresh",
+            Reason::Asked => "the handler refused",
+        })
+    }
+}
+
+impl Error for Refusal {}
+
+impl ResponseError for Refusal {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        self.response
+            .take()
+            .unwrap_or_else(|| HttpResponse::new(self.status))
+    }
+}

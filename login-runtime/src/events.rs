@@ -1,0 +1,228 @@
+//! What happened: logged in, logged out, restored, confirmed, refused.
+//!
+//! Each event goes to the manager's subscribers (see
+//! [`LoginManagerBuilder::on_event`](crate::LoginManagerBuilder::on_event)) and, as a
+//! [`tracing`] event with the target `login`, to the application's log. The log lines have the
+//! fields `event`, `user_type`, `user` (the id as JSON) and `reason`, as far as they apply. Neither
+//! ever holds a token, a cookie, a password or a hash (ASVS 16.2.5).
+
+use std::{any::Any, fmt};
+
+use crate::{
+    error::LoadError, manager::UserKind, policy::Reason, protection::SessionProtection,
+    verified::AuthMethod,
+};
+
+/// Something that happened to a login.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LoginEvent<'a> {
+    /// Credentials were given and the user was logged in. Flask-Login: `user_logged_in`.
+    LoggedIn {
+        /// Who.
+        user: EventUser<'a>,
+        /// How the credentials were checked.
+        method: AuthMethod,
+        /// Whether the browser was given a remember cookie.
+        remembered: bool,
+    },
+    /// [`Auth::log_in`](crate::Auth::log_in) refused a user who is not active.
+    LogInRefused {
+        /// Who.
+        user: EventUser<'a>,
+    },
+    /// The user was logged out; nobody, if nobody was logged in. Flask-Login: `user_logged_out`.
+    LoggedOut {
+        /// Who.
+        user: Option<EventUser<'a>>,
+    },
+    /// A remember cookie restored a login. Flask-Login: `user_loaded_from_cookie`.
+    LoadedFromCookie {
+        /// Who.
+        user: EventUser<'a>,
+    },
+    /// The request loader found a user. Flask-Login: `user_loaded_from_request`.
+    LoadedFromRequest {
+        /// Who.
+        user: EventUser<'a>,
+    },
+    /// A login was made fresh by giving credentials again. Flask-Login: `user_login_confirmed`.
+    LoginConfirmed {
+        /// Who.
+        user: EventUser<'a>,
+    },
+    /// A client was refused for want of a login. Flask-Login: `user_unauthorized`.
+    Unauthorized {
+        /// Why.
+        reason: Reason,
+    },
+    /// A client was refused for want of a fresh login. Flask-Login: `user_needs_refresh`.
+    NeedsRefresh {
+        /// Why.
+        reason: Reason,
+    },
+    /// A login showed up from another client. Flask-Login: `session_protected`.
+    SessionProtected {
+        /// What was done about it.
+        mode: SessionProtection,
+    },
+    /// A request looked at the user for the first time. Flask-Login: `user_accessed`.
+    Accessed,
+    /// A login that the session held is over.
+    LoginEnded {
+        /// Why.
+        reason: EndReason,
+    },
+    /// A remember cookie was worthless and is being cleared.
+    RememberCookieRefused {
+        /// Why.
+        reason: EndReason,
+    },
+    /// A loader failed; the client got a 503.
+    LoadFailed {
+        /// What the loader said.
+        error: &'a LoadError,
+    },
+}
+
+/// Why a login, or a remember cookie, is good no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// It is forged, cut short, of another version, or its time is over.
+    Invalid,
+    /// There is no such user any more.
+    UserGone,
+    /// The user is not active.
+    Inactive,
+    /// The user's session hash changed: a new password, for instance.
+    SessionHashChanged,
+}
+
+impl EndReason {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::UserGone => "user_gone",
+            Self::Inactive => "inactive",
+            Self::SessionHashChanged => "session_hash_changed",
+        }
+    }
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The user an event is about.
+#[derive(Clone, Copy)]
+pub struct EventUser<'a> {
+    kind: &'a UserKind,
+    user: &'a dyn Any,
+}
+
+impl<'a> EventUser<'a> {
+    pub(crate) fn new(kind: &'a UserKind, user: &'a dyn Any) -> Self {
+        Self { kind, user }
+    }
+
+    /// The user, if it is of this type.
+    pub fn get<U: 'static>(&self) -> Option<&'a U> {
+        self.user.downcast_ref()
+    }
+
+    /// The user's id as JSON.
+    pub fn id(&self) -> String {
+        self.kind.loader.id(self.user).unwrap_or_default()
+    }
+
+    /// The name of the user type; empty for the manager's first.
+    pub fn user_type(&self) -> &'a str {
+        &self.kind.name
+    }
+}
+
+impl fmt::Debug for EventUser<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventUser")
+            .field("type", &self.user_type())
+            .field("id", &self.id())
+            .finish()
+    }
+}
+
+impl LoginEvent<'_> {
+    /// The event's name in the log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::LoggedIn { .. } => "logged_in",
+            Self::LogInRefused { .. } => "log_in_refused",
+            Self::LoggedOut { .. } => "logged_out",
+            Self::LoadedFromCookie { .. } => "loaded_from_cookie",
+            Self::LoadedFromRequest { .. } => "loaded_from_request",
+            Self::LoginConfirmed { .. } => "login_confirmed",
+            Self::Unauthorized { .. } => "unauthorized",
+            Self::NeedsRefresh { .. } => "needs_refresh",
+            Self::SessionProtected { .. } => "session_protected",
+            Self::Accessed => "accessed",
+            Self::LoginEnded { .. } => "login_ended",
+            Self::RememberCookieRefused { .. } => "remember_cookie_refused",
+            Self::LoadFailed { .. } => "load_failed",
+        }
+    }
+
+    /// The user the event is about, if it is about one.
+    pub fn user(&self) -> Option<EventUser<'_>> {
+        match self {
+            Self::LoggedIn { user, .. }
+            | Self::LogInRefused { user }
+            | Self::LoadedFromCookie { user }
+            | Self::LoadedFromRequest { user }
+            | Self::LoginConfirmed { user } => Some(*user),
+            Self::LoggedOut { user } => *user,
+            _ => None,
+        }
+    }
+
+    /// Writes the event to the log.
+    pub(crate) fn log(&self) {
+        let event = self.name();
+        match self {
+            Self::Accessed | Self::LoadedFromRequest { .. } => {
+                tracing::trace!(target: "login", event)
+            }
+            Self::LoggedIn {
+                user,
+                method,
+                remembered,
+            } => {
+                let (user_type, id) = (user.user_type(), user.id());
+                tracing::info!(target: "login", event, user_type, user = id, reason = method.name(), remembered);
+            }
+            Self::LoggedOut { user: None } => tracing::info!(target: "login", event),
+            Self::LoggedOut { user: Some(user) }
+            | Self::LoadedFromCookie { user }
+            | Self::LoginConfirmed { user } => {
+                tracing::info!(target: "login", event, user_type = user.user_type(), user = user.id());
+            }
+            Self::LogInRefused { user } => {
+                tracing::warn!(target: "login", event, user_type = user.user_type(), user = user.id(), reason = "inactive");
+            }
+            Self::Unauthorized { reason } | Self::NeedsRefresh { reason } => {
+                tracing::info!(target: "login", event, reason = reason.name());
+            }
+            Self::SessionProtected { mode } => {
+                tracing::warn!(target: "login", event, reason = ?mode);
+            }
+            Self::LoginEnded { reason } | Self::RememberCookieRefused { reason } => {
+                tracing::warn!(target: "login", event, reason = reason.name());
+            }
+            Self::LoadFailed { error } => {
+                let source = std::error::Error::source(error).map(ToString::to_string);
+                tracing::error!(target: "login", event, reason = source);
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Login management for actix-web.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+mod auth;
+mod clock;
+mod config;
+mod cookies;
+mod current;
+mod error;
+mod events;
+mod guard;
+mod loader;
+mod manager;
+mod middleware;
+mod next;
+#[cfg(feature = "password")]
+mod password;
+mod policy;
+mod protection;
+mod refuse;
+mod remember;
+mod scope;
+mod session;
+mod session_store;
+mod state;
+#[cfg(feature = "test-util")]
+#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+pub mod test;
+mod user;
+mod verified;
+
+pub use login_macros::{fresh_login_required, login_required};
+
+#[cfg(feature = "password")]
+pub use crate::password::{PasswordError, PasswordVerifier};
+pub use crate::{
+    auth::{Auth, LogIn},
+    clock::{Clock, SystemClock},
+    config::{BuildError, CookieSettings, RememberCookie},
+    current::{CurrentUser, MaybeUser},
+    error::{LoadError, LoginError, Refusal, SetupError},
+    events::{EndReason, EventUser, LoginEvent},
+    guard::{GuardedHandler, LoginGuard, fresh_login_required, guarded, login_required},
+    manager::{LoginManager, LoginManagerBuilder},
+    policy::{LoginSource, Reason},
+    protection::{AddressPart, ClientIdentity, SessionProtection},
+    refuse::Flash,
+    scope::LoginScope,
+    session_store::SharedStore,
+    user::{AuthUser, PasswordUser, UserId},
+    verified::{AuthMethod, Proof, Verified},
+};

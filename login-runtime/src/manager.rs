@@ -1,0 +1,730 @@
+//! The login manager: loaders, handlers, settings.
+
+use std::{any::TypeId, fmt, future::Future, sync::Arc, time::Duration};
+
+use actix_session::{
+    SessionMiddleware,
+    config::{BrowserSession, SessionLifecycle},
+    storage::{CookieSessionStore, SessionStore},
+};
+use actix_web::{HttpRequest, HttpResponse, Responder, cookie::Key};
+
+use crate::{
+    clock::{Clock, SystemClock},
+    config::{
+        BuildError, CheckedCookie, CookieSettings, MAX_COOKIE_AGE, Origin, RememberCookie, View,
+    },
+    cookies::{self, KeyRing},
+    error::SetupError,
+    events::LoginEvent,
+    loader::{self, BoxError, Loader, RequestLoader},
+    protection::{ClientIdentity, SessionProtection},
+    refuse::{Flash, Handler, RefusalSettings},
+    session,
+    session_store::SharedStore,
+    user::AuthUser,
+};
+
+/// Keeps who is logged in, across requests and browsers.
+///
+/// Build it once, outside the `HttpServer` closure, and wrap each `App` in a clone of it. That one
+/// `.wrap(..)` contains actix-session's `SessionMiddleware`, in the right order.
+///
+/// # Examples
+///
+/// ```
+/// use actix_web::{App, cookie::Key};
+/// use login_runtime::{AuthUser, LoginManager};
+///
+/// #[derive(AuthUser)]
+/// struct User { id: i64 }
+///
+/// async fn find(id: i64) -> Result<Option<User>, std::io::Error> {
+///     Ok((id == 1).then_some(User { id }))
+/// }
+///
+/// # fn main() -> Result<(), login_runtime::BuildError> {
+/// let login_manager = LoginManager::new(find).login_view("/login").build(Key::generate())?;
+/// let app = App::new().wrap(login_manager.clone());
+/// # let _ = app;
+///
+/// // A view that is no address is refused here, and not when the first client is.
+/// let error = LoginManager::new(find).login_view("//evil.test").build(Key::generate()).unwrap_err();
+/// assert_eq!(error.to_string(), "the view `//evil.test` names another host; write the whole URL");
+/// # Ok(())
+/// # }
+/// ```
+pub struct LoginManager<S: SessionStore = SharedStore<CookieSessionStore>> {
+    pub(crate) manager: Arc<Manager>,
+    // `SessionMiddleware` cannot be sent to the workers, so each of them makes its own.
+    pub(crate) session: SessionFactory<S>,
+}
+
+pub(crate) type SessionFactory<S> = Arc<dyn Fn() -> SessionMiddleware<S> + Send + Sync>;
+
+impl<S: SessionStore> Clone for LoginManager<S> {
+    fn clone(&self) -> Self {
+        Self {
+            manager: Arc::clone(&self.manager),
+            session: Arc::clone(&self.session),
+        }
+    }
+}
+
+impl<S: SessionStore> fmt::Debug for LoginManager<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let types: Vec<_> = self
+            .manager
+            .users
+            .iter()
+            .map(|kind| kind.loader.type_name())
+            .collect();
+        f.debug_struct("LoginManager")
+            .field("users", &types)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LoginManager {
+    /// Starts to build a manager with the loader for the application's user type.
+    ///
+    /// The loader is given the id that the session keeps and looks the user up:
+    /// `|id: i64| async move { db.find(id).await }`. `Ok(None)` says that there is no such user (any
+    /// more); an error says that it could not be found out, and is answered with 503.
+    /// It is called at most once per request, and only if something asks who the user is.
+    pub fn new<U, F, Fut, E>(user_loader: F) -> LoginManagerBuilder
+    where
+        U: AuthUser,
+        F: Fn(U::Id) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Option<U>, E>> + 'static,
+        E: Into<BoxError> + 'static,
+    {
+        LoginManagerBuilder {
+            settings: Settings::new(loader::user_loader(user_loader)),
+            sessions: Sessions::stored(CookieSessionStore::default()),
+        }
+    }
+}
+
+/// One of the application's user types.
+pub(crate) struct UserKind {
+    pub(crate) loader: Box<dyn Loader>,
+    /// Empty for the first.
+    pub(crate) name: String,
+    pub(crate) session_key: String,
+    pub(crate) remember: CheckedCookie,
+}
+
+/// What a built manager knows; shared by all workers.
+pub(crate) struct Manager {
+    pub(crate) users: Vec<UserKind>,
+    pub(crate) request_loader: Option<(usize, RequestLoader)>,
+    pub(crate) keys: KeyRing,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) protection: SessionProtection,
+    pub(crate) identity: ClientIdentity,
+    pub(crate) remember_for: Duration,
+    pub(crate) refresh_remember: bool,
+    pub(crate) fresh_for: Option<Duration>,
+    pub(crate) exempt_options: bool,
+    pub(crate) refusing: RefusalSettings,
+    pub(crate) subscribers: Vec<Subscriber>,
+}
+
+pub(crate) type Subscriber = Box<dyn Fn(&LoginEvent<'_>, &HttpRequest) + Send + Sync>;
+
+impl Manager {
+    /// The manager of a request, and where the user type stands in it.
+    pub(crate) fn find<U: AuthUser>(
+        request: &HttpRequest,
+    ) -> Result<(&Arc<Self>, usize), SetupError> {
+        let manager = Self::of(request)?;
+        Ok((
+            manager,
+            manager.index(TypeId::of::<U>(), std::any::type_name::<U>)?,
+        ))
+    }
+
+    /// The manager of a request.
+    pub(crate) fn of(request: &HttpRequest) -> Result<&Arc<Self>, SetupError> {
+        match request.app_data::<Handle>() {
+            Some(handle) => Ok(&handle.0),
+            None => {
+                tracing::error!(target: "login", "{}", SetupError::NoManager);
+                Err(SetupError::NoManager)
+            }
+        }
+    }
+
+    /// Where a user type stands.
+    pub(crate) fn index(
+        &self,
+        user_type: TypeId,
+        name: fn() -> &'static str,
+    ) -> Result<usize, SetupError> {
+        let found = self
+            .users
+            .iter()
+            .position(|kind| kind.loader.user_type() == user_type);
+        found.ok_or_else(|| {
+            let known = self
+                .users
+                .iter()
+                .map(|kind| kind.loader.type_name())
+                .collect();
+            let error = SetupError::UnknownUser {
+                asked: name(),
+                known,
+            };
+            tracing::error!(target: "login", "{error}");
+            error
+        })
+    }
+
+    /// Tells the log and the subscribers.
+    pub(crate) fn emit(&self, event: &LoginEvent<'_>, request: &HttpRequest) {
+        event.log();
+        for subscriber in &self.subscribers {
+            subscriber(event, request);
+        }
+    }
+
+    /// Whether anybody wants to hear that a request looked at the user.
+    pub(crate) fn watches_access(&self) -> bool {
+        !self.subscribers.is_empty() || tracing::enabled!(target: "login", tracing::Level::TRACE)
+    }
+
+    pub(crate) fn now(&self) -> i64 {
+        self.clock.now()
+    }
+
+    /// The session keys of all user types but one.
+    pub(crate) fn other_keys(&self, index: usize) -> impl Iterator<Item = &str> + Clone {
+        let others = self
+            .users
+            .iter()
+            .enumerate()
+            .filter(move |(i, _)| *i != index);
+        others.map(|(_, kind)| kind.session_key.as_str())
+    }
+}
+
+/// How a request finds its manager: in the app data that the middleware adds.
+pub(crate) struct Handle(pub(crate) Arc<Manager>);
+
+/// Settings of a [`LoginManager`]; made by [`LoginManager::new`].
+pub struct LoginManagerBuilder<S: SessionStore = SharedStore<CookieSessionStore>> {
+    settings: Settings,
+    sessions: Sessions<S>,
+}
+
+impl<S: SessionStore> fmt::Debug for LoginManagerBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoginManagerBuilder")
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where sessions are kept.
+enum Sessions<S: SessionStore> {
+    /// In a store, with a middleware that we configure.
+    Stored(MakeMiddleware<S>),
+    /// In whatever the application's own middleware uses.
+    Own(SessionFactory<S>),
+}
+
+type MakeMiddleware<S> = Box<dyn FnOnce(Key, CheckedCookie, SessionLifecycle) -> SessionFactory<S>>;
+
+impl<T: SessionStore + Send + Sync + 'static> Sessions<SharedStore<T>> {
+    fn stored(store: T) -> Self {
+        let store = SharedStore::new(store);
+        Self::Stored(Box::new(move |key, cookie, lifecycle| {
+            Arc::new(move || {
+                session::middleware(store.clone(), key.clone(), &cookie, lifecycle.clone())
+            })
+        }))
+    }
+}
+
+/// Everything that does not depend on the session store.
+struct Settings {
+    users: Vec<(String, Box<dyn Loader>)>,
+    request_loader: Option<(TypeId, &'static str, RequestLoader)>,
+    fallback_keys: Vec<Key>,
+    clock: Arc<dyn Clock>,
+    protection: SessionProtection,
+    identity: ClientIdentity,
+    remember: RememberCookie,
+    session_cookie: Option<CookieSettings>,
+    lifecycle: Option<SessionLifecycle>,
+    insecure: bool,
+    fresh_for: Option<Duration>,
+    exempt_options: bool,
+    login_view: Option<String>,
+    refresh_view: Option<String>,
+    origins: Vec<String>,
+    refusing: RefusalSettings,
+    subscribers: Vec<Subscriber>,
+}
+
+impl Settings {
+    fn new(user_loader: Box<dyn Loader>) -> Self {
+        Self {
+            users: vec![(String::new(), user_loader)],
+            request_loader: None,
+            fallback_keys: Vec::new(),
+            clock: Arc::new(SystemClock),
+            protection: SessionProtection::default(),
+            identity: ClientIdentity::default(),
+            remember: RememberCookie::default(),
+            session_cookie: None,
+            lifecycle: None,
+            insecure: false,
+            fresh_for: None,
+            exempt_options: false,
+            login_view: None,
+            refresh_view: None,
+            origins: Vec::new(),
+            refusing: RefusalSettings::default(),
+            subscribers: Vec::new(),
+        }
+    }
+}
+
+impl<S: SessionStore> LoginManagerBuilder<S> {
+    fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+
+    /// Adds a further user type, with a loader of its own.
+    ///
+    /// Logins of different types are kept apart: each has its own entry in the session and its own
+    /// remember cookie, named after `name`, which must not change once logins exist.
+    /// `#[login_required(user = Admin)]` asks for this type.
+    #[must_use]
+    pub fn user_loader<U, F, Fut, E>(self, name: &str, user_loader: F) -> Self
+    where
+        U: AuthUser,
+        F: Fn(U::Id) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Option<U>, E>> + 'static,
+        E: Into<BoxError> + 'static,
+    {
+        self.set(|settings| {
+            settings
+                .users
+                .push((name.to_owned(), loader::user_loader(user_loader)))
+        })
+    }
+
+    /// Finds the user in the request itself, for API keys and bearer tokens.
+    ///
+    /// Asked when neither the session nor a remember cookie brought a user. What it needs of the
+    /// request it takes before its first await. Its user is neither stored nor fresh.
+    ///
+    /// # Security
+    ///
+    /// The loader is what checks the credential: compare keys by their hashes or in constant time.
+    #[must_use]
+    pub fn request_loader<U, F, Fut, E>(self, request_loader: F) -> Self
+    where
+        U: AuthUser,
+        F: Fn(&HttpRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Option<U>, E>> + 'static,
+        E: Into<BoxError> + 'static,
+    {
+        self.set(|settings| {
+            settings.request_loader = Some((
+                TypeId::of::<U>(),
+                std::any::type_name::<U>(),
+                loader::request_loader(request_loader),
+            ));
+        })
+    }
+
+    /// Where clients without a login are sent: a path (`/login`), a URL, or the name of a route.
+    ///
+    /// Without it they are answered 401.
+    #[must_use]
+    pub fn login_view(self, view: impl Into<String>) -> Self {
+        self.set(|settings| settings.login_view = Some(view.into()))
+    }
+
+    /// Where clients with a stale login are sent to give their credentials again.
+    ///
+    /// Without it they are answered 401, also if there is a login view.
+    #[must_use]
+    pub fn refresh_view(self, view: impl Into<String>) -> Self {
+        self.set(|settings| settings.refresh_view = Some(view.into()))
+    }
+
+    /// The name of the query parameter that says where a refused client wanted to go; `next`.
+    #[must_use]
+    pub fn next_field(self, name: impl Into<String>) -> Self {
+        self.set(|settings| settings.refusing.next_field = name.into())
+    }
+
+    /// Keeps where a refused client wanted to go in its session, and not in the address of the
+    /// login view. [`Auth::take_next`](crate::Auth::take_next) takes it out again.
+    #[must_use]
+    pub fn use_session_for_next(self) -> Self {
+        self.set(|settings| settings.refusing.session_for_next = true)
+    }
+
+    /// Tells the login view about requests of every method, and not only of GET and HEAD.
+    ///
+    /// A client that follows such a `next` sends a GET to an address that may only answer POST.
+    #[must_use]
+    pub fn next_for_all_methods(self) -> Self {
+        self.set(|settings| settings.refusing.next_for_all_methods = true)
+    }
+
+    /// Sends refused clients to this host (`example.com`, or with a port), whatever host they named.
+    #[must_use]
+    pub fn force_host_for_redirects(self, host: impl Into<String>) -> Self {
+        self.set(|settings| settings.refusing.force_host = Some(host.into()))
+    }
+
+    /// The origins under which this application is reached, such as `https://app.example.com`.
+    ///
+    /// Only needed for a login view on another host, which has to be told a whole URL to lead back
+    /// to. A request that names none of these hosts gets a redirect without `next`.
+    #[must_use]
+    pub fn origins<I: IntoIterator<Item = impl Into<String>>>(self, origins: I) -> Self {
+        self.set(|settings| settings.origins.extend(origins.into_iter().map(Into::into)))
+    }
+
+    /// Believes the `Host` header of every client when a whole URL of this application is needed.
+    ///
+    /// # Security
+    ///
+    /// An attacker who gets a victim's request to carry another host has the login view lead there.
+    /// Use [`origins`](Self::origins).
+    #[must_use]
+    pub fn danger_any_host(self) -> Self {
+        self.set(|settings| settings.refusing.any_host = true)
+    }
+
+    /// What clients are told on the way to the login view; `None` for nothing.
+    ///
+    /// Reaches them only if there is a [`flash`](Self::flash) hook.
+    #[must_use]
+    pub fn login_message(self, message: Option<&str>) -> Self {
+        self.set(|settings| settings.refusing.login_message.text = message.map(str::to_owned))
+    }
+
+    /// The category of the login message; `message` by default.
+    #[must_use]
+    pub fn login_message_category(self, category: impl Into<String>) -> Self {
+        self.set(|settings| settings.refusing.login_message.category = category.into())
+    }
+
+    /// What clients are told on the way to the refresh view; `None` for nothing.
+    #[must_use]
+    pub fn needs_refresh_message(self, message: Option<&str>) -> Self {
+        self.set(|settings| settings.refusing.refresh_message.text = message.map(str::to_owned))
+    }
+
+    /// The category of the refresh message; `message` by default.
+    #[must_use]
+    pub fn needs_refresh_message_category(self, category: impl Into<String>) -> Self {
+        self.set(|settings| settings.refusing.refresh_message.category = category.into())
+    }
+
+    /// Translates the two messages, with the request at hand.
+    #[must_use]
+    pub fn localize(
+        self,
+        translate: impl Fn(&HttpRequest, &str) -> String + Send + Sync + 'static,
+    ) -> Self {
+        self.set(|settings| settings.refusing.localize = Some(Box::new(translate)))
+    }
+
+    /// Takes the messages for refused clients, to show them on the next page.
+    #[must_use]
+    pub fn flash(self, flash: impl Fn(&HttpRequest, Flash<'_>) + Send + Sync + 'static) -> Self {
+        self.set(|settings| settings.refusing.flash = Some(Box::new(flash)))
+    }
+
+    /// Shows the messages for refused clients through `actix-web-flash-messages`, whose
+    /// `FlashMessagesFramework` has to be wrapped around the application too.
+    ///
+    /// The category becomes the level where it is the name of one, and `Info` otherwise.
+    #[cfg(feature = "flash-messages")]
+    #[must_use]
+    pub fn flash_messages(self) -> Self {
+        self.flash(|_, flash| crate::refuse::send_flash_message(flash))
+    }
+
+    /// Answers clients without a login in place of redirect, 401, message and `next`.
+    #[must_use]
+    pub fn unauthorized_handler<F, Fut, R>(self, handler: F) -> Self
+    where
+        F: Fn(HttpRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = R> + 'static,
+        R: Responder + 'static,
+    {
+        self.set(|settings| settings.refusing.unauthorized = Some(erase_handler(handler)))
+    }
+
+    /// Answers clients with a stale login in place of redirect, 401, message and `next`.
+    #[must_use]
+    pub fn needs_refresh_handler<F, Fut, R>(self, handler: F) -> Self
+    where
+        F: Fn(HttpRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = R> + 'static,
+        R: Responder + 'static,
+    {
+        self.set(|settings| settings.refusing.needs_refresh = Some(erase_handler(handler)))
+    }
+
+    /// Answers when a loader failed; 503 without a word by default.
+    #[must_use]
+    pub fn load_error_handler(
+        self,
+        handler: impl Fn(&HttpRequest, &crate::LoadError) -> HttpResponse + Send + Sync + 'static,
+    ) -> Self {
+        self.set(|settings| settings.refusing.load_failed = Some(Box::new(handler)))
+    }
+
+    /// Lets OPTIONS requests through all guards, as Flask-Login does.
+    ///
+    /// # Security
+    ///
+    /// Off by default: unlike Flask, actix-web gives `.to(handler)` requests of every method, so a
+    /// client that says OPTIONS would be shown the page.
+    #[must_use]
+    pub fn exempt_options(self) -> Self {
+        self.set(|settings| settings.exempt_options = true)
+    }
+
+    /// What happens to a login that shows up from another client; `Basic` by default.
+    #[must_use]
+    pub fn session_protection(self, mode: SessionProtection) -> Self {
+        self.set(|settings| settings.protection = mode)
+    }
+
+    /// What of a client makes its identity; user agent and peer address by default.
+    #[must_use]
+    pub fn client_identity(self, identity: ClientIdentity) -> Self {
+        self.set(|settings| settings.identity = identity)
+    }
+
+    /// How long after giving credentials a login is fresh; for as long as the session by default.
+    ///
+    /// Freshness does not slide: use does not prolong it. A guard with an age of its own goes by
+    /// that one.
+    #[must_use]
+    pub fn fresh_for(self, age: Duration) -> Self {
+        self.set(|settings| settings.fresh_for = Some(age))
+    }
+
+    /// The remember cookie: attributes and life.
+    #[must_use]
+    pub fn remember_cookie(self, cookie: RememberCookie) -> Self {
+        self.set(|settings| settings.remember = cookie)
+    }
+
+    /// Keys that were used before: values made under them are still good, and are written anew
+    /// under the current key when they are seen.
+    ///
+    /// actix-session knows one key only, so with the cookie store sessions end when the key
+    /// changes; a remember cookie under an old key then restores the login.
+    #[must_use]
+    pub fn fallback_keys(self, keys: impl IntoIterator<Item = Key>) -> Self {
+        self.set(|settings| settings.fallback_keys.extend(keys))
+    }
+
+    /// Lets both cookies travel over plain http, and takes the `__Host-` prefix off their names.
+    ///
+    /// For development where the address is neither https nor localhost. Logs a warning.
+    #[must_use]
+    pub fn danger_insecure_cookies(self) -> Self {
+        self.set(|settings| settings.insecure = true)
+    }
+
+    /// Calls `subscriber` for everything that happens to a login; see [`LoginEvent`].
+    ///
+    /// It runs within the request: keep it short, and hand work over.
+    #[must_use]
+    pub fn on_event(
+        self,
+        subscriber: impl Fn(&LoginEvent<'_>, &HttpRequest) + Send + Sync + 'static,
+    ) -> Self {
+        self.set(|settings| settings.subscribers.push(Box::new(subscriber)))
+    }
+
+    /// Asks `clock` for the time.
+    #[must_use]
+    pub fn clock(self, clock: impl Clock) -> Self {
+        self.set(|settings| settings.clock = Arc::new(clock))
+    }
+
+    /// Keeps sessions in `store` instead of the session cookie itself.
+    #[must_use]
+    pub fn session_store<T>(self, store: T) -> LoginManagerBuilder<SharedStore<T>>
+    where
+        T: SessionStore + Send + Sync + 'static,
+    {
+        LoginManagerBuilder {
+            settings: self.settings,
+            sessions: Sessions::stored(store),
+        }
+    }
+
+    /// The attributes of the session cookie.
+    #[must_use]
+    pub fn session_cookie(self, cookie: CookieSettings) -> Self {
+        self.set(|settings| settings.session_cookie = Some(cookie))
+    }
+
+    /// Whether sessions end with the browser (the default) or last for a while.
+    #[must_use]
+    pub fn session_lifecycle(self, lifecycle: impl Into<SessionLifecycle>) -> Self {
+        self.set(|settings| settings.lifecycle = Some(lifecycle.into()))
+    }
+
+    /// Uses the application's own ready-made `SessionMiddleware`, which `factory` makes for each
+    /// worker. Its key, store and cookie are then the application's business.
+    #[must_use]
+    pub fn session_middleware<T>(
+        self,
+        factory: impl Fn() -> SessionMiddleware<T> + Send + Sync + 'static,
+    ) -> LoginManagerBuilder<T>
+    where
+        T: SessionStore + 'static,
+    {
+        LoginManagerBuilder {
+            settings: self.settings,
+            sessions: Sessions::Own(Arc::new(factory)),
+        }
+    }
+
+    /// Checks the settings and makes the manager.
+    ///
+    /// `key` is the application's secret: the session cookie, remember tokens and fingerprints are
+    /// each signed with a key of their own that is derived from it.
+    ///
+    /// # Errors
+    ///
+    /// A [`BuildError`] that says which setting cannot work.
+    pub fn build(self, key: Key) -> Result<LoginManager<S>, BuildError> {
+        let mut settings = self.settings;
+        let cookie = settings.session_cookie.take();
+        let lifecycle = settings.lifecycle.take();
+        let session = match self.sessions {
+            Sessions::Own(_) if cookie.is_some() || lifecycle.is_some() || settings.insecure => {
+                return Err(BuildError::Setting {
+                    name: "session_middleware",
+                    why: "brings its own cookie; configure that cookie there, and not here",
+                });
+            }
+            Sessions::Own(factory) => factory,
+            Sessions::Stored(make) => {
+                let cookie = cookie.unwrap_or_default();
+                let cookie = if settings.insecure {
+                    cookie.danger_insecure()
+                } else {
+                    cookie
+                };
+                let lifecycle = lifecycle.unwrap_or_else(|| BrowserSession::default().into());
+                make(
+                    cookies::session_key(&key),
+                    cookie.check("session")?,
+                    lifecycle,
+                )
+            }
+        };
+        Ok(LoginManager {
+            manager: Arc::new(settings.build(&key)?),
+            session,
+        })
+    }
+}
+
+impl Settings {
+    fn build(mut self, key: &Key) -> Result<Manager, BuildError> {
+        if self.remember.duration.is_zero() || self.remember.duration > MAX_COOKIE_AGE {
+            return Err(BuildError::Setting {
+                name: "RememberCookie::duration",
+                why: "is not between 1 second and 400 days, the longest that browsers keep a cookie",
+            });
+        }
+        if self.insecure {
+            self.remember.cookie = self.remember.cookie.danger_insecure();
+            tracing::warn!(target: "login", "login cookies travel over plain http; this is for development only");
+        }
+        let mut users: Vec<UserKind> = Vec::new();
+        for (name, loader) in self.users {
+            let twice = users
+                .iter()
+                .any(|kind| kind.loader.user_type() == loader.user_type());
+            if twice {
+                return Err(BuildError::Loaders {
+                    twice: loader.type_name().to_owned(),
+                });
+            }
+            if users.iter().any(|kind| kind.name == name) {
+                return Err(BuildError::Loaders { twice: name });
+            }
+            users.push(UserKind {
+                session_key: session::login_key(&name),
+                remember: self
+                    .remember
+                    .cookie
+                    .clone()
+                    .for_user_type(&name)
+                    .check("remember")?,
+                loader,
+                name,
+            });
+        }
+        let request_loader = match self.request_loader {
+            None => None,
+            Some((user_type, name, loader)) => {
+                match users
+                    .iter()
+                    .position(|kind| kind.loader.user_type() == user_type)
+                {
+                    Some(index) => Some((index, loader)),
+                    None => return Err(BuildError::RequestLoader { user_type: name }),
+                }
+            }
+        };
+        self.refusing.login_view = self.login_view.as_deref().map(View::parse).transpose()?;
+        self.refusing.refresh_view = self.refresh_view.as_deref().map(View::parse).transpose()?;
+        self.refusing.origins = self
+            .origins
+            .iter()
+            .map(|origin| Origin::parse(origin))
+            .collect::<Result<_, _>>()?;
+        self.refusing.check()?;
+        Ok(Manager {
+            users,
+            request_loader,
+            keys: KeyRing::new(std::iter::once(key).chain(&self.fallback_keys)),
+            clock: self.clock,
+            protection: self.protection,
+            identity: self.identity,
+            remember_for: self.remember.duration,
+            refresh_remember: self.remember.refresh_each_request,
+            fresh_for: self.fresh_for,
+            exempt_options: self.exempt_options,
+            refusing: self.refusing,
+            subscribers: self.subscribers,
+        })
+    }
+}
+
+fn erase_handler<F, Fut, R>(handler: F) -> Handler
+where
+    F: Fn(HttpRequest) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = R> + 'static,
+    R: Responder + 'static,
+{
+    Box::new(move |request| {
+        let answer = handler(request.clone());
+        let request = request.clone();
+        Box::pin(async move { answer.await.respond_to(&request).map_into_boxed_body() })
+    })
+}

@@ -1,0 +1,557 @@
+//! What a refused client is answered: the login view, 401, by what the client accepts.
+
+use std::{borrow::Cow, future::Future, pin::Pin};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{
+        Method,
+        header::{self, HeaderValue},
+    },
+};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+
+use crate::{
+    config::{BuildError, Origin, View},
+    error::{LoadError, Refusal},
+    events::LoginEvent,
+    manager::Manager,
+    policy::{Freshness, Reason},
+    scope::ScopeViews,
+    session,
+};
+
+/// What Flask-Login says on the way to the login view.
+const LOGIN_MESSAGE: &str = "Please log in to access this page.";
+/// What Flask-Login says on the way to the refresh view.
+const REFRESH_MESSAGE: &str = "Please reauthenticate to access this page.";
+
+/// What a query parameter's value cannot contain as it is.
+const QUERY_VALUE: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\'')
+    .add(b'&')
+    .add(b'+')
+    .add(b'%')
+    .add(b'=')
+    .add(b'?')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// What a `Location` cannot contain as it is; escapes that are there stay.
+const LOCATION: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// An answer under way.
+pub(crate) type Answering = Pin<Box<dyn Future<Output = HttpResponse>>>;
+
+/// The application's own answer to refused clients.
+pub(crate) type Handler = Box<dyn Fn(&HttpRequest) -> Answering + Send + Sync>;
+
+type Localize = Box<dyn Fn(&HttpRequest, &str) -> String + Send + Sync>;
+type FlashHook = Box<dyn Fn(&HttpRequest, Flash<'_>) + Send + Sync>;
+type LoadFailed = Box<dyn Fn(&HttpRequest, &LoadError) -> HttpResponse + Send + Sync>;
+
+/// A message for a refused client, to be shown on the next page.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Flash<'a> {
+    /// The message, translated if there is a [`localize`](crate::LoginManagerBuilder::localize) hook.
+    pub text: &'a str,
+    /// Its category, `message` by default.
+    pub category: &'a str,
+}
+
+/// A message as it was configured.
+pub(crate) struct Message {
+    pub(crate) text: Option<String>,
+    pub(crate) category: String,
+}
+
+/// How a manager refuses.
+pub(crate) struct RefusalSettings {
+    pub(crate) login_view: Option<View>,
+    pub(crate) refresh_view: Option<View>,
+    pub(crate) next_field: String,
+    pub(crate) session_for_next: bool,
+    pub(crate) next_for_all_methods: bool,
+    pub(crate) force_host: Option<String>,
+    pub(crate) origins: Vec<Origin>,
+    pub(crate) any_host: bool,
+    pub(crate) login_message: Message,
+    pub(crate) refresh_message: Message,
+    pub(crate) localize: Option<Localize>,
+    pub(crate) flash: Option<FlashHook>,
+    pub(crate) unauthorized: Option<Handler>,
+    pub(crate) needs_refresh: Option<Handler>,
+    pub(crate) load_failed: Option<LoadFailed>,
+}
+
+impl Default for RefusalSettings {
+    fn default() -> Self {
+        let message = |text: &str| Message {
+            text: Some(text.to_owned()),
+            category: "message".to_owned(),
+        };
+        Self {
+            login_view: None,
+            refresh_view: None,
+            next_field: "next".to_owned(),
+            session_for_next: false,
+            next_for_all_methods: false,
+            force_host: None,
+            origins: Vec::new(),
+            any_host: false,
+            login_message: message(LOGIN_MESSAGE),
+            refresh_message: message(REFRESH_MESSAGE),
+            localize: None,
+            flash: None,
+            unauthorized: None,
+            needs_refresh: None,
+            load_failed: None,
+        }
+    }
+}
+
+impl RefusalSettings {
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
+        let refuse = |name, why| Err(BuildError::Setting { name, why });
+        if self.next_field.is_empty() {
+            return refuse(
+                "next_field",
+                "is empty; name a query parameter, such as `next`",
+            );
+        }
+        if let Some(host) = &self.force_host {
+            if Origin::parse(&format!("http://{host}")).is_err()
+                || host.contains(['/', '@', '?', '#', '\\'])
+            {
+                return refuse(
+                    "force_host_for_redirects",
+                    "is no host; write `example.com` or `example.com:8080`",
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which of the two refusals a client gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RefusalKind {
+    /// There is no login: the login view.
+    Unauthorized,
+    /// There is one, but it is stale: the refresh view.
+    NeedsRefresh,
+}
+
+impl RefusalKind {
+    pub(crate) fn of(reason: Reason) -> Self {
+        match reason {
+            Reason::Stale => Self::NeedsRefresh,
+            Reason::Anonymous | Reason::Inactive | Reason::Asked => Self::Unauthorized,
+        }
+    }
+}
+
+/// A refusal, decided or under way.
+pub(crate) enum Refusing {
+    Now(Refusal),
+    Later(Reason, Answering),
+}
+
+impl Refusing {
+    /// Waits for the application's handler, if it has one.
+    pub(crate) async fn done(self) -> Refusal {
+        match self {
+            Self::Now(refusal) => refusal,
+            Self::Later(reason, answering) => {
+                let mut response = answering.await;
+                keep_private(response.headers_mut());
+                Refusal::new(reason, response)
+            }
+        }
+    }
+}
+
+/// Refuses a client: reports it, keeps `next` and the message, and makes the answer.
+pub(crate) fn refuse(
+    request: &HttpRequest,
+    manager: &Manager,
+    kind: RefusalKind,
+    reason: Reason,
+    freshness: Freshness,
+) -> Refusing {
+    let settings = &manager.refusing;
+    let (event, handler, view, message) = match kind {
+        RefusalKind::Unauthorized => (
+            LoginEvent::Unauthorized { reason },
+            &settings.unauthorized,
+            ScopeViews::login_view(request).or(settings.login_view.as_ref()),
+            &settings.login_message,
+        ),
+        RefusalKind::NeedsRefresh => (
+            LoginEvent::NeedsRefresh { reason },
+            &settings.needs_refresh,
+            ScopeViews::refresh_view(request).or(settings.refresh_view.as_ref()),
+            &settings.refresh_message,
+        ),
+    };
+    manager.emit(&event, request);
+    if let Some(handler) = handler {
+        return Refusing::Later(reason, handler(request));
+    }
+    let target = view
+        .filter(|_| wants_page(request))
+        .and_then(|view| Target::of(view, request));
+    let mut response = match target {
+        Some(target) => {
+            flash(request, settings, message);
+            let mut response = HttpResponse::SeeOther();
+            response.insert_header((header::LOCATION, target.location(request, settings)));
+            response.finish()
+        }
+        None => unauthorized(request, manager, kind, freshness),
+    };
+    keep_private(response.headers_mut());
+    Refusing::Now(Refusal::new(reason, response))
+}
+
+/// The answer when a loader failed.
+pub(crate) fn load_failed(
+    request: &HttpRequest,
+    manager: &Manager,
+    error: &LoadError,
+) -> HttpResponse {
+    let mut response = match &manager.refusing.load_failed {
+        Some(handler) => handler(request, error),
+        None => HttpResponse::ServiceUnavailable().finish(),
+    };
+    keep_private(response.headers_mut());
+    response
+}
+
+/// Keeps what depends on a login out of caches (ASVS 14.3.2). What the application says about
+/// caching stays.
+pub(crate) fn keep_private(headers: &mut header::HeaderMap) {
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    let varies = headers
+        .get_all(header::VARY)
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|name| matches!(name.trim(), "*") || name.trim().eq_ignore_ascii_case("cookie"));
+    if !varies {
+        headers.append(header::VARY, HeaderValue::from_static("Cookie"));
+    }
+}
+
+/// Whether the client would show a page: a browser on its way somewhere, or one that does not say.
+///
+/// Fetch metadata decide where there are any, since scripts cannot forge them; then `Accept`, then
+/// what scripts are known to send.
+fn wants_page(request: &HttpRequest) -> bool {
+    let headers = request.headers();
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(mode) = text("sec-fetch-mode") {
+        return mode.eq_ignore_ascii_case("navigate");
+    }
+    if text("x-requested-with").is_some_and(|with| with.eq_ignore_ascii_case("xmlhttprequest")) {
+        return false;
+    }
+    let Some(accept) = text("accept") else {
+        return true;
+    };
+    let mut any = true;
+    for part in accept.split(',') {
+        match part.split(';').next().unwrap_or_default().trim() {
+            "text/html" | "application/xhtml+xml" | "text/*" => return true,
+            "*/*" | "" => {}
+            _ => any = false,
+        }
+    }
+    any
+}
+
+/// 401, with a challenge (RFC 9110 §15.5.2). There is no registered scheme for logins by cookie; the
+/// parameters are those of RFC 9470 where they fit.
+fn unauthorized(
+    request: &HttpRequest,
+    manager: &Manager,
+    kind: RefusalKind,
+    freshness: Freshness,
+) -> HttpResponse {
+    let age = match freshness {
+        Freshness::Any => None,
+        Freshness::Default => manager.fresh_for,
+        Freshness::Within(age) => Some(age),
+    };
+    let (error, challenge) = match (kind, age) {
+        (RefusalKind::Unauthorized, _) => ("unauthorized", Cow::Borrowed("Cookie realm=\"login\"")),
+        (RefusalKind::NeedsRefresh, None) => (
+            "insufficient_user_authentication",
+            Cow::Borrowed("Cookie realm=\"login\", error=\"insufficient_user_authentication\""),
+        ),
+        (RefusalKind::NeedsRefresh, Some(age)) => (
+            "insufficient_user_authentication",
+            Cow::Owned(format!(
+                "Cookie realm=\"login\", error=\"insufficient_user_authentication\", max_age=\"{}\"",
+                age.as_secs()
+            )),
+        ),
+    };
+    let mut response = HttpResponse::Unauthorized();
+    response.insert_header((header::WWW_AUTHENTICATE, challenge.as_ref()));
+    if wants_page(request) {
+        response
+            .content_type("text/plain; charset=utf-8")
+            .body(match kind {
+                RefusalKind::Unauthorized => "Unauthorized: log in first.",
+                RefusalKind::NeedsRefresh => "Unauthorized: give your credentials again first.",
+            })
+    } else {
+        response.json(serde_json::json!({ "error": error }))
+    }
+}
+
+fn flash(request: &HttpRequest, settings: &RefusalSettings, message: &Message) {
+    let Some((hook, text)) = settings
+        .flash
+        .as_ref()
+        .zip(message.text.as_deref().filter(|text| !text.is_empty()))
+    else {
+        return;
+    };
+    let text = match &settings.localize {
+        Some(localize) => Cow::Owned(localize(request, text)),
+        None => Cow::Borrowed(text),
+    };
+    hook(
+        request,
+        Flash {
+            text: &text,
+            category: &message.category,
+        },
+    );
+}
+
+/// An address as a `Location` header can hold it.
+pub(crate) fn location(address: &str) -> String {
+    utf8_percent_encode(address, LOCATION).to_string()
+}
+
+/// The view a client is sent to, taken apart.
+struct Target<'a> {
+    /// Scheme and host, if the view names them.
+    base: Option<Cow<'a, str>>,
+    path: Cow<'a, str>,
+    query: Option<Cow<'a, str>>,
+    fragment: Option<Cow<'a, str>>,
+}
+
+impl<'a> Target<'a> {
+    /// Resolves the view. `None` if it is a route that there is not, or the very page that the client
+    /// asked for: a login view that needs a login would send browsers round and round.
+    fn of(view: &'a View, request: &HttpRequest) -> Option<Self> {
+        let target = match view {
+            View::Path(text) => Self::split(None, text),
+            View::Url(url) => Self::from_url(url, Some(url.origin().ascii_serialization())),
+            View::Name(name) => match request.url_for_static(name) {
+                Ok(url) => {
+                    // `url_for` takes the host from headers that any client can set; only an external
+                    // resource has a host of its own.
+                    let here = request.connection_info().host() == url.authority();
+                    Target::from_url(&url, (!here).then(|| url.origin().ascii_serialization()))
+                        .into_owned()
+                }
+                Err(error) => {
+                    tracing::error!(target: "login", "no route is called `{name}`; give that name to the login page ({error})");
+                    return None;
+                }
+            },
+        };
+        if target.base.is_none() && target.path == request.path() {
+            tracing::error!(
+                target: "login",
+                "the view `{}` refuses the clients that are sent there; make it a public page",
+                target.path,
+            );
+            return None;
+        }
+        Some(target)
+    }
+
+    fn split(base: Option<Cow<'a, str>>, text: &'a str) -> Self {
+        let (text, fragment) = match text.split_once('#') {
+            Some((text, fragment)) => (text, Some(fragment.into())),
+            None => (text, None),
+        };
+        let (path, query) = match text.split_once('?') {
+            Some((path, query)) => (path, Some(query.into())),
+            None => (text, None),
+        };
+        Self {
+            base,
+            path: path.into(),
+            query,
+            fragment,
+        }
+    }
+
+    fn from_url(url: &'a url::Url, base: Option<String>) -> Self {
+        Self {
+            base: base.map(Cow::Owned),
+            path: url.path().into(),
+            query: url.query().map(Cow::Borrowed),
+            fragment: url.fragment().map(Cow::Borrowed),
+        }
+    }
+
+    fn into_owned(self) -> Target<'static> {
+        let own = |text: Cow<'a, str>| -> Cow<'static, str> { Cow::Owned(text.into_owned()) };
+        Target {
+            base: self.base.map(own),
+            path: own(self.path),
+            query: self.query.map(own),
+            fragment: self.fragment.map(own),
+        }
+    }
+
+    /// The address to send the client to, with `next` in its query, or in the session.
+    fn location(&self, request: &HttpRequest, settings: &RefusalSettings) -> String {
+        let next = self.next(request, settings);
+        let mut location = String::new();
+        match (&settings.force_host, &self.base) {
+            (Some(host), base) if !settings.session_for_next => {
+                if let Some((scheme, _)) = base.as_deref().and_then(|base| base.split_once("://")) {
+                    location.push_str(scheme);
+                    location.push(':');
+                }
+                location.push_str("//");
+                location.push_str(host);
+            }
+            (_, Some(base)) => location.push_str(base),
+            (_, None) => {}
+        }
+        location.extend(utf8_percent_encode(&self.path, LOCATION));
+        let mut separator = '?';
+        for pair in self.query.iter().flat_map(|query| query.split('&')) {
+            let name = pair.split('=').next().unwrap_or_default();
+            let is_next = percent_decode_str(name)
+                .decode_utf8()
+                .is_ok_and(|name| name == settings.next_field);
+            if is_next && next.is_some() && !settings.session_for_next {
+                continue;
+            }
+            location.push(separator);
+            separator = '&';
+            location.extend(utf8_percent_encode(pair, LOCATION));
+        }
+        match next {
+            Some(next) if settings.session_for_next => {
+                session::keep_next(&session::of(request), &next)
+            }
+            Some(next) => {
+                location.push(separator);
+                location.extend(utf8_percent_encode(&settings.next_field, QUERY_VALUE));
+                location.push('=');
+                location.extend(utf8_percent_encode(&next, QUERY_VALUE));
+            }
+            None => {}
+        }
+        if let Some(fragment) = &self.fragment {
+            location.push('#');
+            location.extend(utf8_percent_encode(fragment, LOCATION));
+        }
+        location
+    }
+
+    /// Where the client wanted to go: path and query, or the whole URL for a view on another host.
+    fn next<'r>(
+        &self,
+        request: &'r HttpRequest,
+        settings: &RefusalSettings,
+    ) -> Option<Cow<'r, str>> {
+        let leads_back = settings.next_for_all_methods
+            || matches!(*request.method(), Method::GET | Method::HEAD);
+        if !leads_back {
+            return None;
+        }
+        // The path as it came: escapes in it stay, and the host that a proxy-style request names
+        // does not become part of it.
+        let path = request
+            .uri()
+            .path_and_query()
+            .map_or("/", |path| path.as_str());
+        let Some(base) = &self.base else {
+            return Some(Cow::Borrowed(path));
+        };
+        // Not `connection_info`: that believes X-Forwarded-Host and its relatives.
+        let host = request
+            .headers()
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok());
+        let host = host.or_else(|| {
+            request
+                .uri()
+                .authority()
+                .map(|authority| authority.as_str())
+        })?;
+        if let Some(origin) = settings
+            .origins
+            .iter()
+            .find(|origin| origin.host.eq_ignore_ascii_case(host))
+        {
+            return Some(if origin.text == **base {
+                Cow::Borrowed(path)
+            } else {
+                format!("{}{path}", origin.text).into()
+            });
+        }
+        let scheme = if request.app_config().secure() {
+            "https"
+        } else {
+            "http"
+        };
+        let here = Origin::parse(&format!("{scheme}://{host}")).ok()?;
+        if here.text == **base {
+            Some(Cow::Borrowed(path))
+        } else {
+            // Without a list of our hosts, an address that the client made up would lead away.
+            (settings.any_host && settings.origins.is_empty())
+                .then(|| format!("{}{path}", here.text).into())
+        }
+    }
+}
+
+/// Hands a message to `actix-web-flash-messages`.
+#[cfg(feature = "flash-messages")]
+pub(crate) fn send_flash_message(flash: Flash<'_>) {
+    use actix_web_flash_messages::{FlashMessage, Level};
+    let level = match flash.category {
+        "debug" => Level::Debug,
+        "success" => Level::Success,
+        "warning" => Level::Warning,
+        "error" => Level::Error,
+        _ => Level::Info,
+    };
+    FlashMessage::new(flash.text.to_owned(), level).send();
+}

@@ -1,0 +1,269 @@
+//! The only file that touches actix-session and names our session keys.
+
+use std::cell::Ref;
+
+use actix_session::{
+    Session, SessionExt, SessionMiddleware, SessionStatus, config::SessionLifecycle,
+    storage::SessionStore,
+};
+use actix_web::{HttpRequest, cookie::Key};
+use serde::Serialize;
+
+use crate::config::CheckedCookie;
+
+/// The version that starts every entry; an entry of another version is no login.
+const VERSION: u8 = 1;
+
+/// Under which key the session keeps the login of the manager's first user type. A further type has
+/// this key, a colon and its name.
+const LOGIN_KEY: &str = "_login";
+
+/// Under which key the session keeps where a refused client wanted to go.
+const NEXT_KEY: &str = "_login_next";
+
+/// Credentials were given in this session, and nothing has made the login stale since.
+const FRESH: u8 = 1;
+/// The browser was given a remember cookie.
+const REMEMBERED: u8 = 2;
+/// The application insisted on this login although the user was inactive.
+const FORCED: u8 = 4;
+
+/// The session key for a user type.
+pub(crate) fn login_key(user_type: &str) -> String {
+    if user_type.is_empty() {
+        LOGIN_KEY.to_owned()
+    } else {
+        format!("{LOGIN_KEY}:{user_type}")
+    }
+}
+
+/// What a session says about a login.
+///
+/// Kept as a JSON array with the id at its end, so that everything before it is read without knowing
+/// the id's type, and nothing is allocated to read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry<'a> {
+    /// When credentials were given, in seconds since the epoch.
+    pub(crate) authenticated_at: i64,
+    pub(crate) fresh: bool,
+    pub(crate) remembered: bool,
+    pub(crate) forced: bool,
+    /// The client the login is bound to.
+    pub(crate) client: u64,
+    /// The fingerprint of the user's session hash, if the user has one.
+    pub(crate) hash: Option<&'a str>,
+}
+
+/// An entry and the user's id as JSON.
+pub(crate) type EntryAndId<'a> = (Entry<'a>, &'a str);
+
+impl<'a> Entry<'a> {
+    fn flags(&self) -> u8 {
+        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+        flag(self.fresh, FRESH) | flag(self.remembered, REMEMBERED) | flag(self.forced, FORCED)
+    }
+
+    /// Reads an entry and the id behind it. `None` if that is none of ours.
+    pub(crate) fn read(text: &'a str) -> Option<EntryAndId<'a>> {
+        let mut parts = text.strip_prefix('[')?.strip_suffix(']')?.splitn(6, ',');
+        if parts.next()?.parse() != Ok(VERSION) {
+            return None;
+        }
+        let authenticated_at = parts.next()?.parse().ok()?;
+        let flags: u8 = parts.next()?.parse().ok()?;
+        let client = parts.next()?.parse().ok()?;
+        let hash = match parts.next()? {
+            "null" => None,
+            quoted => Some(quoted.strip_prefix('"')?.strip_suffix('"')?),
+        };
+        let entry = Self {
+            authenticated_at,
+            fresh: flags & FRESH != 0,
+            remembered: flags & REMEMBERED != 0,
+            forced: flags & FORCED != 0,
+            client,
+            hash,
+        };
+        Some((entry, parts.next()?))
+    }
+
+    /// Writes the entry for a user into the session.
+    pub(crate) fn write(
+        &self,
+        session: &Session,
+        key: &str,
+        id: impl Serialize,
+    ) -> Result<(), SessionClosed> {
+        if !takes(session) {
+            return Err(SessionClosed);
+        }
+        let Self {
+            authenticated_at,
+            client,
+            hash,
+            ..
+        } = self;
+        session
+            .insert(
+                key,
+                (VERSION, authenticated_at, self.flags(), client, hash, id),
+            )
+            .map_err(|_| SessionClosed)
+    }
+}
+
+/// The session takes nothing any more: it was purged earlier in the request, or the id is none that
+/// JSON can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SessionClosed;
+
+/// actix-session's middleware, set up with our cookie attributes.
+pub(crate) fn middleware<S: SessionStore>(
+    store: S,
+    key: Key,
+    cookie: &CheckedCookie,
+    lifecycle: SessionLifecycle,
+) -> SessionMiddleware<S> {
+    let mut builder = SessionMiddleware::builder(store, key)
+        .cookie_name(cookie.name.clone())
+        .cookie_path(cookie.path.clone())
+        .cookie_domain(cookie.domain.clone())
+        .cookie_secure(cookie.secure)
+        .cookie_http_only(cookie.http_only)
+        .session_lifecycle(lifecycle);
+    if let Some(same_site) = cookie.same_site {
+        builder = builder.cookie_same_site(same_site);
+    }
+    builder.build()
+}
+
+/// The session of a request.
+pub(crate) fn of(request: &HttpRequest) -> Session {
+    request.get_session()
+}
+
+/// The text of a login entry, borrowed from the session: not to be held across an await.
+pub(crate) fn entry<'a>(session: &'a Session, key: &str) -> Option<Ref<'a, str>> {
+    Ref::filter_map(session.entries(), |state| {
+        state.get(key).map(String::as_str)
+    })
+    .ok()
+}
+
+/// Whether the session takes anything: not after it was purged in this request.
+pub(crate) fn takes(session: &Session) -> bool {
+    session.status() != SessionStatus::Purged
+}
+
+/// Whether the session holds a login.
+pub(crate) fn holds(session: &Session, key: &str) -> bool {
+    session.contains_key(key)
+}
+
+/// Removes a login, and nothing else.
+pub(crate) fn forget(session: &Session, key: &str) {
+    session.remove(key);
+}
+
+/// Gives the session a new id, and its data to it.
+pub(crate) fn renew(session: &Session) {
+    session.renew();
+}
+
+/// Empties the session, but for the logins of other user types.
+pub(crate) fn clear_but<'a>(session: &Session, others: impl Iterator<Item = &'a str> + Clone) {
+    let doomed: Vec<_> = session
+        .entries()
+        .keys()
+        .filter(|key| !others.clone().any(|other| other == key.as_str()))
+        .cloned()
+        .collect();
+    for key in doomed {
+        session.remove(&key);
+    }
+}
+
+/// Ends the session if nothing is in it.
+pub(crate) fn end_if_empty(session: &Session) {
+    if session.entries().is_empty() {
+        session.purge();
+    }
+}
+
+/// Keeps where a refused client wanted to go; the last refusal wins.
+pub(crate) fn keep_next(session: &Session, next: &str) {
+    let _ = session.insert(NEXT_KEY, next);
+}
+
+/// Where the client wanted to go, as kept at its last refusal; taken out of the session.
+pub(crate) fn take_next(session: &Session) -> Option<String> {
+    if !session.contains_key(NEXT_KEY) {
+        return None;
+    }
+    session.remove_as(NEXT_KEY)?.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENTRY: Entry<'static> = Entry {
+        authenticated_at: 1_700_000_000,
+        fresh: true,
+        remembered: false,
+        forced: false,
+        client: u64::MAX,
+        hash: Some("a-_"),
+    };
+
+    #[test]
+    fn an_entry_reads_back_as_written() {
+        for entry in [
+            ENTRY,
+            Entry {
+                fresh: false,
+                remembered: true,
+                forced: true,
+                hash: None,
+                ..ENTRY
+            },
+        ] {
+            for id in [r#"7"#, r#""a,\"]b""#, r#"[1,"x"]"#, r#"{"a":[]}"#] {
+                let Entry {
+                    authenticated_at,
+                    client,
+                    hash,
+                    ..
+                } = entry;
+                let id: serde_json::Value = serde_json::from_str(id).unwrap();
+                let text = serde_json::to_string(&(
+                    VERSION,
+                    authenticated_at,
+                    entry.flags(),
+                    client,
+                    hash,
+                    &id,
+                ))
+                .unwrap();
+                assert_eq!(Entry::read(&text), Some((entry, &*id.to_string())));
+            }
+        }
+    }
+
+    #[test]
+    fn what_we_did_not_write_is_no_login() {
+        for text in [
+            "",
+            "7",
+            "[]",
+            "[1]",
+            "[2,1,1,1,null,7]",
+            "[1,x,1,1,null,7]",
+            "[1,1,1,1,7]",
+            "[1,1,1,1,null,7",
+            "null",
+        ] {
+            assert_eq!(Entry::read(text), None, "{text}");
+        }
+    }
+}

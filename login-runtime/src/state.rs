@@ -1,0 +1,535 @@
+//! Who the user of a request is: found once, when something asks, and shared by all who ask.
+
+use std::{
+    any::Any,
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_web::{HttpMessage, HttpRequest, cookie::Cookie};
+use tokio::sync::Mutex;
+
+use crate::{
+    cookies::{self, Carried, Match},
+    error::{LoadError, SetupError},
+    events::{EndReason, EventUser, LoginEvent},
+    loader::AnyUser,
+    manager::{Manager, UserKind},
+    policy::{LoginFacts, LoginSource},
+    protection::{self, Verdict},
+    remember::Token,
+    session::{self, Entry},
+};
+
+/// The user of a request, and what is known of the login.
+#[derive(Clone)]
+pub(crate) struct Known {
+    pub(crate) user: AnyUser,
+    pub(crate) facts: LoginFacts,
+    /// Whether guards let the user through.
+    pub(crate) authenticated: bool,
+}
+
+/// Who a request is from. Nothing stands for an anonymous client.
+pub(crate) type Who = Option<Known>;
+
+/// What a request has found out, and what its response has to say about it.
+pub(crate) struct LoginState {
+    pub(crate) manager: Arc<Manager>,
+    slots: Box<[Slot]>,
+    /// Cookies for the response.
+    cookies: RefCell<Vec<Cookie<'static>>>,
+    accessed: Cell<bool>,
+    /// Whether to end the session if nothing is in it when the response is made.
+    end_session_if_empty: Cell<bool>,
+}
+
+/// What a request has found out about one user type.
+#[derive(Default)]
+struct Slot {
+    who: RefCell<Option<Who>>,
+    /// Held by whoever is finding out, so that the others wait and do not load again.
+    finding: Mutex<()>,
+    /// The remember cookie that came with the request is void, or replaced by the response.
+    remember_settled: Cell<bool>,
+}
+
+impl LoginState {
+    /// The state of a request; made if this is the first to ask.
+    pub(crate) fn of(request: &HttpRequest) -> Result<Rc<Self>, SetupError> {
+        if let Some(state) = Self::existing(request) {
+            return Ok(state);
+        }
+        let manager = Arc::clone(Manager::of(request)?);
+        let slots = manager.users.iter().map(|_| Slot::default()).collect();
+        let state = Rc::new(Self {
+            manager,
+            slots,
+            cookies: RefCell::default(),
+            accessed: Cell::default(),
+            end_session_if_empty: Cell::default(),
+        });
+        request.extensions_mut().insert(Rc::clone(&state));
+        Ok(state)
+    }
+
+    /// The state of a request that something has asked about.
+    pub(crate) fn existing(request: &HttpRequest) -> Option<Rc<Self>> {
+        request.extensions().get::<Rc<Self>>().cloned()
+    }
+
+    /// What is known without waiting: the answer if it has been found, or that there is nothing to
+    /// look for. Allocates nothing.
+    pub(crate) fn peek(request: &HttpRequest, manager: &Manager, index: usize) -> Option<Who> {
+        if let Some(state) = request.extensions().get::<Rc<Self>>() {
+            if let Some(who) = state
+                .slots
+                .get(index)
+                .and_then(|slot| slot.who.borrow().clone())
+            {
+                return Some(who);
+            }
+        }
+        let kind = manager.users.get(index)?;
+        let nothing = !session::holds(&session::of(request), &kind.session_key)
+            && !cookies::carries(request, &kind.remember.name)
+            && manager
+                .request_loader
+                .as_ref()
+                .is_none_or(|(loads, _)| *loads != index);
+        nothing.then_some(None)
+    }
+
+    /// Reports that a request looked at the user for the first time.
+    pub(crate) fn accessed(&self, request: &HttpRequest) {
+        if !self.accessed.replace(true) {
+            self.manager.emit(&LoginEvent::Accessed, request);
+        }
+    }
+
+    /// Who the user is, of the manager's user type at `index`.
+    ///
+    /// Those who ask at the same time share one load. A failure is not kept, so the next to ask
+    /// tries again; nor is anything lost if the one who asks goes away.
+    pub(crate) async fn who(&self, request: &HttpRequest, index: usize) -> Result<Who, LoadError> {
+        let Some((slot, kind)) = self.slots.get(index).zip(self.manager.users.get(index)) else {
+            return Ok(None);
+        };
+        if let Some(who) = slot.who.borrow().clone() {
+            return Ok(who);
+        }
+        let _finding = slot.finding.lock().await;
+        if let Some(who) = slot.who.borrow().clone() {
+            return Ok(who);
+        }
+        self.accessed(request);
+        let find = Find {
+            state: self,
+            request,
+            slot,
+            kind,
+            index,
+        };
+        match find.user().await {
+            // A log in or log out that happened meanwhile knows better.
+            Ok(found) => Ok(slot.who.borrow_mut().get_or_insert(found).clone()),
+            Err(error) => {
+                self.manager
+                    .emit(&LoginEvent::LoadFailed { error: &error }, request);
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes `who` the user for the rest of the request.
+    pub(crate) fn set_who(&self, index: usize, who: Who) {
+        if let Some(slot) = self.slots.get(index) {
+            *slot.who.borrow_mut() = Some(who);
+        }
+    }
+
+    /// Has the response set or clear the remember cookie, in place of what was decided before.
+    pub(crate) fn set_remember_cookie(&self, index: usize, cookie: Cookie<'static>) {
+        let mut cookies = self.cookies.borrow_mut();
+        cookies.retain(|other| other.name() != cookie.name());
+        cookies.push(cookie);
+        self.settle_remember_cookie(index);
+    }
+
+    /// From now on the remember cookie that came with the request counts for nothing.
+    pub(crate) fn settle_remember_cookie(&self, index: usize) {
+        if let Some(slot) = self.slots.get(index) {
+            slot.remember_settled.set(true);
+        }
+    }
+
+    /// Whether the remember cookie that came with the request still counts.
+    pub(crate) fn remember_counts(&self, index: usize) -> bool {
+        self.slots
+            .get(index)
+            .is_some_and(|slot| !slot.remember_settled.get())
+    }
+
+    /// Ends the session with the response, unless the application puts something into it.
+    pub(crate) fn end_session_if_empty(&self) {
+        self.end_session_if_empty.set(true);
+    }
+
+    /// Takes what the response has to carry.
+    pub(crate) fn finish(&self, request: &HttpRequest) -> Vec<Cookie<'static>> {
+        if self.end_session_if_empty.get() {
+            session::end_if_empty(&session::of(request));
+        }
+        self.cookies.take()
+    }
+}
+
+/// One search for the user of a request.
+struct Find<'a> {
+    state: &'a LoginState,
+    request: &'a HttpRequest,
+    slot: &'a Slot,
+    kind: &'a UserKind,
+    index: usize,
+}
+
+/// What a session entry asks for.
+enum Plan {
+    Nothing,
+    /// The entry is none of ours, or names no user.
+    Invalid,
+    /// Protection ended the login.
+    Over,
+    Load {
+        loading: crate::loader::Loading,
+        login: SessionLogin,
+        changed_client: bool,
+    },
+}
+
+/// An [`Entry`] that outlives the session's borrow.
+struct SessionLogin {
+    authenticated_at: i64,
+    fresh: bool,
+    remembered: bool,
+    forced: bool,
+    client: u64,
+    hash: Option<String>,
+}
+
+impl SessionLogin {
+    fn of(entry: &Entry<'_>) -> Self {
+        let &Entry {
+            authenticated_at,
+            fresh,
+            remembered,
+            forced,
+            client,
+            hash,
+        } = entry;
+        Self {
+            authenticated_at,
+            fresh,
+            remembered,
+            forced,
+            client,
+            hash: hash.map(str::to_owned),
+        }
+    }
+
+    fn as_entry(&self) -> Entry<'_> {
+        let &Self {
+            authenticated_at,
+            fresh,
+            remembered,
+            forced,
+            client,
+            ref hash,
+        } = self;
+        Entry {
+            authenticated_at,
+            fresh,
+            remembered,
+            forced,
+            client,
+            hash: hash.as_deref(),
+        }
+    }
+}
+
+impl Find<'_> {
+    /// Asks the sources in their order; a worthless one never keeps the next from being asked.
+    async fn user(&self) -> Result<Who, LoadError> {
+        if let Some(known) = self.from_session().await? {
+            return Ok(Some(known));
+        }
+        if let Some(known) = self.from_cookie().await? {
+            return Ok(Some(known));
+        }
+        self.from_request().await
+    }
+
+    fn manager(&self) -> &Manager {
+        &self.state.manager
+    }
+
+    fn emit(&self, event: &LoginEvent<'_>) {
+        self.manager().emit(event, self.request);
+    }
+
+    fn event_user<'a>(&'a self, user: &'a AnyUser) -> EventUser<'a> {
+        EventUser::new(self.kind, &**user)
+    }
+
+    async fn from_session(&self) -> Result<Who, LoadError> {
+        let (loading, mut login, changed_client) = match self.plan() {
+            Plan::Nothing => return Ok(None),
+            Plan::Invalid => {
+                self.end(EndReason::Invalid);
+                return Ok(None);
+            }
+            Plan::Over => {
+                self.emit(&LoginEvent::SessionProtected {
+                    mode: self.manager().protection,
+                });
+                session::forget(&session::of(self.request), &self.kind.session_key);
+                self.clear_remember_cookie();
+                return Ok(None);
+            }
+            Plan::Load {
+                loading,
+                login,
+                changed_client,
+            } => (loading, login, changed_client),
+        };
+        let Some(user) = loading.await? else {
+            self.end(EndReason::UserGone);
+            return Ok(None);
+        };
+        let hash = self.kind.loader.session_hash(&*user);
+        let found =
+            self.manager()
+                .keys
+                .same_hash(&self.kind.name, login.hash.as_deref(), hash.as_deref());
+        let mut rewrite = false;
+        match found {
+            Some(Match::Current) => {}
+            Some(Match::Older) => {
+                login.hash =
+                    hash.and_then(|hash| self.manager().keys.fingerprint(&self.kind.name, &hash));
+                rewrite = true;
+            }
+            None => {
+                drop(hash);
+                self.end(EndReason::SessionHashChanged);
+                return Ok(None);
+            }
+        }
+        if changed_client {
+            self.emit(&LoginEvent::SessionProtected {
+                mode: self.manager().protection,
+            });
+            rewrite |= login.fresh;
+            login.fresh = false;
+        }
+        if rewrite {
+            self.write(&login.as_entry(), &*user);
+        }
+        Ok(Some(self.known(
+            user,
+            LoginFacts {
+                source: LoginSource::Session,
+                authenticated_at: Some(login.authenticated_at),
+                fresh: login.fresh,
+            },
+            login.forced,
+        )))
+    }
+
+    /// Reads the session entry and starts to load its user, without holding on to the session.
+    fn plan(&self) -> Plan {
+        let session = session::of(self.request);
+        let Some(text) = session::entry(&session, &self.kind.session_key) else {
+            return Plan::Nothing;
+        };
+        let Some((entry, id)) = Entry::read(&text) else {
+            return Plan::Invalid;
+        };
+        let verdict = judge(self.request, self.manager(), entry.client);
+        if verdict == Verdict::Over {
+            return Plan::Over;
+        }
+        match self.kind.loader.load(id) {
+            None => Plan::Invalid,
+            Some(loading) => Plan::Load {
+                loading,
+                login: SessionLogin::of(&entry),
+                changed_client: verdict == Verdict::Stale,
+            },
+        }
+    }
+
+    async fn from_cookie(&self) -> Result<Who, LoadError> {
+        if self.slot.remember_settled.get() {
+            return Ok(None);
+        }
+        let value = match cookies::carried(self.request, &self.kind.remember.name) {
+            Carried::Nothing => return Ok(None),
+            Carried::One(value) => Some(value),
+            Carried::Unclear => None,
+        };
+        let keys = &self.manager().keys;
+        let verified = value.and_then(|value| keys.verify(&self.kind.name, &value));
+        let Some((text, key)) = verified else {
+            return self.refuse_cookie(EndReason::Invalid);
+        };
+        let now = self.manager().now();
+        let Some(token) = Token::read(&text, now) else {
+            return self.refuse_cookie(EndReason::Invalid);
+        };
+        let Some(loading) = self.kind.loader.load(token.id) else {
+            return self.refuse_cookie(EndReason::Invalid);
+        };
+        let Some(user) = loading.await? else {
+            return self.refuse_cookie(EndReason::UserGone);
+        };
+        if !self.kind.loader.is_authenticated(&*user) {
+            return self.refuse_cookie(EndReason::Inactive);
+        }
+        let hash = self.kind.loader.session_hash(&*user);
+        let Some(hash_key) = keys.same_hash(&self.kind.name, token.hash, hash.as_deref()) else {
+            return self.refuse_cookie(EndReason::SessionHashChanged);
+        };
+        let fingerprint = hash
+            .as_deref()
+            .and_then(|hash| keys.fingerprint(&self.kind.name, hash));
+        if key == Match::Older || hash_key == Match::Older {
+            let renewed = Token {
+                hash: fingerprint.as_deref(),
+                ..token
+            };
+            self.reissue(&renewed, now);
+        }
+        // The session gets a new id, so one planted before this request gains nothing, and the login
+        // is bound to its client from the start.
+        session::renew(&session::of(self.request));
+        let entry = Entry {
+            authenticated_at: token.authenticated_at,
+            fresh: false,
+            remembered: true,
+            forced: false,
+            client: client(self.request, self.manager()),
+            hash: fingerprint.as_deref(),
+        };
+        self.write(&entry, &*user);
+        self.emit(&LoginEvent::LoadedFromCookie {
+            user: self.event_user(&user),
+        });
+        let facts = LoginFacts {
+            source: LoginSource::RememberCookie,
+            authenticated_at: Some(token.authenticated_at),
+            fresh: false,
+        };
+        Ok(Some(self.known(user, facts, false)))
+    }
+
+    /// Sends the token again, signed with the key that signs now; its time stays what it was.
+    fn reissue(&self, token: &Token<'_>, now: i64) {
+        let age = Duration::from_secs(token.expires_at.saturating_sub(now).unsigned_abs());
+        let value = self.manager().keys.sign(&self.kind.name, token);
+        let cookie =
+            value.and_then(|value| cookies::remember_cookie(&self.kind.remember, value, age));
+        if let Some(cookie) = cookie {
+            self.state.cookies.borrow_mut().push(cookie);
+        }
+    }
+
+    async fn from_request(&self) -> Result<Who, LoadError> {
+        let Some((_, load)) = self
+            .manager()
+            .request_loader
+            .as_ref()
+            .filter(|(index, _)| *index == self.index)
+        else {
+            return Ok(None);
+        };
+        let Some(user) = load(self.request).await? else {
+            return Ok(None);
+        };
+        self.emit(&LoginEvent::LoadedFromRequest {
+            user: self.event_user(&user),
+        });
+        let facts = LoginFacts {
+            source: LoginSource::Request,
+            authenticated_at: None,
+            fresh: false,
+        };
+        Ok(Some(self.known(user, facts, false)))
+    }
+
+    fn known(&self, user: AnyUser, facts: LoginFacts, forced: bool) -> Known {
+        let authenticated = forced || self.kind.loader.is_authenticated(&*user);
+        Known {
+            user,
+            facts,
+            authenticated,
+        }
+    }
+
+    fn write(&self, entry: &Entry<'_>, user: &dyn Any) {
+        let session = session::of(self.request);
+        // A session that was purged earlier in this request keeps nothing, which was the purpose.
+        let _ = self
+            .kind
+            .loader
+            .write(entry, &session, &self.kind.session_key, user);
+    }
+
+    /// Drops the session's login, and nothing else.
+    fn end(&self, reason: EndReason) {
+        session::forget(&session::of(self.request), &self.kind.session_key);
+        self.emit(&LoginEvent::LoginEnded { reason });
+    }
+
+    fn refuse_cookie(&self, reason: EndReason) -> Result<Who, LoadError> {
+        self.emit(&LoginEvent::RememberCookieRefused { reason });
+        self.clear_remember_cookie();
+        Ok(None)
+    }
+
+    fn clear_remember_cookie(&self) {
+        if cookies::carries(self.request, &self.kind.remember.name) {
+            self.state
+                .set_remember_cookie(self.index, self.kind.remember.clear());
+        }
+    }
+}
+
+/// The identity of the client that sends a request.
+pub(crate) fn client(request: &HttpRequest, manager: &Manager) -> u64 {
+    clients(request, manager).next().unwrap_or_default()
+}
+
+/// Compares the client a login was bound to with the client at hand, under each key.
+pub(crate) fn judge(request: &HttpRequest, manager: &Manager, bound: u64) -> Verdict {
+    let mut verdict = Verdict::Same;
+    for now in clients(request, manager) {
+        verdict = protection::judge(manager.protection, bound, now);
+        if verdict == Verdict::Same {
+            break;
+        }
+    }
+    verdict
+}
+
+fn clients<'a>(request: &'a HttpRequest, manager: &'a Manager) -> impl Iterator<Item = u64> + 'a {
+    let agent = request.headers().get(actix_web::http::header::USER_AGENT);
+    let address = request.peer_addr().map(|address| address.ip());
+    manager.keys.clients(
+        manager.identity,
+        agent.map(|value| value.as_bytes()),
+        address,
+    )
+}

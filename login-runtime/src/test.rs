@@ -1,0 +1,556 @@
+//! Helpers for the tests of applications: a browser, a clock to set, and logins without a form.
+//!
+//! A login made here takes the way that every other takes, through the manager, the session and its
+//! cookies, so it passes and fails the same guards.
+//!
+//! # Examples
+//!
+//! ```
+//! use actix_web::{App, Responder, cookie::Key, get, test::init_service};
+//! use login_runtime::{AuthUser, CurrentUser, LoginManager, login_required, test::Browser};
+//!
+//! #[derive(AuthUser)]
+//! struct User { id: i64 }
+//!
+//! #[login_required]
+//! #[get("/account")]
+//! async fn account(user: CurrentUser<User>) -> impl Responder { format!("account {}", user.id) }
+//!
+//! # #[actix_web::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let login_manager = LoginManager::new(|id| async move { Ok::<_, String>(Some(User { id })) })
+//!     .login_view("/login")
+//!     .build(Key::generate())?;
+//! let app = init_service(App::new().wrap(login_manager).service(account)).await;
+//!
+//! let browser = Browser::new(&app);
+//! browser.get("/account").await.assert_redirects_to_login("/login", "/account");
+//!
+//! browser.log_in(User { id: 7 }).await;
+//! assert_eq!(browser.get("/account").await.text(), "account 7");
+//! # Ok(())
+//! # }
+//! ```
+
+use std::{
+    cell::RefCell,
+    fmt,
+    future::{Future, IntoFuture},
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use actix_http::Request;
+use actix_web::{
+    Error, HttpMessage, HttpRequest, HttpResponse,
+    body::{MessageBody, to_bytes},
+    cookie::{Cookie, time},
+    dev::{Service, ServiceResponse},
+    http::{
+        Method, StatusCode,
+        header::{self, HeaderMap},
+    },
+    test::TestRequest,
+    web::Bytes,
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{auth::Auth, clock::Clock, user::AuthUser, verified::Verified};
+
+/// A clock that stands still until it is told otherwise. Its clones are the same clock.
+#[derive(Clone, Debug)]
+pub struct TestClock(Arc<AtomicI64>);
+
+impl TestClock {
+    /// A clock that shows this time, in seconds since the Unix epoch.
+    pub fn at(seconds: i64) -> Self {
+        Self(Arc::new(AtomicI64::new(seconds)))
+    }
+
+    /// Moves the clock forward.
+    pub fn advance(&self, by: Duration) {
+        let seconds = i64::try_from(by.as_secs()).unwrap_or(i64::MAX);
+        self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    /// Sets the clock, forward or back.
+    pub fn set(&self, seconds: i64) {
+        self.0.store(seconds, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// A log in that the login layer does before anything else of a request.
+struct AskedLogIn(
+    Box<dyn Fn(&HttpRequest) -> Result<(), String>>,
+    Rc<RefCell<Option<Result<(), String>>>>,
+);
+
+/// Logs in whom the request asks for. Only the code that makes a request can put that there: it is
+/// not part of what a client sends.
+pub(crate) fn log_in_if_asked(request: &HttpRequest) {
+    let asked = request.extensions_mut().remove::<AskedLogIn>();
+    if let Some(AskedLogIn(log_in, outcome)) = asked {
+        let done = log_in(request);
+        *outcome.borrow_mut() = Some(done);
+    }
+}
+
+/// A browser: keeps cookies between requests, and knows its address and user agent.
+pub struct Browser<'a, S> {
+    app: &'a S,
+    cookies: RefCell<Vec<Cookie<'static>>>,
+    agent: RefCell<Option<String>>,
+    address: RefCell<SocketAddr>,
+}
+
+impl<S> fmt::Debug for Browser<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Browser")
+            .field("agent", &self.agent)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a, S, B> Browser<'a, S>
+where
+    S: Service<Request, Response = ServiceResponse<B>, Error = Error>,
+    B: MessageBody + 'static,
+{
+    /// A browser without cookies, for an application that `actix_web::test::init_service` made.
+    pub fn new(app: &'a S) -> Self {
+        Self {
+            app,
+            cookies: RefCell::default(),
+            agent: RefCell::new(Some("test/1".to_owned())),
+            address: RefCell::new(SocketAddr::from(([127, 0, 0, 1], 50_000))),
+        }
+    }
+
+    /// From now on the browser names itself like this, or not at all.
+    pub fn set_user_agent<'b>(&self, agent: impl Into<Option<&'b str>>) {
+        *self.agent.borrow_mut() = agent.into().map(str::to_owned);
+    }
+
+    /// From now on the browser connects from here.
+    pub fn set_address(&self, address: impl Into<IpAddr>) {
+        self.address.borrow_mut().set_ip(address.into());
+    }
+
+    /// Another browser with a copy of this one's cookies, address and agent.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self {
+            app: self.app,
+            cookies: self.cookies.clone(),
+            agent: self.agent.clone(),
+            address: self.address.clone(),
+        }
+    }
+
+    /// The value of a cookie.
+    pub fn cookie(&self, name: &str) -> Option<String> {
+        self.cookies
+            .borrow()
+            .iter()
+            .find(|cookie| cookie.name() == name)
+            .map(|cookie| cookie.value().to_owned())
+    }
+
+    /// The names of all cookies.
+    pub fn cookie_names(&self) -> Vec<String> {
+        self.cookies
+            .borrow()
+            .iter()
+            .map(|cookie| cookie.name().to_owned())
+            .collect()
+    }
+
+    /// Gives the browser a cookie.
+    pub fn set_cookie(&self, name: &str, value: &str) {
+        self.take_cookie(Cookie::new(name.to_owned(), value.to_owned()));
+    }
+
+    /// Takes a cookie away.
+    pub fn drop_cookie(&self, name: &str) {
+        self.cookies
+            .borrow_mut()
+            .retain(|cookie| cookie.name() != name);
+    }
+
+    /// Closes and opens the browser: cookies without a life of their own are gone.
+    pub fn restart(&self) {
+        self.cookies
+            .borrow_mut()
+            .retain(|cookie| cookie.max_age().is_some() || cookie.expires().is_some());
+    }
+
+    fn take_cookie(&self, cookie: Cookie<'static>) {
+        let mut cookies = self.cookies.borrow_mut();
+        cookies.retain(|other| other.name() != cookie.name());
+        if cookie.max_age() != Some(time::Duration::ZERO) {
+            cookies.push(cookie);
+        }
+    }
+
+    /// GET.
+    pub fn get(&self, path: &str) -> Ask<'_, 'a, S> {
+        self.ask(Method::GET, path)
+    }
+
+    /// POST.
+    pub fn post(&self, path: &str) -> Ask<'_, 'a, S> {
+        self.ask(Method::POST, path)
+    }
+
+    /// Any method.
+    pub fn ask(&self, method: Method, path: &str) -> Ask<'_, 'a, S> {
+        Ask {
+            browser: self,
+            request: TestRequest::default().method(method).uri(path),
+            extra: None,
+        }
+    }
+
+    /// Logs a user in without a form; done by `.await`.
+    pub fn log_in<U: AuthUser>(&self, user: U) -> TestLogIn<'_, 'a, S, U> {
+        TestLogIn {
+            browser: self,
+            user,
+            fresh: true,
+            remember: None,
+            at: None,
+        }
+    }
+
+    async fn send(&self, request: TestRequest, extra: Option<AskedLogIn>) -> Answer {
+        let mut request = request.peer_addr(*self.address.borrow());
+        if let Some(agent) = self.agent.borrow().as_deref() {
+            request = request.insert_header((header::USER_AGENT, agent));
+        }
+        let cookies: Vec<_> = self
+            .cookies
+            .borrow()
+            .iter()
+            .map(|cookie| cookie.stripped().to_string())
+            .collect();
+        if !cookies.is_empty() {
+            request = request.insert_header((header::COOKIE, cookies.join("; ")));
+        }
+        let request = request.to_request();
+        if let Some(extra) = extra {
+            request.extensions_mut().insert(extra);
+        }
+        let response: HttpResponse<_> = match self.app.call(request).await {
+            Ok(response) => response.into_parts().1.map_into_boxed_body(),
+            Err(error) => error.error_response(),
+        };
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = to_bytes(response.into_body()).await.unwrap_or_default();
+        let answer = Answer {
+            status,
+            headers,
+            body,
+        };
+        for cookie in answer.set_cookies() {
+            self.take_cookie(cookie);
+        }
+        answer
+    }
+}
+
+/// A request about to be sent; sent by `.await`.
+#[must_use = "nothing is sent before this is awaited"]
+pub struct Ask<'b, 'a, S> {
+    browser: &'b Browser<'a, S>,
+    request: TestRequest,
+    extra: Option<AskedLogIn>,
+}
+
+impl<S> fmt::Debug for Ask<'_, '_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ask").finish_non_exhaustive()
+    }
+}
+
+impl<S> Ask<'_, '_, S> {
+    /// Adds a header.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.request = self.request.append_header((name, value));
+        self
+    }
+
+    /// Sends fields as a form.
+    pub fn form(mut self, fields: impl Serialize) -> Self {
+        self.request = self.request.set_form(fields);
+        self
+    }
+
+    /// Sends JSON.
+    pub fn json(mut self, value: impl Serialize) -> Self {
+        self.request = self.request.set_json(value);
+        self
+    }
+
+    /// Sends these bytes.
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.request = self.request.set_payload(body);
+        self
+    }
+}
+
+impl<'b, 'a: 'b, S, B> IntoFuture for Ask<'b, 'a, S>
+where
+    S: Service<Request, Response = ServiceResponse<B>, Error = Error>,
+    B: MessageBody + 'static,
+{
+    type Output = Answer;
+    type IntoFuture = Pin<Box<dyn Future<Output = Answer> + 'b>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self {
+            browser,
+            request,
+            extra,
+        } = self;
+        Box::pin(async move { browser.send(request, extra).await })
+    }
+}
+
+/// A log in without a form; made by [`Browser::log_in`], done by `.await`.
+#[must_use = "nobody is logged in before this is awaited"]
+pub struct TestLogIn<'b, 'a, S, U> {
+    browser: &'b Browser<'a, S>,
+    user: U,
+    fresh: bool,
+    remember: Option<Option<Duration>>,
+    at: Option<i64>,
+}
+
+impl<S, U> fmt::Debug for TestLogIn<'_, '_, S, U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestLogIn").finish_non_exhaustive()
+    }
+}
+
+impl<S, U> TestLogIn<'_, '_, S, U> {
+    /// Makes the login stale.
+    pub fn stale(mut self) -> Self {
+        self.fresh = false;
+        self
+    }
+
+    /// Gives the browser a remember cookie too.
+    pub fn remember(mut self) -> Self {
+        self.remember = Some(None);
+        self
+    }
+
+    /// Gives the browser a remember cookie for this long.
+    pub fn remember_for(mut self, duration: Duration) -> Self {
+        self.remember = Some(Some(duration));
+        self
+    }
+
+    /// Makes the login as old as if credentials had been given then.
+    pub fn at(mut self, time: SystemTime) -> Self {
+        self.at = time
+            .duration_since(UNIX_EPOCH)
+            .ok()
+            .and_then(|since| i64::try_from(since.as_secs()).ok());
+        self
+    }
+}
+
+impl<'b, 'a: 'b, S, B, U> IntoFuture for TestLogIn<'b, 'a, S, U>
+where
+    S: Service<Request, Response = ServiceResponse<B>, Error = Error>,
+    B: MessageBody + 'static,
+    U: AuthUser,
+{
+    type Output = ();
+    type IntoFuture = Pin<Box<dyn Future<Output = ()> + 'b>>;
+
+    /// # Panics
+    ///
+    /// If the log in is refused, or there is no login manager for the user type.
+    fn into_future(self) -> Self::IntoFuture {
+        let Self {
+            browser,
+            user,
+            fresh,
+            remember,
+            at,
+        } = self;
+        let user = RefCell::new(Some(user));
+        let outcome = Rc::new(RefCell::new(None));
+        let asked = AskedLogIn(
+            Box::new(move |request| {
+                let auth = Auth::<U>::of(request).map_err(|error| error.to_string())?;
+                let user = user.take().ok_or_else(|| "asked twice".to_owned())?;
+                let mut log_in = auth.log_in(Verified::trust(user, "test")).at(at);
+                if !fresh {
+                    log_in = log_in.stale();
+                }
+                log_in = match remember {
+                    None => log_in,
+                    Some(None) => log_in.remember(true),
+                    Some(Some(duration)) => log_in.remember_for(duration),
+                };
+                log_in.run().map(|_| ()).map_err(|error| error.to_string())
+            }),
+            Rc::clone(&outcome),
+        );
+        Box::pin(async move {
+            // A path that no application has; whatever it answers, the cookies come along.
+            browser
+                .send(
+                    TestRequest::get().uri("/.login-runtime/test/log-in"),
+                    Some(asked),
+                )
+                .await;
+            let outcome = outcome.take();
+            assert!(
+                outcome.is_some(),
+                "no login manager around this application"
+            );
+            assert_eq!(
+                outcome,
+                Some(Ok(())),
+                "the test user could not be logged in"
+            );
+        })
+    }
+}
+
+/// An answer: status, headers and body.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Answer {
+    /// The status code.
+    pub fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// A header as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Where the answer redirects to.
+    pub fn location(&self) -> Option<&str> {
+        self.header("location")
+    }
+
+    /// The body.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON; `None` if it is something else.
+    pub fn json<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
+    /// The cookies that the answer sets or clears.
+    pub fn set_cookies(&self) -> Vec<Cookie<'static>> {
+        self.headers
+            .get_all(header::SET_COOKIE)
+            .filter_map(|value| {
+                Some(
+                    Cookie::parse(value.to_str().ok()?.to_owned())
+                        .ok()?
+                        .into_owned(),
+                )
+            })
+            .collect()
+    }
+
+    /// What the answer does to a cookie.
+    pub fn set_cookie(&self, name: &str) -> Option<Cookie<'static>> {
+        self.set_cookies()
+            .into_iter()
+            .find(|cookie| cookie.name() == name)
+    }
+
+    /// Asserts that no guard refused: the status is neither a redirect nor 401, 403 or 5xx.
+    ///
+    /// # Panics
+    ///
+    /// If one did.
+    #[track_caller]
+    pub fn assert_logged_in(&self) -> &Self {
+        let refused = self.status.is_redirection()
+            || self.status.is_server_error()
+            || matches!(
+                self.status,
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+            );
+        assert!(
+            !refused,
+            "refused with {} to {:?}: {}",
+            self.status,
+            self.location(),
+            self.text()
+        );
+        self
+    }
+
+    /// Asserts that the client was sent to the login view, to come back to `next`.
+    ///
+    /// # Panics
+    ///
+    /// If it was not.
+    #[track_caller]
+    pub fn assert_redirects_to_login(&self, login_view: &str, next: &str) -> &Self {
+        assert!(
+            self.status.is_redirection(),
+            "{} is no redirect: {}",
+            self.status,
+            self.text()
+        );
+        let base = url::Url::parse("http://test.invalid").ok();
+        let location = base.and_then(|base| base.join(self.location()?).ok());
+        let found = location.as_ref().map(|url| {
+            let next = url
+                .query_pairs()
+                .find(|(name, _)| name == "next")
+                .map(|(_, next)| next.into_owned());
+            (url.path().to_owned(), next)
+        });
+        assert_eq!(
+            found,
+            Some((login_view.to_owned(), Some(next.to_owned()))),
+            "{:?}",
+            self.location()
+        );
+        self
+    }
+}
