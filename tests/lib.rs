@@ -1,1 +1,165 @@
-//! x
+//! What the tests share: users, a manager around them, an application, a session store.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test support")]
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use actix_http::Request;
+use actix_web::{
+    App, Error,
+    body::BoxBody,
+    cookie::Key,
+    dev::{Service, ServiceResponse},
+    middleware::Compat,
+    test::init_service,
+    web::ServiceConfig,
+};
+use login_runtime::{AuthUser, LoginManager, LoginManagerBuilder, test::TestClock};
+
+pub mod sessions;
+
+/// What time it is when a test starts.
+pub const START: i64 = 1_700_000_000;
+
+/// A user like those of most applications.
+#[derive(AuthUser, Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The id.
+    pub id: i64,
+    /// The name.
+    pub name: String,
+    /// Whether the user may log in.
+    pub is_active: bool,
+    /// Changes when every login has to end.
+    #[auth(session_hash)]
+    pub hash: String,
+}
+
+impl User {
+    /// An active user.
+    pub fn new(id: i64, name: &str) -> Self {
+        Self { id, name: name.to_owned(), is_active: true, hash: format!("hash of {name}") }
+    }
+}
+
+/// Another kind of user, whose id is a text.
+#[derive(AuthUser, Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// The id.
+    #[auth(id)]
+    pub login: String,
+}
+
+impl Admin {
+    /// An admin.
+    pub fn new(login: &str) -> Self {
+        Self { login: login.to_owned() }
+    }
+}
+
+/// A database that counts, changes and fails as a test wants.
+#[derive(Clone, Default)]
+pub struct Users(Arc<UsersInner>);
+
+#[derive(Default)]
+struct UsersInner {
+    users: Mutex<HashMap<i64, User>>,
+    loads: AtomicUsize,
+    down: AtomicBool,
+}
+
+impl std::fmt::Debug for Users {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Users").finish_non_exhaustive()
+    }
+}
+
+impl Users {
+    /// Ada (1), Ben (2) and Cy (3), who is inactive.
+    pub fn new() -> Self {
+        let users = Self::default();
+        users.put(User::new(1, "ada"));
+        users.put(User::new(2, "ben"));
+        users.put(User { is_active: false, ..User::new(3, "cy") });
+        users
+    }
+
+    /// Adds or replaces a user.
+    pub fn put(&self, user: User) {
+        self.0.users.lock().unwrap().insert(user.id, user);
+    }
+
+    /// Changes a user.
+    pub fn change(&self, id: i64, change: impl FnOnce(&mut User)) {
+        change(self.0.users.lock().unwrap().get_mut(&id).unwrap());
+    }
+
+    /// Deletes a user.
+    pub fn delete(&self, id: i64) {
+        self.0.users.lock().unwrap().remove(&id);
+    }
+
+    /// Looks a user up, without counting.
+    pub fn get(&self, id: i64) -> Option<User> {
+        self.0.users.lock().unwrap().get(&id).cloned()
+    }
+
+    /// What a user loader does: counts, waits a little, and fails if the database is down.
+    pub async fn load(&self, id: i64) -> Result<Option<User>, String> {
+        self.0.loads.fetch_add(1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        if self.0.down.load(Ordering::SeqCst) {
+            return Err("the database is down".to_owned());
+        }
+        Ok(self.get(id))
+    }
+
+    /// How often users were loaded since the last look.
+    pub fn loads(&self) -> usize {
+        self.0.loads.swap(0, Ordering::SeqCst)
+    }
+
+    /// Takes the database down, or up again.
+    pub fn set_down(&self, down: bool) {
+        self.0.down.store(down, Ordering::SeqCst);
+    }
+}
+
+/// The application's secret.
+pub fn key() -> Key {
+    Key::from(&[7; 64])
+}
+
+/// A manager for these users, with a login view and a clock that shows [`START`].
+pub fn manager(users: &Users) -> (LoginManagerBuilder, TestClock) {
+    let clock = TestClock::at(START);
+    let users = users.clone();
+    let builder = LoginManager::new(move |id| {
+        let users = users.clone();
+        async move { users.load(id).await }
+    });
+    (builder.login_view("/login").clock(clock.clone()), clock)
+}
+
+/// A loader for admins: every login exists.
+pub async fn load_admin(login: String) -> Result<Option<Admin>, Infallible> {
+    Ok(Some(Admin::new(&login)))
+}
+
+/// An application with these routes behind a manager.
+pub async fn app<T>(
+    manager: LoginManager<T>,
+    routes: impl FnOnce(&mut ServiceConfig),
+) -> impl Service<Request, Response = ServiceResponse<BoxBody>, Error = Error>
+where
+    T: actix_session::storage::SessionStore + 'static,
+{
+    init_service(App::new().wrap(Compat::new(manager)).configure(routes)).await
+}

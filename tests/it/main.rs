@@ -1,1 +1,3 @@
-//! x
+//! Tests through the front door: HTTP in, status, headers and cookies out.
+
+mod login;
