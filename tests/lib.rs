@@ -1,6 +1,11 @@
 //! What the tests share: users, a manager around them, an application, a session store.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test support")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test support"
+)]
 
 use std::{
     collections::HashMap,
@@ -45,7 +50,12 @@ pub struct User {
 impl User {
     /// An active user.
     pub fn new(id: i64, name: &str) -> Self {
-        Self { id, name: name.to_owned(), is_active: true, hash: format!("hash of {name}") }
+        Self {
+            id,
+            name: name.to_owned(),
+            is_active: true,
+            hash: format!("hash of {name}"),
+        }
     }
 }
 
@@ -60,7 +70,9 @@ pub struct Admin {
 impl Admin {
     /// An admin.
     pub fn new(login: &str) -> Self {
-        Self { login: login.to_owned() }
+        Self {
+            login: login.to_owned(),
+        }
     }
 }
 
@@ -87,7 +99,10 @@ impl Users {
         let users = Self::default();
         users.put(User::new(1, "ada"));
         users.put(User::new(2, "ben"));
-        users.put(User { is_active: false, ..User::new(3, "cy") });
+        users.put(User {
+            is_active: false,
+            ..User::new(3, "cy")
+        });
         users
     }
 

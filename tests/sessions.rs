@@ -22,12 +22,21 @@ struct Inner {
     sessions: Mutex<HashMap<String, State>>,
     made: AtomicUsize,
     writes: AtomicUsize,
+    no_revival: bool,
 }
 
 impl MemorySessions {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A store that does not bring back a session that has gone when somebody still writes to it.
+    pub fn without_revival() -> Self {
+        Self(Arc::new(Inner {
+            no_revival: true,
+            ..Inner::default()
+        }))
     }
 
     /// How many sessions there are.
@@ -58,14 +67,24 @@ impl SessionStore for MemorySessions {
         SessionKey::try_from(key).map_err(|error| SaveError::Other(error.into()))
     }
 
-    async fn update(&self, key: SessionKey, state: State, ttl: &Duration) -> Result<SessionKey, UpdateError> {
+    async fn update(
+        &self,
+        key: SessionKey,
+        state: State,
+        ttl: &Duration,
+    ) -> Result<SessionKey, UpdateError> {
         self.0.writes.fetch_add(1, Ordering::SeqCst);
         if let Some(kept) = self.0.sessions.lock().unwrap().get_mut(key.as_ref()) {
             *kept = state;
             return Ok(key);
         }
+        if self.0.no_revival {
+            return Ok(key);
+        }
         // As the Redis store does when the key has gone.
-        self.save(state, ttl).await.map_err(|error| UpdateError::Other(error.into()))
+        self.save(state, ttl)
+            .await
+            .map_err(|error| UpdateError::Other(error.into()))
     }
 
     async fn update_ttl(&self, _: &SessionKey, _: &Duration) -> Result<(), anyhow::Error> {

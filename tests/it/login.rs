@@ -1,7 +1,9 @@
 //! Logging in and out.
 
 use actix_web::{Responder, get, post, web};
-use login_runtime::{Auth, CurrentUser, LoginError, MaybeUser, Verified, login_required, test::Browser};
+use login_runtime::{
+    Auth, CurrentUser, LoginError, MaybeUser, Verified, login_required, test::Browser,
+};
 use login_tests::{User, Users, app, key, manager};
 
 #[get("/")]
@@ -16,7 +18,11 @@ async fn account(user: CurrentUser<User>) -> String {
 }
 
 #[post("/login/{id}")]
-async fn log_in(auth: Auth<User>, id: web::Path<i64>, users: web::Data<Users>) -> Result<impl Responder, LoginError> {
+async fn log_in(
+    auth: Auth<User>,
+    id: web::Path<i64>,
+    users: web::Data<Users>,
+) -> Result<impl Responder, LoginError> {
     let user = users.get(*id).unwrap();
     let user = auth.log_in(Verified::trust(user, "test")).await?;
     assert_eq!(user.id, *id);
@@ -35,14 +41,24 @@ async fn a_whole_round() {
     let (builder, _) = manager(&users);
     let app = app(builder.build(key()).unwrap(), |routes| {
         routes.app_data(web::Data::new(users.clone()));
-        routes.service(home).service(account).service(log_in).service(log_out);
+        routes
+            .service(home)
+            .service(account)
+            .service(log_in)
+            .service(log_out);
     })
     .await;
     let browser = Browser::new(&app);
     assert_eq!(browser.get("/").await.text(), "nobody");
-    browser.get("/account?a=b").await.assert_redirects_to_login("/login", "/account?a=b");
+    browser
+        .get("/account?a=b")
+        .await
+        .assert_redirects_to_login("/login", "/account?a=b");
     let answer = browser.post("/login/1?next=%2Faccount%3Fa=b").await;
-    assert_eq!((answer.status(), answer.location()), (303, Some("/account?a=b")));
+    assert_eq!(
+        (answer.status(), answer.location()),
+        (303, Some("/account?a=b"))
+    );
     assert_eq!(browser.get("/account").await.text(), "account of ada");
     assert_eq!(browser.get("/").await.text(), "ada");
     browser.post("/logout").await;
