@@ -13,6 +13,7 @@ mod current;
 mod error;
 mod events;
 mod guard;
+mod limits;
 mod loader;
 mod manager;
 mod middleware;
@@ -21,12 +22,14 @@ mod next;
 mod password;
 mod policy;
 mod protection;
+mod records;
 mod refuse;
 mod remember;
 mod scope;
 mod session;
 mod session_store;
 mod state;
+mod store;
 #[cfg(feature = "test-util")]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod test;
@@ -45,12 +48,17 @@ pub use crate::{
     error::{LoadError, LoginError, Refusal, SetupError},
     events::{EndReason, EventUser, LoginEvent},
     guard::{GuardedHandler, LoginGuard, fresh_login_required, guarded, login_required},
+    limits::Limits,
     manager::{LoginManager, LoginManagerBuilder},
     policy::{LoginSource, Reason},
     protection::{AddressPart, ClientIdentity, SessionProtection},
     refuse::Flash,
     scope::LoginScope,
     session_store::SharedStore,
+    store::{
+        Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins,
+        MemoryLoginStore, Owner, StoreError, Which,
+    },
     user::{AuthUser, PasswordUser, UserId},
     verified::{AuthMethod, Proof, Verified},
 };
