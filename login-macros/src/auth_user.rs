@@ -371,7 +371,7 @@ impl Model<'_> {
         let private = self.root.private();
         let header = self.header(&format_ident!("PasswordUser"));
         let member = &field.member;
-        let hash = Ident::new("hash", Span::mixed_site());
+        let hash = local("hash");
         let get = field.code(quote!(#private::PasswordField::get(&self.#member)));
         let set = field.code(quote!(#private::PasswordField::set(&mut self.#member, #hash)));
         quote! {
@@ -484,7 +484,7 @@ impl Model<'_> {
     fn delegate(&self, users: &Enum<'_>, method: &str) -> TokenStream {
         let root = &self.root;
         let method = format_ident!("{method}");
-        let user = Ident::new("user", Span::mixed_site());
+        let user = local("user");
         let arms = users.wrappers().map(|(variant, ty)| {
             let ask = locate(quote!(#root::AuthUser::#method(#user)), ty.span());
             quote!(Self::#variant(#user) => #ask,)
@@ -622,6 +622,14 @@ impl Model<'_> {
         });
         quote!(#errors #auth_user #password_user)
     }
+}
+
+/// A name for what generated code binds.
+///
+/// The prefix is for the constants and unit structs around: hygiene does not keep a pattern from
+/// meaning one of those, and every `#[get] async fn user()` makes a unit struct called `user`.
+fn local(name: &str) -> Ident {
+    Ident::new(&format!("__login_{name}"), Span::mixed_site())
 }
 
 /// A call of the function that the user named.
@@ -975,7 +983,7 @@ mod tests {
                 quote!(::login_runtime::__private::PasswordField::get(&self.hash)),
                 quote!(::login_runtime::__private::PasswordField::set(
                     &mut self.hash,
-                    hash
+                    __login_hash
                 )),
             ],
         );
@@ -1158,10 +1166,10 @@ mod tests {
                 quote!(
                     type Id = <Staff as ::login_runtime::AuthUser>::Id;
                 ),
-                quote!(Self::Staff(user) => ::login_runtime::AuthUser::get_id(user),),
-                quote!(Self::Guest(user) => ::login_runtime::AuthUser::is_active(user),),
-                quote!(Self::Guest(user) => ::login_runtime::AuthUser::is_authenticated(user),),
-                quote!(Self::Guest(user) => ::login_runtime::AuthUser::session_hash(user),),
+                quote!(Self::Staff(__login_user) => ::login_runtime::AuthUser::get_id(__login_user),),
+                quote!(Self::Guest(__login_user) => ::login_runtime::AuthUser::is_active(__login_user),),
+                quote!(Self::Guest(__login_user) => ::login_runtime::AuthUser::is_authenticated(__login_user),),
+                quote!(Self::Guest(__login_user) => ::login_runtime::AuthUser::session_hash(__login_user),),
             ],
         );
         expands(
@@ -1194,7 +1202,7 @@ mod tests {
                 quote!({ open(self) }),
                 quote! {
                     ::login_runtime::AuthUser::is_active(self) && (match self {
-                        Self::Staff(user) => ::login_runtime::AuthUser::is_authenticated(user),
+                        Self::Staff(__login_user) => ::login_runtime::AuthUser::is_authenticated(__login_user),
                     })
                 },
             ],

@@ -453,9 +453,7 @@ impl Guard<'_> {
     /// handler is used.
     fn assertions(&self) -> TokenStream {
         let sig = &self.handler.sig;
-        // Another guard of ours already said it.
-        let again = self.handler.arguments().any(is_guarded);
-        if again || !sig.generics.params.is_empty() {
+        if !sig.generics.params.is_empty() {
             return TokenStream::new();
         }
         let private = self.options.root.private();
@@ -465,6 +463,15 @@ impl Guard<'_> {
             quote_spanned!(span=> const { #private::#name::<#ty>() };)
         };
         let mut assertions = TokenStream::new();
+        if let Some(user) = &self.options.user
+            && is_concrete(user)
+        {
+            assertions.extend(assert("assert_user", user));
+        }
+        // Another guard of ours already said the rest.
+        if self.handler.arguments().any(is_guarded) {
+            return assertions;
+        }
         for argument in self.handler.arguments() {
             if is_concrete(&argument.ty) {
                 assertions.extend(assert("assert_extractor", &argument.ty));
@@ -712,20 +719,16 @@ mod tests {
 
     #[track_caller]
     fn policy_is(kind: Kind, options: TokenStream, policy: TokenStream) {
-        expands(
-            kind,
-            options,
-            quote!(
-                async fn h() -> impl Responder {
-                    body()
-                }
-            ),
-            quote! {
-                async fn h(_: ::login_runtime::__private::Guarded<#policy, ()>) -> impl Responder {
-                    body()
-                }
-            },
+        let handler = quote!(
+            async fn h() -> impl Responder {
+                body()
+            }
         );
+        let output = expand(kind, options, handler).to_string();
+        let signature = quote! {
+            async fn h(_: ::login_runtime::__private::Guarded<#policy, ()>) -> impl Responder
+        };
+        assert!(output.starts_with(&signature.to_string()), "{output}");
     }
 
     #[test]
@@ -791,6 +794,39 @@ mod tests {
             LoginRequired,
             quote!(exempt_options),
             quote!(#exempt<#login>),
+        );
+    }
+
+    #[test]
+    fn the_user_type_is_checked_where_it_is_written() {
+        let once = expand(
+            LoginRequired,
+            quote!(user = User),
+            quote!(
+                async fn h() -> impl Responder {
+                    body()
+                }
+            ),
+        );
+        let p = quote!(::login_runtime::__private);
+        expands(
+            LoginRequired,
+            quote!(user = Admin),
+            once,
+            quote! {
+                async fn h(
+                    #p::Guarded { args: (_,), .. }: #p::Guarded<
+                        #p::LoginRequired<Admin>,
+                        (#p::Guarded<#p::LoginRequired<User>, ()>,)
+                    >
+                ) -> impl Responder {
+                    const { #p::assert_user::<Admin>() };
+                    {
+                        const { #p::assert_user::<User>() };
+                        body()
+                    }
+                }
+            },
         );
     }
 
@@ -1250,7 +1286,7 @@ mod tests {
                 fn h() -> LocalBoxFuture<'static, A> {}
             ),
         ] {
-            let output = expand(LoginRequired, quote!(), item).to_string();
+            let output = expand(LoginRequired, quote!(user = U), item).to_string();
             assert!(output.contains("Guarded"), "{output}");
             assert!(!output.contains("assert_"), "{output}");
         }

@@ -220,7 +220,7 @@ impl<U: AuthUser> Future for CurrentUserFuture<U> {
             },
             None => return Poll::Pending,
         };
-        let user = decision.and_then(|who| {
+        let user = decision.map_err(Error::from).and_then(|who| {
             let manager = Manager::of(&this.request)?;
             let known = who
                 .as_ref()

@@ -25,7 +25,7 @@ use actix_web::{
 use pin_project_lite::pin_project;
 
 use crate::{
-    error::SetupError,
+    error::{Refusal, SetupError},
     manager::Manager,
     policy::{self, Freshness, Reason, Requirement},
     refuse::{self, RefusalKind, Refusing},
@@ -38,8 +38,30 @@ pub(crate) type FindUser = fn(&Manager) -> Result<usize, SetupError>;
 
 /// A decision, made or under way.
 pub(crate) enum Check {
-    Done(Result<Who, Error>),
-    Wait(Pin<Box<dyn Future<Output = Result<Who, Error>>>>),
+    Done(Result<Who, Denied>),
+    Wait(Pin<Box<dyn Future<Output = Result<Who, Denied>>>>),
+}
+
+/// Why a handler does not get to run.
+pub(crate) enum Denied {
+    Refused(Refusal),
+    /// There is no decision: a loader failed, or there is no manager to ask.
+    Failed(Error),
+}
+
+impl From<SetupError> for Denied {
+    fn from(error: SetupError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<Denied> for Error {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Refused(refusal) => refusal.into(),
+            Denied::Failed(error) => error,
+        }
+    }
 }
 
 /// Decides whether a guard lets a request through; exempt requests pass unseen.
@@ -70,15 +92,18 @@ pub(crate) fn check_user(request: &HttpRequest, find: FindUser, requirement: Req
                 Ok(who) => who,
                 Err(error) => {
                     let response = refuse::load_failed(&request, &state.manager, &error);
-                    return Err(InternalError::from_response(error, response).into());
+                    return Err(Denied::Failed(
+                        InternalError::from_response(error, response).into(),
+                    ));
                 }
             };
             match judge(&state.manager, &who, requirement) {
                 Ok(()) => Ok(who),
-                Err(reason) => Err(refuse(&request, &state.manager, reason, requirement)
-                    .done()
-                    .await
-                    .into()),
+                Err(reason) => Err(Denied::Refused(
+                    refuse(&request, &state.manager, reason, requirement)
+                        .done()
+                        .await,
+                )),
             }
         }));
     };
@@ -90,8 +115,10 @@ pub(crate) fn check_user(request: &HttpRequest, find: FindUser, requirement: Req
     match judge(manager, &who, requirement) {
         Ok(()) => Check::Done(Ok(who)),
         Err(reason) => match refuse(request, manager, reason, requirement) {
-            Refusing::Now(refusal) => Check::Done(Err(refusal.into())),
-            later => Check::Wait(Box::pin(async move { Err(later.done().await.into()) })),
+            Refusing::Now(refusal) => Check::Done(Err(Denied::Refused(refusal))),
+            later => Check::Wait(Box::pin(
+                async move { Err(Denied::Refused(later.done().await)) },
+            )),
         },
     }
 }
@@ -265,7 +292,9 @@ impl<P: Policy, A: FromRequest> FromRequest for Guarded<P, A> {
             Check::Done(Ok(_)) => Step::Extract {
                 extracting: A::from_request(request, payload),
             },
-            Check::Done(Err(error)) => Step::Refused { error: Some(error) },
+            Check::Done(Err(denied)) => Step::Refused {
+                error: Some(denied.into()),
+            },
             // The payload goes along, so that nobody can read it before the decision.
             Check::Wait(deciding) => Step::Decide {
                 deciding,
@@ -299,7 +328,7 @@ pin_project! {
     #[project = StepProj]
     enum Step<A: FromRequest> {
         Decide {
-            deciding: Pin<Box<dyn Future<Output = Result<Who, Error>>>>,
+            deciding: Pin<Box<dyn Future<Output = Result<Who, Denied>>>>,
             request: HttpRequest,
             payload: Payload,
         },
@@ -328,7 +357,7 @@ impl<P, A: FromRequest> Future for GuardedFuture<P, A> {
                     Ok(_) => Step::Extract {
                         extracting: A::from_request(request, payload),
                     },
-                    Err(error) => return Poll::Ready(Err(error)),
+                    Err(denied) => return Poll::Ready(Err(denied.into())),
                 },
                 StepProj::Extract { extracting } => {
                     return extracting
@@ -521,9 +550,14 @@ where
                     .call(request)
                     .await
                     .map(ServiceResponse::map_into_left_body),
-                // A response and not an error: what a guard wrote into the session is dropped
-                // together with an error.
-                Err(error) => Ok(request.error_response(error).map_into_right_body()),
+                // Responses and not errors: what a guard wrote into the session is dropped together
+                // with an error.
+                Err(Denied::Refused(refusal)) => Ok(request
+                    .into_response(refusal.into_response())
+                    .map_into_right_body()),
+                Err(Denied::Failed(error)) => {
+                    Ok(request.error_response(error).map_into_right_body())
+                }
             }
         })
     }

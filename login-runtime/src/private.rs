@@ -5,6 +5,7 @@ pub use std::{borrow::Cow, string::String};
 
 use actix_web::{FromRequest, Responder};
 
+use crate::user::AuthUser;
 pub use crate::{
     guard::{DefaultUser, ExemptOptions, Fresh, Guarded, LoginRequired},
     user::{PasswordField, SessionHashPart, UnknownId},
@@ -36,3 +37,6 @@ pub const fn assert_extractor<T: Extractor>() {}
 
 /// Fails to compile at the user's own type, before actix-web's message about the whole handler.
 pub const fn assert_responder<T: Response>() {}
+
+/// Fails to compile at the user type that a guard names, and not where the handler is used.
+pub const fn assert_user<U: AuthUser>() {}

@@ -438,7 +438,19 @@ impl<'a> Target<'a> {
     /// The address to send the client to, with `next` in its query, or in the session.
     fn location(&self, request: &HttpRequest, settings: &RefusalSettings) -> String {
         let next = self.next(request, settings);
-        let mut location = String::new();
+        let room = |part: &Option<Cow<'_, str>>| part.as_ref().map_or(0, |part| part.len() + 1);
+        let room_for_next = match &next {
+            Some(next) => next.len() + settings.next_field.len() + 2,
+            None => 0,
+        };
+        // Grows only if something has to be escaped.
+        let mut location = String::with_capacity(
+            room(&self.base)
+                + self.path.len()
+                + room(&self.query)
+                + room_for_next
+                + room(&self.fragment),
+        );
         match (&settings.force_host, &self.base) {
             (Some(host), base) if !settings.session_for_next => {
                 if let Some((scheme, _)) = base.as_deref().and_then(|base| base.split_once("://")) {
