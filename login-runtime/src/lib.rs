@@ -27,6 +27,7 @@ mod scope;
 mod session;
 mod session_store;
 mod state;
+mod store;
 #[cfg(feature = "test-util")]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod test;
@@ -51,6 +52,10 @@ pub use crate::{
     refuse::Flash,
     scope::LoginScope,
     session_store::SharedStore,
+    store::{
+        Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins, MemoryLoginStore, Owner,
+        StoreError, Which,
+    },
     user::{AuthUser, PasswordUser, UserId},
     verified::{AuthMethod, Proof, Verified},
 };

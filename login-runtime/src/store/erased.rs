@@ -1,0 +1,130 @@
+//! A store of any type, and a deadline for each call.
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use tokio::time::timeout;
+
+use super::{
+    Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins, Owner, StoreError, Which,
+};
+
+type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// [`LoginStore`] with its futures boxed, so that a manager need not be generic over it.
+pub(crate) trait AnyStore: Send + Sync {
+    fn insert<'a>(
+        &'a self,
+        key: LoginKey,
+        record: &'a LoginRecord,
+        max: Option<MaxLogins>,
+        now: i64,
+    ) -> Answer<'a, Inserted>;
+    fn find(&self, key: LoginKey, now: i64) -> Answer<'_, Option<LoginRecord>>;
+    fn touch(&self, key: LoginKey, last_seen: i64) -> Answer<'_, ()>;
+    fn make_stale(&self, key: LoginKey) -> Answer<'_, ()>;
+    fn end(&self, key: LoginKey) -> Answer<'_, bool>;
+    fn end_many<'a>(&'a self, which: Which<'a>) -> Answer<'a, u64>;
+    fn list<'a>(&'a self, owner: Owner<'a>, now: i64) -> Answer<'a, Vec<(LoginKey, LoginRecord)>>;
+    fn insert_family<'a>(&'a self, key: FamilyKey, family: &'a Family) -> Answer<'a, ()>;
+    fn find_family(&self, key: FamilyKey, now: i64) -> Answer<'_, Option<Family>>;
+    fn claim_family<'a>(&'a self, key: FamilyKey, expected: i64, family: &'a Family) -> Answer<'a, bool>;
+    fn purge(&self, now: i64, idle_since: Option<i64>, limit: u32) -> Answer<'_, u64>;
+    fn bury_session(&self, session: LoginKey, until: i64) -> Answer<'_, ()>;
+    fn is_buried(&self, session: LoginKey, now: i64) -> Answer<'_, bool>;
+}
+
+impl<S: LoginStore> AnyStore for S {
+    fn insert<'a>(
+        &'a self,
+        key: LoginKey,
+        record: &'a LoginRecord,
+        max: Option<MaxLogins>,
+        now: i64,
+    ) -> Answer<'a, Inserted> {
+        Box::pin(LoginStore::insert(self, key, record, max, now))
+    }
+
+    fn find(&self, key: LoginKey, now: i64) -> Answer<'_, Option<LoginRecord>> {
+        Box::pin(LoginStore::find(self, key, now))
+    }
+
+    fn touch(&self, key: LoginKey, last_seen: i64) -> Answer<'_, ()> {
+        Box::pin(LoginStore::touch(self, key, last_seen))
+    }
+
+    fn make_stale(&self, key: LoginKey) -> Answer<'_, ()> {
+        Box::pin(LoginStore::make_stale(self, key))
+    }
+
+    fn end(&self, key: LoginKey) -> Answer<'_, bool> {
+        Box::pin(LoginStore::end(self, key))
+    }
+
+    fn end_many<'a>(&'a self, which: Which<'a>) -> Answer<'a, u64> {
+        Box::pin(LoginStore::end_many(self, which))
+    }
+
+    fn list<'a>(&'a self, owner: Owner<'a>, now: i64) -> Answer<'a, Vec<(LoginKey, LoginRecord)>> {
+        Box::pin(LoginStore::list(self, owner, now))
+    }
+
+    fn insert_family<'a>(&'a self, key: FamilyKey, family: &'a Family) -> Answer<'a, ()> {
+        Box::pin(LoginStore::insert_family(self, key, family))
+    }
+
+    fn find_family(&self, key: FamilyKey, now: i64) -> Answer<'_, Option<Family>> {
+        Box::pin(LoginStore::find_family(self, key, now))
+    }
+
+    fn claim_family<'a>(&'a self, key: FamilyKey, expected: i64, family: &'a Family) -> Answer<'a, bool> {
+        Box::pin(LoginStore::claim_family(self, key, expected, family))
+    }
+
+    fn purge(&self, now: i64, idle_since: Option<i64>, limit: u32) -> Answer<'_, u64> {
+        Box::pin(LoginStore::purge(self, now, idle_since, limit))
+    }
+
+    fn bury_session(&self, session: LoginKey, until: i64) -> Answer<'_, ()> {
+        Box::pin(LoginStore::bury_session(self, session, until))
+    }
+
+    fn is_buried(&self, session: LoginKey, now: i64) -> Answer<'_, bool> {
+        Box::pin(LoginStore::is_buried(self, session, now))
+    }
+}
+
+/// A store that answers in time or not at all.
+#[derive(Clone)]
+pub(crate) struct Deadline {
+    store: Arc<dyn AnyStore>,
+    limit: Duration,
+}
+
+/// What a store says that took too long.
+#[derive(Debug)]
+struct TooSlow(Duration);
+
+impl fmt::Display for TooSlow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no answer within {:?}", self.0)
+    }
+}
+
+impl std::error::Error for TooSlow {}
+
+impl Deadline {
+    pub(crate) fn new(store: impl LoginStore, limit: Duration) -> Self {
+        Self { store: Arc::new(store), limit }
+    }
+
+    /// Calls the store, and waits for the answer no longer than the limit.
+    pub(crate) async fn call<'a, T>(
+        &'a self,
+        call: impl FnOnce(&'a dyn AnyStore) -> Answer<'a, T>,
+    ) -> Result<T, StoreError> {
+        match timeout(self.limit, call(&*self.store)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(StoreError::new(TooSlow(self.limit))),
+        }
+    }
+}
