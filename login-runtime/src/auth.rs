@@ -9,10 +9,13 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::header, web::Query};
+use actix_web::{
+    FromRequest, HttpRequest, HttpResponse, cookie::Cookie, dev::Payload, http::header, web::Query,
+};
 
 use crate::{
-    cookies::{self, Carried},
+    config::MAX_COOKIE_AGE,
+    cookies::{self, Carried, FamilyToken, LoginId},
     current::{CurrentUser, MaybeUser},
     error::{LoadError, LoginError, Refusal, SetupError},
     events::{EventUser, LoginEvent},
@@ -21,12 +24,14 @@ use crate::{
     manager::{Manager, UserKind},
     next,
     policy::{Freshness, LoginFacts, LoginSource, Reason, Requirement},
+    records::{LoginRef, NewLogin, Records},
     refuse::{self, RefusalKind},
     remember::Token,
     session::{self, Entry},
     state::{self, Known, LoginState},
+    store::{FamilyKey, LoginKey, Which},
     user::AuthUser,
-    verified::{Proof, Verified},
+    verified::{AuthMethod, Proof, Verified},
 };
 
 /// Logs users of type `U` in and out; an extractor.
@@ -118,38 +123,93 @@ impl<U: AuthUser> Auth<U> {
     /// or ends; the remember cookie is cleared. Not an error if nobody is logged in. The rest of the
     /// request is anonymous.
     ///
+    /// With a login store the record is ended before this answers, together with the family of
+    /// remember tokens, so no copy of a cookie and no late request brings the login back.
+    ///
     /// # Errors
     ///
-    /// [`LoginError::Load`] if the user could not be loaded to be reported; the log out is done all
-    /// the same.
+    /// [`LoginError::Store`] or [`LoginError::Load`] if the login store could not be reached: nothing
+    /// is changed then, and the user is still logged in. Say so, and let them try again.
     ///
     /// # Security
     ///
-    /// With the cookie session store a *copy* of the session cookie is good until it expires, since
-    /// nothing on the server says otherwise. Keep sessions in a store where that matters.
+    /// Without a login store, and with sessions kept in their cookie, a *copy* of that cookie is good
+    /// until it expires, since nothing on the server says otherwise.
     pub async fn log_out(&self) -> Result<(), LoginError> {
+        let Some(kind) = self.kind() else {
+            return Ok(());
+        };
         let who = self.state.who(&self.request, self.index).await;
         let session = session::of(&self.request);
-        if let Some(kind) = self.kind() {
-            let entry_remembered = session::entry(&session, &kind.session_key)
-                .and_then(|text| Entry::read(&text).map(|(entry, _)| entry.remembered))
-                .unwrap_or_default();
-            if entry_remembered || cookies::carries(&self.request, &kind.remember.name) {
-                self.state
-                    .set_remember_cookie(self.index, kind.remember.clear());
-            }
-            self.state.settle_remember_cookie(self.index);
-            session::clear_but(&session, self.manager().other_keys(self.index));
-            session::renew(&session);
-            self.state.end_session_if_empty();
-            self.state.set_who(self.index, None);
-            let user = who.as_ref().ok().and_then(Option::as_ref);
-            let user = user.map(|known| EventUser::new(kind, &*known.user));
-            self.manager()
-                .emit(&LoginEvent::LoggedOut { user }, &self.request);
+        if let Some(records) = &self.manager().records {
+            self.end_records(records, kind, who.as_ref().ok().and_then(Option::as_ref))
+                .await?;
         }
-        who?;
+        let entry_remembered = session::entry(&session, &kind.session_key)
+            .and_then(|text| Entry::read(&text).map(|(entry, _)| entry.remembered))
+            .unwrap_or_default();
+        let family = who.as_ref().is_ok_and(|who| {
+            who.as_ref()
+                .and_then(|known| known.login)
+                .is_some_and(|login| login.family.is_some())
+        });
+        if entry_remembered || family || cookies::carries(&self.request, &kind.remember.name) {
+            self.state
+                .set_remember_cookie(self.index, kind.remember.clear());
+        }
+        self.state.settle_remember_cookie(self.index);
+        session::clear_but(&session, self.manager().other_keys(self.index));
+        session::renew(&session);
+        self.state.end_session_if_empty();
+        self.state.set_who(self.index, None);
+        let user = who.as_ref().ok().and_then(Option::as_ref);
+        let user = user.map(|known| EventUser::new(kind, &*known.user));
+        self.manager()
+            .emit(&LoginEvent::LoggedOut { user }, &self.request);
         Ok(())
+    }
+
+    /// Ends the login of this request, and whatever else could bring its user back.
+    async fn end_records(
+        &self,
+        records: &Records,
+        kind: &UserKind,
+        known: Option<&Known>,
+    ) -> Result<(), LoginError> {
+        let login = match known.and_then(|known| known.login) {
+            Some(login) => Some(login),
+            // The user could not be loaded, or is inactive; the login is there all the same.
+            None => match self.session_login(kind) {
+                Some(key) => {
+                    let record = records.find(key, self.manager().now()).await?;
+                    Some(LoginRef {
+                        key,
+                        family: record.and_then(|record| record.family),
+                    })
+                }
+                None => None,
+            },
+        };
+        if let Some(login) = login {
+            records.end(login).await?;
+        }
+        let carried = carried_family(&self.request, self.manager(), kind).map(|token| token.family);
+        if let Some(family) =
+            carried.filter(|family| login.is_none_or(|login| login.family != Some(*family)))
+        {
+            records
+                .store
+                .call(|store| store.end_many(Which::Family(family)))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The key of the login that the session names.
+    fn session_login(&self, kind: &UserKind) -> Option<LoginKey> {
+        let session = session::of(&self.request);
+        let text = session::entry(&session, &kind.session_key)?;
+        session::read_login_id(&text).map(|id| id.key())
     }
 
     /// Makes the current login fresh, after its user gave credentials again.
@@ -165,7 +225,7 @@ impl<U: AuthUser> Auth<U> {
         &self,
         verified: impl Proof<U>,
     ) -> Result<CurrentUser<U>, LoginError> {
-        let (user, _) = verified.into_verified().into_parts();
+        let (user, method) = verified.into_verified().into_parts();
         let kind = self.kind().ok_or(LoginError::NotLoggedIn)?;
         // Looked at first: protection may say that this is not the login's own client.
         let Some(known) = self.state.who(&self.request, self.index).await? else {
@@ -179,33 +239,36 @@ impl<U: AuthUser> Auth<U> {
             return Err(LoginError::OtherUser);
         }
         let session = session::of(&self.request);
-        let (remembered, forced) = session::entry(&session, &kind.session_key)
-            .and_then(|text| Entry::read(&text).map(|(entry, _)| (entry.remembered, entry.forced)))
-            .ok_or(LoginError::NotLoggedIn)?;
+        let (remembered, forced) = match known.login {
+            Some(_) => (false, known.forced),
+            None => session::entry(&session, &kind.session_key)
+                .and_then(|text| {
+                    Entry::read(&text).map(|(entry, _)| (entry.remembered, entry.forced))
+                })
+                .ok_or(LoginError::NotLoggedIn)?,
+        };
         if !forced && !kind.loader.is_authenticated(&*user) {
             return Err(LoginError::Inactive);
         }
-        let known = self.establish(
-            kind,
-            &user,
-            Establish {
-                fresh: true,
-                remembered,
-                forced,
-                at: None,
-            },
-        )?;
-        self.manager().emit(
-            &LoginEvent::LoginConfirmed {
-                user: EventUser::new(kind, &*user),
-            },
-            &self.request,
-        );
+        let what = Establish {
+            fresh: true,
+            remembered,
+            forced,
+            at: None,
+            method,
+            replaces: known.login.map(|login| login.key),
+            family: known.login.and_then(|login| login.family),
+        };
+        let known = self.establish(kind, &user, what).await?;
+        let event = LoginEvent::LoginConfirmed {
+            user: EventUser::new(kind, &*user),
+        };
+        self.manager().emit(&event, &self.request);
         Ok(CurrentUser::new(user, known.facts, self.manager()))
     }
 
     /// Renews the session and writes a login into it.
-    fn establish(
+    async fn establish(
         &self,
         kind: &UserKind,
         user: &Rc<U>,
@@ -214,6 +277,9 @@ impl<U: AuthUser> Auth<U> {
         let manager = self.manager();
         let any: AnyUser = Rc::clone(user) as AnyUser;
         let session = session::of(&self.request);
+        if !session::takes(&session) {
+            return Err(LoginError::SessionPurged);
+        }
         let hash = kind.loader.session_hash(&*any);
         let fingerprint = hash.and_then(|hash| manager.keys.fingerprint(&kind.name, &hash));
         let Establish {
@@ -221,19 +287,50 @@ impl<U: AuthUser> Auth<U> {
             remembered,
             forced,
             at,
+            method,
+            replaces,
+            family,
         } = what;
         let at = at.unwrap_or_else(|| manager.now());
-        let entry = Entry {
-            authenticated_at: at,
-            fresh,
-            remembered,
-            forced,
-            client: state::client(&self.request, manager),
-            hash: fingerprint.as_deref(),
+        let login = match &manager.records {
+            None => {
+                let client = state::client(&self.request, manager);
+                let hash = fingerprint.as_deref();
+                let entry = Entry {
+                    authenticated_at: at,
+                    fresh,
+                    remembered,
+                    forced,
+                    client,
+                    hash,
+                };
+                let written = kind
+                    .loader
+                    .write(&entry, &session, &kind.session_key, &*any);
+                written.map_err(|_| LoginError::UnfitId)?;
+                None
+            }
+            Some(records) => {
+                let id = LoginId::random().map_err(|_| LoginError::NoRandomness)?;
+                let new = NewLogin {
+                    kind,
+                    user_id: kind.loader.id(&*any).ok_or(LoginError::UnfitId)?,
+                    authenticated_at: at,
+                    fresh,
+                    forced,
+                    method: method.name(),
+                    hash: fingerprint,
+                    family,
+                    not_after: None,
+                };
+                let login = records
+                    .replace(replaces, &id, new, &self.request, manager)
+                    .await?;
+                session::write_login_id(&session, &kind.session_key, &id)
+                    .map_err(|_| LoginError::SessionPurged)?;
+                Some(login)
+            }
         };
-        kind.loader
-            .write(&entry, &session, &kind.session_key, &*any)
-            .map_err(|_| LoginError::SessionPurged)?;
         session::renew(&session);
         let facts = LoginFacts {
             source: LoginSource::Session,
@@ -245,6 +342,8 @@ impl<U: AuthUser> Auth<U> {
             user: any,
             facts,
             authenticated,
+            forced,
+            login,
         };
         self.state.set_who(self.index, Some(known.clone()));
         Ok(known)
@@ -327,6 +426,9 @@ impl<U: AuthUser> Auth<U> {
         else {
             return false;
         };
+        if self.manager().records.is_some() {
+            return carried_family(&self.request, self.manager(), kind).is_some();
+        }
         read_token(&self.request, self.manager(), kind, |_| ()).is_some()
     }
 
@@ -382,12 +484,15 @@ impl<U: AuthUser> FromRequest for Auth<U> {
 }
 
 /// What a login is to be like.
-#[derive(Clone, Copy)]
 struct Establish {
     fresh: bool,
     remembered: bool,
     forced: bool,
     at: Option<i64>,
+    method: AuthMethod,
+    /// The login that ends because this one takes its place.
+    replaces: Option<LoginKey>,
+    family: Option<FamilyKey>,
 }
 
 /// Whether and how long to remember.
@@ -460,7 +565,7 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
         self
     }
 
-    pub(crate) fn run(self) -> Result<CurrentUser<U>, LoginError> {
+    pub(crate) async fn run(self) -> Result<CurrentUser<U>, LoginError> {
         let Self {
             auth,
             verified,
@@ -472,9 +577,10 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
         let (user, method) = verified.into_parts();
         let (manager, request) = (auth.manager(), &auth.request);
         let kind = auth.kind().ok_or(LoginError::UnfitId)?;
+        let is_authenticated = kind.loader.is_authenticated(&*user);
         // Forcing is for those who need it; for the others it would outlive their deactivation.
-        let forced = forced && !kind.loader.is_authenticated(&*user);
-        if !forced && !kind.loader.is_authenticated(&*user) {
+        let forced = forced && !is_authenticated;
+        if !forced && !is_authenticated {
             manager.emit(
                 &LoginEvent::LogInRefused {
                     user: EventUser::new(kind, &*user),
@@ -487,45 +593,89 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
         let remembering = match remember {
             Remember::No => None,
             Remember::AsConfigured => Some(manager.remember_for),
-            Remember::For(duration) => Some(duration),
-        };
-        // Everything that can fail comes before anything is written.
-        let cookie = match remembering {
-            None => None,
-            Some(age) => Some(remember_cookie(manager, kind, &*user, &id, at, age)?),
+            Remember::For(duration) => Some(duration.min(MAX_COOKIE_AGE)),
         };
         let session = session::of(request);
         if !session::takes(&session) {
             return Err(LoginError::SessionPurged);
         }
-        let previous = session::entry(&session, &kind.session_key).and_then(|text| {
-            Entry::read(&text).map(|(entry, id)| (id.to_owned(), entry.remembered))
-        });
-        let (other_user, was_remembered) = match &previous {
-            Some((previous_id, remembered)) => (*previous_id != id, *remembered),
-            None => (false, false),
+        // Everything that can fail comes before anything is written into the session.
+        let hash = || {
+            let hash = kind.loader.session_hash(&*user);
+            hash.and_then(|hash| manager.keys.fingerprint(&kind.name, &hash))
         };
-        if other_user {
+        let (previous, cookie, family) = match &manager.records {
+            None => {
+                let cookie = match remembering {
+                    None => None,
+                    Some(age) => Some(remember_cookie(manager, kind, hash(), &id, at, age)?),
+                };
+                (auth.previous_in_session(kind, &id), cookie, None)
+            }
+            Some(records) => {
+                let previous = auth.previous_in_records(records, kind, &id).await?;
+                match remembering {
+                    None => {
+                        let family = previous.keeps_family;
+                        (previous, None, family)
+                    }
+                    Some(age) => {
+                        let now = manager.now();
+                        let at = at.unwrap_or(now);
+                        let (key, family) = records
+                            .insert_family(kind, &id, at, now, age, hash())
+                            .await?;
+                        let value = manager.keys.family_token(
+                            &kind.name,
+                            key,
+                            &family.seed,
+                            family.generation,
+                        );
+                        let cookie = value
+                            .and_then(|value| cookies::remember_cookie(&kind.remember, value, age));
+                        (
+                            previous,
+                            Some(cookie.ok_or(LoginError::UnfitId)?),
+                            Some(key),
+                        )
+                    }
+                }
+            }
+        };
+        if previous.is_other_user {
             session::clear_but(&session, manager.other_keys(auth.index));
         }
         let remembered = cookie.is_some();
-        let keeps_cookie = remembered || (was_remembered && !other_user);
-        let known = auth.establish(
-            kind,
-            &user,
-            Establish {
-                fresh,
-                remembered: keeps_cookie,
-                forced,
-                at,
-            },
-        )?;
+        let what = Establish {
+            fresh,
+            remembered: remembered || (previous.is_remembered && !previous.is_other_user),
+            forced,
+            at,
+            method,
+            replaces: previous.login,
+            family,
+        };
+        let known = auth.establish(kind, &user, what).await?;
+        if let Some(records) = &manager.records {
+            for old in previous
+                .families
+                .into_iter()
+                .filter(|old| Some(*old) != family)
+            {
+                // The cookie that belongs to it is cleared or replaced below; ending the family ends
+                // its copies too.
+                if remembered || previous.is_other_user || previous.keeps_family != Some(old) {
+                    records
+                        .store
+                        .call(|store| store.end_many(Which::Family(old)))
+                        .await?;
+                }
+            }
+        }
         match cookie {
             Some(cookie) => auth.state.set_remember_cookie(auth.index, cookie),
             // A token of somebody else would bring that user back when the session ends.
-            None if other_user && was_remembered
-                || carries_token_of_another(request, manager, kind, &id) =>
-            {
+            None if previous.drops_cookie => {
                 auth.state
                     .set_remember_cookie(auth.index, kind.remember.clear());
             }
@@ -541,29 +691,92 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
     }
 }
 
+/// What a log in finds in its browser.
+#[derive(Default)]
+struct Previous {
+    is_other_user: bool,
+    is_remembered: bool,
+    /// Whether the remember cookie is somebody else's, or worthless.
+    drops_cookie: bool,
+    login: Option<LoginKey>,
+    /// The families of which the browser has, or had, a token.
+    families: Vec<FamilyKey>,
+    /// The one among them that is good for the user who logs in.
+    keeps_family: Option<FamilyKey>,
+}
+
+impl<U: AuthUser> Auth<U> {
+    /// What the session and the remember cookie say of the user before.
+    fn previous_in_session(&self, kind: &UserKind, id: &str) -> Previous {
+        let session = session::of(&self.request);
+        let entry = session::entry(&session, &kind.session_key).and_then(|text| {
+            Entry::read(&text).map(|(entry, previous)| (previous != id, entry.remembered))
+        });
+        let (is_other_user, is_remembered) = entry.unwrap_or_default();
+        let drops_cookie = is_other_user && is_remembered
+            || carries_token_of_another(&self.request, self.manager(), kind, id);
+        Previous {
+            is_other_user,
+            is_remembered,
+            drops_cookie,
+            ..Previous::default()
+        }
+    }
+
+    /// What the records say of the user before.
+    async fn previous_in_records(
+        &self,
+        records: &Records,
+        kind: &UserKind,
+        id: &str,
+    ) -> Result<Previous, LoginError> {
+        let now = self.manager().now();
+        let mut previous = Previous::default();
+        if let Some(key) = self.session_login(kind) {
+            previous.login = Some(key);
+            if let Some(record) = records.find(key, now).await? {
+                previous.is_other_user = record.user_id != id;
+                previous.families.extend(record.family);
+                previous.keeps_family = record.family.filter(|_| !previous.is_other_user);
+            } else {
+                // Ended: nobody knows whose data the session holds.
+                previous.is_other_user = true;
+            }
+        }
+        let carried = carried_family(&self.request, self.manager(), kind).map(|token| token.family);
+        if let Some(family) = carried.filter(|family| !previous.families.contains(family)) {
+            previous.families.push(family);
+            let row = records.find_family(family, now).await?;
+            let same = row.is_some_and(|row| row.user_id == id && row.user_type == kind.name);
+            previous.keeps_family = Some(family).filter(|_| same).or(previous.keeps_family);
+        }
+        let carries = cookies::carries(&self.request, &kind.remember.name);
+        previous.drops_cookie =
+            (carries || !previous.families.is_empty()) && previous.keeps_family.is_none();
+        Ok(previous)
+    }
+}
+
 impl<'a, U: AuthUser> IntoFuture for LogIn<'a, U> {
     type Output = Result<CurrentUser<U>, LoginError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + 'a>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.run() })
+        Box::pin(self.run())
     }
 }
 
-/// A remember cookie for a user.
+/// A remember cookie for a user, that says everything itself.
 fn remember_cookie(
     manager: &Manager,
     kind: &UserKind,
-    user: &dyn std::any::Any,
+    hash: Option<String>,
     id: &str,
     at: Option<i64>,
     age: Duration,
-) -> Result<actix_web::cookie::Cookie<'static>, LoginError> {
+) -> Result<Cookie<'static>, LoginError> {
     let now = manager.now();
-    let age = age.min(crate::config::MAX_COOKIE_AGE);
     let nonce = cookies::nonce().map_err(|_| LoginError::NoRandomness)?;
-    let hash = kind.loader.session_hash(user);
-    let hash = hash.and_then(|hash| manager.keys.fingerprint(&kind.name, &hash));
     let token = Token {
         authenticated_at: at.unwrap_or(now),
         issued_at: now,
@@ -577,6 +790,18 @@ fn remember_cookie(
         .sign(&kind.name, &token)
         .ok_or(LoginError::UnfitId)?;
     cookies::remember_cookie(&kind.remember, value, age).ok_or(LoginError::UnfitId)
+}
+
+/// The family token that a request carries, if we made it.
+pub(crate) fn carried_family(
+    request: &HttpRequest,
+    manager: &Manager,
+    kind: &UserKind,
+) -> Option<FamilyToken> {
+    match cookies::carried(request, &kind.remember.name) {
+        Carried::One(value) => manager.keys.read_family_token(&kind.name, &value),
+        Carried::Nothing | Carried::Unclear => None,
+    }
 }
 
 /// Reads the remember token that a request carries, if it verifies and its time is not over.

@@ -17,6 +17,7 @@ use crate::{
     config::CheckedCookie,
     protection::ClientIdentity,
     remember::{self, Token},
+    store::{FamilyKey, LoginKey},
 };
 
 /// How many bytes of a fingerprint are kept.
@@ -30,6 +31,9 @@ const FINGERPRINT_LEN: usize = 16;
 /// value signed for one cookie pass as another.
 const REMEMBER_PURPOSE: &[u8] = b"login-runtime remember token 1";
 const FINGERPRINT_PURPOSE: &[u8] = b"login-runtime session hash 1";
+const FAMILY_PURPOSE: &[u8] = b"login-runtime remember family 2";
+const FAMILY_TAG_PURPOSE: &[u8] = b"login-runtime remember family tag 2";
+const RESTORED_PURPOSE: &[u8] = b"login-runtime restored login 2";
 const CLIENT_PURPOSE: &[u8] = b"login-runtime client identity 1";
 const SESSION_PURPOSE: &[u8] = b"login-runtime session cookie 1";
 
@@ -37,6 +41,9 @@ const SESSION_PURPOSE: &[u8] = b"login-runtime session cookie 1";
 struct Keys {
     remember: Hmac<Sha256>,
     fingerprint: Hmac<Sha256>,
+    family: Hmac<Sha256>,
+    family_tag: Hmac<Sha256>,
+    restored: Hmac<Sha256>,
     client: [u8; 16],
 }
 
@@ -91,6 +98,9 @@ impl KeyRing {
                     Keys {
                         remember: mac(&derive(secret, REMEMBER_PURPOSE)),
                         fingerprint: mac(&derive(secret, FINGERPRINT_PURPOSE)),
+                        family: mac(&derive(secret, FAMILY_PURPOSE)),
+                        family_tag: mac(&derive(secret, FAMILY_TAG_PURPOSE)),
+                        restored: mac(&derive(secret, RESTORED_PURPOSE)),
                         client,
                     }
                 })
@@ -170,12 +180,127 @@ impl KeyRing {
         Some((text, found))
     }
 
+    /// The token of a family's generation, under the key that signs.
+    ///
+    /// Computed and not kept: the same generation always has the same token, so the server can send
+    /// it again, and a store that leaks holds none.
+    pub(crate) fn family_token(
+        &self,
+        user_type: &str,
+        family: FamilyKey,
+        seed: &[u8; 16],
+        generation: i64,
+    ) -> Option<String> {
+        let keys = self.0.first()?;
+        let mut bytes = Vec::with_capacity(FAMILY_TOKEN_LEN);
+        bytes.extend_from_slice(&family.0);
+        bytes.extend_from_slice(&generation.to_be_bytes());
+        bytes.extend_from_slice(
+            &family_proof(keys, user_type, family, seed, generation)
+                .finalize()
+                .into_bytes(),
+        );
+        let tag = family_tag(keys, user_type, &bytes).finalize().into_bytes();
+        bytes.extend_from_slice(&tag[..FAMILY_TAG_LEN]);
+        Some(format!("{FAMILY_PREFIX}{}", BASE64.encode(bytes)))
+    }
+
+    /// Reads a family token. `None` for everything that we did not make: the tag tells without
+    /// asking the store.
+    pub(crate) fn read_family_token(&self, user_type: &str, value: &str) -> Option<FamilyToken> {
+        let mut bytes = [0; FAMILY_TOKEN_LEN];
+        let encoded = value.strip_prefix(FAMILY_PREFIX)?;
+        if BASE64.decode_slice(encoded, &mut bytes).ok()? != FAMILY_TOKEN_LEN {
+            return None;
+        }
+        let (token, tag) = bytes.split_at(FAMILY_TOKEN_LEN - FAMILY_TAG_LEN);
+        self.matching(|keys| {
+            family_tag(keys, user_type, token)
+                .verify_truncated_left(tag)
+                .is_ok()
+        })?;
+        let (family, rest) = token.split_first_chunk::<16>()?;
+        let (generation, proof) = rest.split_first_chunk::<8>()?;
+        Some(FamilyToken {
+            family: FamilyKey(*family),
+            generation: i64::from_be_bytes(*generation),
+            proof: proof.try_into().ok()?,
+        })
+    }
+
+    /// Whether a token is the one of its generation, in constant time, and under which key.
+    pub(crate) fn proves(
+        &self,
+        user_type: &str,
+        token: &FamilyToken,
+        seed: &[u8; 16],
+    ) -> Option<Match> {
+        self.matching(|keys| {
+            family_proof(keys, user_type, token.family, seed, token.generation)
+                .verify_slice(&token.proof)
+                .is_ok()
+        })
+    }
+
+    /// The id of the login that a family restored at a time: the same for all requests that shared
+    /// in restoring it.
+    pub(crate) fn restored_login(
+        &self,
+        user_type: &str,
+        family: FamilyKey,
+        seed: &[u8; 16],
+        at: i64,
+    ) -> Option<LoginId> {
+        let mut mac = self.0.first()?.restored.clone();
+        update_framed(&mut mac, user_type.as_bytes());
+        mac.update(&family.0);
+        mac.update(seed);
+        mac.update(&at.to_be_bytes());
+        Some(LoginId(mac.finalize().into_bytes().into()))
+    }
+
     fn matching(&self, is_match: impl Fn(&Keys) -> bool) -> Option<Match> {
         match self.0.iter().position(is_match)? {
             0 => Some(Match::Current),
             _ => Some(Match::Older),
         }
     }
+}
+
+/// What starts a family token; a stateless token cannot start like this.
+const FAMILY_PREFIX: &str = "2.";
+/// How many bytes of the tag are kept: enough that guessing one is hopeless.
+const FAMILY_TAG_LEN: usize = 16;
+/// Family, generation, proof and tag.
+const FAMILY_TOKEN_LEN: usize = 16 + 8 + 32 + FAMILY_TAG_LEN;
+
+/// A remember token that names its family.
+pub(crate) struct FamilyToken {
+    pub(crate) family: FamilyKey,
+    pub(crate) generation: i64,
+    proof: [u8; 32],
+}
+
+fn family_proof(
+    keys: &Keys,
+    user_type: &str,
+    family: FamilyKey,
+    seed: &[u8; 16],
+    generation: i64,
+) -> Hmac<Sha256> {
+    let mut mac = keys.family.clone();
+    update_framed(&mut mac, user_type.as_bytes());
+    mac.update(&family.0);
+    mac.update(seed);
+    mac.update(&generation.to_be_bytes());
+    mac
+}
+
+fn family_tag(keys: &Keys, user_type: &str, token: &[u8]) -> Hmac<Sha256> {
+    let mut mac = keys.family_tag.clone();
+    update_framed(&mut mac, user_type.as_bytes());
+    mac.update(token);
+    mac
 }
 
 fn fingerprint(keys: &Keys, user_type: &str, hash: &[u8]) -> String {
@@ -198,11 +323,51 @@ fn update_framed(mac: &mut Hmac<Sha256>, bytes: &[u8]) {
     mac.update(bytes);
 }
 
-/// Sixteen random bytes as text.
-pub(crate) fn nonce() -> Result<String, getrandom::Error> {
+/// The id of a login: what its session carries, and nobody else has.
+pub(crate) struct LoginId([u8; 32]);
+
+impl LoginId {
+    /// A new id, of 256 random bits.
+    pub(crate) fn random() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self(bytes))
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        match BASE64.decode_slice(text, &mut bytes) {
+            Ok(32) => Some(Self(bytes)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn text(&self) -> String {
+        BASE64.encode(self.0)
+    }
+
+    /// Under what the login's record is stored.
+    pub(crate) fn key(&self) -> LoginKey {
+        LoginKey::of(&self.0)
+    }
+}
+
+impl fmt::Debug for LoginId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LoginId([redacted])")
+    }
+}
+
+/// Sixteen random bytes.
+pub(crate) fn random_16() -> Result<[u8; 16], getrandom::Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;
-    Ok(BASE64.encode(bytes))
+    Ok(bytes)
+}
+
+/// Sixteen random bytes as text.
+pub(crate) fn nonce() -> Result<String, getrandom::Error> {
+    random_16().map(|bytes| BASE64.encode(bytes))
 }
 
 /// What a request carries under the name of a cookie.

@@ -4,7 +4,7 @@ use std::{cell::Cell, error::Error, fmt};
 
 use actix_web::{HttpResponse, ResponseError, body::BoxBody, http::StatusCode};
 
-use crate::{loader::BoxError, policy::Reason};
+use crate::{loader::BoxError, policy::Reason, store::StoreError};
 
 /// The application is not set up for what a handler asks. Answers 500.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Error for SetupError {}
 
 impl ResponseError for SetupError {}
 
-/// A loader failed, so nobody knows who this is. Answers 503.
+/// A loader, or the login store, failed, so nobody knows who this is. Answers 503.
 ///
 /// Never an anonymous user: an outage must not look like a log out, and what anonymous users may see
 /// must not be decided by it.
@@ -49,6 +49,12 @@ pub struct LoadError(BoxError);
 impl LoadError {
     pub(crate) fn new(source: impl Into<BoxError>) -> Self {
         Self(source.into())
+    }
+}
+
+impl From<StoreError> for LoadError {
+    fn from(error: StoreError) -> Self {
+        Self::new(error)
     }
 }
 
@@ -95,6 +101,11 @@ pub enum LoginError {
     /// The user's id cannot be written as JSON, or makes a cookie longer than browsers keep.
     /// Answers 500.
     UnfitId,
+    /// The user has as many logins as [`MaxLogins::Refuse`](crate::MaxLogins::Refuse) allows.
+    /// Answers 403.
+    TooManyLogins,
+    /// The login store failed. Answers 503.
+    Store(StoreError),
     /// The machine has no random bytes. Answers 500.
     NoRandomness,
     /// The user could not be loaded to be compared. Answers 503.
@@ -111,6 +122,8 @@ impl fmt::Display for LoginError {
                 "the session was purged earlier in this request; call `log_out`, or clear and renew it"
             }
             Self::UnfitId => "the user id does not fit into a session or a cookie",
+            Self::TooManyLogins => "this user has as many logins as are allowed; end one first",
+            Self::Store(_) => "the login store did not answer as it should",
             Self::NoRandomness => "no random bytes to be had",
             Self::Load(_) => "the user could not be loaded",
         })
@@ -121,6 +134,7 @@ impl Error for LoginError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Load(error) => Some(error),
+            Self::Store(error) => Some(error),
             _ => None,
         }
     }
@@ -132,12 +146,18 @@ impl From<LoadError> for LoginError {
     }
 }
 
+impl From<StoreError> for LoginError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
 impl ResponseError for LoginError {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::Inactive | Self::OtherUser => StatusCode::FORBIDDEN,
+            Self::Inactive | Self::OtherUser | Self::TooManyLogins => StatusCode::FORBIDDEN,
             Self::NotLoggedIn => StatusCode::UNAUTHORIZED,
-            Self::Load(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Load(_) | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::SessionPurged | Self::UnfitId | Self::NoRandomness => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }

@@ -78,7 +78,15 @@ pub enum LoginEvent<'a> {
         /// Why.
         reason: EndReason,
     },
-    /// A loader failed; the client got a 503.
+    /// A remember token was presented that its browser had given up: a copy is about. The family of
+    /// tokens has ended, and with it all logins that were born of it.
+    RememberTokenReused {
+        /// The name of the user type; empty for the manager's first.
+        user_type: &'a str,
+        /// The user's id as JSON.
+        user_id: &'a str,
+    },
+    /// A loader or the login store failed; the client got a 503.
     LoadFailed {
         /// What the loader said.
         error: &'a LoadError,
@@ -97,6 +105,10 @@ pub enum EndReason {
     Inactive,
     /// The user's session hash changed: a new password, for instance.
     SessionHashChanged,
+    /// It was ended: by a log out, from another device, by an administrator, or by its age.
+    Ended,
+    /// It was not used for longer than the idle limit.
+    Idle,
 }
 
 impl EndReason {
@@ -106,6 +118,8 @@ impl EndReason {
             Self::UserGone => "user_gone",
             Self::Inactive => "inactive",
             Self::SessionHashChanged => "session_hash_changed",
+            Self::Ended => "ended",
+            Self::Idle => "idle",
         }
     }
 }
@@ -169,6 +183,7 @@ impl LoginEvent<'_> {
             Self::Accessed => "accessed",
             Self::LoginEnded { .. } => "login_ended",
             Self::RememberCookieRefused { .. } => "remember_cookie_refused",
+            Self::RememberTokenReused { .. } => "remember_token_reused",
             Self::LoadFailed { .. } => "load_failed",
         }
     }
@@ -218,6 +233,9 @@ impl LoginEvent<'_> {
             }
             Self::LoginEnded { reason } | Self::RememberCookieRefused { reason } => {
                 tracing::warn!(target: "login", event, reason = reason.name());
+            }
+            Self::RememberTokenReused { user_type, user_id } => {
+                tracing::error!(target: "login", event, user_type, user = user_id);
             }
             Self::LoadFailed { error } => {
                 let source = std::error::Error::source(error).map(ToString::to_string);

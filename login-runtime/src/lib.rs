@@ -13,6 +13,7 @@ mod current;
 mod error;
 mod events;
 mod guard;
+mod limits;
 mod loader;
 mod manager;
 mod middleware;
@@ -21,6 +22,7 @@ mod next;
 mod password;
 mod policy;
 mod protection;
+mod records;
 mod refuse;
 mod remember;
 mod scope;
@@ -46,6 +48,7 @@ pub use crate::{
     error::{LoadError, LoginError, Refusal, SetupError},
     events::{EndReason, EventUser, LoginEvent},
     guard::{GuardedHandler, LoginGuard, fresh_login_required, guarded, login_required},
+    limits::Limits,
     manager::{LoginManager, LoginManagerBuilder},
     policy::{LoginSource, Reason},
     protection::{AddressPart, ClientIdentity, SessionProtection},
@@ -53,8 +56,8 @@ pub use crate::{
     scope::LoginScope,
     session_store::SharedStore,
     store::{
-        Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins, MemoryLoginStore, Owner,
-        StoreError, Which,
+        Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins,
+        MemoryLoginStore, Owner, StoreError, Which,
     },
     user::{AuthUser, PasswordUser, UserId},
     verified::{AuthMethod, Proof, Verified},

@@ -17,13 +17,19 @@ use crate::{
     cookies::{self, KeyRing},
     error::SetupError,
     events::LoginEvent,
+    limits::Limits,
     loader::{self, BoxError, Loader, RequestLoader},
     protection::{ClientIdentity, SessionProtection},
+    records::Records,
     refuse::{Flash, Handler, RefusalSettings},
     session,
     session_store::SharedStore,
+    store::{AnyStore, Deadline, LoginStore, MaxLogins},
     user::AuthUser,
 };
+
+/// How long a login store may take for an answer unless told otherwise.
+const STORE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Keeps who is logged in, across requests and browsers.
 ///
@@ -129,6 +135,8 @@ pub(crate) struct Manager {
     pub(crate) exempt_options: bool,
     pub(crate) refusing: RefusalSettings,
     pub(crate) subscribers: Vec<Subscriber>,
+    /// Nothing without a login store: then the session is all there is.
+    pub(crate) records: Option<Arc<Records>>,
 }
 
 pub(crate) type Subscriber = Box<dyn Fn(&LoginEvent<'_>, &HttpRequest) + Send + Sync>;
@@ -265,6 +273,10 @@ struct Settings {
     origins: Vec<String>,
     refusing: RefusalSettings,
     subscribers: Vec<Subscriber>,
+    store: Option<Arc<dyn AnyStore>>,
+    store_deadline: Duration,
+    limits: Option<Limits>,
+    max_logins: Option<MaxLogins>,
 }
 
 impl Settings {
@@ -287,6 +299,10 @@ impl Settings {
             origins: Vec::new(),
             refusing: RefusalSettings::default(),
             subscribers: Vec::new(),
+            store: None,
+            store_deadline: STORE_DEADLINE,
+            limits: None,
+            max_logins: None,
         }
     }
 }
@@ -554,6 +570,35 @@ impl<S: SessionStore> LoginManagerBuilder<S> {
         self.set(|settings| settings.subscribers.push(Box::new(subscriber)))
     }
 
+    /// Keeps a record of each login in `store`, so that logins can be seen, limited and ended.
+    ///
+    /// A log out is then final, whatever becomes of the session; logins end when they are not used
+    /// (see [`limits`](Self::limits)); remember tokens rotate and can be revoked.
+    #[must_use]
+    pub fn login_store(self, store: impl LoginStore) -> Self {
+        self.set(|settings| settings.store = Some(Arc::new(store)))
+    }
+
+    /// How long the login store may take for an answer before the client gets a 503; 2 seconds.
+    ///
+    /// Raising it survives slower stores; lowering it answers sooner when the store is down.
+    #[must_use]
+    pub fn store_deadline(self, limit: Duration) -> Self {
+        self.set(|settings| settings.store_deadline = limit)
+    }
+
+    /// How long logins last; with a login store 30 minutes without use and 12 hours at the latest.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        self.set(|settings| settings.limits = Some(limits))
+    }
+
+    /// How many logins a user may have at a time; any number by default.
+    #[must_use]
+    pub fn max_logins(self, max: MaxLogins) -> Self {
+        self.set(|settings| settings.max_logins = Some(max))
+    }
+
     /// Asks `clock` for the time.
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
@@ -699,6 +744,30 @@ impl Settings {
             .map(|origin| Origin::parse(origin))
             .collect::<Result<_, _>>()?;
         self.refusing.check()?;
+        let needs_store = |name, set: bool| {
+            let why = "needs a login store, where it is kept; add `.login_store(..)`";
+            if set && self.store.is_none() {
+                Err(BuildError::Setting { name, why })
+            } else {
+                Ok(())
+            }
+        };
+        needs_store("limits", self.limits.is_some())?;
+        needs_store("max_logins", self.max_logins.is_some())?;
+        let limits = self.limits.unwrap_or_default();
+        limits.check().map_err(|why| BuildError::Setting {
+            name: "limits",
+            why,
+        })?;
+        let max = self.max_logins;
+        let deadline = self.store_deadline;
+        let records = self.store.map(|store| {
+            Arc::new(Records {
+                store: Deadline::new(store, deadline),
+                limits,
+                max,
+            })
+        });
         Ok(Manager {
             users,
             request_loader,
@@ -712,6 +781,7 @@ impl Settings {
             exempt_options: self.exempt_options,
             refusing: self.refusing,
             subscribers: self.subscribers,
+            records,
         })
     }
 }

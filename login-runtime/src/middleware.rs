@@ -21,11 +21,14 @@ use pin_project_lite::pin_project;
 
 use crate::{
     auth, cookies,
+    error::LoadError,
     manager::{Handle, LoginManager, Manager, UserKind},
+    records::Records,
     refuse,
     remember::Token,
     session::{self, Entry},
     state::LoginState,
+    store::StoreError,
 };
 
 impl<S, B, T> Transform<S, ServiceRequest> for LoginManager<T>
@@ -48,7 +51,7 @@ where
         let mut data = Extensions::new();
         data.insert(Handle(Arc::clone(&self.manager)));
         let login = LoginService {
-            service,
+            service: Rc::new(service),
             data: Rc::new(data),
             refresh: self.manager.refresh_remember,
         };
@@ -58,7 +61,7 @@ where
 
 /// The login layer; made by [`LoginManager`].
 pub struct LoginService<S> {
-    service: S,
+    service: Rc<S>,
     /// How handlers and guards find the manager.
     data: Rc<Extensions>,
     refresh: bool,
@@ -72,82 +75,176 @@ impl<S> fmt::Debug for LoginService<S> {
 
 impl<S, B> Service<ServiceRequest> for LoginService<S>
 where
-    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    S::Future: 'static,
+    B: 'static,
 {
     type Response = ServiceResponse<B>;
     type Error = Error;
-    type Future = LoginFuture<S::Future>;
+    type Future = LoginFuture<S::Future, B>;
 
     actix_web::dev::forward_ready!(service);
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         request.add_data_container(Rc::clone(&self.data));
         #[cfg(feature = "test-util")]
-        crate::test::log_in_if_asked(request.request());
+        if let Some(log_in) = crate::test::asked_log_in(request.request()) {
+            let service = Rc::clone(&self.service);
+            let refresh = self.refresh;
+            let future: Boxed<B> = Box::pin(async move {
+                log_in.await;
+                finish(service.call(request).await?, refresh).await
+            });
+            return LoginFuture {
+                step: Step::Boxed { future },
+            };
+        }
+        if self.refresh {
+            let inner = self.service.call(request);
+            let future: Boxed<B> = Box::pin(async move { finish(inner.await?, true).await });
+            return LoginFuture {
+                step: Step::Boxed { future },
+            };
+        }
         LoginFuture {
-            inner: self.service.call(request),
-            refresh: self.refresh,
+            step: Step::Plain {
+                inner: self.service.call(request),
+            },
         }
     }
 }
 
+type Boxed<B> = Pin<Box<dyn Future<Output = Result<ServiceResponse<B>, Error>>>>;
+
 pin_project! {
     /// Waits for the response, and adds what logins have to say to it.
-    pub struct LoginFuture<F> {
+    pub struct LoginFuture<F, B> {
         #[pin]
-        inner: F,
-        refresh: bool,
+        step: Step<F, B>,
     }
 }
 
-impl<F> fmt::Debug for LoginFuture<F> {
+pin_project! {
+    #[project = StepProj]
+    enum Step<F, B> {
+        // Nothing to wait for but the response.
+        Plain {
+            #[pin]
+            inner: F,
+        },
+        // There is something to do before or after.
+        Boxed {
+            future: Boxed<B>,
+        },
+    }
+}
+
+impl<F, B> fmt::Debug for LoginFuture<F, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LoginFuture").finish_non_exhaustive()
     }
 }
 
-impl<F, B> Future for LoginFuture<F>
+impl<F, B> Future for LoginFuture<F, B>
 where
     F: Future<Output = Result<ServiceResponse<B>, Error>>,
 {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let mut response = ready!(this.inner.poll(cx))?;
-        let request = response.request();
-        let state = LoginState::existing(request);
-        let mut cookies = state
-            .as_ref()
-            .map(|state| state.finish(request))
-            .unwrap_or_default();
-        if *this.refresh {
-            refresh(request, state.as_deref(), &mut cookies);
+        match self.project().step.project() {
+            StepProj::Plain { inner } => {
+                let mut response = ready!(inner.poll(cx))?;
+                if let Some(state) = LoginState::existing(response.request()) {
+                    let cookies = state.finish(response.request());
+                    write(&mut response, cookies);
+                }
+                Poll::Ready(Ok(response))
+            }
+            StepProj::Boxed { future } => future.as_mut().poll(cx),
         }
-        for cookie in cookies {
-            cookies::append(response.headers_mut(), &cookie);
-        }
-        if state.is_some() {
-            refuse::keep_private(response.headers_mut());
-        }
-        Poll::Ready(Ok(response))
     }
+}
+
+/// Writes into a response that depends on the login: the cookies, and that it is private.
+fn write<B>(response: &mut ServiceResponse<B>, cookies: Vec<Cookie<'static>>) {
+    for cookie in cookies {
+        cookies::append(response.headers_mut(), &cookie);
+    }
+    refuse::keep_private(response.headers_mut());
+}
+
+/// Adds to a response what logins have to say, and prolongs remember cookies if that is wanted.
+async fn finish<B>(
+    mut response: ServiceResponse<B>,
+    refresh: bool,
+) -> Result<ServiceResponse<B>, Error> {
+    let state = LoginState::existing(response.request());
+    let mut cookies = state
+        .as_ref()
+        .map(|state| state.finish(response.request()))
+        .unwrap_or_default();
+    if refresh {
+        prolong(response.request(), state.as_deref(), &mut cookies).await?;
+    }
+    if state.is_some() || !cookies.is_empty() {
+        write(&mut response, cookies);
+    }
+    Ok(response)
 }
 
 /// Prolongs the remember cookies of clients whose session has a login, and whose token is good and
 /// for the same user.
-fn refresh(request: &HttpRequest, state: Option<&LoginState>, cookies: &mut Vec<Cookie<'static>>) {
+async fn prolong(
+    request: &HttpRequest,
+    state: Option<&LoginState>,
+    cookies: &mut Vec<Cookie<'static>>,
+) -> Result<(), LoadError> {
     let Ok(manager) = Manager::of(request) else {
-        return;
+        return Ok(());
     };
     for (index, kind) in manager.users.iter().enumerate() {
-        if state.is_none_or(|state| state.remember_counts(index)) {
-            cookies.extend(refreshed(request, manager, kind));
+        if state.is_some_and(|state| !state.remember_counts(index)) {
+            continue;
+        }
+        match &manager.records {
+            None => cookies.extend(prolonged(request, manager, kind)),
+            Some(records) => {
+                cookies.extend(prolonged_family(request, manager, kind, records).await?)
+            }
         }
     }
+    Ok(())
 }
 
-fn refreshed(request: &HttpRequest, manager: &Manager, kind: &UserKind) -> Option<Cookie<'static>> {
+async fn prolonged_family(
+    request: &HttpRequest,
+    manager: &Manager,
+    kind: &UserKind,
+    records: &Records,
+) -> Result<Option<Cookie<'static>>, StoreError> {
+    let has_login = session::holds(&session::of(request), &kind.session_key);
+    let Some(token) = auth::carried_family(request, manager, kind).filter(|_| has_login) else {
+        return Ok(None);
+    };
+    let family = records
+        .prolong(
+            token.family,
+            token.generation,
+            manager.now(),
+            manager.remember_for,
+        )
+        .await?;
+    let value = family.and_then(|family| {
+        manager
+            .keys
+            .family_token(&kind.name, token.family, &family.seed, family.generation)
+    });
+    Ok(value
+        .and_then(|value| cookies::remember_cookie(&kind.remember, value, manager.remember_for)))
+}
+
+fn prolonged(request: &HttpRequest, manager: &Manager, kind: &UserKind) -> Option<Cookie<'static>> {
     let session = session::of(request);
     let text = session::entry(&session, &kind.session_key)?;
     let (_, id) = Entry::read(&text)?;

@@ -9,10 +9,12 @@ use actix_session::{
 use actix_web::{HttpRequest, cookie::Key};
 use serde::Serialize;
 
-use crate::config::CheckedCookie;
+use crate::{config::CheckedCookie, cookies::LoginId};
 
-/// The version that starts every entry; an entry of another version is no login.
+/// The versions that start every entry; an entry of another version is no login.
 const VERSION: u8 = 1;
+/// The version of an entry that only carries the id of a login record.
+const RECORD_VERSION: u8 = 2;
 
 /// Under which key the session keeps the login of the manager's first user type. A further type has
 /// this key, a colon and its name.
@@ -110,6 +112,29 @@ impl<'a> Entry<'a> {
             )
             .map_err(|_| SessionClosed)
     }
+}
+
+/// Reads the login id from an entry that carries one.
+pub(crate) fn read_login_id(text: &str) -> Option<LoginId> {
+    let (version, id) = text.strip_prefix('[')?.strip_suffix(']')?.split_once(',')?;
+    if version.parse() != Ok(RECORD_VERSION) {
+        return None;
+    }
+    LoginId::parse(id.strip_prefix('"')?.strip_suffix('"')?)
+}
+
+/// Writes an entry that carries a login id.
+pub(crate) fn write_login_id(
+    session: &Session,
+    key: &str,
+    id: &LoginId,
+) -> Result<(), SessionClosed> {
+    if !takes(session) {
+        return Err(SessionClosed);
+    }
+    session
+        .insert(key, (RECORD_VERSION, id.text()))
+        .map_err(|_| SessionClosed)
 }
 
 /// The session takes nothing any more: it was purged earlier in the request, or the id is none that

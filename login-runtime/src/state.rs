@@ -19,8 +19,10 @@ use crate::{
     manager::{Manager, UserKind},
     policy::{LoginFacts, LoginSource},
     protection::{self, Verdict},
+    records::{LoginRef, NewLogin, Records, Redeemed},
     remember::Token,
     session::{self, Entry},
+    store::{Inserted, Which},
 };
 
 /// The user of a request, and what is known of the login.
@@ -30,6 +32,10 @@ pub(crate) struct Known {
     pub(crate) facts: LoginFacts,
     /// Whether guards let the user through.
     pub(crate) authenticated: bool,
+    /// Whether the application insisted on the login of an inactive user.
+    pub(crate) forced: bool,
+    /// The login's record, if the manager keeps records.
+    pub(crate) login: Option<LoginRef>,
 }
 
 /// Who a request is from. Nothing stands for an anonymous client.
@@ -42,6 +48,8 @@ pub(crate) struct LoginState {
     /// Cookies for the response.
     cookies: RefCell<Vec<Cookie<'static>>>,
     accessed: Cell<bool>,
+    /// Whether this request counts as no use of the login.
+    passive: Cell<bool>,
     /// Whether to end the session if nothing is in it when the response is made.
     end_session_if_empty: Cell<bool>,
 }
@@ -69,6 +77,7 @@ impl LoginState {
             slots,
             cookies: RefCell::default(),
             accessed: Cell::default(),
+            passive: Cell::default(),
             end_session_if_empty: Cell::default(),
         });
         request.extensions_mut().insert(Rc::clone(&state));
@@ -141,6 +150,11 @@ impl LoginState {
                 Err(error)
             }
         }
+    }
+
+    /// Does not count this request as use of the login.
+    pub(crate) fn set_passive(&self) {
+        self.passive.set(true);
     }
 
     /// Makes `who` the user for the rest of the request.
@@ -284,6 +298,9 @@ impl Find<'_> {
     }
 
     async fn from_session(&self) -> Result<Who, LoadError> {
+        if let Some(records) = &self.manager().records {
+            return self.from_record(records).await;
+        }
         let (loading, mut login, changed_client) = match self.plan() {
             Plan::Nothing => return Ok(None),
             Plan::Invalid => {
@@ -337,15 +354,100 @@ impl Find<'_> {
         if rewrite {
             self.write(&login.as_entry(), &*user);
         }
-        Ok(Some(self.known(
-            user,
-            LoginFacts {
-                source: LoginSource::Session,
-                authenticated_at: Some(login.authenticated_at),
-                fresh: login.fresh,
-            },
-            login.forced,
-        )))
+        let facts = LoginFacts {
+            source: LoginSource::Session,
+            authenticated_at: Some(login.authenticated_at),
+            fresh: login.fresh,
+        };
+        Ok(Some(self.known(user, facts, login.forced, None)))
+    }
+
+    /// Looks up the record that the session names: whatever the session says besides, or a late
+    /// request brought back into it, without a record it is nobody's.
+    async fn from_record(&self, records: &Records) -> Result<Who, LoadError> {
+        let manager = self.manager();
+        let key = {
+            let session = session::of(self.request);
+            let Some(text) = session::entry(&session, &self.kind.session_key) else {
+                return Ok(None);
+            };
+            session::read_login_id(&text).map(|id| id.key())
+        };
+        let Some(key) = key else {
+            self.end(EndReason::Invalid);
+            return Ok(None);
+        };
+        let now = manager.now();
+        let Some(record) = records
+            .find(key, now)
+            .await?
+            .filter(|record| record.user_type == self.kind.name)
+        else {
+            self.end(EndReason::Ended);
+            return Ok(None);
+        };
+        let login = LoginRef {
+            key,
+            family: record.family,
+        };
+        if records.limits.is_idle(record.last_seen, now) {
+            // The remember cookie, if there is one, may still restore the user.
+            records
+                .end(LoginRef {
+                    family: None,
+                    ..login
+                })
+                .await?;
+            self.end(EndReason::Idle);
+            return Ok(None);
+        }
+        let verdict = judge(self.request, manager, record.client);
+        if verdict == Verdict::Over {
+            records.end(login).await?;
+            self.emit(&LoginEvent::SessionProtected {
+                mode: manager.protection,
+            });
+            session::forget(&session::of(self.request), &self.kind.session_key);
+            self.clear_remember_cookie();
+            return Ok(None);
+        }
+        let user = match self.kind.loader.load(&record.user_id) {
+            Some(loading) => loading.await?,
+            None => None,
+        };
+        let Some(user) = user else {
+            records.end(login).await?;
+            self.end(EndReason::UserGone);
+            return Ok(None);
+        };
+        let hash = self.kind.loader.session_hash(&*user);
+        if manager
+            .keys
+            .same_hash(&self.kind.name, record.hash.as_deref(), hash.as_deref())
+            .is_none()
+        {
+            records.end(login).await?;
+            self.end(EndReason::SessionHashChanged);
+            return Ok(None);
+        }
+        if verdict == Verdict::Stale {
+            self.emit(&LoginEvent::SessionProtected {
+                mode: manager.protection,
+            });
+            if record.fresh {
+                records.store.call(|store| store.make_stale(key)).await?;
+            }
+        }
+        if !self.state.passive.get() {
+            records.touch(key, &record, now).await;
+        }
+        drop(hash);
+        let facts = LoginFacts {
+            source: LoginSource::Session,
+            authenticated_at: Some(record.authenticated_at),
+            fresh: record.fresh && verdict == Verdict::Same,
+        };
+        Ok(Some(self.known(user, facts, record.forced, Some(login))))
     }
 
     /// Reads the session entry and starts to load its user, without holding on to the session.
@@ -380,6 +482,9 @@ impl Find<'_> {
             Carried::One(value) => Some(value),
             Carried::Unclear => None,
         };
+        if let Some(records) = &self.manager().records {
+            return self.from_family(records, value).await;
+        }
         let keys = &self.manager().keys;
         let verified = value.and_then(|value| keys.verify(&self.kind.name, &value));
         let Some((text, key)) = verified else {
@@ -432,7 +537,116 @@ impl Find<'_> {
             authenticated_at: Some(token.authenticated_at),
             fresh: false,
         };
-        Ok(Some(self.known(user, facts, false)))
+        Ok(Some(self.known(user, facts, false, None)))
+    }
+
+    /// Redeems a token of a family, and restores a login or shares the one that was just restored.
+    async fn from_family(
+        &self,
+        records: &Records,
+        value: Option<String>,
+    ) -> Result<Who, LoadError> {
+        let manager = self.manager();
+        let (keys, user_type, now) = (&manager.keys, &self.kind.name, manager.now());
+        let Some(token) = value.and_then(|value| keys.read_family_token(user_type, &value)) else {
+            return self.refuse_cookie(EndReason::Invalid);
+        };
+        let key = token.family;
+        let redeemed = records
+            .redeem(key, token.generation, now, |family| {
+                family.user_type == *user_type
+                    && keys.proves(user_type, &token, &family.seed).is_some()
+            })
+            .await?;
+        let (family, at, send) = match redeemed {
+            Redeemed::Good { family, at, send } => (family, at, send),
+            Redeemed::Worthless => return self.refuse_cookie(EndReason::Ended),
+            Redeemed::Theft(family) => {
+                let event = LoginEvent::RememberTokenReused {
+                    user_type,
+                    user_id: &family.user_id,
+                };
+                self.emit(&event);
+                self.clear_remember_cookie();
+                return Ok(None);
+            }
+        };
+        let user = match self.kind.loader.load(&family.user_id) {
+            Some(loading) => loading.await?,
+            None => None,
+        };
+        let over = |reason| async move {
+            records
+                .store
+                .call(|store| store.end_many(Which::Family(key)))
+                .await?;
+            self.refuse_cookie(reason)
+        };
+        let Some(user) = user else {
+            return over(EndReason::UserGone).await;
+        };
+        if !self.kind.loader.is_authenticated(&*user) {
+            return over(EndReason::Inactive).await;
+        }
+        let hash = self.kind.loader.session_hash(&*user);
+        if keys
+            .same_hash(user_type, family.hash.as_deref(), hash.as_deref())
+            .is_none()
+        {
+            return over(EndReason::SessionHashChanged).await;
+        }
+        let fingerprint = hash.and_then(|hash| keys.fingerprint(user_type, &hash));
+        // The same id for all who come at this time, so that they make one login among them.
+        let Some(id) = keys.restored_login(user_type, key, &family.seed, at) else {
+            return self.refuse_cookie(EndReason::Invalid);
+        };
+        let login = match records.find(id.key(), now).await? {
+            Some(_) => LoginRef {
+                key: id.key(),
+                family: Some(key),
+            },
+            None => {
+                let login = NewLogin {
+                    kind: self.kind,
+                    user_id: family.user_id.clone(),
+                    authenticated_at: family.authenticated_at,
+                    fresh: false,
+                    forced: false,
+                    method: "remember",
+                    hash: fingerprint,
+                    family: Some(key),
+                    not_after: Some(family.expires_at),
+                };
+                match records.insert(&id, login, self.request, manager).await? {
+                    (login, Inserted::Done { .. }) => login,
+                    (_, Inserted::Refused) => return Ok(None),
+                }
+            }
+        };
+        let session = session::of(self.request);
+        session::renew(&session);
+        let _ = session::write_login_id(&session, &self.kind.session_key, &id);
+        // An older key, or a successor that the browser may not have.
+        let send = send || keys.proves(user_type, &token, &family.seed) == Some(Match::Older);
+        if send {
+            let age =
+                Duration::from_secs(family.expires_at.saturating_sub(now).max(0).unsigned_abs());
+            let value = keys.family_token(user_type, key, &family.seed, family.generation);
+            if let Some(cookie) =
+                value.and_then(|value| cookies::remember_cookie(&self.kind.remember, value, age))
+            {
+                self.state.set_remember_cookie(self.index, cookie);
+            }
+        }
+        self.emit(&LoginEvent::LoadedFromCookie {
+            user: self.event_user(&user),
+        });
+        let facts = LoginFacts {
+            source: LoginSource::RememberCookie,
+            authenticated_at: Some(family.authenticated_at),
+            fresh: false,
+        };
+        Ok(Some(self.known(user, facts, false, Some(login))))
     }
 
     /// Sends the token again, signed with the key that signs now; its time stays what it was.
@@ -466,15 +680,23 @@ impl Find<'_> {
             authenticated_at: None,
             fresh: false,
         };
-        Ok(Some(self.known(user, facts, false)))
+        Ok(Some(self.known(user, facts, false, None)))
     }
 
-    fn known(&self, user: AnyUser, facts: LoginFacts, forced: bool) -> Known {
+    fn known(
+        &self,
+        user: AnyUser,
+        facts: LoginFacts,
+        forced: bool,
+        login: Option<LoginRef>,
+    ) -> Known {
         let authenticated = forced || self.kind.loader.is_authenticated(&*user);
         Known {
             user,
             facts,
             authenticated,
+            forced,
+            login,
         }
     }
 

@@ -91,20 +91,24 @@ impl Clock for TestClock {
     }
 }
 
-/// A log in that the login layer does before anything else of a request.
-struct AskedLogIn(
-    Box<dyn Fn(&HttpRequest) -> Result<(), String>>,
-    Rc<RefCell<Option<Result<(), String>>>>,
-);
+/// What is to be done with a request before anything else.
+type LoggingIn = Pin<Box<dyn Future<Output = Result<(), String>>>>;
 
-/// Logs in whom the request asks for. Only the code that makes a request can put that there: it is
+/// A log in that the login layer does before anything else of a request.
+struct AskedLogIn {
+    log_in: Box<dyn FnOnce(HttpRequest) -> LoggingIn>,
+    outcome: Rc<RefCell<Option<Result<(), String>>>>,
+}
+
+/// The log in that a request asks for. Only the code that makes a request can put that there: it is
 /// not part of what a client sends.
-pub(crate) fn log_in_if_asked(request: &HttpRequest) {
-    let asked = request.extensions_mut().remove::<AskedLogIn>();
-    if let Some(AskedLogIn(log_in, outcome)) = asked {
-        let done = log_in(request);
+pub(crate) fn asked_log_in(request: &HttpRequest) -> Option<impl Future<Output = ()> + use<>> {
+    let AskedLogIn { log_in, outcome } = request.extensions_mut().remove::<AskedLogIn>()?;
+    let log_in = log_in(request.clone());
+    Some(async move {
+        let done = log_in.await;
         *outcome.borrow_mut() = Some(done);
-    }
+    })
 }
 
 /// A browser: keeps cookies between requests, and knows its address and user agent.
@@ -394,12 +398,10 @@ where
             remember,
             at,
         } = self;
-        let user = RefCell::new(Some(user));
         let outcome = Rc::new(RefCell::new(None));
-        let asked = AskedLogIn(
-            Box::new(move |request| {
-                let auth = Auth::<U>::of(request).map_err(|error| error.to_string())?;
-                let user = user.take().ok_or_else(|| "asked twice".to_owned())?;
+        let log_in = move |request: HttpRequest| -> LoggingIn {
+            Box::pin(async move {
+                let auth = Auth::<U>::of(&request).map_err(|error| error.to_string())?;
                 let mut log_in = auth.log_in(Verified::trust(user, "test")).at(at);
                 if !fresh {
                     log_in = log_in.stale();
@@ -409,10 +411,17 @@ where
                     Some(None) => log_in.remember(true),
                     Some(Some(duration)) => log_in.remember_for(duration),
                 };
-                log_in.run().map(|_| ()).map_err(|error| error.to_string())
-            }),
-            Rc::clone(&outcome),
-        );
+                log_in
+                    .run()
+                    .await
+                    .map(|_| ())
+                    .map_err(|error| error.to_string())
+            })
+        };
+        let asked = AskedLogIn {
+            log_in: Box::new(log_in),
+            outcome: Rc::clone(&outcome),
+        };
         Box::pin(async move {
             // A path that no application has; whatever it answers, the cookies come along.
             browser

@@ -1,6 +1,6 @@
 //! The login manager for a configuration.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, env, time::Duration};
 
 use actix_session::{
     SessionExt,
@@ -12,7 +12,8 @@ use actix_web::{
     web::Query,
 };
 use login_runtime::{
-    BuildError, CookieSettings, LoginManager, RememberCookie, SessionProtection, SharedStore,
+    BuildError, CookieSettings, Limits, LoginManager, MemoryLoginStore, RememberCookie,
+    SessionProtection, SharedStore,
 };
 use login_tests::sessions::MemorySessions;
 use serde_json::json;
@@ -105,6 +106,16 @@ pub(crate) fn build(
             let user = api_key(request).and_then(|key| world.load_from_request(&key));
             async move { Ok::<_, Infallible>(user) }
         });
+    }
+    // Both kinds of set-up are played: with records, and with the session alone.
+    match env::var("LOGIN_STORE").as_deref() {
+        Ok("memory") => {
+            builder = builder
+                .login_store(MemoryLoginStore::new())
+                .limits(Limits::aal1())
+        }
+        Ok("none") | Err(_) => {}
+        Ok(other) => panic!("LOGIN_STORE is `memory` or `none`, and not `{other}`"),
     }
     builder.build(Key::derive_from(&secret(&config.secret)))
 }

@@ -5,7 +5,8 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 use super::{
-    Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins, Owner, StoreError, Which,
+    Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins, Owner, StoreError,
+    Which,
 };
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -27,7 +28,12 @@ pub(crate) trait AnyStore: Send + Sync {
     fn list<'a>(&'a self, owner: Owner<'a>, now: i64) -> Answer<'a, Vec<(LoginKey, LoginRecord)>>;
     fn insert_family<'a>(&'a self, key: FamilyKey, family: &'a Family) -> Answer<'a, ()>;
     fn find_family(&self, key: FamilyKey, now: i64) -> Answer<'_, Option<Family>>;
-    fn claim_family<'a>(&'a self, key: FamilyKey, expected: i64, family: &'a Family) -> Answer<'a, bool>;
+    fn claim_family<'a>(
+        &'a self,
+        key: FamilyKey,
+        expected: i64,
+        family: &'a Family,
+    ) -> Answer<'a, bool>;
     fn purge(&self, now: i64, idle_since: Option<i64>, limit: u32) -> Answer<'_, u64>;
     fn bury_session(&self, session: LoginKey, until: i64) -> Answer<'_, ()>;
     fn is_buried(&self, session: LoginKey, now: i64) -> Answer<'_, bool>;
@@ -76,7 +82,12 @@ impl<S: LoginStore> AnyStore for S {
         Box::pin(LoginStore::find_family(self, key, now))
     }
 
-    fn claim_family<'a>(&'a self, key: FamilyKey, expected: i64, family: &'a Family) -> Answer<'a, bool> {
+    fn claim_family<'a>(
+        &'a self,
+        key: FamilyKey,
+        expected: i64,
+        family: &'a Family,
+    ) -> Answer<'a, bool> {
         Box::pin(LoginStore::claim_family(self, key, expected, family))
     }
 
@@ -113,8 +124,8 @@ impl fmt::Display for TooSlow {
 impl std::error::Error for TooSlow {}
 
 impl Deadline {
-    pub(crate) fn new(store: impl LoginStore, limit: Duration) -> Self {
-        Self { store: Arc::new(store), limit }
+    pub(crate) fn new(store: Arc<dyn AnyStore>, limit: Duration) -> Self {
+        Self { store, limit }
     }
 
     /// Calls the store, and waits for the answer no longer than the limit.

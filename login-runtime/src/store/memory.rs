@@ -8,7 +8,8 @@ use std::{
 };
 
 use super::{
-    Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins, Owner, StoreError, Which,
+    Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins, Owner, StoreError,
+    Which,
 };
 
 /// Into how many parts logins are divided, each with a lock of its own.
@@ -54,7 +55,9 @@ impl fmt::Debug for MemoryLoginStore {
 
 /// A panic elsewhere does not make the data wrong: every change below is whole before it is shown.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 impl MemoryLoginStore {
@@ -104,12 +107,17 @@ impl MemoryLoginStore {
 
     /// Removes a login. Its owner is looked up first, since owners are locked before logins.
     fn take(&self, key: LoginKey, over: impl Fn(&LoginRecord) -> bool) -> bool {
-        let Some((user_type, user_id)) =
-            self.shard(key).get(&key).map(|record| (record.user_type.clone(), record.user_id.clone()))
+        let Some((user_type, user_id)) = self
+            .shard(key)
+            .get(&key)
+            .map(|record| (record.user_type.clone(), record.user_id.clone()))
         else {
             return false;
         };
-        let owner = Owner { user_type: &user_type, user_id: &user_id };
+        let owner = Owner {
+            user_type: &user_type,
+            user_id: &user_id,
+        };
         let mut owners = self.owner(owner);
         let mut shard = self.shard(key);
         // It may have been used, or ended, since it was looked at.
@@ -130,7 +138,11 @@ fn owner_key(owner: Owner<'_>) -> OwnerKey {
 }
 
 /// Changes what belongs to a user, and forgets the user if nothing is left.
-fn forget(owners: &mut HashMap<OwnerKey, Owned>, owner: Owner<'_>, change: impl FnOnce(&mut Owned)) {
+fn forget(
+    owners: &mut HashMap<OwnerKey, Owned>,
+    owner: Owner<'_>,
+    change: impl FnOnce(&mut Owned),
+) {
     let key = owner_key(owner);
     if let Some(owned) = owners.get_mut(&key) {
         change(owned);
@@ -154,7 +166,11 @@ impl LoginStore for MemoryLoginStore {
         if let Some(max) = max {
             let mut live: Vec<(i64, LoginKey)> = Vec::new();
             for &login in &owned.logins {
-                if let Some(other) = self.shard(login).get(&login).filter(|other| now < other.expires_at) {
+                if let Some(other) = self
+                    .shard(login)
+                    .get(&login)
+                    .filter(|other| now < other.expires_at)
+                {
                     live.push((other.created_at, login));
                 }
             }
@@ -189,7 +205,11 @@ impl LoginStore for MemoryLoginStore {
     }
 
     async fn find(&self, key: LoginKey, now: i64) -> Result<Option<LoginRecord>, StoreError> {
-        Ok(self.shard(key).get(&key).filter(|record| now < record.expires_at).cloned())
+        Ok(self
+            .shard(key)
+            .get(&key)
+            .filter(|record| now < record.expires_at)
+            .cloned())
     }
 
     async fn touch(&self, key: LoginKey, last_seen: i64) -> Result<(), StoreError> {
@@ -212,16 +232,30 @@ impl LoginStore for MemoryLoginStore {
 
     async fn end_many(&self, which: Which<'_>) -> Result<u64, StoreError> {
         match which {
-            Which::Of { owner, but, but_family } => {
+            Which::Of {
+                owner,
+                but,
+                but_family,
+            } => {
                 let mut owners = self.owner(owner);
                 let mut ended = 0;
                 let mut families = Vec::new();
                 forget(&mut owners, owner, |owned| {
-                    let logins: Vec<_> = owned.logins.iter().copied().filter(|key| Some(*key) != but).collect();
+                    let logins: Vec<_> = owned
+                        .logins
+                        .iter()
+                        .copied()
+                        .filter(|key| Some(*key) != but)
+                        .collect();
                     for key in logins {
                         ended += u64::from(self.remove(owned, key));
                     }
-                    families = owned.families.iter().copied().filter(|key| Some(*key) != but_family).collect();
+                    families = owned
+                        .families
+                        .iter()
+                        .copied()
+                        .filter(|key| Some(*key) != but_family)
+                        .collect();
                     owned.families.retain(|key| Some(*key) == but_family);
                 });
                 let mut all = lock(&self.families);
@@ -234,13 +268,20 @@ impl LoginStore for MemoryLoginStore {
                 let Some(family) = lock(&self.families).get(&key).cloned() else {
                     return Ok(0);
                 };
-                let owner = Owner { user_type: &family.user_type, user_id: &family.user_id };
+                let owner = Owner {
+                    user_type: &family.user_type,
+                    user_id: &family.user_id,
+                };
                 let mut owners = self.owner(owner);
                 let mut ended = 0;
                 forget(&mut owners, owner, |owned| {
                     let logins: Vec<_> = owned.logins.iter().copied().collect();
                     for login in logins {
-                        if self.shard(login).get(&login).is_some_and(|record| record.family == Some(key)) {
+                        if self
+                            .shard(login)
+                            .get(&login)
+                            .is_some_and(|record| record.family == Some(key))
+                        {
                             ended += u64::from(self.remove(owned, login));
                         }
                     }
@@ -265,14 +306,22 @@ impl LoginStore for MemoryLoginStore {
         }
     }
 
-    async fn list(&self, owner: Owner<'_>, now: i64) -> Result<Vec<(LoginKey, LoginRecord)>, StoreError> {
+    async fn list(
+        &self,
+        owner: Owner<'_>,
+        now: i64,
+    ) -> Result<Vec<(LoginKey, LoginRecord)>, StoreError> {
         let owners = self.owner(owner);
         let mut logins: Vec<_> = owners
             .get(&owner_key(owner))
             .into_iter()
             .flat_map(|owned| &owned.logins)
             .filter_map(|key| {
-                let record = self.shard(*key).get(key).filter(|record| now < record.expires_at)?.clone();
+                let record = self
+                    .shard(*key)
+                    .get(key)
+                    .filter(|record| now < record.expires_at)?
+                    .clone();
                 Some((*key, record))
             })
             .collect();
@@ -281,19 +330,37 @@ impl LoginStore for MemoryLoginStore {
     }
 
     async fn insert_family(&self, key: FamilyKey, family: &Family) -> Result<(), StoreError> {
-        let owner = Owner { user_type: &family.user_type, user_id: &family.user_id };
+        let owner = Owner {
+            user_type: &family.user_type,
+            user_id: &family.user_id,
+        };
         let mut owners = self.owner(owner);
-        owners.entry(owner_key(owner)).or_default().families.insert(key);
+        owners
+            .entry(owner_key(owner))
+            .or_default()
+            .families
+            .insert(key);
         lock(&self.families).insert(key, family.clone());
         Ok(())
     }
 
     async fn find_family(&self, key: FamilyKey, now: i64) -> Result<Option<Family>, StoreError> {
-        Ok(lock(&self.families).get(&key).filter(|family| now < family.expires_at).cloned())
+        Ok(lock(&self.families)
+            .get(&key)
+            .filter(|family| now < family.expires_at)
+            .cloned())
     }
 
-    async fn claim_family(&self, key: FamilyKey, expected: i64, family: &Family) -> Result<bool, StoreError> {
-        match lock(&self.families).get_mut(&key).filter(|kept| kept.version == expected) {
+    async fn claim_family(
+        &self,
+        key: FamilyKey,
+        expected: i64,
+        family: &Family,
+    ) -> Result<bool, StoreError> {
+        match lock(&self.families)
+            .get_mut(&key)
+            .filter(|kept| kept.version == expected)
+        {
             Some(kept) => {
                 *kept = family.clone();
                 Ok(true)
@@ -302,7 +369,12 @@ impl LoginStore for MemoryLoginStore {
         }
     }
 
-    async fn purge(&self, now: i64, idle_since: Option<i64>, limit: u32) -> Result<u64, StoreError> {
+    async fn purge(
+        &self,
+        now: i64,
+        idle_since: Option<i64>,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let over = |record: &LoginRecord| {
             record.expires_at <= now || idle_since.is_some_and(|since| record.last_seen < since)
@@ -311,8 +383,12 @@ impl LoginStore for MemoryLoginStore {
         for shard in &self.logins {
             // Collected first, so that no lock is held for long and owners can be locked first.
             let room = limit.saturating_sub(usize::try_from(purged).unwrap_or(usize::MAX));
-            let dead: Vec<_> =
-                lock(shard).iter().filter(|(_, record)| over(record)).map(|(key, _)| *key).take(room).collect();
+            let dead: Vec<_> = lock(shard)
+                .iter()
+                .filter(|(_, record)| over(record))
+                .map(|(key, _)| *key)
+                .take(room)
+                .collect();
             for key in dead {
                 purged += u64::from(self.take(key, over));
             }
@@ -323,7 +399,10 @@ impl LoginStore for MemoryLoginStore {
             .map(|(key, family)| (*key, family.user_type.clone(), family.user_id.clone()))
             .collect();
         for (key, user_type, user_id) in dead {
-            let owner = Owner { user_type: &user_type, user_id: &user_id };
+            let owner = Owner {
+                user_type: &user_type,
+                user_id: &user_id,
+            };
             forget(&mut self.owner(owner), owner, |owned| {
                 owned.families.remove(&key);
             });
@@ -339,6 +418,8 @@ impl LoginStore for MemoryLoginStore {
     }
 
     async fn is_buried(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
-        Ok(lock(&self.buried).get(&session).is_some_and(|until| now < *until))
+        Ok(lock(&self.buried)
+            .get(&session)
+            .is_some_and(|until| now < *until))
     }
 }

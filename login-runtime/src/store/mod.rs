@@ -129,7 +129,10 @@ pub struct LoginRecord {
 impl LoginRecord {
     /// Whose login it is.
     pub fn owner(&self) -> Owner<'_> {
-        Owner { user_type: &self.user_type, user_id: &self.user_id }
+        Owner {
+            user_type: &self.user_type,
+            user_id: &self.user_id,
+        }
     }
 }
 
@@ -248,7 +251,11 @@ pub trait LoginStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<LoginRecord>, StoreError>> + Send;
 
     /// Moves `last_seen` forward, never back, and only of a login that is there.
-    fn touch(&self, key: LoginKey, last_seen: i64) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn touch(
+        &self,
+        key: LoginKey,
+        last_seen: i64,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Makes a login stale for good.
     fn make_stale(&self, key: LoginKey) -> impl Future<Output = Result<(), StoreError>> + Send;
@@ -303,10 +310,18 @@ pub trait LoginStore: Send + Sync + 'static {
 
     /// Notes that the session with this id has ended, so that a late request does not bring it back.
     /// The note may be forgotten after `until`.
-    fn bury_session(&self, session: LoginKey, until: i64) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn bury_session(
+        &self,
+        session: LoginKey,
+        until: i64,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Whether the session with this id has ended.
-    fn is_buried(&self, session: LoginKey, now: i64) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    fn is_buried(
+        &self,
+        session: LoginKey,
+        now: i64,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 
 /// A login store did not do what it was asked. Answers 503.

@@ -1,0 +1,308 @@
+//! The login records of a manager: made at log in, looked up at each request, ended at log out.
+
+use std::time::Duration;
+
+use actix_web::{HttpRequest, http::header};
+
+use crate::{
+    cookies::{self, LoginId},
+    error::LoginError,
+    limits::Limits,
+    manager::{Manager, UserKind},
+    remember::{self, Presented},
+    state,
+    store::{
+        Deadline, Family, FamilyKey, Inserted, LoginKey, LoginRecord, MaxLogins, StoreError, Which,
+    },
+};
+
+/// How much of a user agent is kept for lists, in bytes. Raising it makes records longer; what tells
+/// browsers apart stands at the start.
+const MAX_AGENT: usize = 256;
+
+/// How often a lost race for a family is run again. Each run means that another request won, so two
+/// are enough for a browser; the rest is for tests that try harder.
+const CLAIMS: usize = 8;
+
+/// Where records are kept, and for how long.
+pub(crate) struct Records {
+    pub(crate) store: Deadline,
+    pub(crate) limits: Limits,
+    pub(crate) max: Option<MaxLogins>,
+}
+
+/// The record that a login of this request has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LoginRef {
+    pub(crate) key: LoginKey,
+    pub(crate) family: Option<FamilyKey>,
+}
+
+/// What is new about a login; the rest of its record follows from the request.
+pub(crate) struct NewLogin<'a> {
+    pub(crate) kind: &'a UserKind,
+    pub(crate) user_id: String,
+    pub(crate) authenticated_at: i64,
+    pub(crate) fresh: bool,
+    pub(crate) forced: bool,
+    pub(crate) method: &'a str,
+    pub(crate) hash: Option<String>,
+    pub(crate) family: Option<FamilyKey>,
+    /// When it is over at the latest, if that is before the absolute limit.
+    pub(crate) not_after: Option<i64>,
+}
+
+impl Records {
+    /// Stores the record of a login.
+    pub(crate) async fn insert(
+        &self,
+        id: &LoginId,
+        login: NewLogin<'_>,
+        request: &HttpRequest,
+        manager: &Manager,
+    ) -> Result<(LoginRef, Inserted), StoreError> {
+        let now = manager.now();
+        let agent = request
+            .headers()
+            .get(header::USER_AGENT)
+            .and_then(|agent| agent.to_str().ok());
+        let expires_at = self.limits.expires_at(now);
+        let record = LoginRecord {
+            user_type: login.kind.name.clone(),
+            user_id: login.user_id,
+            created_at: now,
+            authenticated_at: login.authenticated_at,
+            last_seen: now,
+            expires_at: login.not_after.map_or(expires_at, |at| at.min(expires_at)),
+            fresh: login.fresh,
+            forced: login.forced,
+            method: login.method.to_owned(),
+            client: state::client(request, manager),
+            user_agent: cut(agent.unwrap_or_default(), MAX_AGENT).to_owned(),
+            address: request
+                .peer_addr()
+                .map(|address| address.ip().to_string())
+                .unwrap_or_default(),
+            hash: login.hash,
+            family: login.family,
+        };
+        let key = id.key();
+        let inserted = self
+            .store
+            .call(|store| store.insert(key, &record, self.max, now))
+            .await?;
+        Ok((
+            LoginRef {
+                key,
+                family: record.family,
+            },
+            inserted,
+        ))
+    }
+
+    /// Stores the record of a login that takes the place of another.
+    pub(crate) async fn replace(
+        &self,
+        replaces: Option<LoginKey>,
+        id: &LoginId,
+        login: NewLogin<'_>,
+        request: &HttpRequest,
+        manager: &Manager,
+    ) -> Result<LoginRef, LoginError> {
+        // Where logins are counted, the old one must not count beside the new one. Elsewhere it goes
+        // last, so that a store that fails takes nothing away.
+        let first = replaces.filter(|_| self.max.is_some());
+        if let Some(old) = first {
+            self.store.call(|store| store.end(old)).await?;
+        }
+        let (login, inserted) = self.insert(id, login, request, manager).await?;
+        if inserted == Inserted::Refused {
+            return Err(LoginError::TooManyLogins);
+        }
+        if let Some(old) = replaces.filter(|_| first.is_none()) {
+            self.store.call(|store| store.end(old)).await?;
+        }
+        Ok(login)
+    }
+
+    /// Finds a login that is not over.
+    pub(crate) async fn find(
+        &self,
+        key: LoginKey,
+        now: i64,
+    ) -> Result<Option<LoginRecord>, StoreError> {
+        self.store.call(|store| store.find(key, now)).await
+    }
+
+    /// Notes that a login was used, if that is due. A store that does not take the note is no reason
+    /// to refuse the request, whose login it has just confirmed.
+    pub(crate) async fn touch(&self, key: LoginKey, record: &LoginRecord, now: i64) {
+        if self.limits.is_step(record.last_seen, now) {
+            if let Err(error) = self.store.call(|store| store.touch(key, now)).await {
+                tracing::warn!(target: "login", event = "touch_failed", reason = ?error);
+            }
+        }
+    }
+
+    /// Ends a login, and the family it belongs to.
+    ///
+    /// Runs to its end even if the client hangs up: half a log out is none.
+    pub(crate) async fn end(&self, login: LoginRef) -> Result<(), StoreError> {
+        let store = self.store.clone();
+        let ending = async move {
+            store.call(|store| store.end(login.key)).await?;
+            if let Some(family) = login.family {
+                store
+                    .call(|store| store.end_many(Which::Family(family)))
+                    .await?;
+            }
+            Ok(())
+        };
+        match actix_web::rt::spawn(ending).await {
+            Ok(ended) => ended,
+            Err(error) => Err(StoreError::new(error)),
+        }
+    }
+
+    /// Makes a family for a browser that is to be remembered.
+    pub(crate) async fn insert_family(
+        &self,
+        kind: &UserKind,
+        user_id: &str,
+        authenticated_at: i64,
+        now: i64,
+        age: Duration,
+        hash: Option<String>,
+    ) -> Result<(FamilyKey, Family), StoreError> {
+        let key = FamilyKey(cookies::random_16().map_err(StoreError::new)?);
+        let family = Family {
+            user_type: kind.name.clone(),
+            user_id: user_id.to_owned(),
+            seed: cookies::random_16().map_err(StoreError::new)?,
+            version: 1,
+            generation: 1,
+            rotated_at: now,
+            seen_at: None,
+            restored_at: None,
+            authenticated_at,
+            expires_at: now.saturating_add_unsigned(age.as_secs()),
+            hash,
+        };
+        self.store
+            .call(|store| store.insert_family(key, &family))
+            .await?;
+        Ok((key, family))
+    }
+
+    /// Finds a family that is not over.
+    pub(crate) async fn find_family(
+        &self,
+        key: FamilyKey,
+        now: i64,
+    ) -> Result<Option<Family>, StoreError> {
+        self.store.call(|store| store.find_family(key, now)).await
+    }
+
+    /// Makes a family last for `age` from now on, if its current token was presented.
+    ///
+    /// The row is written at most once a minute; a lost race means that another request did it.
+    pub(crate) async fn prolong(
+        &self,
+        key: FamilyKey,
+        generation: i64,
+        now: i64,
+        age: Duration,
+    ) -> Result<Option<Family>, StoreError> {
+        let Some(family) = self
+            .find_family(key, now)
+            .await?
+            .filter(|family| family.generation == generation)
+        else {
+            return Ok(None);
+        };
+        let expires_at = now.saturating_add_unsigned(age.as_secs());
+        if expires_at.saturating_sub(family.expires_at) >= 60 {
+            let next = Family {
+                version: family.version + 1,
+                expires_at,
+                ..family.clone()
+            };
+            self.store
+                .call(|store| store.claim_family(key, family.version, &next))
+                .await?;
+        }
+        Ok(Some(family))
+    }
+
+    /// Redeems a token of a family: looks, decides, and claims, until no other request interferes.
+    ///
+    /// `proves` is asked whether the token is the one of its generation, now that the seed is known.
+    pub(crate) async fn redeem(
+        &self,
+        key: FamilyKey,
+        generation: i64,
+        now: i64,
+        proves: impl Fn(&Family) -> bool,
+    ) -> Result<Redeemed, StoreError> {
+        for _ in 0..CLAIMS {
+            let Some(family) = self.find_family(key, now).await? else {
+                return Ok(Redeemed::Worthless);
+            };
+            // Only a genuine token can be theft.
+            if !proves(&family) {
+                return Ok(Redeemed::Worthless);
+            }
+            match remember::present(&family, generation, now) {
+                Presented::Unknown => return Ok(Redeemed::Worthless),
+                Presented::Theft => {
+                    self.store
+                        .call(|store| store.end_many(Which::Family(key)))
+                        .await?;
+                    return Ok(Redeemed::Theft(family));
+                }
+                Presented::Share(at) => {
+                    return Ok(Redeemed::Good {
+                        family,
+                        at,
+                        send: false,
+                    });
+                }
+                Presented::Restore { next, send } => {
+                    let claimed = self
+                        .store
+                        .call(|store| store.claim_family(key, family.version, &next))
+                        .await?;
+                    if claimed {
+                        return Ok(Redeemed::Good {
+                            family: next,
+                            at: now,
+                            send,
+                        });
+                    }
+                }
+            }
+        }
+        Err(StoreError::new(
+            "other requests with the same remember token kept getting in the way",
+        ))
+    }
+}
+
+/// What redeeming a token came to.
+pub(crate) enum Redeemed {
+    /// The family is as it says now, and its login was restored at `at`.
+    Good { family: Family, at: i64, send: bool },
+    /// There is no such family, or the token is not of it.
+    Worthless,
+    /// Somebody used a token that the browser had given up; the family has ended.
+    Theft(Family),
+}
+
+/// The start of a text, at most so many bytes long.
+fn cut(text: &str, max: usize) -> &str {
+    let mut end = max.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
