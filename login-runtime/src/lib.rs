@@ -15,6 +15,7 @@ mod events;
 mod guard;
 mod limits;
 mod loader;
+mod logins;
 mod manager;
 mod middleware;
 mod next;
@@ -49,6 +50,7 @@ pub use crate::{
     events::{EndReason, EventUser, LoginEvent},
     guard::{GuardedHandler, LoginGuard, fresh_login_required, guarded, login_required},
     limits::Limits,
+    logins::{Keep, LoginInfo, Logins},
     manager::{LoginManager, LoginManagerBuilder},
     policy::{LoginSource, Reason},
     protection::{AddressPart, ClientIdentity, SessionProtection},

@@ -23,7 +23,7 @@ use crate::{
     records::Records,
     refuse::{Flash, Handler, RefusalSettings},
     session,
-    session_store::SharedStore,
+    session_store::{self, Graves, SharedStore},
     store::{AnyStore, Deadline, LoginStore, MaxLogins},
     user::AuthUser,
 };
@@ -135,6 +135,8 @@ pub(crate) struct Manager {
     pub(crate) exempt_options: bool,
     pub(crate) refusing: RefusalSettings,
     pub(crate) subscribers: Vec<Subscriber>,
+    /// Whether a session can end while a request is under way, and the store notices.
+    pub(crate) watches_sessions: bool,
     /// Nothing without a login store: then the session is all there is.
     pub(crate) records: Option<Arc<Records>>,
 }
@@ -241,12 +243,16 @@ enum Sessions<S: SessionStore> {
     Own(SessionFactory<S>),
 }
 
-type MakeMiddleware<S> = Box<dyn FnOnce(Key, CheckedCookie, SessionLifecycle) -> SessionFactory<S>>;
+type MakeMiddleware<S> =
+    Box<dyn FnOnce(Key, CheckedCookie, SessionLifecycle, Option<Graves>) -> SessionFactory<S>>;
 
 impl<T: SessionStore + Send + Sync + 'static> Sessions<SharedStore<T>> {
     fn stored(store: T) -> Self {
         let store = SharedStore::new(store);
-        Self::Stored(Box::new(move |key, cookie, lifecycle| {
+        Self::Stored(Box::new(move |key, cookie, lifecycle, graves| {
+            if let Some(graves) = graves {
+                store.set_graves(graves);
+            }
             Arc::new(move || {
                 session::middleware(store.clone(), key.clone(), &cookie, lifecycle.clone())
             })
@@ -307,7 +313,7 @@ impl Settings {
     }
 }
 
-impl<S: SessionStore> LoginManagerBuilder<S> {
+impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.settings);
         self
@@ -657,31 +663,38 @@ impl<S: SessionStore> LoginManagerBuilder<S> {
         let mut settings = self.settings;
         let cookie = settings.session_cookie.take();
         let lifecycle = settings.lifecycle.take();
+        if matches!(self.sessions, Sessions::Own(_))
+            && (cookie.is_some() || lifecycle.is_some() || settings.insecure)
+        {
+            return Err(BuildError::Setting {
+                name: "session_middleware",
+                why: "brings its own cookie; configure that cookie there, and not here",
+            });
+        }
+        let cookie = cookie.unwrap_or_default();
+        let cookie = if settings.insecure {
+            cookie.danger_insecure()
+        } else {
+            cookie
+        };
+        let cookie = cookie.check("session")?;
+        let mut manager = settings.build(&key)?;
+        // Without records, a session that is kept in its cookie never ends on the server.
+        manager.watches_sessions = manager.records.is_some() || !session_store::is_in_cookie::<S>();
         let session = match self.sessions {
-            Sessions::Own(_) if cookie.is_some() || lifecycle.is_some() || settings.insecure => {
-                return Err(BuildError::Setting {
-                    name: "session_middleware",
-                    why: "brings its own cookie; configure that cookie there, and not here",
-                });
-            }
             Sessions::Own(factory) => factory,
             Sessions::Stored(make) => {
-                let cookie = cookie.unwrap_or_default();
-                let cookie = if settings.insecure {
-                    cookie.danger_insecure()
-                } else {
-                    cookie
-                };
                 let lifecycle = lifecycle.unwrap_or_else(|| BrowserSession::default().into());
-                make(
-                    cookies::session_key(&key),
-                    cookie.check("session")?,
-                    lifecycle,
-                )
+                let clock = Arc::clone(&manager.clock);
+                let graves = manager
+                    .records
+                    .clone()
+                    .map(|records| Graves { records, clock });
+                make(cookies::session_key(&key), cookie, lifecycle, graves)
             }
         };
         Ok(LoginManager {
-            manager: Arc::new(settings.build(&key)?),
+            manager: Arc::new(manager),
             session,
         })
     }
@@ -781,6 +794,7 @@ impl Settings {
             exempt_options: self.exempt_options,
             refusing: self.refusing,
             subscribers: self.subscribers,
+            watches_sessions: false,
             records,
         })
     }

@@ -6,7 +6,7 @@ pub use std::{borrow::Cow, string::String};
 use actix_web::{FromRequest, Responder};
 
 pub use crate::{
-    guard::{DefaultUser, ExemptOptions, Fresh, Guarded, LoginRequired},
+    guard::{DefaultUser, ExemptOptions, Fresh, Guarded, LoginRequired, Passive},
     user::{PasswordField, SessionHashPart, UnknownId},
 };
 

@@ -22,6 +22,7 @@ use crate::{
     records::{LoginRef, NewLogin, Records, Redeemed},
     remember::Token,
     session::{self, Entry},
+    session_store,
     store::{Inserted, Which},
 };
 
@@ -520,6 +521,7 @@ impl Find<'_> {
         // The session gets a new id, so one planted before this request gains nothing, and the login
         // is bound to its client from the start.
         session::renew(&session::of(self.request));
+        session_store::logged_in();
         let entry = Entry {
             authenticated_at: token.authenticated_at,
             fresh: false,
@@ -625,6 +627,7 @@ impl Find<'_> {
         };
         let session = session::of(self.request);
         session::renew(&session);
+        session_store::logged_in();
         let _ = session::write_login_id(&session, &self.kind.session_key, &id);
         // An older key, or a successor that the browser may not have.
         let send = send || keys.proves(user_type, &token, &family.seed) == Some(Match::Older);
