@@ -146,8 +146,9 @@ impl<U: AuthUser> Auth<U> {
     ///
     /// # Security
     ///
-    /// Without a login store, and with sessions kept in their cookie, a *copy* of that cookie is good
-    /// until it expires, since nothing on the server says otherwise.
+    /// Without a login store nothing on the server says that the login is over. With sessions kept in
+    /// their cookie, a *copy* of that cookie goes on working until the user's session hash or the key
+    /// changes; a copy of a remember cookie does until its time is over, whatever keeps the sessions.
     pub async fn log_out(&self) -> Result<(), LoginError> {
         let Some(kind) = self.kind() else {
             return Ok(());

@@ -85,10 +85,10 @@ pub(crate) fn check_user(request: &HttpRequest, find: FindUser, requirement: Req
             }
         }));
     };
-    if manager.watches_access() {
-        if let Ok(state) = LoginState::of(request) {
-            state.accessed(request);
-        }
+    if manager.watches_access()
+        && let Ok(state) = LoginState::of(request)
+    {
+        state.accessed(request);
     }
     match judge(manager, &who, requirement) {
         Ok(()) => Check::Done(Ok(who)),

@@ -95,14 +95,17 @@ impl LoginManager {
     /// Starts to build a manager with the loader for the application's user type.
     ///
     /// The loader is given the id that the session keeps and looks the user up:
-    /// `|id: i64| async move { db.find(id).await }`. `Ok(None)` says that there is no such user (any
+    /// `async move |id: i64| db.find(id).await`, or an `async fn`. `Ok(None)` says that there is no such user (any
     /// more); an error says that it could not be found out, and is answered with 503.
     /// It is called at most once per request, and only if something asks who the user is.
-    pub fn new<U, F, Fut, E>(user_loader: F) -> LoginManagerBuilder
+    #[allow(
+        clippy::new_ret_no_self,
+        reason = "a builder, as everywhere in actix-web"
+    )]
+    pub fn new<U, F, E>(user_loader: F) -> LoginManagerBuilder
     where
         U: AuthUser,
-        F: Fn(U::Id) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Option<U>, E>> + 'static,
+        F: AsyncFn(U::Id) -> Result<Option<U>, E> + Send + Sync + 'static,
         E: Into<BoxError> + 'static,
     {
         LoginManagerBuilder {
@@ -325,11 +328,10 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// remember cookie, named after `name`, which must not change once logins exist.
     /// `#[login_required(user = Admin)]` asks for this type.
     #[must_use]
-    pub fn user_loader<U, F, Fut, E>(self, name: &str, user_loader: F) -> Self
+    pub fn user_loader<U, F, E>(self, name: &str, user_loader: F) -> Self
     where
         U: AuthUser,
-        F: Fn(U::Id) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Option<U>, E>> + 'static,
+        F: AsyncFn(U::Id) -> Result<Option<U>, E> + Send + Sync + 'static,
         E: Into<BoxError> + 'static,
     {
         self.set(|settings| {
@@ -366,7 +368,10 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
 
     /// Where clients without a login are sent: a path (`/login`), a URL, or the name of a route.
     ///
-    /// Without it they are answered 401.
+    /// The page they came for goes along as the query parameter `next`; a form without an `action`
+    /// posts it on. Without a login view clients are answered 401, as are scripts and API clients
+    /// always: those whose `Sec-Fetch-Mode`, `X-Requested-With` or `Accept` says that they show no
+    /// page.
     #[must_use]
     pub fn login_view(self, view: impl Into<String>) -> Self {
         self.set(|settings| settings.login_view = Some(view.into()))
@@ -653,8 +658,10 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
 
     /// Checks the settings and makes the manager.
     ///
-    /// `key` is the application's secret: the session cookie, remember tokens and fingerprints are
-    /// each signed with a key of their own that is derived from it.
+    /// `key` is the application's secret, 64 random bytes or more that survive a restart:
+    /// `Key::try_from(bytes)`; with `Key::generate()` all logins end when the application does. The
+    /// session cookie, remember tokens and fingerprints are each signed with a key of their own that
+    /// is derived from it.
     ///
     /// # Errors
     ///
