@@ -28,6 +28,7 @@ use crate::{
     refuse::{self, RefusalKind},
     remember::Token,
     session::{self, Entry},
+    session_store,
     state::{self, Known, LoginState},
     store::{FamilyKey, LoginKey, Which},
     user::AuthUser,
@@ -84,11 +85,23 @@ impl<U: AuthUser> Auth<U> {
         })
     }
 
-    fn manager(&self) -> &Manager {
+    pub(crate) fn request(&self) -> &HttpRequest {
+        &self.request
+    }
+
+    pub(crate) fn state(&self) -> &LoginState {
+        &self.state
+    }
+
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    pub(crate) fn manager(&self) -> &Manager {
         &self.state.manager
     }
 
-    fn kind(&self) -> Option<&UserKind> {
+    pub(crate) fn kind(&self) -> Option<&UserKind> {
         self.manager().users.get(self.index)
     }
 
@@ -133,8 +146,9 @@ impl<U: AuthUser> Auth<U> {
     ///
     /// # Security
     ///
-    /// Without a login store, and with sessions kept in their cookie, a *copy* of that cookie is good
-    /// until it expires, since nothing on the server says otherwise.
+    /// Without a login store nothing on the server says that the login is over. With sessions kept in
+    /// their cookie, a *copy* of that cookie goes on working until the user's session hash or the key
+    /// changes; a copy of a remember cookie does until its time is over, whatever keeps the sessions.
     pub async fn log_out(&self) -> Result<(), LoginError> {
         let Some(kind) = self.kind() else {
             return Ok(());
@@ -267,6 +281,30 @@ impl<U: AuthUser> Auth<U> {
         Ok(CurrentUser::new(user, known.facts, self.manager()))
     }
 
+    /// Goes on with a login whose user has other credentials now, under a new id and without a
+    /// remember cookie.
+    pub(crate) async fn continue_as(&self, user: Rc<U>, login: LoginRef) -> Result<(), LoginError> {
+        let kind = self.kind().ok_or(LoginError::NotLoggedIn)?;
+        let known = self.state.who(&self.request, self.index).await?;
+        let facts = known.as_ref().map(|known| (known.facts, known.forced));
+        let (facts, forced) = facts.ok_or(LoginError::NotLoggedIn)?;
+        let what = Establish {
+            fresh: facts.fresh,
+            remembered: false,
+            forced,
+            at: facts.authenticated_at,
+            method: AuthMethod::Trusted("credentials changed"),
+            replaces: Some(login.key),
+            family: None,
+        };
+        self.establish(kind, &user, what).await?;
+        if login.family.is_some() || cookies::carries(&self.request, &kind.remember.name) {
+            self.state
+                .set_remember_cookie(self.index, kind.remember.clear());
+        }
+        Ok(())
+    }
+
     /// Renews the session and writes a login into it.
     async fn establish(
         &self,
@@ -332,6 +370,7 @@ impl<U: AuthUser> Auth<U> {
             }
         };
         session::renew(&session);
+        session_store::logged_in();
         let facts = LoginFacts {
             source: LoginSource::Session,
             authenticated_at: Some(at),

@@ -141,15 +141,12 @@ impl CookieSettings {
         if !self.path.starts_with('/') || !is_plain(&self.path) {
             return refuse("has a path that is none; a path starts with `/`");
         }
-        if let Some(domain) = &self.domain {
-            if domain.trim_start_matches('.').is_empty()
+        if let Some(domain) = &self.domain
+            && (domain.trim_start_matches('.').is_empty()
                 || !is_plain(domain)
-                || domain.contains(['/', ':', ','])
-            {
-                return refuse(
-                    "has a domain that is none; write a host name such as `example.com`",
-                );
-            }
+                || domain.contains(['/', ':', ',']))
+        {
+            return refuse("has a domain that is none; write a host name such as `example.com`");
         }
         Ok(CheckedCookie {
             name,

@@ -106,6 +106,8 @@ pub enum LoginError {
     TooManyLogins,
     /// The login store failed. Answers 503.
     Store(StoreError),
+    /// There is no login store; add `.login_store(..)` to the manager. Answers 500.
+    NoStore,
     /// The machine has no random bytes. Answers 500.
     NoRandomness,
     /// The user could not be loaded to be compared. Answers 503.
@@ -124,6 +126,7 @@ impl fmt::Display for LoginError {
             Self::UnfitId => "the user id does not fit into a session or a cookie",
             Self::TooManyLogins => "this user has as many logins as are allowed; end one first",
             Self::Store(_) => "the login store did not answer as it should",
+            Self::NoStore => "the login manager has no login store; add `.login_store(..)` to it",
             Self::NoRandomness => "no random bytes to be had",
             Self::Load(_) => "the user could not be loaded",
         })
@@ -158,7 +161,7 @@ impl ResponseError for LoginError {
             Self::Inactive | Self::OtherUser | Self::TooManyLogins => StatusCode::FORBIDDEN,
             Self::NotLoggedIn => StatusCode::UNAUTHORIZED,
             Self::Load(_) | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::SessionPurged | Self::UnfitId | Self::NoRandomness => {
+            Self::SessionPurged | Self::UnfitId | Self::NoRandomness | Self::NoStore => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         }

@@ -73,6 +73,13 @@ pub enum LoginEvent<'a> {
         /// Why.
         reason: EndReason,
     },
+    /// The user ended other logins, or changed credentials.
+    LoginsEnded {
+        /// Who.
+        user: Option<EventUser<'a>>,
+        /// How many logins ended.
+        logins: u64,
+    },
     /// A remember cookie was worthless and is being cleared.
     RememberCookieRefused {
         /// Why.
@@ -182,6 +189,7 @@ impl LoginEvent<'_> {
             Self::SessionProtected { .. } => "session_protected",
             Self::Accessed => "accessed",
             Self::LoginEnded { .. } => "login_ended",
+            Self::LoginsEnded { .. } => "logins_ended",
             Self::RememberCookieRefused { .. } => "remember_cookie_refused",
             Self::RememberTokenReused { .. } => "remember_token_reused",
             Self::LoadFailed { .. } => "load_failed",
@@ -196,7 +204,7 @@ impl LoginEvent<'_> {
             | Self::LoadedFromCookie { user }
             | Self::LoadedFromRequest { user }
             | Self::LoginConfirmed { user } => Some(*user),
-            Self::LoggedOut { user } => *user,
+            Self::LoggedOut { user } | Self::LoginsEnded { user, .. } => *user,
             _ => None,
         }
     }
@@ -233,6 +241,12 @@ impl LoginEvent<'_> {
             }
             Self::LoginEnded { reason } | Self::RememberCookieRefused { reason } => {
                 tracing::warn!(target: "login", event, reason = reason.name());
+            }
+            Self::LoginsEnded { user, logins } => {
+                let (user_type, id) = user
+                    .map(|user| (user.user_type(), user.id()))
+                    .unwrap_or_default();
+                tracing::info!(target: "login", event, user_type, user = id, logins);
             }
             Self::RememberTokenReused { user_type, user_id } => {
                 tracing::error!(target: "login", event, user_type, user = user_id);

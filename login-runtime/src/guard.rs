@@ -88,6 +88,9 @@ pub(crate) fn check_user(request: &HttpRequest, find: FindUser, requirement: Req
         let request = request.clone();
         return Check::Wait(Box::pin(async move {
             let state = LoginState::of(&request)?;
+            if requirement.passive {
+                state.set_passive();
+            }
             let who = match state.who(&request, index).await {
                 Ok(who) => who,
                 Err(error) => {
@@ -107,10 +110,10 @@ pub(crate) fn check_user(request: &HttpRequest, find: FindUser, requirement: Req
             }
         }));
     };
-    if manager.watches_access() {
-        if let Ok(state) = LoginState::of(request) {
-            state.accessed(request);
-        }
+    if manager.watches_access()
+        && let Ok(state) = LoginState::of(request)
+    {
+        state.accessed(request);
     }
     match judge(manager, &who, requirement) {
         Ok(()) => Check::Done(Ok(who)),
@@ -216,6 +219,10 @@ pub struct Fresh<P, const SECONDS: u64 = { u64::MAX }>(PhantomData<fn() -> P>);
 #[derive(Debug)]
 pub struct ExemptOptions<P>(PhantomData<fn() -> P>);
 
+/// What `P` asks for, and a request that counts as no use of the login.
+#[derive(Debug)]
+pub struct Passive<P>(PhantomData<fn() -> P>);
+
 impl<U: GuardUser> Policy for LoginRequired<U> {
     fn requirement() -> GuardRequirement {
         GuardRequirement(Requirement::LOGIN)
@@ -247,6 +254,19 @@ impl<P: Policy> Policy for ExemptOptions<P> {
     fn requirement() -> GuardRequirement {
         GuardRequirement(Requirement {
             exempt_options: true,
+            ..P::requirement().0
+        })
+    }
+
+    fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
+        P::find(manager)
+    }
+}
+
+impl<P: Policy> Policy for Passive<P> {
+    fn requirement() -> GuardRequirement {
+        GuardRequirement(Requirement {
+            passive: true,
             ..P::requirement().0
         })
     }
@@ -480,6 +500,14 @@ impl LoginGuard {
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.requirement.freshness = Freshness::Within(age);
+        self
+    }
+
+    /// Does not count requests as use of the login, so that a page which polls keeps nobody logged
+    /// in. Only matters with a login store, which has an idle limit.
+    #[must_use]
+    pub fn passive(mut self) -> Self {
+        self.requirement.passive = true;
         self
     }
 

@@ -1,4 +1,111 @@
-//! Login management for actix-web.
+//! Login management for actix-web: who is logged in, across requests and browsers, and guards that
+//! keep everybody else out.
+//!
+//! An application brings its user type, its database and its password check. It derives [`AuthUser`],
+//! wraps its `App` in a [`LoginManager`], and annotates handlers with
+//! [`#[login_required]`](macro@login_required).
+//!
+//! # It does, it does not
+//!
+//! It keeps who is logged in, logs in and out, remembers logins beyond the session, asks for fresh
+//! credentials, notices sessions that move to another client, guards handlers and scopes, sends
+//! refused clients to the login page and back, and reports all of it. With a [`LoginStore`] logins
+//! can be seen, limited and ended.
+//!
+//! It does not store users, show pages, or decide what a user may do. It checks passwords only if
+//! asked to (feature `password`).
+//!
+//! # A whole program
+//!
+//! ```no_run
+//! use actix_web::{App, HttpServer, Responder, cookie::Key, get, post, web};
+//! use login_runtime::{Auth, AuthUser, CurrentUser, LoginError, LoginManager, Verified, login_required};
+//!
+//! #[derive(AuthUser, Clone)]
+//! struct User { id: i64, name: String, is_active: bool }
+//!
+//! async fn find(id: i64) -> Result<Option<User>, std::io::Error> {
+//!     Ok((id == 1).then(|| User { id, name: "Ada".to_owned(), is_active: true }))
+//! }
+//!
+//! #[login_required]
+//! #[get("/")]
+//! async fn index(user: CurrentUser<User>) -> impl Responder {
+//!     format!("Hello, {}!", user.name)
+//! }
+//!
+//! #[get("/login")]
+//! async fn login_page() -> impl Responder {
+//!     web::Html::new(r#"<form method="post"><button>Log in as Ada</button></form>"#)
+//! }
+//!
+//! #[post("/login")]
+//! async fn log_in(auth: Auth<User>) -> Result<impl Responder, LoginError> {
+//!     // In place of a password check, for which see `PasswordVerifier`.
+//!     let ada = User { id: 1, name: "Ada".to_owned(), is_active: true };
+//!     auth.log_in(Verified::trust(ada, "example")).await?;
+//!     Ok(auth.redirect_to_next_or("/"))
+//! }
+//!
+//! #[actix_web::main]
+//! async fn main() -> std::io::Result<()> {
+//!     let login_manager = LoginManager::new(find).login_view("/login").build(Key::generate())?;
+//!     HttpServer::new(move || {
+//!         App::new().wrap(login_manager.clone()).service(index).service(login_page).service(log_in)
+//!     })
+//!     .bind(("127.0.0.1", 8080))?
+//!     .run()
+//!     .await
+//! }
+//! ```
+//!
+//! # Terms
+//!
+//! The *user* is the application's own type; nobody is an *anonymous* user. A login is *fresh* if
+//! credentials were given in this session, and *stale* if a remember cookie restored it or it showed
+//! up from another client; to *confirm* is to make it fresh again. A *guard* lets through or refuses:
+//! *unauthorized* (401) is who is not logged in, *forbidden* (403) who is and may not. *Next* is where
+//! a refused client wanted to go.
+//!
+//! # Guarding
+//!
+//! | what | how |
+//! |---|---|
+//! | a handler | [`#[login_required]`](macro@login_required), [`#[fresh_login_required]`](macro@fresh_login_required) |
+//! | a closure, a handler of another crate | [`guarded`] |
+//! | a scope, a resource, a route | `.wrap(`[`login_required()`](fn@login_required)`)` |
+//! | inside a handler | [`Auth::require_login`], [`Auth::unauthorized`] |
+//!
+//! A guard that has to wait for the database keeps the body unread meanwhile.
+//!
+//! # Who is it?
+//!
+//! Handlers take [`CurrentUser`], [`MaybeUser`] or [`Auth`]. The user is loaded when the first of them
+//! asks, once per request, and not at all where nobody asks. A loader that fails is a 503 and never an
+//! anonymous user.
+//!
+//! # Logging in and out
+//!
+//! [`Auth::log_in`] takes a [`Verified`] user: made by `PasswordVerifier` (feature `password`), or by
+//! [`Verified::trust`]. [`Auth::log_out`] ends the login. A form for logging in posts to its own
+//! address (no `action`), so that `?next=` stays; [`Auth::redirect_to_next_or`] follows it, if it
+//! stays on this origin.
+//!
+//! # Logins that can be ended
+//!
+//! Without a login store the session is all there is, as in Flask-Login: a copied session cookie is
+//! not ended by a log out if sessions are kept in their cookie, and a remember token cannot be
+//! revoked. With [`login_store`](LoginManagerBuilder::login_store) each login has a record, log out is
+//! final, logins have [`Limits`], remember tokens rotate, and [`Auth::logins`] and [`Logins`] show and
+//! end them.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! - `password`: `PasswordVerifier`, argon2id off the async workers.
+//! - `flash-messages`: messages for refused clients through `actix-web-flash-messages`.
+//! - `test-util`: the module `test`, for the tests of applications.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -15,6 +122,7 @@ mod events;
 mod guard;
 mod limits;
 mod loader;
+mod logins;
 mod manager;
 mod middleware;
 mod next;
@@ -36,7 +144,53 @@ pub mod test;
 mod user;
 mod verified;
 
-pub use login_macros::{fresh_login_required, login_required};
+/// Lets only clients with a login reach a handler.
+///
+/// | option | meaning | default |
+/// |---|---|---|
+/// | `user = Type` | asks for a user of this type | the type of the manager's first loader |
+/// | `fresh` | asks for a fresh login, as old as the manager's `fresh_for` allows | any login will do |
+/// | `fresh = "10m"` | asks for a fresh login of at most this age: `s`, `m`, `h` or `d` | |
+/// | `exempt_options` | lets OPTIONS requests through | they are guarded too |
+/// | `passive` | does not count the request as use of the login, for pages that poll | it counts |
+/// | `crate = path` | where `login_runtime` is, if it is re-exported | `::login_runtime` |
+///
+/// The guard decides before anything else of the handler happens: not a byte of the body is read for
+/// a client who is refused. It works above and below `#[get(..)]` and its relatives; write it above.
+/// The handler's type is another one afterwards: its arguments are folded into one, so it can be
+/// given to a route, and not be called around the guard.
+///
+/// # Examples
+///
+/// ```
+/// use actix_web::{Responder, get, web};
+/// use login_runtime::{AuthUser, CurrentUser, login_required};
+///
+/// #[derive(AuthUser)]
+/// struct User { id: i64, name: String }
+///
+/// #[login_required]
+/// #[get("/account/{page}")]
+/// async fn account(page: web::Path<String>, user: CurrentUser<User>) -> impl Responder {
+///     format!("page {page} of {}", user.name)
+/// }
+/// ```
+///
+/// What cannot be guarded does not compile:
+///
+/// ```compile_fail
+/// #[login_runtime::login_required]
+/// fn account() -> &'static str { "" } // handlers must be async; write `async fn account`
+/// ```
+pub use login_macros::login_required;
+
+/// Lets only clients with a fresh login reach a handler: whose credentials were given in this very
+/// session.
+///
+/// Options as for [`login_required`](macro@login_required), with `max_age = "10m"` in place of
+/// `fresh`. A client without a login is sent to the login view, one with a stale login to the refresh
+/// view.
+pub use login_macros::fresh_login_required;
 
 #[cfg(feature = "password")]
 pub use crate::password::{PasswordError, PasswordVerifier};
@@ -49,6 +203,7 @@ pub use crate::{
     events::{EndReason, EventUser, LoginEvent},
     guard::{GuardedHandler, LoginGuard, fresh_login_required, guarded, login_required},
     limits::Limits,
+    logins::{Keep, LoginInfo, Logins},
     manager::{LoginManager, LoginManagerBuilder},
     policy::{LoginSource, Reason},
     protection::{AddressPart, ClientIdentity, SessionProtection},
@@ -62,3 +217,8 @@ pub use crate::{
     user::{AuthUser, PasswordUser, UserId},
     verified::{AuthMethod, Proof, Verified},
 };
+
+/// The program in the README.
+#[cfg(all(doctest, feature = "password"))]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

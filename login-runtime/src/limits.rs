@@ -157,7 +157,7 @@ impl fmt::Display for Span {
         // A day reads better as 24 hours where limits are compared.
         let unit = units
             .iter()
-            .find(|(unit, _)| seconds % unit == 0 && seconds > *unit);
+            .find(|(unit, _)| seconds.is_multiple_of(*unit) && seconds > *unit);
         let (unit, name) = unit.unwrap_or(&(1, "s"));
         write!(f, "{} {name}", seconds / unit)
     }

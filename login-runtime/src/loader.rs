@@ -10,6 +10,7 @@ use std::{
     marker::PhantomData,
     pin::Pin,
     rc::Rc,
+    sync::Arc,
 };
 
 use actix_session::Session;
@@ -65,20 +66,20 @@ pub(crate) type RequestLoader = Box<dyn Fn(&HttpRequest) -> Loading + Send + Syn
 
 /// The user loader for one user type.
 struct UserLoader<U, F> {
-    load: F,
+    // Shared with the futures, which may borrow from the closure.
+    load: Arc<F>,
     user: PhantomData<fn() -> U>,
 }
 
 /// Erases the type of a user loader.
-pub(crate) fn user_loader<U, F, Fut, E>(load: F) -> Box<dyn Loader>
+pub(crate) fn user_loader<U, F, E>(load: F) -> Box<dyn Loader>
 where
     U: AuthUser,
-    F: Fn(U::Id) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<Option<U>, E>> + 'static,
+    F: AsyncFn(U::Id) -> Result<Option<U>, E> + Send + Sync + 'static,
     E: Into<BoxError> + 'static,
 {
     Box::new(UserLoader {
-        load,
+        load: Arc::new(load),
         user: PhantomData::<fn() -> U>,
     })
 }
@@ -107,11 +108,10 @@ where
     })
 }
 
-impl<U, F, Fut, E> Loader for UserLoader<U, F>
+impl<U, F, E> Loader for UserLoader<U, F>
 where
     U: AuthUser,
-    F: Fn(U::Id) -> Fut + Send + Sync,
-    Fut: Future<Output = Result<Option<U>, E>> + 'static,
+    F: AsyncFn(U::Id) -> Result<Option<U>, E> + Send + Sync + 'static,
     E: Into<BoxError> + 'static,
 {
     fn user_type(&self) -> TypeId {
@@ -124,7 +124,8 @@ where
 
     fn load(&self, id: &str) -> Option<Loading> {
         let id = serde_json::from_str(id).ok()?;
-        Some(erase((self.load)(id)))
+        let load = Arc::clone(&self.load);
+        Some(erase(async move { load(id).await }))
     }
 
     fn is_authenticated(&self, user: &dyn Any) -> bool {

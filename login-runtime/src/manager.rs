@@ -23,7 +23,7 @@ use crate::{
     records::Records,
     refuse::{Flash, Handler, RefusalSettings},
     session,
-    session_store::SharedStore,
+    session_store::{self, Graves, SharedStore},
     store::{AnyStore, Deadline, LoginStore, MaxLogins},
     user::AuthUser,
 };
@@ -95,14 +95,17 @@ impl LoginManager {
     /// Starts to build a manager with the loader for the application's user type.
     ///
     /// The loader is given the id that the session keeps and looks the user up:
-    /// `|id: i64| async move { db.find(id).await }`. `Ok(None)` says that there is no such user (any
+    /// `async move |id: i64| db.find(id).await`, or an `async fn`. `Ok(None)` says that there is no such user (any
     /// more); an error says that it could not be found out, and is answered with 503.
     /// It is called at most once per request, and only if something asks who the user is.
-    pub fn new<U, F, Fut, E>(user_loader: F) -> LoginManagerBuilder
+    #[allow(
+        clippy::new_ret_no_self,
+        reason = "a builder, as everywhere in actix-web"
+    )]
+    pub fn new<U, F, E>(user_loader: F) -> LoginManagerBuilder
     where
         U: AuthUser,
-        F: Fn(U::Id) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Option<U>, E>> + 'static,
+        F: AsyncFn(U::Id) -> Result<Option<U>, E> + Send + Sync + 'static,
         E: Into<BoxError> + 'static,
     {
         LoginManagerBuilder {
@@ -135,6 +138,8 @@ pub(crate) struct Manager {
     pub(crate) exempt_options: bool,
     pub(crate) refusing: RefusalSettings,
     pub(crate) subscribers: Vec<Subscriber>,
+    /// Whether a session can end while a request is under way, and the store notices.
+    pub(crate) watches_sessions: bool,
     /// Nothing without a login store: then the session is all there is.
     pub(crate) records: Option<Arc<Records>>,
 }
@@ -241,12 +246,16 @@ enum Sessions<S: SessionStore> {
     Own(SessionFactory<S>),
 }
 
-type MakeMiddleware<S> = Box<dyn FnOnce(Key, CheckedCookie, SessionLifecycle) -> SessionFactory<S>>;
+type MakeMiddleware<S> =
+    Box<dyn FnOnce(Key, CheckedCookie, SessionLifecycle, Option<Graves>) -> SessionFactory<S>>;
 
 impl<T: SessionStore + Send + Sync + 'static> Sessions<SharedStore<T>> {
     fn stored(store: T) -> Self {
         let store = SharedStore::new(store);
-        Self::Stored(Box::new(move |key, cookie, lifecycle| {
+        Self::Stored(Box::new(move |key, cookie, lifecycle, graves| {
+            if let Some(graves) = graves {
+                store.set_graves(graves);
+            }
             Arc::new(move || {
                 session::middleware(store.clone(), key.clone(), &cookie, lifecycle.clone())
             })
@@ -307,7 +316,7 @@ impl Settings {
     }
 }
 
-impl<S: SessionStore> LoginManagerBuilder<S> {
+impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.settings);
         self
@@ -319,11 +328,10 @@ impl<S: SessionStore> LoginManagerBuilder<S> {
     /// remember cookie, named after `name`, which must not change once logins exist.
     /// `#[login_required(user = Admin)]` asks for this type.
     #[must_use]
-    pub fn user_loader<U, F, Fut, E>(self, name: &str, user_loader: F) -> Self
+    pub fn user_loader<U, F, E>(self, name: &str, user_loader: F) -> Self
     where
         U: AuthUser,
-        F: Fn(U::Id) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Option<U>, E>> + 'static,
+        F: AsyncFn(U::Id) -> Result<Option<U>, E> + Send + Sync + 'static,
         E: Into<BoxError> + 'static,
     {
         self.set(|settings| {
@@ -360,7 +368,10 @@ impl<S: SessionStore> LoginManagerBuilder<S> {
 
     /// Where clients without a login are sent: a path (`/login`), a URL, or the name of a route.
     ///
-    /// Without it they are answered 401.
+    /// The page they came for goes along as the query parameter `next`; a form without an `action`
+    /// posts it on. Without a login view clients are answered 401, as are scripts and API clients
+    /// always: those whose `Sec-Fetch-Mode`, `X-Requested-With` or `Accept` says that they show no
+    /// page.
     #[must_use]
     pub fn login_view(self, view: impl Into<String>) -> Self {
         self.set(|settings| settings.login_view = Some(view.into()))
@@ -647,8 +658,10 @@ impl<S: SessionStore> LoginManagerBuilder<S> {
 
     /// Checks the settings and makes the manager.
     ///
-    /// `key` is the application's secret: the session cookie, remember tokens and fingerprints are
-    /// each signed with a key of their own that is derived from it.
+    /// `key` is the application's secret, 64 random bytes or more that survive a restart:
+    /// `Key::try_from(bytes)`; with `Key::generate()` all logins end when the application does. The
+    /// session cookie, remember tokens and fingerprints are each signed with a key of their own that
+    /// is derived from it.
     ///
     /// # Errors
     ///
@@ -657,31 +670,38 @@ impl<S: SessionStore> LoginManagerBuilder<S> {
         let mut settings = self.settings;
         let cookie = settings.session_cookie.take();
         let lifecycle = settings.lifecycle.take();
+        if matches!(self.sessions, Sessions::Own(_))
+            && (cookie.is_some() || lifecycle.is_some() || settings.insecure)
+        {
+            return Err(BuildError::Setting {
+                name: "session_middleware",
+                why: "brings its own cookie; configure that cookie there, and not here",
+            });
+        }
+        let cookie = cookie.unwrap_or_default();
+        let cookie = if settings.insecure {
+            cookie.danger_insecure()
+        } else {
+            cookie
+        };
+        let cookie = cookie.check("session")?;
+        let mut manager = settings.build(&key)?;
+        // Without records, a session that is kept in its cookie never ends on the server.
+        manager.watches_sessions = manager.records.is_some() || !session_store::is_in_cookie::<S>();
         let session = match self.sessions {
-            Sessions::Own(_) if cookie.is_some() || lifecycle.is_some() || settings.insecure => {
-                return Err(BuildError::Setting {
-                    name: "session_middleware",
-                    why: "brings its own cookie; configure that cookie there, and not here",
-                });
-            }
             Sessions::Own(factory) => factory,
             Sessions::Stored(make) => {
-                let cookie = cookie.unwrap_or_default();
-                let cookie = if settings.insecure {
-                    cookie.danger_insecure()
-                } else {
-                    cookie
-                };
                 let lifecycle = lifecycle.unwrap_or_else(|| BrowserSession::default().into());
-                make(
-                    cookies::session_key(&key),
-                    cookie.check("session")?,
-                    lifecycle,
-                )
+                let clock = Arc::clone(&manager.clock);
+                let graves = manager
+                    .records
+                    .clone()
+                    .map(|records| Graves { records, clock });
+                make(cookies::session_key(&key), cookie, lifecycle, graves)
             }
         };
         Ok(LoginManager {
-            manager: Arc::new(settings.build(&key)?),
+            manager: Arc::new(manager),
             session,
         })
     }
@@ -781,6 +801,7 @@ impl Settings {
             exempt_options: self.exempt_options,
             refusing: self.refusing,
             subscribers: self.subscribers,
+            watches_sessions: false,
             records,
         })
     }

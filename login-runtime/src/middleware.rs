@@ -12,10 +12,12 @@ use std::{
 
 use actix_session::{SessionMiddleware, storage::SessionStore};
 use actix_web::{
-    Error, HttpRequest,
+    Error, HttpRequest, HttpResponse,
     body::MessageBody,
     cookie::Cookie,
     dev::{Extensions, Service, ServiceRequest, ServiceResponse, Transform},
+    error::InternalError,
+    http::header::SET_COOKIE,
 };
 use pin_project_lite::pin_project;
 
@@ -27,6 +29,7 @@ use crate::{
     refuse,
     remember::Token,
     session::{self, Entry},
+    session_store::{self, Late},
     state::LoginState,
     store::StoreError,
 };
@@ -42,10 +45,12 @@ where
     type Error = Error;
     // The session middleware around the login layer, and never the other way round: it has to save
     // what the login layer wrote into the session.
-    type Transform =
-        <SessionMiddleware<T> as Transform<LoginService<S>, ServiceRequest>>::Transform;
+    type Transform = LateService<
+        <SessionMiddleware<T> as Transform<LoginService<S>, ServiceRequest>>::Transform,
+    >;
     type InitError = ();
-    type Future = <SessionMiddleware<T> as Transform<LoginService<S>, ServiceRequest>>::Future;
+    type Future =
+        LateInit<<SessionMiddleware<T> as Transform<LoginService<S>, ServiceRequest>>::Future>;
 
     fn new_transform(&self, service: S) -> Self::Future {
         let mut data = Extensions::new();
@@ -55,7 +60,138 @@ where
             data: Rc::new(data),
             refresh: self.manager.refresh_remember,
         };
-        (self.session)().new_transform(login)
+        LateInit {
+            init: (self.session)().new_transform(login),
+            watches: self.manager.watches_sessions,
+        }
+    }
+}
+
+pin_project! {
+    /// Makes a [`LateService`].
+    pub struct LateInit<F> {
+        #[pin]
+        init: F,
+        watches: bool,
+    }
+}
+
+impl<F> fmt::Debug for LateInit<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LateInit").finish_non_exhaustive()
+    }
+}
+
+impl<F, S> Future for LateInit<F>
+where
+    F: Future<Output = Result<S, ()>>,
+{
+    type Output = Result<LateService<S>, ()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let service = ready!(this.init.poll(cx))?;
+        Poll::Ready(Ok(LateService {
+            service,
+            watches: *this.watches,
+        }))
+    }
+}
+
+/// Around the session middleware: keeps late responses from changing a session that has ended.
+pub struct LateService<S> {
+    service: S,
+    watches: bool,
+}
+
+impl<S> fmt::Debug for LateService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LateService").finish_non_exhaustive()
+    }
+}
+
+impl<S, B> Service<ServiceRequest> for LateService<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    S::Future: 'static,
+    B: 'static,
+{
+    type Response = ServiceResponse<B>;
+    type Error = Error;
+    type Future = LateFuture<S::Future, B>;
+
+    actix_web::dev::forward_ready!(service);
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        let inner = self.service.call(request);
+        let step = if self.watches {
+            Step::Boxed {
+                future: Box::pin(session_store::watched(inner, settle)),
+            }
+        } else {
+            Step::Plain { inner }
+        };
+        LateFuture { step }
+    }
+}
+
+/// Gives the client of a late request what it may have.
+fn settle<B>(
+    result: Result<ServiceResponse<B>, Error>,
+    late: Late,
+    cookies: usize,
+) -> Result<ServiceResponse<B>, Error> {
+    match (late, result) {
+        (Late::No, result) => result,
+        (Late::Read, Ok(mut response)) => {
+            // The session middleware's own cookie comes last.
+            let set: Vec<_> = response
+                .headers_mut()
+                .remove(SET_COOKIE)
+                .take(cookies)
+                .collect();
+            for cookie in set {
+                response.headers_mut().append(SET_COOKIE, cookie);
+            }
+            Ok(response)
+        }
+        (Late::Read | Late::Write, result) => {
+            let cause = result
+                .err()
+                .map_or_else(|| "late".to_owned(), |error| error.to_string());
+            let mut answer = HttpResponse::Conflict()
+                .body("The session ended while the request was under way; try again.");
+            refuse::keep_private(answer.headers_mut());
+            Err(InternalError::from_response(cause, answer).into())
+        }
+    }
+}
+
+pin_project! {
+    /// Waits for the session middleware.
+    pub struct LateFuture<F, B> {
+        #[pin]
+        step: Step<F, B>,
+    }
+}
+
+impl<F, B> fmt::Debug for LateFuture<F, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LateFuture").finish_non_exhaustive()
+    }
+}
+
+impl<F, B> Future for LateFuture<F, B>
+where
+    F: Future<Output = Result<ServiceResponse<B>, Error>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().step.project() {
+            StepProj::Plain { inner } => inner.poll(cx),
+            StepProj::Boxed { future } => future.as_mut().poll(cx),
+        }
     }
 }
 
@@ -159,11 +295,16 @@ where
                     let cookies = state.finish(response.request());
                     write(&mut response, cookies);
                 }
+                count_cookies(&response);
                 Poll::Ready(Ok(response))
             }
             StepProj::Boxed { future } => future.as_mut().poll(cx),
         }
     }
+}
+
+fn count_cookies<B>(response: &ServiceResponse<B>) {
+    session_store::count_cookies(|| response.headers().get_all(SET_COOKIE).count());
 }
 
 /// Writes into a response that depends on the login: the cookies, and that it is private.
@@ -190,6 +331,7 @@ async fn finish<B>(
     if state.is_some() || !cookies.is_empty() {
         write(&mut response, cookies);
     }
+    count_cookies(&response);
     Ok(response)
 }
 

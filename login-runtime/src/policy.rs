@@ -20,6 +20,8 @@ pub(crate) struct Requirement {
     pub(crate) freshness: Freshness,
     /// Whether OPTIONS requests pass unseen.
     pub(crate) exempt_options: bool,
+    /// Whether the request counts as no use of the login: polling keeps nobody logged in.
+    pub(crate) passive: bool,
 }
 
 impl Requirement {
@@ -27,6 +29,7 @@ impl Requirement {
     pub(crate) const LOGIN: Self = Self {
         freshness: Freshness::Any,
         exempt_options: false,
+        passive: false,
     };
 }
 
@@ -135,7 +138,7 @@ mod tests {
     ) {
         let requirement = Requirement {
             freshness,
-            exempt_options: false,
+            ..Requirement::LOGIN
         };
         let login = login.as_ref().map(|(active, facts)| (*active, facts));
         assert_eq!(

@@ -7,7 +7,7 @@ use actix_web::{FromRequest, Responder};
 
 use crate::user::AuthUser;
 pub use crate::{
-    guard::{DefaultUser, ExemptOptions, Fresh, Guarded, LoginRequired},
+    guard::{DefaultUser, ExemptOptions, Fresh, Guarded, LoginRequired, Passive},
     user::{PasswordField, SessionHashPart, UnknownId},
 };
 

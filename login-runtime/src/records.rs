@@ -137,10 +137,10 @@ impl Records {
     /// Notes that a login was used, if that is due. A store that does not take the note is no reason
     /// to refuse the request, whose login it has just confirmed.
     pub(crate) async fn touch(&self, key: LoginKey, record: &LoginRecord, now: i64) {
-        if self.limits.is_step(record.last_seen, now) {
-            if let Err(error) = self.store.call(|store| store.touch(key, now)).await {
-                tracing::warn!(target: "login", event = "touch_failed", reason = ?error);
-            }
+        if self.limits.is_step(record.last_seen, now)
+            && let Err(error) = self.store.call(|store| store.touch(key, now)).await
+        {
+            tracing::warn!(target: "login", event = "touch_failed", reason = ?error);
         }
     }
 

@@ -139,15 +139,14 @@ impl RefusalSettings {
                 "is empty; name a query parameter, such as `next`",
             );
         }
-        if let Some(host) = &self.force_host {
-            if Origin::parse(&format!("http://{host}")).is_err()
-                || host.contains(['/', '@', '?', '#', '\\'])
-            {
-                return refuse(
-                    "force_host_for_redirects",
-                    "is no host; write `example.com` or `example.com:8080`",
-                );
-            }
+        if let Some(host) = &self.force_host
+            && (Origin::parse(&format!("http://{host}")).is_err()
+                || host.contains(['/', '@', '?', '#', '\\']))
+        {
+            return refuse(
+                "force_host_for_redirects",
+                "is no host; write `example.com` or `example.com:8080`",
+            );
         }
         Ok(())
     }

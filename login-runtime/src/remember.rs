@@ -99,10 +99,10 @@ pub(crate) fn present(family: &Family, generation: i64, now: i64) -> Presented {
         ahead if ahead < 0 => return Presented::Unknown,
         _ => return Presented::Theft,
     };
-    if let Some(restored_at) = family.restored_at {
-        if (0..SHARE).contains(&now.saturating_sub(restored_at)) {
-            return Presented::Share(restored_at);
-        }
+    if let Some(restored_at) = family.restored_at
+        && (0..SHARE).contains(&now.saturating_sub(restored_at))
+    {
+        return Presented::Share(restored_at);
     }
     let mut next = Family {
         version: family.version + 1,

@@ -22,6 +22,7 @@ use crate::{
     records::{LoginRef, NewLogin, Records, Redeemed},
     remember::Token,
     session::{self, Entry},
+    session_store,
     store::{Inserted, Which},
 };
 
@@ -92,14 +93,13 @@ impl LoginState {
     /// What is known without waiting: the answer if it has been found, or that there is nothing to
     /// look for. Allocates nothing.
     pub(crate) fn peek(request: &HttpRequest, manager: &Manager, index: usize) -> Option<Who> {
-        if let Some(state) = request.extensions().get::<Rc<Self>>() {
-            if let Some(who) = state
+        if let Some(state) = request.extensions().get::<Rc<Self>>()
+            && let Some(who) = state
                 .slots
                 .get(index)
                 .and_then(|slot| slot.who.borrow().clone())
-            {
-                return Some(who);
-            }
+        {
+            return Some(who);
         }
         let kind = manager.users.get(index)?;
         let nothing = !session::holds(&session::of(request), &kind.session_key)
@@ -276,13 +276,13 @@ impl SessionLogin {
 impl Find<'_> {
     /// Asks the sources in their order; a worthless one never keeps the next from being asked.
     async fn user(&self) -> Result<Who, LoadError> {
-        if let Some(known) = self.from_session().await? {
+        if let Some(known) = self.by_session().await? {
             return Ok(Some(known));
         }
-        if let Some(known) = self.from_cookie().await? {
+        if let Some(known) = self.by_cookie().await? {
             return Ok(Some(known));
         }
-        self.from_request().await
+        self.by_request().await
     }
 
     fn manager(&self) -> &Manager {
@@ -297,9 +297,9 @@ impl Find<'_> {
         EventUser::new(self.kind, &**user)
     }
 
-    async fn from_session(&self) -> Result<Who, LoadError> {
+    async fn by_session(&self) -> Result<Who, LoadError> {
         if let Some(records) = &self.manager().records {
-            return self.from_record(records).await;
+            return self.by_record(records).await;
         }
         let (loading, mut login, changed_client) = match self.plan() {
             Plan::Nothing => return Ok(None),
@@ -364,7 +364,7 @@ impl Find<'_> {
 
     /// Looks up the record that the session names: whatever the session says besides, or a late
     /// request brought back into it, without a record it is nobody's.
-    async fn from_record(&self, records: &Records) -> Result<Who, LoadError> {
+    async fn by_record(&self, records: &Records) -> Result<Who, LoadError> {
         let manager = self.manager();
         let key = {
             let session = session::of(self.request);
@@ -473,7 +473,7 @@ impl Find<'_> {
         }
     }
 
-    async fn from_cookie(&self) -> Result<Who, LoadError> {
+    async fn by_cookie(&self) -> Result<Who, LoadError> {
         if self.slot.remember_settled.get() {
             return Ok(None);
         }
@@ -483,7 +483,7 @@ impl Find<'_> {
             Carried::Unclear => None,
         };
         if let Some(records) = &self.manager().records {
-            return self.from_family(records, value).await;
+            return self.by_family(records, value).await;
         }
         let keys = &self.manager().keys;
         let verified = value.and_then(|value| keys.verify(&self.kind.name, &value));
@@ -520,6 +520,7 @@ impl Find<'_> {
         // The session gets a new id, so one planted before this request gains nothing, and the login
         // is bound to its client from the start.
         session::renew(&session::of(self.request));
+        session_store::logged_in();
         let entry = Entry {
             authenticated_at: token.authenticated_at,
             fresh: false,
@@ -541,11 +542,7 @@ impl Find<'_> {
     }
 
     /// Redeems a token of a family, and restores a login or shares the one that was just restored.
-    async fn from_family(
-        &self,
-        records: &Records,
-        value: Option<String>,
-    ) -> Result<Who, LoadError> {
+    async fn by_family(&self, records: &Records, value: Option<String>) -> Result<Who, LoadError> {
         let manager = self.manager();
         let (keys, user_type, now) = (&manager.keys, &self.kind.name, manager.now());
         let Some(token) = value.and_then(|value| keys.read_family_token(user_type, &value)) else {
@@ -625,6 +622,7 @@ impl Find<'_> {
         };
         let session = session::of(self.request);
         session::renew(&session);
+        session_store::logged_in();
         let _ = session::write_login_id(&session, &self.kind.session_key, &id);
         // An older key, or a successor that the browser may not have.
         let send = send || keys.proves(user_type, &token, &family.seed) == Some(Match::Older);
@@ -660,7 +658,7 @@ impl Find<'_> {
         }
     }
 
-    async fn from_request(&self) -> Result<Who, LoadError> {
+    async fn by_request(&self) -> Result<Who, LoadError> {
         let Some((_, load)) = self
             .manager()
             .request_loader

@@ -4,7 +4,53 @@ use std::borrow::Cow;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-#[doc(inline)]
+/// Implements [`AuthUser`](trait@AuthUser) for a struct, or for an enum whose variants each wrap a
+/// user.
+///
+/// | `#[auth(..)]` | on | meaning | default |
+/// |---|---|---|---|
+/// | `id` | field | this field is the user id | the field called `id` |
+/// | `active` | `bool` field | whether the user may be logged in | the field called `is_active`, else always |
+/// | `inactive` | `bool` field | the opposite: `locked`, `disabled` | |
+/// | `active = path` | struct, enum | a function that says so: `fn(&Self) -> bool` | |
+/// | `session_hash` | field | every login ends when this changes | the `password_hash` |
+/// | `password_hash` | field | the PHC string; implements [`PasswordUser`] too | |
+/// | `crate = path` | struct, enum | where `login_runtime` is, if it is re-exported | `::login_runtime` |
+///
+/// The id is cloned at log in, and read from the session afterwards. It can be any type that serde
+/// reads and writes. A session hash is a text, bytes, an integer or an `Option` of one of these.
+///
+/// An enum asks the user that its variant wraps; all of them have the same type of id.
+///
+/// # Examples
+///
+/// ```
+/// use login_runtime::AuthUser;
+///
+/// #[derive(AuthUser)]
+/// struct User {
+///     id: i64,
+///     is_active: bool,
+///     #[auth(session_hash)]
+///     password_hash: String,
+/// }
+///
+/// let user = User { id: 7, is_active: false, password_hash: String::new() };
+/// assert_eq!(user.get_id(), 7);
+/// assert!(!user.is_authenticated());
+/// ```
+///
+/// A struct without an id is refused, with what to do:
+///
+/// ```compile_fail
+/// #[derive(login_runtime::AuthUser)]
+/// struct User { name: String } // no field holds the user id; name a field `id` or mark one
+/// ```
+///
+/// # Security
+///
+/// The ids of an enum's variants share one space: the loader is given an id and nothing else. Where
+/// an admin 7 and a customer 7 can both exist, use two user types and not an enum.
 pub use login_macros::AuthUser;
 
 /// A user who can be logged in.
