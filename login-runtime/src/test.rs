@@ -46,7 +46,6 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use actix_http::Request;
 use actix_web::{
     Error, HttpMessage, HttpRequest, HttpResponse,
     body::{MessageBody, to_bytes},
@@ -62,6 +61,9 @@ use actix_web::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{auth::Auth, clock::Clock, user::AuthUser, verified::Verified};
+
+/// What an application under test is sent, for the types of helpers that make one.
+pub use actix_http::Request;
 
 /// A clock that stands still until it is told otherwise. Its clones are the same clock.
 #[derive(Clone, Debug)]
@@ -158,6 +160,17 @@ where
     pub fn copy(&self) -> Self {
         Self {
             app: self.app,
+            cookies: self.cookies.clone(),
+            agent: self.agent.clone(),
+            address: self.address.clone(),
+        }
+    }
+
+    /// The same browser in front of another application: one that was restarted, or another node.
+    #[must_use]
+    pub fn at<'b, T>(&self, app: &'b T) -> Browser<'b, T> {
+        Browser {
+            app,
             cookies: self.cookies.clone(),
             agent: self.agent.clone(),
             address: self.address.clone(),
