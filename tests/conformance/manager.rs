@@ -4,7 +4,7 @@ use std::{convert::Infallible, env, time::Duration};
 
 use actix_session::{
     SessionExt,
-    config::{PersistentSession, SessionLifecycle},
+    config::{PersistentSession, SessionLifecycle, TtlExtensionPolicy},
 };
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -61,9 +61,11 @@ pub(crate) fn build(
 
     if config.permanent_session {
         let ttl = time::Duration::seconds(config.permanent_session_lifetime);
-        builder = builder.session_lifecycle(SessionLifecycle::from(
-            PersistentSession::default().session_ttl(ttl),
-        ));
+        // As Flask does it: each response prolongs the session.
+        let lifecycle = PersistentSession::default()
+            .session_ttl(ttl)
+            .session_ttl_extension_policy(TtlExtensionPolicy::OnEveryRequest);
+        builder = builder.session_lifecycle(SessionLifecycle::from(lifecycle));
     }
     if let Some(view) = &config.login_view {
         builder = builder.login_view(view);
@@ -109,12 +111,12 @@ pub(crate) fn build(
     }
     // Both kinds of set-up are played: with records, and with the session alone.
     match env::var("LOGIN_STORE").as_deref() {
-        Ok("memory") => {
+        Ok("memory") | Err(_) => {
             builder = builder
                 .login_store(MemoryLoginStore::new())
                 .limits(Limits::aal1())
         }
-        Ok("none") | Err(_) => {}
+        Ok("none") => {}
         Ok(other) => panic!("LOGIN_STORE is `memory` or `none`, and not `{other}`"),
     }
     builder.build(Key::derive_from(&secret(&config.secret)))

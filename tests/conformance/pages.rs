@@ -162,7 +162,8 @@ async fn who(auth: &Auth<User>, config: &Config) -> Result<Value, Error> {
 }
 
 fn page(name: &str, user: &MaybeUser<User>) -> Json<Value> {
-    Json(json!({ "page": name, "id": user.user().map(|user| &user.id) }))
+    let known = user.user().or_else(|| user.inactive());
+    Json(json!({ "page": name, "id": known.map(|user| &user.id) }))
 }
 
 async fn public() -> impl Responder {
