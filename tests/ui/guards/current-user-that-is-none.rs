@@ -1,0 +1,10 @@
+use login_runtime::{CurrentUser, login_required};
+
+struct Visitor;
+
+#[login_required]
+async fn account(_: CurrentUser<Visitor>) -> &'static str {
+    "account"
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use login_runtime::login_required;
+
+#[login_required]
+struct Account {
+    name: String,
+}
+
+fn main() {}

@@ -1,0 +1,13 @@
+use login_runtime::LoginManager;
+
+struct Account {
+    id: i64,
+}
+
+async fn find(id: i64) -> Result<Option<Account>, std::io::Error> {
+    Ok(Some(Account { id }))
+}
+
+fn main() {
+    let _ = LoginManager::new(find);
+}

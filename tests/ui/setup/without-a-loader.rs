@@ -1,0 +1,6 @@
+use actix_web::cookie::Key;
+use login_runtime::LoginManager;
+
+fn main() {
+    let _ = LoginManager::new().login_view("/login").build(Key::generate());
+}
