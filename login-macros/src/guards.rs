@@ -70,6 +70,7 @@ impl Kind {
                 ("user", Key::User),
                 ("fresh", Key::Fresh),
                 ("exempt_options", Key::ExemptOptions),
+                ("passive", Key::Passive),
                 ("crate", Key::Crate),
                 (LAST, Key::Last),
             ],
@@ -77,6 +78,7 @@ impl Kind {
                 ("user", Key::User),
                 ("max_age", Key::MaxAge),
                 ("exempt_options", Key::ExemptOptions),
+                ("passive", Key::Passive),
                 ("crate", Key::Crate),
                 (LAST, Key::Last),
             ],
@@ -90,6 +92,7 @@ enum Key {
     Fresh,
     MaxAge,
     ExemptOptions,
+    Passive,
     Crate,
     Last,
 }
@@ -111,6 +114,7 @@ struct Options {
     user: Option<Type>,
     fresh: Freshness,
     exempt_options: bool,
+    passive: bool,
     last: bool,
 }
 
@@ -173,6 +177,10 @@ impl Options {
                 Key::ExemptOptions => {
                     opt.flag(errors);
                     options.exempt_options = true;
+                }
+                Key::Passive => {
+                    opt.flag(errors);
+                    options.passive = true;
                 }
                 Key::Crate => {
                     let path: Option<Path> = opt.value("crate = ::my_app::login_runtime", errors);
@@ -428,6 +436,7 @@ impl Guard<'_> {
             user,
             fresh,
             exempt_options,
+            passive,
             ..
         } = &self.options;
         let private = root.private();
@@ -439,6 +448,11 @@ impl Guard<'_> {
             Freshness::NotAsked => login,
             Freshness::OfManager => quote!(#private::Fresh<#login>),
             Freshness::Seconds(seconds) => quote!(#private::Fresh<#login, #seconds>),
+        };
+        let policy = if *passive {
+            quote!(#private::Passive<#policy>)
+        } else {
+            policy
         };
         if *exempt_options {
             quote!(#private::ExemptOptions<#policy>)
@@ -795,6 +809,12 @@ mod tests {
             quote!(exempt_options),
             quote!(#exempt<#login>),
         );
+        let passive = quote!(::login_runtime::__private::Passive);
+        policy_is(
+            LoginRequired,
+            quote!(passive, exempt_options),
+            quote!(#exempt<#passive<#login> >),
+        );
     }
 
     #[test]
@@ -875,7 +895,7 @@ mod tests {
             ),
             item.clone(),
             &[
-                "unknown option `max_age`, expected `user`, `fresh`, `exempt_options` or `crate`",
+                "unknown option `max_age`, expected `user`, `fresh`, `exempt_options`, `passive` or `crate`",
                 "`user` needs a value, such as `user = Admin`",
                 "`soon` is not a duration; write a number and `s`, `m`, `h` or `d`: \"10m\"",
                 "`exempt_options` takes no value",
@@ -887,7 +907,7 @@ mod tests {
             quote!(fresh, max_age = 10),
             item,
             &[
-                "unknown option `fresh`, expected `user`, `max_age`, `exempt_options` or `crate`",
+                "unknown option `fresh`, expected `user`, `max_age`, `exempt_options`, `passive` or `crate`",
                 "`max_age` needs a value, such as `max_age = \"10m\"`",
             ],
         );
@@ -902,7 +922,7 @@ mod tests {
                 fn h() {}
             ),
             &[
-                "unknown option `usr`, expected `user`, `fresh`, `exempt_options` or `crate`",
+                "unknown option `usr`, expected `user`, `fresh`, `exempt_options`, `passive` or `crate`",
                 "handlers must be async; write `async fn h`",
                 "handler `h` returns nothing; give it a return type such as `-> impl Responder`",
             ],
