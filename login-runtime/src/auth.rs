@@ -24,7 +24,7 @@ use crate::{
     manager::{Manager, UserKind},
     next,
     policy::{Freshness, LoginFacts, LoginSource, Reason, Requirement},
-    records::{LoginRef, NewLogin, Records},
+    records::{LoginRef, NewLogin, Records, Replaced},
     refuse::{self, RefusalKind},
     remember::Token,
     session::{self, Entry},
@@ -270,7 +270,11 @@ impl<U: AuthUser> Auth<U> {
             forced,
             at: None,
             method,
-            replaces: known.login.map(|login| login.key),
+            clears_session: false,
+            replaces: Replaced {
+                login: known.login.map(|login| login.key),
+                families: Vec::new(),
+            },
             family: known.login.and_then(|login| login.family),
         };
         let known = self.establish(kind, &user, what).await?;
@@ -294,7 +298,11 @@ impl<U: AuthUser> Auth<U> {
             forced,
             at: facts.authenticated_at,
             method: AuthMethod::Trusted("credentials changed"),
-            replaces: Some(login.key),
+            clears_session: false,
+            replaces: Replaced {
+                login: Some(login.key),
+                families: Vec::new(),
+            },
             family: None,
         };
         self.establish(kind, &user, what).await?;
@@ -326,12 +334,19 @@ impl<U: AuthUser> Auth<U> {
             forced,
             at,
             method,
+            clears_session,
             replaces,
             family,
         } = what;
         let at = at.unwrap_or_else(|| manager.now());
+        let clear = || {
+            if clears_session {
+                session::clear_but(&session, manager.other_keys(self.index));
+            }
+        };
         let login = match &manager.records {
             None => {
+                clear();
                 let client = state::client(&self.request, manager);
                 let hash = fingerprint.as_deref();
                 let entry = Entry {
@@ -364,6 +379,8 @@ impl<U: AuthUser> Auth<U> {
                 let login = records
                     .replace(replaces, &id, new, &self.request, manager)
                     .await?;
+                // Not before the store has done its part: one that fails takes nothing away.
+                clear();
                 session::write_login_id(&session, &kind.session_key, &id)
                     .map_err(|_| LoginError::SessionPurged)?;
                 Some(login)
@@ -529,8 +546,10 @@ struct Establish {
     forced: bool,
     at: Option<i64>,
     method: AuthMethod,
-    /// The login that ends because this one takes its place.
-    replaces: Option<LoginKey>,
+    /// Whether what is in the session belongs to somebody else.
+    clears_session: bool,
+    /// What ends because this login takes its place.
+    replaces: Replaced,
     family: Option<FamilyKey>,
 }
 
@@ -681,9 +700,6 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
                 }
             }
         };
-        if previous.is_other_user {
-            session::clear_but(&session, manager.other_keys(auth.index));
-        }
         let remembered = cookie.is_some();
         let what = Establish {
             fresh,
@@ -691,26 +707,18 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
             forced,
             at,
             method,
-            replaces: previous.login,
+            clears_session: previous.is_other_user,
+            replaces: Replaced {
+                login: previous.login,
+                families: previous
+                    .families
+                    .into_iter()
+                    .filter(|old| Some(*old) != family)
+                    .collect(),
+            },
             family,
         };
         let known = auth.establish(kind, &user, what).await?;
-        if let Some(records) = &manager.records {
-            for old in previous
-                .families
-                .into_iter()
-                .filter(|old| Some(*old) != family)
-            {
-                // The cookie that belongs to it is cleared or replaced below; ending the family ends
-                // its copies too.
-                if remembered || previous.is_other_user || previous.keeps_family != Some(old) {
-                    records
-                        .store
-                        .call(|store| store.end_many(Which::Family(old)))
-                        .await?;
-                }
-            }
-        }
         match cookie {
             Some(cookie) => auth.state.set_remember_cookie(auth.index, cookie),
             // A token of somebody else would bring that user back when the session ends.
@@ -772,8 +780,8 @@ impl<U: AuthUser> Auth<U> {
         let now = self.manager().now();
         let mut previous = Previous::default();
         if let Some(key) = self.session_login(kind) {
-            previous.login = Some(key);
             if let Some(record) = records.find(key, now).await? {
+                previous.login = Some(key);
                 previous.is_other_user = record.user_id != id;
                 previous.families.extend(record.family);
                 previous.keeps_family = record.family.filter(|_| !previous.is_other_user);

@@ -38,6 +38,12 @@ pub(crate) struct LoginRef {
     pub(crate) family: Option<FamilyKey>,
 }
 
+/// What ends because another login takes its place.
+pub(crate) struct Replaced {
+    pub(crate) login: Option<LoginKey>,
+    pub(crate) families: Vec<FamilyKey>,
+}
+
 /// What is new about a login; the rest of its record follows from the request.
 pub(crate) struct NewLogin<'a> {
     pub(crate) kind: &'a UserKind,
@@ -58,6 +64,7 @@ impl Records {
         &self,
         id: &LoginId,
         login: NewLogin<'_>,
+        max: Option<MaxLogins>,
         request: &HttpRequest,
         manager: &Manager,
     ) -> Result<(LoginRef, Inserted), StoreError> {
@@ -89,7 +96,7 @@ impl Records {
         let key = id.key();
         let inserted = self
             .store
-            .call(|store| store.insert(key, &record, self.max, now))
+            .call(|store| store.insert(key, &record, max, now))
             .await?;
         Ok((
             LoginRef {
@@ -100,26 +107,33 @@ impl Records {
         ))
     }
 
-    /// Stores the record of a login that takes the place of another.
+    /// Stores the record of a login that takes the place of others.
+    ///
+    /// What it replaces ends last, so that a store that fails in between takes nothing away.
     pub(crate) async fn replace(
         &self,
-        replaces: Option<LoginKey>,
+        replaces: Replaced,
         id: &LoginId,
         login: NewLogin<'_>,
         request: &HttpRequest,
         manager: &Manager,
     ) -> Result<LoginRef, LoginError> {
-        // Where logins are counted, the old one must not count beside the new one. Elsewhere it goes
-        // last, so that a store that fails takes nothing away.
-        let first = replaces.filter(|_| self.max.is_some());
-        if let Some(old) = first {
-            self.store.call(|store| store.end(old)).await?;
-        }
-        let (login, inserted) = self.insert(id, login, request, manager).await?;
+        // The old login is still counted beside the new one, and must not cost another its place.
+        let more = u32::from(replaces.login.is_some());
+        let max = self.max.map(|max| match max {
+            MaxLogins::EndOldest(limit) => MaxLogins::EndOldest(limit.saturating_add(more)),
+            MaxLogins::Refuse(limit) => MaxLogins::Refuse(limit.saturating_add(more)),
+        });
+        let (login, inserted) = self.insert(id, login, max, request, manager).await?;
         if inserted == Inserted::Refused {
             return Err(LoginError::TooManyLogins);
         }
-        if let Some(old) = replaces.filter(|_| first.is_none()) {
+        for family in replaces.families {
+            self.store
+                .call(|store| store.end_many(Which::Family(family)))
+                .await?;
+        }
+        if let Some(old) = replaces.login {
             self.store.call(|store| store.end(old)).await?;
         }
         Ok(login)
@@ -150,11 +164,18 @@ impl Records {
     pub(crate) async fn end(&self, login: LoginRef) -> Result<(), StoreError> {
         let store = self.store.clone();
         let ending = async move {
-            store.call(|store| store.end(login.key)).await?;
-            if let Some(family) = login.family {
-                store
-                    .call(|store| store.end_many(Which::Family(family)))
-                    .await?;
+            let ended = match login.family {
+                // The login was born of it, and ends with it.
+                Some(family) => {
+                    store
+                        .call(|store| store.end_many(Which::Family(family)))
+                        .await?
+                }
+                None => 0,
+            };
+            // Unless the family was over before.
+            if ended == 0 {
+                store.call(|store| store.end(login.key)).await?;
             }
             Ok(())
         };

@@ -614,7 +614,10 @@ impl Find<'_> {
                     family: Some(key),
                     not_after: Some(family.expires_at),
                 };
-                match records.insert(&id, login, self.request, manager).await? {
+                match records
+                    .insert(&id, login, records.max, self.request, manager)
+                    .await?
+                {
                     (login, Inserted::Done { .. }) => login,
                     (_, Inserted::Refused) => return Ok(None),
                 }
