@@ -15,7 +15,7 @@ use actix_web::{
 
 use crate::{
     config::MAX_COOKIE_AGE,
-    cookies::{self, Carried, FamilyToken, LoginId},
+    cookies::{self, Carried, FamilyToken, LoginId, Match},
     current::{CurrentUser, MaybeUser},
     error::{LoadError, LoginError, Refusal, SetupError},
     events::{EventUser, LoginEvent},
@@ -386,6 +386,7 @@ impl<U: AuthUser> Auth<U> {
                 Some(login)
             }
         };
+        session::forget_who_left(&session, &kind.session_key);
         session::renew(&session);
         session_store::logged_in();
         let facts = LoginFacts {
@@ -485,7 +486,7 @@ impl<U: AuthUser> Auth<U> {
         if self.manager().records.is_some() {
             return carried_family(&self.request, self.manager(), kind).is_some();
         }
-        read_token(&self.request, self.manager(), kind, |_| ()).is_some()
+        read_token(&self.request, self.manager(), kind, |_, _| ()).is_some()
     }
 
     /// Where the client wanted to go when it was refused, if that is an address of this origin.
@@ -707,7 +708,8 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
             forced,
             at,
             method,
-            clears_session: previous.is_other_user,
+            clears_session: previous.is_other_user
+                || session::is_left_by_another(&session, &kind.session_key, &id),
             replaces: Replaced {
                 login: previous.login,
                 families: previous
@@ -856,13 +858,13 @@ pub(crate) fn read_token<T>(
     request: &HttpRequest,
     manager: &Manager,
     kind: &UserKind,
-    read: impl FnOnce(&Token<'_>) -> T,
+    read: impl FnOnce(&Token<'_>, Match) -> T,
 ) -> Option<T> {
     let Carried::One(value) = cookies::carried(request, &kind.remember.name) else {
         return None;
     };
-    let (text, _) = manager.keys.verify(&kind.name, &value)?;
-    Token::read(&text, manager.now()).map(|token| read(&token))
+    let (text, found) = manager.keys.verify(&kind.name, &value)?;
+    Token::read(&text, manager.now()).map(|token| read(&token, found))
 }
 
 /// Whether a request carries a remember cookie that is not this user's.
@@ -873,5 +875,5 @@ fn carries_token_of_another(
     id: &str,
 ) -> bool {
     cookies::carries(request, &kind.remember.name)
-        && read_token(request, manager, kind, |token| token.id == id) != Some(true)
+        && read_token(request, manager, kind, |token, _| token.id == id) != Some(true)
 }

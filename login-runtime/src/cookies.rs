@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr, time::Duration};
 use actix_web::{
     HttpRequest,
     cookie::{Cookie, Key},
-    http::header::{HeaderMap, HeaderValue, SET_COOKIE},
+    http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use hmac::{Hmac, Mac};
@@ -383,24 +383,36 @@ pub(crate) enum Carried {
 
 /// Whether a request carries a cookie of this name; allocates nothing.
 pub(crate) fn carries(request: &HttpRequest, name: &str) -> bool {
-    match request.cookies() {
-        Ok(cookies) => cookies.iter().any(|cookie| cookie.name() == name),
-        // actix-web reads all cookies or none. A header that cannot be read may hold ours.
-        Err(_) => true,
-    }
+    values(request, name).next().is_some()
 }
 
 /// Reads a cookie from a request.
 pub(crate) fn carried(request: &HttpRequest, name: &str) -> Carried {
-    let Ok(cookies) = request.cookies() else {
-        return Carried::Unclear;
-    };
-    let mut values = cookies.iter().filter(|cookie| cookie.name() == name);
+    let mut values = values(request, name);
     match (values.next(), values.next()) {
         (None, _) => Carried::Nothing,
-        (Some(cookie), None) => Carried::One(cookie.value().to_owned()),
+        (Some(value), None) => match std::str::from_utf8(value) {
+            Ok(value) => Carried::One(value.to_owned()),
+            Err(_) => Carried::Unclear,
+        },
         (Some(_), Some(_)) => Carried::Unclear,
     }
+}
+
+/// The values that a request carries under the name of a cookie, as they came.
+///
+/// Not `HttpRequest::cookies`, which skips what it cannot decode, gives up all cookies for one byte
+/// that is no text, and decodes names: `%5F%5FHost-a` would pass for `__Host-a`, though browsers let
+/// other hosts set it.
+fn values<'a>(request: &'a HttpRequest, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    let headers = request.headers().get_all(COOKIE);
+    let pairs = headers.flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(|pair| {
+        let rest = pair.trim_ascii().strip_prefix(name.as_bytes())?;
+        rest.trim_ascii_start()
+            .strip_prefix(b"=")
+            .map(<[u8]>::trim_ascii)
+    })
 }
 
 /// Appends a cookie to a response's headers. `false` if the cookie cannot be put into a header.

@@ -2,9 +2,16 @@
 
 use std::{cell::Cell, error::Error, fmt};
 
-use actix_web::{HttpResponse, ResponseError, body::BoxBody, http::StatusCode};
+use actix_web::{
+    HttpResponse, ResponseError,
+    body::BoxBody,
+    http::{
+        StatusCode,
+        header::{self, ContentType},
+    },
+};
 
-use crate::{loader::BoxError, policy::Reason, store::StoreError};
+use crate::{loader::BoxError, policy::Reason, refuse::CHALLENGE, store::StoreError};
 
 /// The application is not set up for what a handler asks. Answers 500.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,6 +172,17 @@ impl ResponseError for LoginError {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         }
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        let mut response = HttpResponse::build(self.status_code());
+        if matches!(self, Self::NotLoggedIn) {
+            // A 401 without a challenge is none (RFC 9110 §15.5.2).
+            response.insert_header((header::WWW_AUTHENTICATE, CHALLENGE));
+        }
+        response
+            .content_type(ContentType::plaintext())
+            .body(self.to_string())
     }
 }
 

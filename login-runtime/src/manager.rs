@@ -709,7 +709,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
 
 impl Settings {
     fn build(mut self, key: &Key) -> Result<Manager, BuildError> {
-        if self.remember.duration.is_zero() || self.remember.duration > MAX_COOKIE_AGE {
+        if self.remember.duration.as_secs() == 0 || self.remember.duration > MAX_COOKIE_AGE {
             return Err(BuildError::Setting {
                 name: "RememberCookie::duration",
                 why: "is not between 1 second and 400 days, the longest that browsers keep a cookie",

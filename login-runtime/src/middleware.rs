@@ -22,7 +22,8 @@ use actix_web::{
 use pin_project_lite::pin_project;
 
 use crate::{
-    auth, cookies,
+    auth,
+    cookies::{self, Match},
     error::LoadError,
     manager::{Handle, LoginManager, Manager, UserKind},
     records::Records,
@@ -350,7 +351,10 @@ async fn prolong(
             continue;
         }
         match &manager.records {
-            None => cookies.extend(prolonged(request, manager, kind)),
+            None => {
+                let asked = state.is_some_and(|state| state.has_found(index));
+                cookies.extend(prolonged(request, manager, kind, asked));
+            }
             Some(records) => {
                 cookies.extend(prolonged_family(request, manager, kind, records).await?)
             }
@@ -386,19 +390,33 @@ async fn prolonged_family(
         .and_then(|value| cookies::remember_cookie(&kind.remember, value, manager.remember_for)))
 }
 
-fn prolonged(request: &HttpRequest, manager: &Manager, kind: &UserKind) -> Option<Cookie<'static>> {
+/// `asked` says whether the request asked for the user.
+fn prolonged(
+    request: &HttpRequest,
+    manager: &Manager,
+    kind: &UserKind,
+    asked: bool,
+) -> Option<Cookie<'static>> {
     let session = session::of(request);
     let text = session::entry(&session, &kind.session_key)?;
-    let (_, id) = Entry::read(&text)?;
+    let (entry, id) = Entry::read(&text)?;
     let now = manager.now();
     let nonce = cookies::nonce().ok()?;
-    auth::read_token(request, manager, kind, |token| {
+    auth::read_token(request, manager, kind, |token, found| {
+        let hash = match found {
+            Match::Current => token.hash,
+            // The token's fingerprint is under an older key too. Asking for the user has made a new
+            // one; a request that did not ask leaves the token to one that will.
+            Match::Older if asked => entry.hash,
+            Match::Older => return None,
+        };
         // A token that was issued for a time of its own keeps that time.
         let age = token.expires_at.saturating_sub(token.issued_at);
         let token = Token {
             expires_at: now.saturating_add(age),
             issued_at: now,
             nonce: &nonce,
+            hash,
             ..*token
         };
         let value = manager

@@ -21,6 +21,9 @@ use crate::{
     session,
 };
 
+/// What a 401 asks for. There is no registered scheme for logins by cookie.
+pub(crate) const CHALLENGE: &str = "Cookie realm=\"login\"";
+
 /// What Flask-Login says on the way to the login view.
 const LOGIN_MESSAGE: &str = "Please log in to access this page.";
 /// What Flask-Login says on the way to the refresh view.
@@ -219,7 +222,7 @@ pub(crate) fn refuse(
     }
     let target = view
         .filter(|_| wants_page(request))
-        .and_then(|view| Target::of(view, request));
+        .and_then(|view| Target::of(view, request, settings));
     let mut response = match target {
         Some(target) => {
             flash(request, settings, message);
@@ -281,11 +284,14 @@ fn wants_page(request: &HttpRequest) -> bool {
     };
     let mut any = true;
     for part in accept.split(',') {
-        match part.split(';').next().unwrap_or_default().trim() {
-            "text/html" | "application/xhtml+xml" | "text/*" => return true,
-            "*/*" | "" => {}
-            _ => any = false,
+        let media_type = part.split(';').next().unwrap_or_default().trim();
+        let is_page = ["text/html", "application/xhtml+xml", "text/*"]
+            .iter()
+            .any(|page| media_type.eq_ignore_ascii_case(page));
+        if is_page {
+            return true;
         }
+        any &= matches!(media_type, "*/*" | "");
     }
     any
 }
@@ -304,7 +310,7 @@ fn unauthorized(
         Freshness::Within(age) => Some(age),
     };
     let (error, challenge) = match (kind, age) {
-        (RefusalKind::Unauthorized, _) => ("unauthorized", Cow::Borrowed("Cookie realm=\"login\"")),
+        (RefusalKind::Unauthorized, _) => ("unauthorized", Cow::Borrowed(CHALLENGE)),
         (RefusalKind::NeedsRefresh, None) => (
             "insufficient_user_authentication",
             Cow::Borrowed("Cookie realm=\"login\", error=\"insufficient_user_authentication\""),
@@ -369,15 +375,22 @@ struct Target<'a> {
 impl<'a> Target<'a> {
     /// Resolves the view. `None` if it is a route that there is not, or the very page that the client
     /// asked for: a login view that needs a login would send browsers round and round.
-    fn of(view: &'a View, request: &HttpRequest) -> Option<Self> {
+    fn of(view: &'a View, request: &HttpRequest, settings: &RefusalSettings) -> Option<Self> {
         let target = match view {
             View::Path(text) => Self::split(None, text),
             View::Url(url) => Self::from_url(url, Some(url.origin().ascii_serialization())),
             View::Name(name) => match request.url_for_static(name) {
                 Ok(url) => {
-                    // `url_for` takes the host from headers that any client can set; only an external
-                    // resource has a host of its own.
-                    let here = request.connection_info().host() == url.authority();
+                    // `url_for` takes scheme and host from headers that any client can set; only an
+                    // external resource has a host of its own. Compared as `url_for` writes them,
+                    // since `Url` changes case and drops ports.
+                    let here = {
+                        let info = request.connection_info();
+                        url::Url::parse(&format!("{}://{}", info.scheme(), info.host()))
+                    };
+                    let here = here.is_ok_and(|here| {
+                        here[..url::Position::BeforePath] == url[..url::Position::BeforePath]
+                    });
                     Target::from_url(&url, (!here).then(|| url.origin().ascii_serialization()))
                         .into_owned()
                 }
@@ -387,7 +400,7 @@ impl<'a> Target<'a> {
                 }
             },
         };
-        if target.base.is_none() && target.path == request.path() {
+        if target.path == request.path() && target.is_here(request, settings) {
             tracing::error!(
                 target: "login",
                 "the view `{}` refuses the clients that are sent there; make it a public page",
@@ -396,6 +409,13 @@ impl<'a> Target<'a> {
             return None;
         }
         Some(target)
+    }
+
+    /// Whether the view is on the host that the request names.
+    fn is_here(&self, request: &HttpRequest, settings: &RefusalSettings) -> bool {
+        self.base
+            .as_deref()
+            .is_none_or(|base| here(request, settings).is_some_and(|here| here.text == base))
     }
 
     fn split(base: Option<Cow<'a, str>>, text: &'a str) -> Self {
@@ -515,42 +535,57 @@ impl<'a> Target<'a> {
         let Some(base) = &self.base else {
             return Some(Cow::Borrowed(path));
         };
-        // Not `connection_info`: that believes X-Forwarded-Host and its relatives.
-        let host = request
-            .headers()
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok());
-        let host = host.or_else(|| {
-            request
-                .uri()
-                .authority()
-                .map(|authority| authority.as_str())
-        })?;
-        if let Some(origin) = settings
-            .origins
-            .iter()
-            .find(|origin| origin.host.eq_ignore_ascii_case(host))
-        {
-            return Some(if origin.text == **base {
-                Cow::Borrowed(path)
-            } else {
-                format!("{}{path}", origin.text).into()
-            });
-        }
-        let scheme = if request.app_config().secure() {
-            "https"
-        } else {
-            "http"
-        };
-        let here = Origin::parse(&format!("{scheme}://{host}")).ok()?;
+        let here = here(request, settings)?;
         if here.text == **base {
             Some(Cow::Borrowed(path))
         } else {
             // Without a list of our hosts, an address that the client made up would lead away.
-            (settings.any_host && settings.origins.is_empty())
+            (here.is_ours || settings.any_host && settings.origins.is_empty())
                 .then(|| format!("{}{path}", here.text).into())
         }
     }
+}
+
+/// The origin that a request names.
+struct Here<'a> {
+    text: Cow<'a, str>,
+    /// Whether the application says that it is reached there.
+    is_ours: bool,
+}
+
+/// Under which origin a client reached this application, as far as it says so.
+fn here<'a>(request: &HttpRequest, settings: &'a RefusalSettings) -> Option<Here<'a>> {
+    // Not `connection_info`: that believes X-Forwarded-Host and its relatives.
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let host = host.or_else(|| {
+        request
+            .uri()
+            .authority()
+            .map(|authority| authority.as_str())
+    })?;
+    let known = settings
+        .origins
+        .iter()
+        .find(|origin| origin.host.eq_ignore_ascii_case(host));
+    if let Some(origin) = known {
+        return Some(Here {
+            text: Cow::Borrowed(&origin.text),
+            is_ours: true,
+        });
+    }
+    let scheme = if request.app_config().secure() {
+        "https"
+    } else {
+        "http"
+    };
+    let origin = Origin::parse(&format!("{scheme}://{host}")).ok()?;
+    Some(Here {
+        text: Cow::Owned(origin.text),
+        is_ours: false,
+    })
 }
 
 /// Hands a message to `actix-web-flash-messages`.

@@ -185,9 +185,35 @@ pub(crate) fn holds(session: &Session, key: &str) -> bool {
     session.contains_key(key)
 }
 
-/// Removes a login, and nothing else.
-pub(crate) fn forget(session: &Session, key: &str) {
+/// Removes a login that ended without a log out, and nothing else; notes whose it was, as JSON, if
+/// that is known. What else is in the session is that user's, and not for the next.
+pub(crate) fn forget(session: &Session, key: &str, whose: Option<&str>) {
     session.remove(key);
+    if !session.entries().is_empty() {
+        let _ = session.insert(left_key(key), whose);
+    }
+}
+
+/// Whether a login ended in this session that was not this user's.
+pub(crate) fn is_left_by_another(session: &Session, key: &str, id: &str) -> bool {
+    let left = entry(session, &left_key(key));
+    left.is_some_and(|whose| {
+        let whose: Option<Option<String>> = serde_json::from_str(&whose).ok();
+        whose.flatten().as_deref() != Some(id)
+    })
+}
+
+/// Somebody logs in: from now on the session is that user's.
+pub(crate) fn forget_who_left(session: &Session, key: &str) {
+    let left = left_key(key);
+    if session.contains_key(&left) {
+        session.remove(&left);
+    }
+}
+
+/// Under which key the session keeps whose login ended in it.
+fn left_key(key: &str) -> String {
+    format!("{key}.left")
 }
 
 /// Gives the session a new id, and its data to it.

@@ -230,6 +230,12 @@ fn name(state: &mut State) -> Result<(), anyhow::Error> {
 
 impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
     async fn load(&self, key: &SessionKey) -> Result<Option<State>, LoadError> {
+        // It ended before this request came, so the request is not late but has no session. As a
+        // late one it would be answered 409 for as long as the browser keeps the cookie.
+        let can_end = Self::is_in_cookie() && self.graves.get().is_some();
+        if can_end && self.is_gone(key).await.map_err(LoadError::Other)? {
+            return Ok(None);
+        }
         self.store.load(key).await
     }
 

@@ -157,6 +157,13 @@ impl LoginState {
         self.passive.set(true);
     }
 
+    /// Whether a user was asked for, and found.
+    pub(crate) fn has_found(&self, index: usize) -> bool {
+        self.slots
+            .get(index)
+            .is_some_and(|slot| matches!(&*slot.who.borrow(), Some(Some(_))))
+    }
+
     /// Makes `who` the user for the rest of the request.
     pub(crate) fn set_who(&self, index: usize, who: Who) {
         if let Some(slot) = self.slots.get(index) {
@@ -220,6 +227,8 @@ enum Plan {
         loading: crate::loader::Loading,
         login: SessionLogin,
         changed_client: bool,
+        /// Whether the login was bound under an older key.
+        rewrite: bool,
     },
 }
 
@@ -301,17 +310,17 @@ impl Find<'_> {
         if let Some(records) = &self.manager().records {
             return self.by_record(records).await;
         }
-        let (loading, mut login, changed_client) = match self.plan() {
+        let (loading, mut login, changed_client, mut rewrite) = match self.plan() {
             Plan::Nothing => return Ok(None),
             Plan::Invalid => {
-                self.end(EndReason::Invalid);
+                self.end(EndReason::Invalid, None);
                 return Ok(None);
             }
             Plan::Over => {
                 self.emit(&LoginEvent::SessionProtected {
                     mode: self.manager().protection,
                 });
-                session::forget(&session::of(self.request), &self.kind.session_key);
+                self.forget(self.holder().as_deref());
                 self.clear_remember_cookie();
                 return Ok(None);
             }
@@ -319,10 +328,12 @@ impl Find<'_> {
                 loading,
                 login,
                 changed_client,
-            } => (loading, login, changed_client),
+                rewrite,
+            } => (loading, login, changed_client, rewrite),
         };
         let Some(user) = loading.await? else {
-            self.end(EndReason::UserGone);
+            // The id may be given out again.
+            self.end(EndReason::UserGone, None);
             return Ok(None);
         };
         let hash = self.kind.loader.session_hash(&*user);
@@ -330,7 +341,6 @@ impl Find<'_> {
             self.manager()
                 .keys
                 .same_hash(&self.kind.name, login.hash.as_deref(), hash.as_deref());
-        let mut rewrite = false;
         match found {
             Some(Match::Current) => {}
             Some(Match::Older) => {
@@ -340,7 +350,7 @@ impl Find<'_> {
             }
             None => {
                 drop(hash);
-                self.end(EndReason::SessionHashChanged);
+                self.end(EndReason::SessionHashChanged, self.holder().as_deref());
                 return Ok(None);
             }
         }
@@ -374,7 +384,7 @@ impl Find<'_> {
             session::read_login_id(&text).map(|id| id.key())
         };
         let Some(key) = key else {
-            self.end(EndReason::Invalid);
+            self.end(EndReason::Invalid, None);
             return Ok(None);
         };
         let now = manager.now();
@@ -383,7 +393,7 @@ impl Find<'_> {
             .await?
             .filter(|record| record.user_type == self.kind.name)
         else {
-            self.end(EndReason::Ended);
+            self.end(EndReason::Ended, None);
             return Ok(None);
         };
         let login = LoginRef {
@@ -398,16 +408,16 @@ impl Find<'_> {
                     ..login
                 })
                 .await?;
-            self.end(EndReason::Idle);
+            self.end(EndReason::Idle, Some(&record.user_id));
             return Ok(None);
         }
-        let verdict = judge(self.request, manager, record.client);
+        let (verdict, _) = judge(self.request, manager, record.client);
         if verdict == Verdict::Over {
             records.end(login).await?;
             self.emit(&LoginEvent::SessionProtected {
                 mode: manager.protection,
             });
-            session::forget(&session::of(self.request), &self.kind.session_key);
+            self.forget(Some(&record.user_id));
             self.clear_remember_cookie();
             return Ok(None);
         }
@@ -417,7 +427,7 @@ impl Find<'_> {
         };
         let Some(user) = user else {
             records.end(login).await?;
-            self.end(EndReason::UserGone);
+            self.end(EndReason::UserGone, None);
             return Ok(None);
         };
         let hash = self.kind.loader.session_hash(&*user);
@@ -427,7 +437,7 @@ impl Find<'_> {
             .is_none()
         {
             records.end(login).await?;
-            self.end(EndReason::SessionHashChanged);
+            self.end(EndReason::SessionHashChanged, Some(&record.user_id));
             return Ok(None);
         }
         if verdict == Verdict::Stale {
@@ -459,16 +469,22 @@ impl Find<'_> {
         let Some((entry, id)) = Entry::read(&text) else {
             return Plan::Invalid;
         };
-        let verdict = judge(self.request, self.manager(), entry.client);
+        let (verdict, found) = judge(self.request, self.manager(), entry.client);
         if verdict == Verdict::Over {
             return Plan::Over;
+        }
+        let mut login = SessionLogin::of(&entry);
+        let rewrite = found == Some(Match::Older);
+        if rewrite {
+            login.client = client(self.request, self.manager());
         }
         match self.kind.loader.load(id) {
             None => Plan::Invalid,
             Some(loading) => Plan::Load {
                 loading,
-                login: SessionLogin::of(&entry),
+                login,
                 changed_client: verdict == Verdict::Stale,
+                rewrite,
             },
         }
     }
@@ -517,9 +533,8 @@ impl Find<'_> {
             };
             self.reissue(&renewed, now);
         }
-        // The session gets a new id, so one planted before this request gains nothing, and the login
-        // is bound to its client from the start.
-        session::renew(&session::of(self.request));
+        // The login is bound to its client from the start.
+        self.take_session(token.id);
         session_store::logged_in();
         let entry = Entry {
             authenticated_at: token.authenticated_at,
@@ -623,8 +638,8 @@ impl Find<'_> {
                 }
             }
         };
+        self.take_session(&family.user_id);
         let session = session::of(self.request);
-        session::renew(&session);
         session_store::logged_in();
         let _ = session::write_login_id(&session, &self.kind.session_key, &id);
         // An older key, or a successor that the browser may not have.
@@ -710,10 +725,33 @@ impl Find<'_> {
             .write(entry, &session, &self.kind.session_key, user);
     }
 
-    /// Drops the session's login, and nothing else.
-    fn end(&self, reason: EndReason) {
-        session::forget(&session::of(self.request), &self.kind.session_key);
+    /// Drops the session's login, and nothing else. `whose` says whose it was, as JSON.
+    fn end(&self, reason: EndReason, whose: Option<&str>) {
+        self.forget(whose);
         self.emit(&LoginEvent::LoginEnded { reason });
+    }
+
+    fn forget(&self, whose: Option<&str>) {
+        session::forget(&session::of(self.request), &self.kind.session_key, whose);
+    }
+
+    /// Whose login the session holds, as JSON, if the session itself says so.
+    fn holder(&self) -> Option<String> {
+        let session = session::of(self.request);
+        let text = session::entry(&session, &self.kind.session_key)?;
+        Entry::read(&text).map(|(_, id)| id.to_owned())
+    }
+
+    /// Gives the session to a user whom the remember cookie brought back: under a new id, so that one
+    /// planted before this request gains nothing, and without what another user left in it.
+    fn take_session(&self, id: &str) {
+        let session = session::of(self.request);
+        let key = &self.kind.session_key;
+        if session::is_left_by_another(&session, key, id) {
+            session::clear_but(&session, self.manager().other_keys(self.index));
+        }
+        session::forget_who_left(&session, key);
+        session::renew(&session);
     }
 
     fn refuse_cookie(&self, reason: EndReason) -> Result<Who, LoadError> {
@@ -735,16 +773,22 @@ pub(crate) fn client(request: &HttpRequest, manager: &Manager) -> u64 {
     clients(request, manager).next().unwrap_or_default()
 }
 
-/// Compares the client a login was bound to with the client at hand, under each key.
-pub(crate) fn judge(request: &HttpRequest, manager: &Manager, bound: u64) -> Verdict {
+/// Compares the client a login was bound to with the client at hand, and says under which key they
+/// are the same.
+fn judge(request: &HttpRequest, manager: &Manager, bound: u64) -> (Verdict, Option<Match>) {
     let mut verdict = Verdict::Same;
-    for now in clients(request, manager) {
+    for (position, now) in clients(request, manager).enumerate() {
         verdict = protection::judge(manager.protection, bound, now);
-        if verdict == Verdict::Same {
-            break;
+        if bound == now {
+            let found = if position == 0 {
+                Match::Current
+            } else {
+                Match::Older
+            };
+            return (verdict, Some(found));
         }
     }
-    verdict
+    (verdict, None)
 }
 
 fn clients<'a>(request: &'a HttpRequest, manager: &'a Manager) -> impl Iterator<Item = u64> + 'a {
