@@ -11,7 +11,8 @@ use std::{
 use actix_session::storage::{LoadError, SaveError, SessionKey, SessionStore, UpdateError};
 use actix_web::cookie::time::Duration;
 
-type State = HashMap<String, String>;
+/// What a session holds: JSON by key.
+pub type State = HashMap<String, String>;
 
 /// Keeps sessions in memory; its clones share them.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +48,11 @@ impl MemorySessions {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// All sessions, by their ids.
+    pub fn contents(&self) -> HashMap<String, State> {
+        self.0.sessions.lock().unwrap().clone()
     }
 
     /// How often a session was written since the last look.

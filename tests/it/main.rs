@@ -1,11 +1,29 @@
 //! Tests through the front door: HTTP in, status, headers and cookies out.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
 
+mod events;
 mod first;
+mod fresh;
 mod guards;
+mod helpers;
 mod hygiene;
+mod keys;
+mod ledger;
 mod loads;
 mod login;
+mod next;
+mod protection;
+mod refuse;
+mod remember;
 mod setup;
+mod site;
+mod sources;
 mod tidy;
+mod time;
+mod types;

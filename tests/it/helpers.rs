@@ -1,0 +1,191 @@
+//! The helpers for tests of applications, tested themselves.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, UNIX_EPOCH},
+};
+
+use actix_web::{App, Responder, test::init_service, web};
+use login_runtime::{SessionProtection, test::Browser};
+use login_tests::{Admin, START, User, Users, key, manager};
+
+use crate::site::{HOUR, REMEMBER, SESSION, Who, site, who};
+
+fn ada() -> User {
+    User::new(1, "ada")
+}
+
+#[actix_web::test]
+async fn a_test_login_is_a_complete_login() {
+    let users = Users::new();
+    for mode in [SessionProtection::Basic, SessionProtection::Strong] {
+        let (builder, _) = manager(&users);
+        let builder = builder.session_protection(mode);
+        let app = site(builder.build(key()).unwrap(), &users).await;
+        let browser = Browser::new(&app);
+        assert_eq!(browser.get("/settings").await.status(), 303);
+        browser.log_in(ada()).await;
+        assert_eq!(browser.cookie_names(), [SESSION]);
+        let complete = Who {
+            id: Some(1),
+            authenticated: true,
+            fresh: true,
+            source: Some("Session".to_owned()),
+            at: Some(START),
+            remembered: false,
+        };
+        assert_eq!(who(&browser).await, complete);
+        assert_eq!(browser.get("/settings").await.text(), "settings of ada");
+    }
+}
+
+#[actix_web::test]
+async fn a_test_login_can_be_stale() {
+    let users = Users::new();
+    let app = site(manager(&users).0.build(key()).unwrap(), &users).await;
+    let browser = Browser::new(&app);
+    browser.log_in(ada()).stale().await;
+    assert_eq!(browser.get("/settings").await.status(), 401);
+    browser.get("/account").await.assert_logged_in();
+}
+
+#[actix_web::test]
+async fn a_test_login_can_be_remembered() {
+    let users = Users::new();
+    let app = site(manager(&users).0.build(key()).unwrap(), &users).await;
+    let browser = Browser::new(&app);
+    browser.log_in(ada()).await;
+    assert_eq!(browser.cookie(REMEMBER), None);
+    browser.log_in(ada()).remember().await;
+    assert!(who(&browser).await.remembered);
+    browser.restart();
+    let who = who(&browser).await;
+    assert_eq!((who.id, who.fresh), (Some(1), false));
+}
+
+#[actix_web::test]
+async fn a_test_login_can_be_remembered_for_a_time_of_its_own() {
+    let users = Users::new();
+    let (builder, clock) = manager(&users);
+    let app = site(builder.build(key()).unwrap(), &users).await;
+    for (after, id) in [(59, Some(1)), (60, None)] {
+        clock.set(START);
+        let browser = Browser::new(&app);
+        let minute = Duration::from_secs(60);
+        browser.log_in(ada()).remember_for(minute).await;
+        browser.restart();
+        clock.advance(Duration::from_secs(after));
+        assert_eq!(who(&browser).await.id, id, "{after}");
+    }
+}
+
+#[actix_web::test]
+async fn a_test_login_can_be_as_old_as_the_test_wants() {
+    let users = Users::new();
+    let (builder, _) = manager(&users);
+    let app = site(builder.fresh_for(HOUR).build(key()).unwrap(), &users).await;
+    let start = UNIX_EPOCH + Duration::from_secs(START.unsigned_abs());
+    for (age, status) in [(3599, 200), (3600, 200), (3601, 401)] {
+        let browser = Browser::new(&app);
+        let at = start - Duration::from_secs(age);
+        browser.log_in(ada()).remember().at(at).await;
+        assert_eq!(browser.get("/settings").await.status(), status, "{age}");
+        let at = Some(START - i64::try_from(age).unwrap());
+        assert_eq!(who(&browser).await.at, at);
+        browser.restart();
+        assert_eq!(who(&browser).await.at, at);
+    }
+}
+
+#[actix_web::test]
+#[should_panic(expected = "the test user could not be logged in")]
+async fn a_test_login_of_an_inactive_user_fails_the_test() {
+    let users = Users::new();
+    let app = site(manager(&users).0.build(key()).unwrap(), &users).await;
+    Browser::new(&app).log_in(users.get(3).unwrap()).await;
+}
+
+#[actix_web::test]
+#[should_panic(expected = "the test user could not be logged in")]
+async fn a_test_login_of_a_type_without_a_loader_fails_the_test() {
+    let users = Users::new();
+    let app = site(manager(&users).0.build(key()).unwrap(), &users).await;
+    Browser::new(&app).log_in(Admin::new("root")).await;
+}
+
+#[actix_web::test]
+#[should_panic(expected = "no login manager around this application")]
+async fn a_test_login_without_a_manager_fails_the_test() {
+    let app = init_service(App::new()).await;
+    Browser::new(&app).log_in(ada()).await;
+}
+
+#[actix_web::test]
+async fn an_assertion_that_somebody_is_logged_in_fails_for_every_refusal() {
+    async fn answer(status: web::Path<u16>) -> impl Responder {
+        let status = actix_web::http::StatusCode::from_u16(*status).unwrap();
+        actix_web::HttpResponse::build(status)
+            .insert_header(("location", "/login?next=/x"))
+            .body("body")
+    }
+    let app = init_service(App::new().route("/{status}", web::get().to(answer))).await;
+    let browser = Browser::new(&app);
+    for (status, passes) in [
+        (200, true),
+        (204, true),
+        (404, true),
+        (422, true),
+        (302, false),
+        (303, false),
+        (401, false),
+        (403, false),
+        (500, false),
+        (503, false),
+    ] {
+        let answer = browser.get(&format!("/{status}")).await;
+        let asserted = catch_unwind(AssertUnwindSafe(|| {
+            answer.assert_logged_in();
+        }));
+        assert_eq!(asserted.is_ok(), passes, "{status}");
+    }
+}
+
+#[actix_web::test]
+async fn an_assertion_about_the_login_view_fails_for_another_one() {
+    let users = Users::new();
+    let app = site(manager(&users).0.build(key()).unwrap(), &users).await;
+    let browser = Browser::new(&app);
+    let refused = browser.get("/account?a=b").await;
+    let public = browser.get("/").await;
+    let passes = |check: &dyn Fn()| catch_unwind(AssertUnwindSafe(check)).is_ok();
+    let redirects = |view: &str, next: &str| {
+        passes(&|| {
+            refused.assert_redirects_to_login(view, next);
+        })
+    };
+    assert!(redirects("/login", "/account?a=b"));
+    assert!(!redirects("/other", "/account?a=b"));
+    assert!(!redirects("/login", "/account"));
+    assert!(!passes(&|| {
+        public.assert_redirects_to_login("/login", "/");
+    }));
+}
+
+#[actix_web::test]
+async fn a_browser_keeps_its_cookies_and_a_copy_keeps_its_own() {
+    let users = Users::new();
+    let app = site(manager(&users).0.build(key()).unwrap(), &users).await;
+    let browser = Browser::new(&app);
+    browser.log_in(ada()).remember().await;
+    let copy = browser.copy();
+    browser.post("/logout").await;
+    assert_eq!(browser.cookie_names(), [""; 0]);
+    let mut names = copy.cookie_names();
+    names.sort();
+    assert_eq!(names, [REMEMBER, SESSION]);
+    copy.restart();
+    assert_eq!(copy.cookie_names(), [REMEMBER]);
+    // What it prints has no cookies in it.
+    let token = copy.cookie(REMEMBER).unwrap();
+    assert!(!format!("{copy:?}").contains(&token));
+}
