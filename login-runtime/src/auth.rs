@@ -475,7 +475,8 @@ impl<U: AuthUser> Auth<U> {
 
     /// Whether the request carries a remember cookie that verifies and is not being cleared.
     ///
-    /// Says nothing about who is logged in.
+    /// Says nothing about who is logged in. With a login store it says that the token was made here; that
+    /// its family goes on is known once somebody looked at the user.
     pub fn is_remembered(&self) -> bool {
         let Some(kind) = self
             .kind()

@@ -505,7 +505,9 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.refusing.needs_refresh = Some(erase_handler(handler)))
     }
 
-    /// Answers when a loader failed; 503 without a word by default.
+    /// Answers when a loader or the login store failed, at guards and extractors; 503 without a word by
+    /// default. Where a handler asks by itself, as with
+    /// [`Auth::current_user`](crate::Auth::current_user), the error is the handler's.
     #[must_use]
     pub fn load_error_handler(
         self,
@@ -555,6 +557,8 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// Keys that were used before: values made under them are still good, and are written anew
     /// under the current key when they are seen.
     ///
+    /// With a login store, keep an old key for as long as logins last at most (see
+    /// [`Limits`](crate::Limits)): records keep the fingerprints they were made with.
     /// actix-session knows one key only, so with the cookie store sessions end when the key
     /// changes; a remember cookie under an old key then restores the login.
     #[must_use]

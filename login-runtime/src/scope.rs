@@ -18,6 +18,9 @@ use crate::config::{BuildError, View};
 ///
 /// What it leaves open is inherited: from the scope around it, and at last from the manager.
 ///
+/// Wrap it after a guard on the same scope, which is to say around it: in actix-web the last `.wrap`
+/// is the outermost, and a guard outside does not see these views.
+///
 /// # Examples
 ///
 /// ```
