@@ -28,6 +28,7 @@ use actix_web::{
 };
 use login_runtime::{AuthUser, LoginManager, LoginManagerBuilder, test::TestClock};
 
+pub mod services;
 pub mod sessions;
 
 /// What time it is when a test starts.

@@ -105,6 +105,8 @@
 //!
 //! - `password`: `PasswordVerifier`, argon2id off the async workers.
 //! - `flash-messages`: messages for refused clients through `actix-web-flash-messages`.
+//! - `sqlite`, `postgres`: login stores through the application's sqlx pool.
+//! - `redis`: a login store in Redis or Valkey.
 //! - `test-util`: the module `test`, for the tests of applications.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -194,6 +196,12 @@ pub use login_macros::fresh_login_required;
 
 #[cfg(feature = "password")]
 pub use crate::password::{PasswordError, PasswordVerifier};
+#[cfg(feature = "postgres")]
+pub use crate::store::PostgresLoginStore;
+#[cfg(feature = "redis")]
+pub use crate::store::RedisLoginStore;
+#[cfg(feature = "sqlite")]
+pub use crate::store::SqliteLoginStore;
 pub use crate::{
     auth::{Auth, LogIn},
     clock::{Clock, SystemClock},

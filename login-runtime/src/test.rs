@@ -62,6 +62,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{auth::Auth, clock::Clock, user::AuthUser, verified::Verified};
 
+pub mod store;
+
 /// What an application under test is sent, for the types of helpers that make one.
 pub use actix_http::Request;
 

@@ -24,6 +24,7 @@ mod remember;
 mod setup;
 mod site;
 mod sources;
+mod stores;
 mod tidy;
 mod time;
 mod types;

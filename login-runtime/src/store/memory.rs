@@ -1,10 +1,15 @@
 //! Logins in the memory of one process.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
     fmt,
-    hash::{BuildHasher, RandomState},
-    sync::{Mutex, MutexGuard},
+    future::poll_fn,
+    hash::{BuildHasher, Hash, RandomState},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, AtomicUsize, Ordering},
+    },
+    task::Poll,
 };
 
 use super::{
@@ -12,9 +17,10 @@ use super::{
     Which,
 };
 
-/// Into how many parts logins are divided, each with a lock of its own.
+/// Into how many parts each kind of row is divided, each with a lock of its own.
 ///
-/// Raising it lets more threads in at once; each part costs a little memory.
+/// Raising it lets more threads in at once, and makes a purge hold each lock for less long; each part
+/// costs a little memory.
 const SHARDS: usize = 32;
 
 /// How many logins a store takes unless told otherwise.
@@ -28,13 +34,19 @@ const MAX_LOGINS: usize = 1_000_000;
 /// restarts, and another process knows nothing of them; use a store of the `sqlite`, `postgres` or
 /// `redis` features where that matters.
 pub struct MemoryLoginStore {
-    // Locked before the shards, where both are needed.
-    owners: Vec<Mutex<HashMap<OwnerKey, Owned>>>,
-    logins: Vec<Mutex<HashMap<LoginKey, LoginRecord>>>,
-    families: Mutex<HashMap<FamilyKey, Family>>,
-    buried: Mutex<HashMap<LoginKey, i64>>,
-    max_per_shard: usize,
-    hasher: RandomState,
+    // Locked before all others where several are needed. Who adds or removes what is a user's has the
+    // user's shard locked, so both can be done as one step. No two of the others are held at once.
+    owners: Shards<OwnerKey, Owned>,
+    logins: Shards<LoginKey, LoginRecord>,
+    families: Shards<FamilyKey, Family>,
+    // Which logins were born of a family. They may outlive it.
+    born: Shards<FamilyKey, HashSet<LoginKey>>,
+    buried: Shards<LoginKey, i64>,
+    max: usize,
+    // When all that was over was last cleared away to make room.
+    cleared_at: AtomicI64,
+    // The part with which the next purge begins: where the one before had to stop.
+    purge_from: AtomicUsize,
 }
 
 /// User type and id.
@@ -47,17 +59,81 @@ struct Owned {
     families: HashSet<FamilyKey>,
 }
 
-impl fmt::Debug for MemoryLoginStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryLoginStore").finish_non_exhaustive()
+/// A map in parts.
+struct Shards<K, V> {
+    parts: Vec<Mutex<HashMap<K, V>>>,
+    hasher: RandomState,
+}
+
+impl<K, V> Default for Shards<K, V> {
+    fn default() -> Self {
+        Self {
+            parts: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+        }
     }
 }
 
-/// A panic elsewhere does not make the data wrong: every change below is whole before it is shown.
+/// A panic elsewhere does not make the data wrong: every change here is whole before it is shown.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<K: Eq + Hash, V> Shards<K, V> {
+    fn part(&self, key: &impl Hash) -> MutexGuard<'_, HashMap<K, V>> {
+        let hash = self.hasher.hash_one(key);
+        let index = usize::try_from(hash % SHARDS as u64).unwrap_or_default();
+        lock(&self.parts[index])
+    }
+
+    fn with<T>(&self, key: &K, look: impl FnOnce(Option<&mut V>) -> T) -> T {
+        look(self.part(key).get_mut(key))
+    }
+
+    /// Removes what is there and still so.
+    fn remove_if(&self, key: &K, so: impl FnOnce(&V) -> bool) -> Option<V> {
+        let mut part = self.part(key);
+        part.get(key).filter(|value| so(value))?;
+        part.remove(key)
+    }
+
+    fn clear(&self) -> usize {
+        let mut cleared = 0;
+        for part in &self.parts {
+            let mut part = lock(part);
+            cleared += part.len();
+            // Not only emptied: this gives back the memory that they took at their fullest.
+            *part = HashMap::new();
+        }
+        cleared
+    }
+
+    fn len(&self) -> usize {
+        self.parts.iter().map(|part| lock(part).len()).sum()
+    }
+}
+
+impl<K: Copy, V> Shards<K, V> {
+    /// Some of a part that are so.
+    fn pick<T>(
+        &self,
+        part: usize,
+        limit: usize,
+        so: impl Fn(&V) -> bool,
+        with: impl Fn(&V) -> T,
+    ) -> Vec<(K, T)> {
+        let part = lock(&self.parts[part]);
+        let picked = part.iter().filter(|(_, value)| so(value)).take(limit);
+        picked.map(|(key, value)| (*key, with(value))).collect()
+    }
+}
+
+impl fmt::Debug for MemoryLoginStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryLoginStore")
+            .field("logins", &self.logins.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl MemoryLoginStore {
@@ -66,16 +142,18 @@ impl MemoryLoginStore {
         Self::with_capacity(MAX_LOGINS)
     }
 
-    /// A store for about this many logins. One more is refused with a [`StoreError`] when nothing
-    /// that is over can make room.
+    /// A store for about this many logins, and as many families of remember tokens. One more is
+    /// refused with a [`StoreError`] when nothing that is over can make room.
     pub fn with_capacity(logins: usize) -> Self {
         Self {
-            owners: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            logins: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            families: Mutex::default(),
-            buried: Mutex::default(),
-            max_per_shard: logins.div_ceil(SHARDS),
-            hasher: RandomState::new(),
+            owners: Shards::default(),
+            logins: Shards::default(),
+            families: Shards::default(),
+            born: Shards::default(),
+            buried: Shards::default(),
+            max: logins,
+            cleared_at: AtomicI64::new(i64::MIN),
+            purge_from: AtomicUsize::new(0),
         }
     }
 }
@@ -86,69 +164,144 @@ impl Default for MemoryLoginStore {
     }
 }
 
-impl MemoryLoginStore {
-    fn shard(&self, key: LoginKey) -> MutexGuard<'_, HashMap<LoginKey, LoginRecord>> {
-        // The key is a hash: its first byte is as good as any.
-        let index = usize::from(key.as_bytes()[0]) % SHARDS;
-        lock(&self.logins[index])
-    }
-
-    fn owner(&self, owner: Owner<'_>) -> MutexGuard<'_, HashMap<OwnerKey, Owned>> {
-        let hash = self.hasher.hash_one((owner.user_type, owner.user_id));
-        let index = usize::try_from(hash % SHARDS as u64).unwrap_or_default();
-        lock(&self.owners[index])
-    }
-
-    /// Removes a login whose owner's shard is locked.
-    fn remove(&self, owned: &mut Owned, key: LoginKey) -> bool {
-        owned.logins.remove(&key);
-        self.shard(key).remove(&key).is_some()
-    }
-
-    /// Removes a login. Its owner is looked up first, since owners are locked before logins.
-    fn take(&self, key: LoginKey, over: impl Fn(&LoginRecord) -> bool) -> bool {
-        let Some((user_type, user_id)) = self
-            .shard(key)
-            .get(&key)
-            .map(|record| (record.user_type.clone(), record.user_id.clone()))
-        else {
-            return false;
-        };
-        let owner = Owner {
-            user_type: &user_type,
-            user_id: &user_id,
-        };
-        let mut owners = self.owner(owner);
-        let mut shard = self.shard(key);
-        // It may have been used, or ended, since it was looked at.
-        if !shard.get(&key).is_some_and(over) {
-            return false;
-        }
-        shard.remove(&key);
-        drop(shard);
-        forget(&mut owners, owner, |owned| {
-            owned.logins.remove(&key);
-        });
-        true
-    }
-}
-
 fn owner_key(owner: Owner<'_>) -> OwnerKey {
     (owner.user_type.to_owned(), owner.user_id.to_owned())
 }
 
-/// Changes what belongs to a user, and forgets the user if nothing is left.
-fn forget(
-    owners: &mut HashMap<OwnerKey, Owned>,
-    owner: Owner<'_>,
-    change: impl FnOnce(&mut Owned),
-) {
-    let key = owner_key(owner);
-    if let Some(owned) = owners.get_mut(&key) {
-        change(owned);
-        if owned.logins.is_empty() && owned.families.is_empty() {
-            owners.remove(&key);
+/// Lets others of this thread run.
+async fn rest() {
+    let mut rested = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut rested, true) {
+            return Poll::Ready(());
         }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+impl MemoryLoginStore {
+    /// Changes what belongs to a user, and forgets the user if nothing is left. Nobody else adds or
+    /// removes anything of the user in the meantime.
+    fn change<T>(&self, owner: OwnerKey, change: impl FnOnce(&mut Owned) -> T) -> T {
+        let mut owners = self.owners.part(&owner);
+        let mut owned = match owners.entry(owner) {
+            Entry::Occupied(owned) => owned,
+            Entry::Vacant(none) => none.insert_entry(Owned::default()),
+        };
+        let changed = change(owned.get_mut());
+        if owned.get().logins.is_empty() && owned.get().families.is_empty() {
+            owned.remove();
+        }
+        changed
+    }
+
+    /// Removes a login of a user whose shard is locked.
+    fn remove(
+        &self,
+        owned: &mut Owned,
+        key: LoginKey,
+        so: impl FnOnce(&LoginRecord) -> bool,
+    ) -> bool {
+        let Some(record) = self.logins.remove_if(&key, so) else {
+            return false;
+        };
+        owned.logins.remove(&key);
+        if let Some(family) = record.family {
+            let mut born = self.born.part(&family);
+            if let Some(logins) = born.get_mut(&family) {
+                logins.remove(&key);
+                if logins.is_empty() {
+                    born.remove(&family);
+                }
+            }
+        }
+        true
+    }
+
+    /// Removes a family of a user whose shard is locked.
+    fn remove_family(
+        &self,
+        owned: &mut Owned,
+        key: FamilyKey,
+        so: impl FnOnce(&Family) -> bool,
+    ) -> bool {
+        let removed = self.families.remove_if(&key, so).is_some();
+        if removed {
+            owned.families.remove(&key);
+        }
+        removed
+    }
+
+    /// Whose a family is; or its logins, if it is over and they are not.
+    fn owner_of_family(&self, key: FamilyKey) -> Option<OwnerKey> {
+        let owner = self.families.with(&key, |family| {
+            family.map(|family| owner_key(family.owner()))
+        });
+        owner.or_else(|| {
+            let login = *self.born.part(&key).get(&key)?.iter().next()?;
+            self.logins.with(&login, |record| {
+                record.map(|record| owner_key(record.owner()))
+            })
+        })
+    }
+
+    /// Deletes what is over, so that there is room.
+    async fn make_room(&self, now: i64) {
+        let fullest = self
+            .logins
+            .len()
+            .max(self.families.len())
+            .max(self.buried.len());
+        // Once a second is enough: no more is over before the clock moves.
+        if fullest >= self.max && self.cleared_at.swap(now, Ordering::Relaxed) != now {
+            self.delete_over(now, None, usize::MAX).await;
+        }
+    }
+
+    async fn delete_over(&self, now: i64, idle_since: Option<i64>, limit: usize) -> usize {
+        let login_over = |record: &LoginRecord| {
+            record.expires_at <= now || idle_since.is_some_and(|since| record.last_seen < since)
+        };
+        let family_over = |family: &Family| family.expires_at <= now;
+        let mut deleted = 0;
+        let first = self.purge_from.load(Ordering::Relaxed);
+        for part in (0..SHARDS).map(|part| (first + part) % SHARDS) {
+            // Picked first and looked at again when they are deleted: users are locked before what
+            // is theirs, and no lock is held for long.
+            let logins = self
+                .logins
+                .pick(part, limit - deleted, login_over, |record| {
+                    owner_key(record.owner())
+                });
+            for (key, owner) in logins {
+                let gone = self.change(owner, |owned| self.remove(owned, key, login_over));
+                deleted += usize::from(gone);
+            }
+            let families = self
+                .families
+                .pick(part, limit - deleted, family_over, |family| {
+                    owner_key(family.owner())
+                });
+            for (key, owner) in families {
+                let gone = self.change(owner, |owned| self.remove_family(owned, key, family_over));
+                deleted += usize::from(gone);
+            }
+            for (key, ()) in self
+                .buried
+                .pick(part, limit - deleted, |until| *until <= now, |_| ())
+            {
+                deleted +=
+                    usize::from(self.buried.remove_if(&key, |until| *until <= now).is_some());
+            }
+            if deleted >= limit {
+                self.purge_from.store(part, Ordering::Relaxed);
+                break;
+            }
+            rest().await;
+        }
+        deleted
     }
 }
 
@@ -160,74 +313,82 @@ impl LoginStore for MemoryLoginStore {
         max: Option<MaxLogins>,
         now: i64,
     ) -> Result<Inserted, StoreError> {
-        let mut owners = self.owner(record.owner());
-        let owned = owners.entry(owner_key(record.owner())).or_default();
-        let mut ended = 0;
-        if let Some(max) = max {
-            let mut live: Vec<(i64, LoginKey)> = Vec::new();
-            for &login in &owned.logins {
-                if let Some(other) = self
-                    .shard(login)
-                    .get(&login)
-                    .filter(|other| now < other.expires_at)
-                {
-                    live.push((other.created_at, login));
+        self.make_room(now).await;
+        if self.logins.len() >= self.max {
+            return Err(StoreError::new("the login store is full"));
+        }
+        self.change(owner_key(record.owner()), |owned| {
+            let mut ended = 0;
+            if let Some(max) = max {
+                let mut live: Vec<(i64, LoginKey)> = Vec::new();
+                for &login in &owned.logins {
+                    let created_at = self.logins.with(&login, |other| {
+                        other
+                            .filter(|other| now < other.expires_at)
+                            .map(|other| other.created_at)
+                    });
+                    live.extend(created_at.map(|created_at| (created_at, login)));
+                }
+                let (limit, ends_oldest) = match max {
+                    MaxLogins::EndOldest(limit) => (limit.max(1), true),
+                    MaxLogins::Refuse(limit) => (limit, false),
+                };
+                let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+                let surplus = (live.len() + 1).saturating_sub(limit);
+                if surplus > 0 && !ends_oldest {
+                    return Ok(Inserted::Refused);
+                }
+                live.sort_unstable();
+                for (_, login) in live.into_iter().take(surplus) {
+                    ended += u64::from(self.remove(owned, login, |_| true));
                 }
             }
-            let (limit, ends_oldest) = match max {
-                MaxLogins::EndOldest(limit) => (limit.max(1), true),
-                MaxLogins::Refuse(limit) => (limit, false),
-            };
-            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-            let surplus = (live.len() + 1).saturating_sub(limit);
-            if surplus > 0 && !ends_oldest {
-                return Ok(Inserted::Refused);
+            if let Some(family) = record.family {
+                self.born
+                    .part(&family)
+                    .entry(family)
+                    .or_default()
+                    .insert(key);
             }
-            live.sort_unstable();
-            for (_, login) in live.into_iter().take(surplus) {
-                if self.remove(owned, login) {
-                    ended += 1;
-                }
-            }
-        }
-        let mut shard = self.shard(key);
-        if shard.len() >= self.max_per_shard {
-            // What is over makes room. Its owners are tidied up by `purge`.
-            shard.retain(|_, other| now < other.expires_at);
-            if shard.len() >= self.max_per_shard {
-                return Err(StoreError::new("the login store is full"));
-            }
-        }
-        shard.insert(key, record.clone());
-        drop(shard);
-        owned.logins.insert(key);
-        Ok(Inserted::Done { ended })
+            self.logins.part(&key).insert(key, record.clone());
+            owned.logins.insert(key);
+            Ok(Inserted::Done { ended })
+        })
     }
 
     async fn find(&self, key: LoginKey, now: i64) -> Result<Option<LoginRecord>, StoreError> {
-        Ok(self
-            .shard(key)
-            .get(&key)
-            .filter(|record| now < record.expires_at)
-            .cloned())
+        let found = self.logins.with(&key, |record| {
+            record.filter(|record| now < record.expires_at).cloned()
+        });
+        Ok(found)
     }
 
     async fn touch(&self, key: LoginKey, last_seen: i64) -> Result<(), StoreError> {
-        if let Some(record) = self.shard(key).get_mut(&key) {
-            record.last_seen = record.last_seen.max(last_seen);
-        }
+        self.logins.with(&key, |record| {
+            if let Some(record) = record {
+                record.last_seen = record.last_seen.max(last_seen);
+            }
+        });
         Ok(())
     }
 
     async fn make_stale(&self, key: LoginKey) -> Result<(), StoreError> {
-        if let Some(record) = self.shard(key).get_mut(&key) {
-            record.fresh = false;
-        }
+        self.logins.with(&key, |record| {
+            if let Some(record) = record {
+                record.fresh = false;
+            }
+        });
         Ok(())
     }
 
     async fn end(&self, key: LoginKey) -> Result<bool, StoreError> {
-        Ok(self.take(key, |_| true))
+        let owner = self.logins.with(&key, |record| {
+            record.map(|record| owner_key(record.owner()))
+        });
+        Ok(
+            owner
+                .is_some_and(|owner| self.change(owner, |owned| self.remove(owned, key, |_| true))),
+        )
     }
 
     async fn end_many(&self, which: Which<'_>) -> Result<u64, StoreError> {
@@ -236,72 +397,44 @@ impl LoginStore for MemoryLoginStore {
                 owner,
                 but,
                 but_family,
-            } => {
-                let mut owners = self.owner(owner);
+            } => self.change(owner_key(owner), |owned| {
                 let mut ended = 0;
-                let mut families = Vec::new();
-                forget(&mut owners, owner, |owned| {
-                    let logins: Vec<_> = owned
-                        .logins
-                        .iter()
-                        .copied()
-                        .filter(|key| Some(*key) != but)
-                        .collect();
-                    for key in logins {
-                        ended += u64::from(self.remove(owned, key));
+                for key in owned.logins.clone() {
+                    if Some(key) != but {
+                        ended += u64::from(self.remove(owned, key, |_| true));
                     }
-                    families = owned
-                        .families
-                        .iter()
-                        .copied()
-                        .filter(|key| Some(*key) != but_family)
-                        .collect();
-                    owned.families.retain(|key| Some(*key) == but_family);
-                });
-                let mut all = lock(&self.families);
-                for key in families {
-                    all.remove(&key);
+                }
+                for key in owned.families.clone() {
+                    if Some(key) != but_family {
+                        self.remove_family(owned, key, |_| true);
+                    }
                 }
                 Ok(ended)
-            }
+            }),
             Which::Family(key) => {
-                let Some(family) = lock(&self.families).get(&key).cloned() else {
+                let Some(owner) = self.owner_of_family(key) else {
                     return Ok(0);
                 };
-                let owner = Owner {
-                    user_type: &family.user_type,
-                    user_id: &family.user_id,
-                };
-                let mut owners = self.owner(owner);
-                let mut ended = 0;
-                forget(&mut owners, owner, |owned| {
-                    let logins: Vec<_> = owned.logins.iter().copied().collect();
+                self.change(owner, |owned| {
+                    let logins = self.born.part(&key).get(&key).cloned().unwrap_or_default();
+                    let mut ended = 0;
                     for login in logins {
-                        if self
-                            .shard(login)
-                            .get(&login)
-                            .is_some_and(|record| record.family == Some(key))
-                        {
-                            ended += u64::from(self.remove(owned, login));
-                        }
+                        ended += u64::from(self.remove(owned, login, |_| true));
                     }
-                    owned.families.remove(&key);
-                });
-                lock(&self.families).remove(&key);
-                Ok(ended)
+                    self.remove_family(owned, key, |_| true);
+                    Ok(ended)
+                })
             }
             Which::All => {
-                let mut ended = 0;
-                // All owners at once, in the order in which no other call takes two of them.
-                let mut owners: Vec<_> = self.owners.iter().map(lock).collect();
-                for shard in &self.logins {
-                    let mut shard = lock(shard);
-                    ended += shard.len() as u64;
-                    shard.clear();
+                // All users at once, in the order in which no other call takes two of them.
+                let mut owners: Vec<_> = self.owners.parts.iter().map(lock).collect();
+                let ended = self.logins.clear();
+                self.families.clear();
+                self.born.clear();
+                for owners in &mut owners {
+                    **owners = HashMap::new();
                 }
-                lock(&self.families).clear();
-                owners.iter_mut().for_each(|owners| owners.clear());
-                Ok(ended)
+                Ok(u64::try_from(ended).unwrap_or(u64::MAX))
             }
         }
     }
@@ -311,44 +444,36 @@ impl LoginStore for MemoryLoginStore {
         owner: Owner<'_>,
         now: i64,
     ) -> Result<Vec<(LoginKey, LoginRecord)>, StoreError> {
-        let owners = self.owner(owner);
-        let mut logins: Vec<_> = owners
-            .get(&owner_key(owner))
-            .into_iter()
-            .flat_map(|owned| &owned.logins)
-            .filter_map(|key| {
-                let record = self
-                    .shard(*key)
-                    .get(key)
-                    .filter(|record| now < record.expires_at)?
-                    .clone();
-                Some((*key, record))
-            })
-            .collect();
+        let mut logins: Vec<_> = self.change(owner_key(owner), |owned| {
+            let live = |key: &LoginKey| {
+                let found = self.logins.with(key, |record| {
+                    record.filter(|record| now < record.expires_at).cloned()
+                });
+                found.map(|record| (*key, record))
+            };
+            owned.logins.iter().filter_map(live).collect()
+        });
         logins.sort_unstable_by_key(|(key, record)| (std::cmp::Reverse(record.created_at), *key));
         Ok(logins)
     }
 
     async fn insert_family(&self, key: FamilyKey, family: &Family) -> Result<(), StoreError> {
-        let owner = Owner {
-            user_type: &family.user_type,
-            user_id: &family.user_id,
-        };
-        let mut owners = self.owner(owner);
-        owners
-            .entry(owner_key(owner))
-            .or_default()
-            .families
-            .insert(key);
-        lock(&self.families).insert(key, family.clone());
+        self.make_room(family.latest()).await;
+        if self.families.len() >= self.max {
+            return Err(StoreError::new("the login store is full"));
+        }
+        self.change(owner_key(family.owner()), |owned| {
+            owned.families.insert(key);
+            self.families.part(&key).insert(key, family.clone());
+        });
         Ok(())
     }
 
     async fn find_family(&self, key: FamilyKey, now: i64) -> Result<Option<Family>, StoreError> {
-        Ok(lock(&self.families)
-            .get(&key)
-            .filter(|family| now < family.expires_at)
-            .cloned())
+        let found = self.families.with(&key, |family| {
+            family.filter(|family| now < family.expires_at).cloned()
+        });
+        Ok(found)
     }
 
     async fn claim_family(
@@ -357,16 +482,11 @@ impl LoginStore for MemoryLoginStore {
         expected: i64,
         family: &Family,
     ) -> Result<bool, StoreError> {
-        match lock(&self.families)
-            .get_mut(&key)
-            .filter(|kept| kept.version == expected)
-        {
-            Some(kept) => {
-                *kept = family.clone();
-                Ok(true)
-            }
-            None => Ok(false),
-        }
+        let claimed = self.families.with(&key, |kept| {
+            let kept = kept.filter(|kept| kept.version == expected);
+            kept.map(|kept| family.clone_into(kept)).is_some()
+        });
+        Ok(claimed)
     }
 
     async fn purge(
@@ -376,50 +496,20 @@ impl LoginStore for MemoryLoginStore {
         limit: u32,
     ) -> Result<u64, StoreError> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let over = |record: &LoginRecord| {
-            record.expires_at <= now || idle_since.is_some_and(|since| record.last_seen < since)
-        };
-        let mut purged: u64 = 0;
-        for shard in &self.logins {
-            // Collected first, so that no lock is held for long and owners can be locked first.
-            let room = limit.saturating_sub(usize::try_from(purged).unwrap_or(usize::MAX));
-            let dead: Vec<_> = lock(shard)
-                .iter()
-                .filter(|(_, record)| over(record))
-                .map(|(key, _)| *key)
-                .take(room)
-                .collect();
-            for key in dead {
-                purged += u64::from(self.take(key, over));
-            }
-        }
-        let dead: Vec<_> = lock(&self.families)
-            .iter()
-            .filter(|(_, family)| family.expires_at <= now)
-            .map(|(key, family)| (*key, family.user_type.clone(), family.user_id.clone()))
-            .collect();
-        for (key, user_type, user_id) in dead {
-            let owner = Owner {
-                user_type: &user_type,
-                user_id: &user_id,
-            };
-            forget(&mut self.owner(owner), owner, |owned| {
-                owned.families.remove(&key);
-            });
-            purged += u64::from(lock(&self.families).remove(&key).is_some());
-        }
-        lock(&self.buried).retain(|_, until| now < *until);
-        Ok(purged)
+        let deleted = self.delete_over(now, idle_since, limit).await;
+        Ok(u64::try_from(deleted).unwrap_or(u64::MAX))
     }
 
     async fn bury_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
-        lock(&self.buried).insert(session, until);
+        let mut buried = self.buried.part(&session);
+        let known = buried.entry(session).or_insert(until);
+        *known = until.max(*known);
         Ok(())
     }
 
     async fn is_buried(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
-        Ok(lock(&self.buried)
-            .get(&session)
-            .is_some_and(|until| now < *until))
+        Ok(self
+            .buried
+            .with(&session, |until| until.is_some_and(|until| now < *until)))
     }
 }

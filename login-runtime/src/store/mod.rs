@@ -14,9 +14,19 @@ use sha2::{Digest, Sha256};
 
 mod erased;
 pub(crate) mod memory;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod sql;
 
 pub(crate) use self::erased::{AnyStore, Deadline};
 pub use self::memory::MemoryLoginStore;
+#[cfg(feature = "redis")]
+pub use self::redis::RedisLoginStore;
+#[cfg(feature = "postgres")]
+pub use self::sql::PostgresLoginStore;
+#[cfg(feature = "sqlite")]
+pub use self::sql::SqliteLoginStore;
 
 /// Under what a login record is stored: the SHA-256 of the login's id.
 ///
@@ -42,18 +52,23 @@ impl LoginKey {
 
     /// Reads the 64 hexadecimal digits that `Display` writes.
     pub fn parse(text: &str) -> Option<Self> {
-        let digits = text.as_bytes();
-        if digits.len() != 64 {
-            return None;
-        }
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let high = char::from(*pair.first()?).to_digit(16)?;
-            let low = char::from(*pair.get(1)?).to_digit(16)?;
-            *byte = u8::try_from(high << 4 | low).ok()?;
-        }
-        Some(Self(bytes))
+        from_hex(text).map(Self)
     }
+}
+
+/// Reads bytes from twice as many hexadecimal digits.
+fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.as_bytes();
+    if digits.len() != 2 * N {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let high = char::from(*pair.first()?).to_digit(16)?;
+        let low = char::from(*pair.get(1)?).to_digit(16)?;
+        *byte = u8::try_from(high << 4 | low).ok()?;
+    }
+    Some(bytes)
 }
 
 impl fmt::Display for LoginKey {
@@ -71,6 +86,13 @@ impl fmt::Debug for LoginKey {
 /// Under what a family of remember tokens is stored: sixteen random bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FamilyKey(pub [u8; 16]);
+
+impl FamilyKey {
+    /// Reads the 32 hexadecimal digits that `Display` writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        from_hex(text).map(Self)
+    }
+}
 
 impl fmt::Display for FamilyKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -163,6 +185,22 @@ pub struct Family {
     pub expires_at: i64,
     /// The fingerprint of the user's session hash.
     pub hash: Option<String>,
+}
+
+impl Family {
+    /// Whose family it is.
+    pub fn owner(&self) -> Owner<'_> {
+        Owner {
+            user_type: &self.user_type,
+            user_id: &self.user_id,
+        }
+    }
+
+    /// The latest time it names: it was made or changed no earlier.
+    fn latest(&self) -> i64 {
+        let optional = self.seen_at.max(self.restored_at).unwrap_or(i64::MIN);
+        self.authenticated_at.max(self.rotated_at).max(optional)
+    }
 }
 
 impl fmt::Debug for Family {
@@ -264,6 +302,10 @@ pub trait LoginStore: Send + Sync + 'static {
     fn end(&self, key: LoginKey) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Ends several logins, and the families that `which` names. How many logins ended.
+    ///
+    /// A family may be over before the logins that were born of it; they end all the same.
+    /// [`Which::All`] may take long. A login stored while it runs may end or stay, and so may one that
+    /// a family restores; but when it is done, no login is left of a family that it ended.
     fn end_many(&self, which: Which<'_>) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// The logins of a user that are not over, newest first.
@@ -300,7 +342,8 @@ pub trait LoginStore: Send + Sync + 'static {
     /// Deletes what is over, at most about `limit` rows. How many it deleted; fewer than `limit` if
     /// nothing is left.
     ///
-    /// Logins that nobody has used since `idle_since` are over too.
+    /// Logins that nobody has used since `idle_since` are over too. Families, and notes of ended
+    /// sessions, count as rows like logins.
     fn purge(
         &self,
         now: i64,
@@ -309,7 +352,7 @@ pub trait LoginStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// Notes that the session with this id has ended, so that a late request does not bring it back.
-    /// The note may be forgotten after `until`.
+    /// The note may be forgotten after `until`; the latest of several notes counts.
     fn bury_session(
         &self,
         session: LoginKey,

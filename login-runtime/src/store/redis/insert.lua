@@ -1,0 +1,42 @@
+local id, owner, family, now = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local created_at, last_seen, expires_at, ttl = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+local at_limit, limit = ARGV[10], tonumber(ARGV[11])
+
+-- A little of what is over makes room for what is new, so nothing piles up where nobody purges.
+drop_over(now, 8)
+
+local logins = p .. 'user-logins:' .. owner
+local ended = 0
+if at_limit ~= '' then
+  local live = {}
+  for _, other in ipairs(redis.call('ZRANGE', logins, 0, -1)) do
+    local over_at = redis.call('HGET', p .. 'login:' .. other, 'expires_at')
+    if not over_at then
+      redis.call('ZREM', logins, other)
+    elseif tonumber(over_at) > tonumber(now) and other ~= id then
+      live[#live + 1] = other
+    end
+  end
+  local surplus = #live + 1 - limit
+  if surplus > 0 and at_limit == 'refuse' then
+    return -1
+  end
+  for i = 1, math.min(surplus, #live) do
+    ended = ended + drop(live[i])
+  end
+end
+
+local key = p .. 'login:' .. id
+redis.call('DEL', key)
+redis.call('HSET', key, unpack(ARGV, 12))
+redis.call('EXPIRE', key, ttl)
+redis.call('ZADD', logins, created_at, id)
+keep(logins, ttl)
+if family ~= '' then
+  local born = p .. 'family-logins:' .. family
+  redis.call('SADD', born, id)
+  keep(born, ttl)
+end
+redis.call('ZADD', p .. 'expiry', expires_at, 'login:' .. id)
+redis.call('ZADD', p .. 'use', last_seen, id)
+return ended

@@ -1,0 +1,4 @@
+local key = p .. 'login:' .. ARGV[2]
+if redis.call('EXISTS', key) == 1 then
+  redis.call('HSET', key, 'fresh', '0')
+end

@@ -1,0 +1,10 @@
+local now, idle_since, limit = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local purged = drop_over(now, limit)
+if idle_since ~= '' then
+  local idle = redis.call('ZRANGEBYSCORE', p .. 'use', '-inf', '(' .. idle_since, 'LIMIT', 0, limit - purged)
+  for _, id in ipairs(idle) do
+    drop(id)
+  end
+  purged = purged + #idle
+end
+return purged

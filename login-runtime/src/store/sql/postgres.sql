@@ -1,0 +1,53 @@
+-- Tables of `PostgresLoginStore`, version 1. Safe to run again.
+-- Times are seconds since the epoch. Nothing in here logs anybody in.
+
+CREATE TABLE IF NOT EXISTS login_schema (
+    version BIGINT PRIMARY KEY
+);
+
+CREATE TABLE IF NOT EXISTS login_records (
+    key BYTEA PRIMARY KEY,                  -- SHA-256 of the login's id
+    user_type TEXT COLLATE "C" NOT NULL,
+    user_id TEXT COLLATE "C" NOT NULL,      -- as JSON
+    created_at BIGINT NOT NULL,
+    authenticated_at BIGINT NOT NULL,
+    last_seen BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    fresh BOOLEAN NOT NULL,
+    forced BOOLEAN NOT NULL,
+    method TEXT NOT NULL,
+    client BIGINT NOT NULL,                 -- the bits of an unsigned number
+    user_agent TEXT NOT NULL,
+    address TEXT NOT NULL,
+    hash TEXT,
+    family BYTEA
+);
+CREATE INDEX IF NOT EXISTS login_records_owner ON login_records (user_type, user_id);
+CREATE INDEX IF NOT EXISTS login_records_family ON login_records (family) WHERE family IS NOT NULL;
+CREATE INDEX IF NOT EXISTS login_records_expires_at ON login_records (expires_at);
+CREATE INDEX IF NOT EXISTS login_records_last_seen ON login_records (last_seen);
+
+CREATE TABLE IF NOT EXISTS login_families (
+    key BYTEA PRIMARY KEY,
+    user_type TEXT COLLATE "C" NOT NULL,
+    user_id TEXT COLLATE "C" NOT NULL,
+    seed BYTEA NOT NULL,
+    version BIGINT NOT NULL,
+    generation BIGINT NOT NULL,
+    rotated_at BIGINT NOT NULL,
+    seen_at BIGINT,
+    restored_at BIGINT,
+    authenticated_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    hash TEXT
+);
+CREATE INDEX IF NOT EXISTS login_families_owner ON login_families (user_type, user_id);
+CREATE INDEX IF NOT EXISTS login_families_expires_at ON login_families (expires_at);
+
+CREATE TABLE IF NOT EXISTS login_buried_sessions (
+    key BYTEA PRIMARY KEY,                  -- SHA-256 of the session's id
+    until BIGINT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS login_buried_sessions_until ON login_buried_sessions (until);
+
+INSERT INTO login_schema (version) VALUES (1) ON CONFLICT DO NOTHING;
