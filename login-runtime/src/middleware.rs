@@ -32,7 +32,7 @@ use crate::{
     session::{self, Entry},
     session_store::{self, Late},
     state::LoginState,
-    store::StoreError,
+    store::{Family, StoreError},
 };
 
 impl<S, B, T> Transform<S, ServiceRequest> for LoginManager<T>
@@ -374,20 +374,21 @@ async fn prolonged_family(
         return Ok(None);
     };
     let family = records
-        .prolong(
-            token.family,
-            token.generation,
-            manager.now(),
-            manager.remember_for,
-        )
+        .prolong(token.family, token.generation, manager.now())
         .await?;
-    let value = family.and_then(|family| {
-        manager
+    Ok(family.and_then(|family| {
+        let Family {
+            seed,
+            generation,
+            lifetime,
+            ..
+        } = &family;
+        let value = manager
             .keys
-            .family_token(&kind.name, token.family, &family.seed, family.generation)
-    });
-    Ok(value
-        .and_then(|value| cookies::remember_cookie(&kind.remember, value, manager.remember_for)))
+            .family_token(&kind.name, token.family, seed, *generation)?;
+        let age = Duration::from_secs(lifetime.max(&0).unsigned_abs());
+        cookies::remember_cookie(&kind.remember, value, age)
+    }))
 }
 
 /// `asked` says whether the request asked for the user.

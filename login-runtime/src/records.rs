@@ -207,6 +207,7 @@ impl Records {
             restored_at: None,
             authenticated_at,
             expires_at: now.saturating_add_unsigned(age.as_secs()),
+            lifetime: i64::try_from(age.as_secs()).unwrap_or(i64::MAX),
             hash,
         };
         self.store
@@ -224,7 +225,7 @@ impl Records {
         self.store.call(|store| store.find_family(key, now)).await
     }
 
-    /// Makes a family last for `age` from now on, if its current token was presented.
+    /// Makes a family last for its whole lifetime from now on, if its current token was presented.
     ///
     /// The row is written at most once a minute; a lost race means that another request did it.
     pub(crate) async fn prolong(
@@ -232,16 +233,12 @@ impl Records {
         key: FamilyKey,
         generation: i64,
         now: i64,
-        age: Duration,
     ) -> Result<Option<Family>, StoreError> {
-        let Some(family) = self
-            .find_family(key, now)
-            .await?
-            .filter(|family| family.generation == generation)
-        else {
+        let family = self.find_family(key, now).await?;
+        let Some(family) = family.filter(|family| family.generation == generation) else {
             return Ok(None);
         };
-        let expires_at = now.saturating_add_unsigned(age.as_secs());
+        let expires_at = now.saturating_add(family.lifetime);
         if expires_at.saturating_sub(family.expires_at) >= 60 {
             let next = Family {
                 version: family.version + 1,

@@ -203,6 +203,7 @@ mod tests {
             restored_at: None,
             authenticated_at: 1_000,
             expires_at: 1_000_000,
+            lifetime: 999_000,
             hash: None,
         }
     }

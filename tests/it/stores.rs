@@ -421,6 +421,7 @@ mod redis {
             restored_at: None,
             authenticated_at: 0,
             expires_at: 1_000,
+            lifetime: 3_600,
             hash: None,
         }
     }

@@ -183,6 +183,9 @@ pub struct Family {
     pub authenticated_at: i64,
     /// When the family is over.
     pub expires_at: i64,
+    /// For how many seconds the browser was to be remembered; where use prolongs that, it does so by
+    /// as much again.
+    pub lifetime: i64,
     /// The fingerprint of the user's session hash.
     pub hash: Option<String>,
 }

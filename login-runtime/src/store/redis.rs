@@ -308,6 +308,7 @@ fn family_fields(call: &mut ScriptInvocation<'_>, family: &Family) {
     optional(call, "restored_at", family.restored_at);
     field(call, "authenticated_at", family.authenticated_at);
     field(call, "expires_at", family.expires_at);
+    field(call, "lifetime", family.lifetime);
     optional(call, "hash", family.hash.as_ref());
     field(call, "seed", family.seed.as_slice());
 }
@@ -374,6 +375,7 @@ impl Row {
             restored_at: self.optional_number("restored_at")?,
             authenticated_at: self.number("authenticated_at")?,
             expires_at: self.number("expires_at")?,
+            lifetime: self.number("lifetime")?,
             hash: self.optional_text("hash")?,
         })
     }

@@ -34,7 +34,7 @@ macro_rules! record_columns {
 macro_rules! family_columns {
     () => {
         "key, user_type, user_id, seed, version, generation, rotated_at, seen_at, restored_at, \
-         authenticated_at, expires_at, hash"
+         authenticated_at, expires_at, hash, lifetime"
     };
 }
 
@@ -79,7 +79,7 @@ const END_ALL_FAMILIES: &str = "DELETE FROM login_families";
 const INSERT_FAMILY: &str = concat!(
     "INSERT INTO login_families (",
     family_columns!(),
-    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
 );
 const FIND_FAMILY: &str = concat!(
     "SELECT ",
@@ -89,8 +89,8 @@ const FIND_FAMILY: &str = concat!(
 const CLAIM_FAMILY: &str = "\
     UPDATE login_families SET user_type = $2, user_id = $3, seed = $4, version = $5, \
         generation = $6, rotated_at = $7, seen_at = $8, restored_at = $9, authenticated_at = $10, \
-        expires_at = $11, hash = $12 \
-    WHERE key = $1 AND version = $13";
+        expires_at = $11, hash = $12, lifetime = $13 \
+    WHERE key = $1 AND version = $14";
 const BURY: &str = "\
     INSERT INTO login_buried_sessions (key, until) VALUES ($1, $2) \
     ON CONFLICT (key) DO UPDATE SET until = excluded.until \
@@ -270,10 +270,11 @@ macro_rules! sql_store {
                     authenticated_at: row.try_get(9)?,
                     expires_at: row.try_get(10)?,
                     hash: row.try_get(11)?,
+                    lifetime: row.try_get(12)?,
                 })
             }
 
-            /// A statement about a family, with the family as its first twelve arguments.
+            /// A statement about a family, with the family as its first thirteen arguments.
             fn with_family(
                 statement: &'static str,
                 key: FamilyKey,
@@ -292,6 +293,7 @@ macro_rules! sql_store {
                     .bind(family.authenticated_at)
                     .bind(family.expires_at)
                     .bind(family.hash.clone())
+                    .bind(family.lifetime)
             }
         }
 

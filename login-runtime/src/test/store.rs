@@ -175,6 +175,7 @@ fn family(user_id: &str) -> Family {
         restored_at: None,
         authenticated_at: NOW,
         expires_at: NOW + 30 * 86_400,
+        lifetime: 30 * 86_400,
         hash: None,
     }
 }
@@ -911,6 +912,7 @@ async fn families_read_back_as_written<S: LoginStore>(store: &Arc<S>) {
         seen_at: Some(0),
         restored_at: Some(NOW + 7),
         authenticated_at: -1,
+        lifetime: 1 << 41,
         hash: Some("' OR 1=1 --".to_owned()),
         ..family(&user)
     };

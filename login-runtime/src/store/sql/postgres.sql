@@ -39,7 +39,8 @@ CREATE TABLE IF NOT EXISTS login_families (
     restored_at BIGINT,
     authenticated_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
-    hash TEXT
+    hash TEXT,
+    lifetime BIGINT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS login_families_owner ON login_families (user_type, user_id);
 CREATE INDEX IF NOT EXISTS login_families_expires_at ON login_families (expires_at);

@@ -39,7 +39,8 @@ CREATE TABLE IF NOT EXISTS login_families (
     restored_at INTEGER,
     authenticated_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
-    hash TEXT
+    hash TEXT,
+    lifetime INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS login_families_owner ON login_families (user_type, user_id);
 CREATE INDEX IF NOT EXISTS login_families_expires_at ON login_families (expires_at);
