@@ -26,11 +26,11 @@ use crate::{
     policy::{Freshness, LoginFacts, LoginSource, Reason, Requirement},
     records::{LoginRef, NewLogin, Records, Replaced},
     refuse::{self, RefusalKind},
-    remember::Token,
+    remember::{self, Presented, Token},
     session::{self, Entry},
     session_store,
     state::{self, Known, LoginState},
-    store::{FamilyKey, LoginKey, Which},
+    store::{Family, FamilyKey, LoginKey, Which},
     user::AuthUser,
     verified::{AuthMethod, Proof, Verified},
 };
@@ -60,6 +60,9 @@ use crate::{
 ///     Ok(web::Redirect::to("/").see_other())
 /// }
 /// ```
+///
+/// It holds on to the request, so it is for handlers: in a middleware (`from_fn`) that passes the
+/// request on, actix-web wants it back for itself, and panics. Take [`MaybeUser`] there.
 pub struct Auth<U> {
     request: HttpRequest,
     state: Rc<LoginState>,
@@ -207,16 +210,46 @@ impl<U: AuthUser> Auth<U> {
         if let Some(login) = login {
             records.end(login).await?;
         }
-        let carried = carried_family(&self.request, self.manager(), kind).map(|token| token.family);
-        if let Some(family) =
-            carried.filter(|family| login.is_none_or(|login| login.family != Some(*family)))
-        {
+        // A login that was restored elsewhere, or ended by itself, leaves the token of its browser.
+        if let Some((family, _)) = self.genuine_family(records, kind).await? {
             records
                 .store
                 .call(|store| store.end_many(Which::Family(family)))
                 .await?;
         }
         Ok(())
+    }
+
+    /// The family whose token the request carries, if it is genuine and no theft; theft ends it.
+    async fn genuine_family(
+        &self,
+        records: &Records,
+        kind: &UserKind,
+    ) -> Result<Option<(FamilyKey, Family)>, LoginError> {
+        let manager = self.manager();
+        let Some(token) = carried_family(&self.request, manager, kind) else {
+            return Ok(None);
+        };
+        let now = manager.now();
+        let family = records.find_family(token.family, now).await?;
+        let proves = |family: &Family| {
+            let proof = manager.keys.proves(&kind.name, &token, &family.seed);
+            family.user_type == kind.name && proof.is_some()
+        };
+        let Some(family) = family.filter(proves) else {
+            return Ok(None);
+        };
+        if remember::present(&family, token.generation, now) == Presented::Theft {
+            records
+                .store
+                .call(|store| store.end_many(Which::Family(token.family)))
+                .await?;
+            let (user_type, user_id) = (&*kind.name, &*family.user_id);
+            let event = LoginEvent::RememberTokenReused { user_type, user_id };
+            manager.emit(&event, &self.request);
+            return Ok(None);
+        }
+        Ok(Some((token.family, family)))
     }
 
     /// The key of the login that the session names.
@@ -273,6 +306,7 @@ impl<U: AuthUser> Auth<U> {
             clears_session: false,
             replaces: Replaced {
                 login: known.login.map(|login| login.key),
+                is_same_user: true,
                 families: Vec::new(),
             },
             family: known.login.and_then(|login| login.family),
@@ -301,6 +335,7 @@ impl<U: AuthUser> Auth<U> {
             clears_session: false,
             replaces: Replaced {
                 login: Some(login.key),
+                is_same_user: true,
                 families: Vec::new(),
             },
             family: None,
@@ -710,9 +745,15 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
             at,
             method,
             clears_session: previous.is_other_user
-                || session::is_left_by_another(&session, &kind.session_key, &id),
+                || session::is_left_by_another(
+                    &session,
+                    &kind.session_key,
+                    &id,
+                    manager.other_keys(auth.index),
+                ),
             replaces: Replaced {
                 login: previous.login,
+                is_same_user: !previous.is_other_user,
                 families: previous
                     .families
                     .into_iter()
@@ -721,7 +762,21 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
             },
             family,
         };
-        let known = auth.establish(kind, &user, what).await?;
+        let known = match auth.establish(kind, &user, what).await {
+            Ok(known) => known,
+            Err(error) => {
+                // Nobody gets the token of a family that was made for nothing.
+                if let Some((records, family)) =
+                    manager.records.as_ref().zip(family.filter(|_| remembered))
+                {
+                    let _ = records
+                        .store
+                        .call(|store| store.end_many(Which::Family(family)))
+                        .await;
+                }
+                return Err(error);
+            }
+        };
         match cookie {
             Some(cookie) => auth.state.set_remember_cookie(auth.index, cookie),
             // A token of somebody else would bring that user back when the session ends.
@@ -793,12 +848,13 @@ impl<U: AuthUser> Auth<U> {
                 previous.is_other_user = true;
             }
         }
-        let carried = carried_family(&self.request, self.manager(), kind).map(|token| token.family);
-        if let Some(family) = carried.filter(|family| !previous.families.contains(family)) {
-            previous.families.push(family);
-            let row = records.find_family(family, now).await?;
-            let same = row.is_some_and(|row| row.user_id == id && row.user_type == kind.name);
-            previous.keeps_family = Some(family).filter(|_| same).or(previous.keeps_family);
+        if let Some((family, row)) = self.genuine_family(records, kind).await? {
+            if !previous.families.contains(&family) {
+                previous.families.push(family);
+            }
+            if row.user_id == id {
+                previous.keeps_family = Some(family);
+            }
         }
         let carries = cookies::carries(&self.request, &kind.remember.name);
         previous.drops_cookie =

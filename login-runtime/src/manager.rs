@@ -690,6 +690,18 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         };
         let cookie = cookie.check("session")?;
         let mut manager = settings.build(&key)?;
+        let is_stored = matches!(self.sessions, Sessions::Stored(_));
+        if is_stored
+            && manager
+                .users
+                .iter()
+                .any(|kind| kind.remember.name == cookie.name)
+        {
+            return Err(BuildError::Cookie {
+                name: cookie.name,
+                why: "is session cookie and remember cookie at once; give each a name of its own",
+            });
+        }
         // Without records, a session that is kept in its cookie never ends on the server.
         manager.watches_sessions = manager.records.is_some() || !session_store::is_in_cookie::<S>();
         let session = match self.sessions {

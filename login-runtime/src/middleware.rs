@@ -24,7 +24,6 @@ use pin_project_lite::pin_project;
 use crate::{
     auth,
     cookies::{self, Match},
-    error::LoadError,
     manager::{Handle, LoginManager, Manager, UserKind},
     records::Records,
     refuse,
@@ -327,7 +326,7 @@ async fn finish<B>(
         .map(|state| state.finish(response.request()))
         .unwrap_or_default();
     if refresh {
-        prolong(response.request(), state.as_deref(), &mut cookies).await?;
+        prolong(response.request(), state.as_deref(), &mut cookies).await;
     }
     if state.is_some() || !cookies.is_empty() {
         write(&mut response, cookies);
@@ -342,9 +341,9 @@ async fn prolong(
     request: &HttpRequest,
     state: Option<&LoginState>,
     cookies: &mut Vec<Cookie<'static>>,
-) -> Result<(), LoadError> {
+) {
     let Ok(manager) = Manager::of(request) else {
-        return Ok(());
+        return;
     };
     for (index, kind) in manager.users.iter().enumerate() {
         if state.is_some_and(|state| !state.remember_counts(index)) {
@@ -355,12 +354,15 @@ async fn prolong(
                 let asked = state.is_some_and(|state| state.has_found(index));
                 cookies.extend(prolonged(request, manager, kind, asked));
             }
-            Some(records) => {
-                cookies.extend(prolonged_family(request, manager, kind, records).await?)
-            }
+            // What the response says has happened; a store that is down now does not undo it.
+            Some(records) => match prolonged_family(request, manager, kind, records).await {
+                Ok(cookie) => cookies.extend(cookie),
+                Err(error) => {
+                    tracing::warn!(target: "login", event = "prolong_failed", reason = ?error);
+                }
+            },
         }
     }
-    Ok(())
 }
 
 async fn prolonged_family(
@@ -369,12 +371,32 @@ async fn prolonged_family(
     kind: &UserKind,
     records: &Records,
 ) -> Result<Option<Cookie<'static>>, StoreError> {
-    let has_login = session::holds(&session::of(request), &kind.session_key);
-    let Some(token) = auth::carried_family(request, manager, kind).filter(|_| has_login) else {
+    let Some(token) = auth::carried_family(request, manager, kind) else {
         return Ok(None);
     };
+    let login = {
+        let session = session::of(request);
+        session::entry(&session, &kind.session_key)
+            .and_then(|text| session::read_login_id(&text))
+            .map(|id| id.key())
+    };
+    // Only the browser of the login that the family belongs to prolongs it.
+    let now = manager.now();
+    let record = match login {
+        Some(key) => records.find(key, now).await?,
+        None => None,
+    };
+    if record.is_none_or(|record| record.family != Some(token.family)) {
+        return Ok(None);
+    }
+    let proves = |family: &Family| {
+        manager
+            .keys
+            .proves(&kind.name, &token, &family.seed)
+            .is_some()
+    };
     let family = records
-        .prolong(token.family, token.generation, manager.now())
+        .prolong(token.family, token.generation, now, proves)
         .await?;
     Ok(family.and_then(|family| {
         let Family {

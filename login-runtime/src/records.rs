@@ -41,6 +41,7 @@ pub(crate) struct LoginRef {
 /// What ends because another login takes its place.
 pub(crate) struct Replaced {
     pub(crate) login: Option<LoginKey>,
+    pub(crate) is_same_user: bool,
     pub(crate) families: Vec<FamilyKey>,
 }
 
@@ -94,10 +95,17 @@ impl Records {
             family: login.family,
         };
         let key = id.key();
+        let before = match max {
+            Some(_) => self.make_room(key, &record, now).await?,
+            None => Vec::new(),
+        };
         let inserted = self
             .store
             .call(|store| store.insert(key, &record, max, now))
             .await?;
+        if matches!(inserted, Inserted::Done { ended } if ended > 0) {
+            self.end_families_of_ended(before, &record, now).await?;
+        }
         Ok((
             LoginRef {
                 key,
@@ -105,6 +113,57 @@ impl Records {
             },
             inserted,
         ))
+    }
+
+    /// Ends logins that must not count against a new one: those that have gone unused for too long,
+    /// and those of the very browser that it restores. Returns the rest.
+    async fn make_room(
+        &self,
+        key: LoginKey,
+        record: &LoginRecord,
+        now: i64,
+    ) -> Result<Vec<(LoginKey, LoginRecord)>, StoreError> {
+        let logins = self
+            .store
+            .call(|store| store.list(record.owner(), now))
+            .await?;
+        let mut left = Vec::with_capacity(logins.len());
+        for (other, login) in logins {
+            let same_browser =
+                login.family.is_some() && login.family == record.family && other != key;
+            if same_browser || self.limits.is_idle(login.last_seen, now) {
+                self.store.call(|store| store.end(other)).await?;
+            } else {
+                left.push((other, login));
+            }
+        }
+        Ok(left)
+    }
+
+    /// Forgets the browsers whose logins ended to make room: their tokens would restore them, and end
+    /// others in turn.
+    async fn end_families_of_ended(
+        &self,
+        before: Vec<(LoginKey, LoginRecord)>,
+        record: &LoginRecord,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let after = self
+            .store
+            .call(|store| store.list(record.owner(), now))
+            .await?;
+        for (key, login) in before {
+            let ended = after.iter().all(|(other, _)| *other != key);
+            if let Some(family) = login
+                .family
+                .filter(|family| ended && record.family != Some(*family))
+            {
+                self.store
+                    .call(|store| store.end_many(Which::Family(family)))
+                    .await?;
+            }
+        }
+        Ok(())
     }
 
     /// Stores the record of a login that takes the place of others.
@@ -119,7 +178,7 @@ impl Records {
         manager: &Manager,
     ) -> Result<LoginRef, LoginError> {
         // The old login is still counted beside the new one, and must not cost another its place.
-        let more = u32::from(replaces.login.is_some());
+        let more = u32::from(replaces.login.is_some() && replaces.is_same_user);
         let max = self.max.map(|max| match max {
             MaxLogins::EndOldest(limit) => MaxLogins::EndOldest(limit.saturating_add(more)),
             MaxLogins::Refuse(limit) => MaxLogins::Refuse(limit.saturating_add(more)),
@@ -148,10 +207,41 @@ impl Records {
         self.store.call(|store| store.find(key, now)).await
     }
 
+    /// Whether it is time to note something about a login again.
+    pub(crate) fn is_step(&self, record: &LoginRecord, now: i64) -> bool {
+        self.limits.is_step(record.last_seen, now)
+    }
+
+    /// Notes that the current token of a family has arrived in its browser.
+    pub(crate) async fn note_seen(
+        &self,
+        key: FamilyKey,
+        generation: i64,
+        now: i64,
+        proves: impl Fn(&Family) -> bool,
+    ) -> Result<(), StoreError> {
+        let family = self.find_family(key, now).await?;
+        let is_news = |family: &Family| {
+            family.generation == generation && family.seen_at.is_none() && proves(family)
+        };
+        if let Some(family) = family.filter(is_news) {
+            let next = Family {
+                version: family.version + 1,
+                seen_at: Some(now),
+                ..family.clone()
+            };
+            // A lost race means that another request wrote the row; the next one notes it.
+            self.store
+                .call(|store| store.claim_family(key, family.version, &next))
+                .await?;
+        }
+        Ok(())
+    }
+
     /// Notes that a login was used, if that is due. A store that does not take the note is no reason
     /// to refuse the request, whose login it has just confirmed.
     pub(crate) async fn touch(&self, key: LoginKey, record: &LoginRecord, now: i64) {
-        if self.limits.is_step(record.last_seen, now)
+        if self.is_step(record, now)
             && let Err(error) = self.store.call(|store| store.touch(key, now)).await
         {
             tracing::warn!(target: "login", event = "touch_failed", reason = ?error);
@@ -233,9 +323,11 @@ impl Records {
         key: FamilyKey,
         generation: i64,
         now: i64,
+        proves: impl Fn(&Family) -> bool,
     ) -> Result<Option<Family>, StoreError> {
         let family = self.find_family(key, now).await?;
-        let Some(family) = family.filter(|family| family.generation == generation) else {
+        let is_current = |family: &Family| family.generation == generation && proves(family);
+        let Some(family) = family.filter(is_current) else {
             return Ok(None);
         };
         let expires_at = now.saturating_add(family.lifetime);

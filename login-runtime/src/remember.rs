@@ -24,10 +24,11 @@
 //! honest browsers present old tokens too: several requests start with the same one, and a response
 //! with the successor may be lost. The rules, in [`present`]:
 //!
-//! 1. The *current* token is good. Its first use is noted ([`Family::seen_at`]). It is replaced if it
-//!    is older than [`COOL_DOWN`] and was first seen longer than [`GRACE`] ago. One conditional write
-//!    on the row's version makes one of several requests the one that replaces it; the others find
-//!    the row changed, look again, and fall under rule 2 or 4.
+//! 1. The *current* token is good. That it arrived is noted ([`Family::seen_at`]) as soon as a request
+//!    of the restored login carries it, and at the latest when it is presented itself. It is replaced
+//!    if it is older than [`COOL_DOWN`] and was first seen longer than [`GRACE`] ago. One conditional
+//!    write on the row's version makes one of several requests the one that replaces it; the others
+//!    find the row changed, look again, and fall under rule 2 or 4.
 //! 2. The *previous* token is good as long as its successor was never seen: the response was lost, or
 //!    is still under way. The browser is sent the same successor again, after a second or after ten
 //!    days.
@@ -46,9 +47,10 @@
 //! Ending a family deletes its row. A conditional write on a row that is not there fails, so ending
 //! wins over whatever had read the row before.
 //!
-//! A thief who uses the *current* token before its owner does is noticed when the owner next presents
-//! it, at the latest; one who makes sure that the owner never comes back is not. No scheme notices
-//! that; the end of the family bounds it.
+//! A copy is noticed when both have gone on: whoever restores a login gets the successor and, with the
+//! next requests, shows that it arrived; when the other presents the predecessor, that is theft. Not
+//! noticed is a thief whose victim never comes back, nor one who restores a login and sends no further
+//! request in it. No scheme notices the first; the end of the family bounds both.
 
 use crate::store::Family;
 

@@ -194,13 +194,19 @@ pub(crate) fn forget(session: &Session, key: &str, whose: Option<&str>) {
     }
 }
 
-/// Whether a login ended in this session that was not this user's.
-pub(crate) fn is_left_by_another(session: &Session, key: &str, id: &str) -> bool {
+/// Whether a login ended in this session that was not this user's, or of another type.
+pub(crate) fn is_left_by_another<'a>(
+    session: &Session,
+    key: &str,
+    id: &str,
+    mut others: impl Iterator<Item = &'a str>,
+) -> bool {
     let left = entry(session, &left_key(key));
-    left.is_some_and(|whose| {
+    let by_another = left.is_some_and(|whose| {
         let whose: Option<Option<String>> = serde_json::from_str(&whose).ok();
         whose.flatten().as_deref() != Some(id)
-    })
+    });
+    by_another || others.any(|other| session.contains_key(&left_key(other)))
 }
 
 /// Somebody logs in: from now on the session is that user's.

@@ -20,10 +20,10 @@ use crate::{
     policy::{LoginFacts, LoginSource},
     protection::{self, Verdict},
     records::{LoginRef, NewLogin, Records, Redeemed},
-    remember::Token,
+    remember::{self, Token},
     session::{self, Entry},
     session_store,
-    store::{Inserted, Which},
+    store::{Family, FamilyKey, Inserted, Which},
 };
 
 /// The user of a request, and what is known of the login.
@@ -68,10 +68,14 @@ struct Slot {
 impl LoginState {
     /// The state of a request; made if this is the first to ask.
     pub(crate) fn of(request: &HttpRequest) -> Result<Rc<Self>, SetupError> {
-        if let Some(state) = Self::existing(request) {
+        let manager = Manager::of(request)?;
+        // The state of another manager, around this one, knows other users.
+        if let Some(state) =
+            Self::existing(request).filter(|state| Arc::ptr_eq(&state.manager, manager))
+        {
             return Ok(state);
         }
-        let manager = Arc::clone(Manager::of(request)?);
+        let manager = Arc::clone(manager);
         let slots = manager.users.iter().map(|_| Slot::default()).collect();
         let state = Rc::new(Self {
             manager,
@@ -92,8 +96,9 @@ impl LoginState {
 
     /// What is known without waiting: the answer if it has been found, or that there is nothing to
     /// look for. Allocates nothing.
-    pub(crate) fn peek(request: &HttpRequest, manager: &Manager, index: usize) -> Option<Who> {
+    pub(crate) fn peek(request: &HttpRequest, manager: &Arc<Manager>, index: usize) -> Option<Who> {
         if let Some(state) = request.extensions().get::<Rc<Self>>()
+            && Arc::ptr_eq(&state.manager, manager)
             && let Some(who) = state
                 .slots
                 .get(index)
@@ -448,6 +453,13 @@ impl Find<'_> {
                 records.store.call(|store| store.make_stale(key)).await?;
             }
         }
+        let is_new = now.saturating_sub(record.created_at) < remember::GRACE;
+        if let Some(family) = record
+            .family
+            .filter(|_| is_new || records.is_step(&record, now))
+        {
+            self.note_token(records, family, now).await;
+        }
         if !self.state.passive.get() {
             records.touch(key, &record, now).await;
         }
@@ -458,6 +470,23 @@ impl Find<'_> {
             fresh: record.fresh && verdict == Verdict::Same,
         };
         Ok(Some(self.known(user, facts, record.forced, Some(login))))
+    }
+
+    /// Notes that the browser has the current token of its family, so that whoever presents the one
+    /// before is a thief. A store that does not take the note is no reason to refuse the request.
+    async fn note_token(&self, records: &Records, key: FamilyKey, now: i64) {
+        let (keys, user_type) = (&self.manager().keys, &self.kind.name);
+        let token = match cookies::carried(self.request, &self.kind.remember.name) {
+            Carried::One(value) => keys.read_family_token(user_type, &value),
+            Carried::Nothing | Carried::Unclear => None,
+        };
+        let Some(token) = token.filter(|token| token.family == key) else {
+            return;
+        };
+        let proves = |family: &Family| keys.proves(user_type, &token, &family.seed).is_some();
+        if let Err(error) = records.note_seen(key, token.generation, now, proves).await {
+            tracing::warn!(target: "login", event = "note_failed", reason = ?error);
+        }
     }
 
     /// Reads the session entry and starts to load its user, without holding on to the session.
@@ -601,13 +630,24 @@ impl Find<'_> {
             return over(EndReason::Inactive).await;
         }
         let hash = self.kind.loader.session_hash(&*user);
-        if keys
-            .same_hash(user_type, family.hash.as_deref(), hash.as_deref())
-            .is_none()
-        {
+        let found_hash = keys.same_hash(user_type, family.hash.as_deref(), hash.as_deref());
+        if found_hash.is_none() {
             return over(EndReason::SessionHashChanged).await;
         }
         let fingerprint = hash.and_then(|hash| keys.fingerprint(user_type, &hash));
+        if found_hash == Some(Match::Older) {
+            // Another request that does so too may be first.
+            let (version, hash) = (family.version + 1, fingerprint.clone());
+            let next = Family {
+                version,
+                hash,
+                ..family.clone()
+            };
+            records
+                .store
+                .call(|store| store.claim_family(key, family.version, &next))
+                .await?;
+        }
         // The same id for all who come at this time, so that they make one login among them.
         let Some(id) = keys.restored_login(user_type, key, &family.seed, at) else {
             return self.refuse_cookie(EndReason::Invalid);
@@ -629,13 +669,19 @@ impl Find<'_> {
                     family: Some(key),
                     not_after: Some(family.expires_at),
                 };
-                match records
+                let (login, inserted) = records
                     .insert(&id, login, records.max, self.request, manager)
-                    .await?
-                {
-                    (login, Inserted::Done { .. }) => login,
-                    (_, Inserted::Refused) => return Ok(None),
+                    .await?;
+                if inserted == Inserted::Refused && records.find(id.key(), now).await?.is_none() {
+                    return Ok(None);
                 }
+                // Only the claim was conditional on the family. Either who ended it since has ended
+                // this login too, or the family is gone now.
+                if records.find_family(key, now).await?.is_none() {
+                    records.store.call(|store| store.end(id.key())).await?;
+                    return self.refuse_cookie(EndReason::Ended);
+                }
+                login
             }
         };
         self.take_session(&family.user_id);
@@ -747,8 +793,9 @@ impl Find<'_> {
     fn take_session(&self, id: &str) {
         let session = session::of(self.request);
         let key = &self.kind.session_key;
-        if session::is_left_by_another(&session, key, id) {
-            session::clear_but(&session, self.manager().other_keys(self.index));
+        let others = || self.manager().other_keys(self.index);
+        if session::is_left_by_another(&session, key, id, others()) {
+            session::clear_but(&session, others());
         }
         session::forget_who_left(&session, key);
         session::renew(&session);

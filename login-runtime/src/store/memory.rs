@@ -318,6 +318,9 @@ impl LoginStore for MemoryLoginStore {
             return Err(StoreError::new("the login store is full"));
         }
         self.change(owner_key(record.owner()), |owned| {
+            if self.logins.with(&key, |login| login.is_some()) {
+                return Ok(Inserted::Done { ended: 0 });
+            }
             let mut ended = 0;
             if let Some(max) = max {
                 let mut live: Vec<(i64, LoginKey)> = Vec::new();

@@ -272,7 +272,8 @@ pub enum Which<'a> {
 ///
 /// Run the suite `login_runtime::test::store` over an implementation of your own.
 pub trait LoginStore: Send + Sync + 'static {
-    /// Stores a new login, if the limit allows it.
+    /// Stores a new login, if the limit allows it. One that is there already stays as it is, and is
+    /// [`Inserted::Done`]: requests that restore a login together all store it.
     ///
     /// With [`MaxLogins::EndOldest`], logins of the same owner end, oldest `created_at` first, until
     /// the new one fits. Expired ones do not count.

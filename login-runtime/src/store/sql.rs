@@ -43,6 +43,7 @@ const INSERT: &str = concat!(
     record_columns!(),
     ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
 );
+const IS_THERE: &str = "SELECT COUNT(*) FROM login_records WHERE key = $1";
 const COUNT: &str =
     "SELECT COUNT(*) FROM login_records WHERE user_type = $1 AND user_id = $2 AND expires_at > $3";
 /// All that are live but the newest `$4`. The limit is there because SQLite wants one.
@@ -311,6 +312,14 @@ macro_rules! sql_store {
                     let mut connection = $dialect::connect(&store.pool).await?;
                     let lock = Lock::Owner(record.owner());
                     let mut tx = $dialect::begin(&mut connection, lock).await?;
+                    let is_there: i64 = sqlx::query_scalar(IS_THERE)
+                        .bind(key.as_bytes().as_slice())
+                        .fetch_one(&mut *tx)
+                        .await?;
+                    if is_there > 0 {
+                        tx.rollback().await?;
+                        return Ok(Inserted::Done { ended: 0 });
+                    }
                     let mut ended = 0;
                     match max {
                         None => {}

@@ -65,6 +65,7 @@ pub async fn run<S: LoginStore>(store: Arc<S>) {
     all_of_a_user_end_but_one(store).await;
     a_family_ends_with_its_logins_only(store).await;
     a_list_is_newest_first_and_of_one_user(store).await;
+    a_login_that_is_there_is_not_stored_again(store).await;
     the_limit_ends_the_oldest(store).await;
     the_limit_refuses(store).await;
     the_limit_holds_when_many_log_in_at_once(store).await;
@@ -753,6 +754,30 @@ async fn a_list_is_newest_first_and_of_one_user<S: LoginStore>(store: &Arc<S>) {
         [over, newest, middle, oldest],
         "until it is over a login is listed"
     );
+}
+
+/// Requests that restore a login together store it together, and it counts once.
+async fn a_login_that_is_there_is_not_stored_again<S: LoginStore>(store: &Arc<S>) {
+    let user = new_user();
+    let record = login(&user);
+    let other = insert(&**store, &record).await;
+    let key = insert(&**store, &record).await;
+    let changed = LoginRecord {
+        created_at: NOW + 1,
+        method: "changed".to_owned(),
+        ..record.clone()
+    };
+    for max in [
+        None,
+        Some(MaxLogins::EndOldest(2)),
+        Some(MaxLogins::Refuse(2)),
+        Some(MaxLogins::EndOldest(1)),
+    ] {
+        let inserted = ok(store.insert(key, &changed, max, NOW + 1).await);
+        assert_eq!(inserted, Inserted::Done { ended: 0 }, "{max:?}");
+        assert_eq!(ok(store.find(key, NOW + 1).await).as_ref(), Some(&record));
+        assert!(is_there(&**store, other).await, "it ended another: {max:?}");
+    }
 }
 
 async fn the_limit_ends_the_oldest<S: LoginStore>(store: &Arc<S>) {

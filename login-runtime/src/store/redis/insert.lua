@@ -5,6 +5,10 @@ local at_limit, limit = ARGV[10], tonumber(ARGV[11])
 -- A little of what is over makes room for what is new, so nothing piles up where nobody purges.
 drop_over(now, 8)
 
+if redis.call('EXISTS', p .. 'login:' .. id) == 1 then
+  return 0
+end
+
 local logins = p .. 'user-logins:' .. owner
 local ended = 0
 if at_limit ~= '' then
@@ -13,7 +17,7 @@ if at_limit ~= '' then
     local over_at = redis.call('HGET', p .. 'login:' .. other, 'expires_at')
     if not over_at then
       redis.call('ZREM', logins, other)
-    elseif tonumber(over_at) > tonumber(now) and other ~= id then
+    elseif tonumber(over_at) > tonumber(now) then
       live[#live + 1] = other
     end
   end
@@ -27,7 +31,6 @@ if at_limit ~= '' then
 end
 
 local key = p .. 'login:' .. id
-redis.call('DEL', key)
 redis.call('HSET', key, unpack(ARGV, 12))
 redis.call('EXPIRE', key, ttl)
 redis.call('ZADD', logins, created_at, id)
