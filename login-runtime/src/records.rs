@@ -75,6 +75,7 @@ impl Records {
             .get(header::USER_AGENT)
             .and_then(|agent| agent.to_str().ok());
         let expires_at = self.limits.expires_at(now);
+        let is_restored = login.not_after.is_some();
         let record = LoginRecord {
             user_type: login.kind.name.clone(),
             user_id: login.user_id,
@@ -95,9 +96,10 @@ impl Records {
             family: login.family,
         };
         let key = id.key();
-        let before = match max {
-            Some(_) => self.make_room(key, &record, now).await?,
-            None => Vec::new(),
+        let before = if max.is_some() || is_restored {
+            self.make_room(key, &record, now).await?
+        } else {
+            Vec::new()
         };
         let inserted = self
             .store
@@ -129,8 +131,11 @@ impl Records {
             .await?;
         let mut left = Vec::with_capacity(logins.len());
         for (other, login) in logins {
-            let same_browser =
-                login.family.is_some() && login.family == record.family && other != key;
+            // Not one that was made just now: another request of the browser may have confirmed it.
+            let same_browser = login.family.is_some()
+                && login.family == record.family
+                && other != key
+                && login.created_at < now.saturating_sub(remember::GRACE);
             if same_browser || self.limits.is_idle(login.last_seen, now) {
                 self.store.call(|store| store.end(other)).await?;
             } else {
