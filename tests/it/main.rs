@@ -19,6 +19,7 @@ mod loads;
 mod login;
 mod next;
 mod protection;
+mod records;
 mod refuse;
 mod remember;
 mod setup;

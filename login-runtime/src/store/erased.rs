@@ -139,3 +139,78 @@ impl Deadline {
         }
     }
 }
+
+/// Several managers, and whoever looks after the logins, share one store.
+impl<S: LoginStore> LoginStore for Arc<S> {
+    async fn insert(
+        &self,
+        key: LoginKey,
+        record: &LoginRecord,
+        max: Option<MaxLogins>,
+        now: i64,
+    ) -> Result<Inserted, StoreError> {
+        LoginStore::insert(&**self, key, record, max, now).await
+    }
+
+    async fn find(&self, key: LoginKey, now: i64) -> Result<Option<LoginRecord>, StoreError> {
+        LoginStore::find(&**self, key, now).await
+    }
+
+    async fn touch(&self, key: LoginKey, last_seen: i64) -> Result<(), StoreError> {
+        LoginStore::touch(&**self, key, last_seen).await
+    }
+
+    async fn make_stale(&self, key: LoginKey) -> Result<(), StoreError> {
+        LoginStore::make_stale(&**self, key).await
+    }
+
+    async fn end(&self, key: LoginKey) -> Result<bool, StoreError> {
+        LoginStore::end(&**self, key).await
+    }
+
+    async fn end_many(&self, which: Which<'_>) -> Result<u64, StoreError> {
+        LoginStore::end_many(&**self, which).await
+    }
+
+    async fn list(
+        &self,
+        owner: Owner<'_>,
+        now: i64,
+    ) -> Result<Vec<(LoginKey, LoginRecord)>, StoreError> {
+        LoginStore::list(&**self, owner, now).await
+    }
+
+    async fn insert_family(&self, key: FamilyKey, family: &Family) -> Result<(), StoreError> {
+        LoginStore::insert_family(&**self, key, family).await
+    }
+
+    async fn find_family(&self, key: FamilyKey, now: i64) -> Result<Option<Family>, StoreError> {
+        LoginStore::find_family(&**self, key, now).await
+    }
+
+    async fn claim_family(
+        &self,
+        key: FamilyKey,
+        expected: i64,
+        family: &Family,
+    ) -> Result<bool, StoreError> {
+        LoginStore::claim_family(&**self, key, expected, family).await
+    }
+
+    async fn purge(
+        &self,
+        now: i64,
+        idle_since: Option<i64>,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        LoginStore::purge(&**self, now, idle_since, limit).await
+    }
+
+    async fn bury_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
+        LoginStore::bury_session(&**self, session, until).await
+    }
+
+    async fn is_buried(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
+        LoginStore::is_buried(&**self, session, now).await
+    }
+}
