@@ -143,6 +143,13 @@ fn settle<B>(
 ) -> Result<ServiceResponse<B>, Error> {
     match (late, result) {
         (Late::No, result) => result,
+        // The failure may have been of no consequence, as when a page only looked.
+        (Late::Unknown, Ok(response)) => Ok(response),
+        (Late::Unknown, Err(error)) => {
+            let mut answer = HttpResponse::ServiceUnavailable().finish();
+            refuse::keep_private(answer.headers_mut());
+            Err(InternalError::from_response(error.to_string(), answer).into())
+        }
         (Late::Read, Ok(mut response)) => {
             // The session middleware's own cookie comes last.
             let set: Vec<_> = response

@@ -113,6 +113,8 @@ pub(crate) enum Late {
     Read,
     /// It has ended, and the request has written to it.
     Write,
+    /// Nobody knows: the login store failed.
+    Unknown,
 }
 
 /// A session middleware's work on one request; `done` is told what the store said of it.
@@ -152,6 +154,12 @@ fn set_late(late: Late) {
         }
     });
 }
+
+/// Notes that the login store failed, since the session middleware makes the same of every error.
+fn store_failed() {
+    let _ = WATCH.try_with(|watch| watch.late.set(Late::Unknown));
+}
+
 /// Why a late write is refused.
 #[derive(Debug)]
 struct SessionGone;
@@ -180,11 +188,9 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         match (self.graves.get(), id_in_cookie(key)) {
             (Some(graves), Some(id)) => {
                 let now = graves.clock.now();
-                Ok(graves
-                    .records
-                    .store
-                    .call(|store| store.is_buried(id, now))
-                    .await?)
+                let store = &graves.records.store;
+                let buried = store.call(|store| store.is_buried(id, now)).await;
+                Ok(buried.inspect_err(|_| store_failed())?)
             }
             _ => Ok(false),
         }
@@ -196,11 +202,9 @@ impl<T: SessionStore + 'static> SharedStore<T> {
             (Self::is_in_cookie(), self.graves.get(), id_in_cookie(key))
         {
             let until = graves.clock.now().saturating_add(BURIED_FOR);
-            graves
-                .records
-                .store
-                .call(|store| store.bury_session(id, until))
-                .await?;
+            let store = &graves.records.store;
+            let buried = store.call(|store| store.bury_session(id, until)).await;
+            buried.inspect_err(|_| store_failed())?;
         }
         Ok(())
     }

@@ -617,8 +617,10 @@ async fn a_store_that_fails_at_any_call_lets_nobody_in_who_should_not_be() {
         if logged_out == 503 {
             assert_eq!(browser.post("/logout").await.status(), 303, "call {call}");
         }
-        let after = (tried_twice(&browser).await, tried_twice(&copy).await);
-        assert_eq!(after, (303, 303), "call {call}");
+        assert_eq!(tried_twice(&browser).await, 303, "call {call}");
+        // Refused, or told that its session ended if the store failed to say so at first.
+        let copied = tried_twice(&copy).await;
+        assert!(matches!(copied, 303 | 409), "call {call}: {copied}");
         if !store.has_failed() {
             assert!(call > 10, "{call} calls are too few");
             return;
