@@ -82,6 +82,7 @@ fn a_family_does_not_show_its_seed() {
         restored_at: None,
         authenticated_at: 0,
         expires_at: 0,
+        lifetime: 0,
         hash: None,
     };
     let shown = format!("{family:?} {family:#?}");
