@@ -721,6 +721,10 @@ mod redis {
             assert_eq!(store.find(key, 0).await.unwrap(), None);
             assert_eq!(store.find_family(family_key, 0).await.unwrap(), None);
             assert!(!store.claim_family(family_key, 1, &family(1)).await.unwrap());
+
+            // And what is over can be stored once more.
+            store.insert(key, &record, None, 0).await.unwrap();
+            assert_eq!(store.find(key, 0).await.unwrap(), Some(record));
         });
     }
 
