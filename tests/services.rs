@@ -65,7 +65,7 @@ pub fn unique(name: &str) -> String {
 /// Says that the test of this thread does not run, or fails it.
 fn skip(service: &str, package: &str) {
     let test = thread::current().name().unwrap_or("a test").to_owned();
-    let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
+    let set = |name| env::var(name).is_ok_and(|value| !matches!(&*value, "" | "0" | "false"));
     assert!(
         !set("CI") && !set("LOGIN_TESTS_REQUIRE_SERVICES"),
         "{test} needs {service}: apt-get install {package}",
@@ -79,11 +79,12 @@ fn skip(service: &str, package: &str) {
 /// A Redis of one's own or shared; ended when it is dropped.
 #[derive(Debug)]
 pub struct Redis {
-    server: PathBuf,
+    // Ended before its directory goes.
+    service: Service,
     dir: TempDir,
+    server: PathBuf,
     port: u16,
     password: String,
-    service: Service,
 }
 
 impl Redis {
@@ -159,11 +160,12 @@ impl Redis {
 /// A PostgreSQL of one's own or shared; ended when it is dropped.
 #[derive(Debug)]
 pub struct Postgres {
-    programs: PathBuf,
+    // Ended before its directory goes.
+    service: Service,
     dir: TempDir,
+    programs: PathBuf,
     port: u16,
     password: String,
-    service: Service,
 }
 
 impl Postgres {

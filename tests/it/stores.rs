@@ -1,9 +1,13 @@
 //! The login stores, each under the suite that any login store can be put under, and what each does
 //! when its database is away.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::{future::Future, sync::Arc};
 
-use login_runtime::{LoginKey, LoginRecord, LoginStore, MemoryLoginStore, test::store};
+use login_runtime::{
+    Family, FamilyKey, LoginKey, LoginRecord, LoginStore, MemoryLoginStore, test::store,
+};
 
 /// Runs on several threads, as a server does.
 fn on_threads(test: impl Future<Output = ()>) {
@@ -45,6 +49,47 @@ fn login(user: u64, expires_at: i64) -> (LoginKey, LoginRecord) {
 }
 
 #[test]
+fn keys_read_back_from_what_they_write() {
+    let (key, _) = login(0xab, 1);
+    let text = key.to_string();
+    assert!(text.starts_with("00000000000000ab07"), "{text}");
+    assert_eq!(LoginKey::parse(&text), Some(key));
+    let family = FamilyKey([0x0f; 16]);
+    assert_eq!(family.to_string(), "0f".repeat(16));
+    assert_eq!(FamilyKey::parse(&"0f".repeat(16)), Some(family));
+    for wrong in [
+        &text[1..],
+        &text[2..],
+        "",
+        &format!("{text}00"),
+        &"+f".repeat(32),
+        &"ä".repeat(32),
+    ] {
+        assert_eq!(LoginKey::parse(wrong), None, "{wrong}");
+    }
+}
+
+#[test]
+fn a_family_does_not_show_its_seed() {
+    let family = Family {
+        user_type: String::new(),
+        user_id: "1".to_owned(),
+        seed: [0xa7; 16],
+        version: 1,
+        generation: 0,
+        rotated_at: 0,
+        seen_at: None,
+        restored_at: None,
+        authenticated_at: 0,
+        expires_at: 0,
+        lifetime: 0,
+        hash: None,
+    };
+    let shown = format!("{family:?} {family:#?}");
+    assert!(!shown.contains("167") && !shown.contains("a7"), "{shown}");
+}
+
+#[test]
 fn the_memory_store_keeps_its_promises() {
     on_threads(keeps_its_promises(MemoryLoginStore::new()));
 }
@@ -67,6 +112,107 @@ mod memory {
             let (key, record) = login(11, 200);
             store.insert(key, &record, None, 100).await.unwrap_err();
         });
+    }
+}
+
+/// Several stores as one.
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
+mod nodes {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use login_runtime::{Inserted, MaxLogins, Owner, StoreError, Which};
+
+    use super::*;
+
+    /// Stores that share a database, as those of several nodes do, each asked in its turn.
+    pub(super) struct Nodes<S>(Vec<S>, AtomicUsize);
+
+    impl<S> Nodes<S> {
+        pub(super) fn new(stores: impl Into<Vec<S>>) -> Self {
+            Self(stores.into(), AtomicUsize::new(0))
+        }
+
+        fn next(&self) -> &S {
+            &self.0[self.1.fetch_add(1, Ordering::Relaxed) % self.0.len()]
+        }
+    }
+
+    impl<S: LoginStore> LoginStore for Nodes<S> {
+        async fn insert(
+            &self,
+            key: LoginKey,
+            record: &LoginRecord,
+            max: Option<MaxLogins>,
+            now: i64,
+        ) -> Result<Inserted, StoreError> {
+            self.next().insert(key, record, max, now).await
+        }
+
+        async fn find(&self, key: LoginKey, now: i64) -> Result<Option<LoginRecord>, StoreError> {
+            self.next().find(key, now).await
+        }
+
+        async fn touch(&self, key: LoginKey, last_seen: i64) -> Result<(), StoreError> {
+            self.next().touch(key, last_seen).await
+        }
+
+        async fn make_stale(&self, key: LoginKey) -> Result<(), StoreError> {
+            self.next().make_stale(key).await
+        }
+
+        async fn end(&self, key: LoginKey) -> Result<bool, StoreError> {
+            self.next().end(key).await
+        }
+
+        async fn end_many(&self, which: Which<'_>) -> Result<u64, StoreError> {
+            self.next().end_many(which).await
+        }
+
+        async fn list(
+            &self,
+            owner: Owner<'_>,
+            now: i64,
+        ) -> Result<Vec<(LoginKey, LoginRecord)>, StoreError> {
+            self.next().list(owner, now).await
+        }
+
+        async fn insert_family(&self, key: FamilyKey, family: &Family) -> Result<(), StoreError> {
+            self.next().insert_family(key, family).await
+        }
+
+        async fn find_family(
+            &self,
+            key: FamilyKey,
+            now: i64,
+        ) -> Result<Option<Family>, StoreError> {
+            self.next().find_family(key, now).await
+        }
+
+        async fn claim_family(
+            &self,
+            key: FamilyKey,
+            expected: i64,
+            family: &Family,
+        ) -> Result<bool, StoreError> {
+            self.next().claim_family(key, expected, family).await
+        }
+
+        async fn purge(
+            &self,
+            now: i64,
+            idle_since: Option<i64>,
+            limit: u32,
+        ) -> Result<u64, StoreError> {
+            self.next().purge(now, idle_since, limit).await
+        }
+
+        async fn bury_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
+            self.next().bury_session(session, until).await
+        }
+
+        async fn is_buried(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
+            self.next().is_buried(session, now).await
+        }
     }
 }
 
@@ -123,6 +269,16 @@ mod sqlite {
         on_threads(async {
             let file = File::new();
             keeps_its_promises(migrated(file.pool(SqliteJournalMode::Wal, 8).await).await).await;
+        });
+    }
+
+    #[test]
+    fn the_sqlite_store_keeps_its_promises_between_processes() {
+        on_threads(async {
+            let file = File::new();
+            let first = migrated(file.pool(SqliteJournalMode::Wal, 4).await).await;
+            let second = migrated(file.pool(SqliteJournalMode::Wal, 4).await).await;
+            keeps_its_promises(nodes::Nodes::new([first, second])).await;
         });
     }
 
@@ -254,7 +410,10 @@ mod postgres {
             return;
         };
         on_threads(async {
-            keeps_its_promises(migrated(pool(&postgres.database(), 16).await).await).await;
+            let database = postgres.database();
+            let first = migrated(pool(&database, 8).await).await;
+            let second = migrated(pool(&database, 8).await).await;
+            keeps_its_promises(nodes::Nodes::new([first, second])).await;
         });
     }
 
@@ -375,13 +534,11 @@ mod postgres {
             timeout(soon, store.find(key, 0)).await.unwrap_err();
             timeout(soon, store.end(key)).await.unwrap_err();
             postgres.resume();
-            // What was given up is carried out.
-            let ended = async {
-                while store.find(key, 0).await.unwrap().is_some() {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-            };
-            timeout(Duration::from_secs(10), ended).await.unwrap();
+            let call = timeout(Duration::from_secs(10), store.find(key, 0)).await;
+            assert_eq!(call.unwrap().unwrap(), Some(record));
+            let call = timeout(Duration::from_secs(10), store.end(key)).await;
+            assert!(call.unwrap().unwrap());
+            assert_eq!(store.find(key, 0).await.unwrap(), None);
         });
     }
 }
@@ -391,7 +548,7 @@ mod redis {
     use std::time::{Duration, Instant};
 
     use ::redis::{Client, aio::ConnectionManager, cmd};
-    use login_runtime::{Family, FamilyKey, RedisLoginStore, StoreError, Which};
+    use login_runtime::{RedisLoginStore, StoreError, Which};
     use login_tests::services::{self, Redis, unique};
 
     use super::*;
@@ -432,8 +589,13 @@ mod redis {
             return;
         };
         on_threads(async {
-            let store = RedisLoginStore::new(&redis.url()).await.unwrap();
-            keeps_its_promises(store.key_prefix(unique("it"))).await;
+            let prefix = unique("it");
+            let first = RedisLoginStore::new(&redis.url()).await.unwrap();
+            let second = RedisLoginStore::from_connection(connect(redis).await);
+            keeps_its_promises(nodes::Nodes::new(
+                [first, second].map(|store| store.key_prefix(&prefix)),
+            ))
+            .await;
         });
     }
 
@@ -559,6 +721,10 @@ mod redis {
             assert_eq!(store.find(key, 0).await.unwrap(), None);
             assert_eq!(store.find_family(family_key, 0).await.unwrap(), None);
             assert!(!store.claim_family(family_key, 1, &family(1)).await.unwrap());
+
+            // And what is over can be stored once more.
+            store.insert(key, &record, None, 0).await.unwrap();
+            assert_eq!(store.find(key, 0).await.unwrap(), Some(record));
         });
     }
 

@@ -307,9 +307,9 @@ pub trait LoginStore: Send + Sync + 'static {
 
     /// Ends several logins, and the families that `which` names. How many logins ended.
     ///
-    /// A family may be over before the logins that were born of it; they end all the same.
-    /// [`Which::All`] may take long. A login stored while it runs may end or stay, and so may one that
-    /// a family restores; but when it is done, no login is left of a family that it ended.
+    /// A family may be over before the logins that were born of it; they end all the same. Who stores
+    /// such a login and then still finds the family can rely on its end, when it comes, to take the
+    /// login along. [`Which::All`] may go about it in parts, families first, and take a while.
     fn end_many(&self, which: Which<'_>) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// The logins of a user that are not over, newest first.

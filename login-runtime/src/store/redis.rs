@@ -216,7 +216,7 @@ impl RedisLoginStore {
         let mut ended = 0;
         let mut cursor: u64 = 0;
         loop {
-            let (next, keys): (u64, Vec<String>) = cmd("SCAN")
+            let (next, keys): (u64, Vec<Vec<u8>>) = cmd("SCAN")
                 .arg(cursor)
                 .arg("MATCH")
                 .arg(&pattern)
@@ -225,7 +225,9 @@ impl RedisLoginStore {
                 .query_async(&mut connection)
                 .await?;
             // A longer prefix may go on the same way, and then with something else than an id.
-            let ids = keys.iter().filter_map(|key| key.strip_prefix(&start));
+            let ids = keys
+                .iter()
+                .filter_map(|key| str::from_utf8(key).ok()?.strip_prefix(&start));
             let ids: Vec<_> = ids.filter(|id| is_id(id)).collect();
             if !ids.is_empty() {
                 ended += self

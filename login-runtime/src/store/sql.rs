@@ -5,16 +5,15 @@
 //! has the owner to itself: in SQLite because only one writes, in PostgreSQL by an advisory lock, so
 //! that a login does not slip in between what a log out deletes first and last.
 //!
-//! sqlx up to 0.9.0 leaves a transaction open when the future of `begin` is dropped, and hands the
-//! connection to whoever comes next (launchbadge/sqlx#2054, #3932). The manager drops futures whose
-//! time is over, and so does actix-web when a client hangs up. So transactions here run in tasks of
-//! their own, which nobody drops. And since the application uses the same pool, everything written
-//! here is in a transaction that is committed here: in one that the application left open, a log out
-//! would be taken back.
+//! sqlx up to 0.9.0 may leave a transaction open when the future of `begin` is dropped, and hands the
+//! connection to whoever comes next. The manager drops futures whose time is over, and so does
+//! actix-web when a client hangs up. So transactions here run in tasks of their own, which nobody
+//! drops. And since the application uses the same pool, everything written here is in a transaction
+//! that is committed here: in one that the application left open, a log out would be taken back.
 
 use std::{fmt, future::Future, time::Instant};
 
-use sqlx::{Database, Executor, Row, query::Query};
+use sqlx::{Database, Executor, Row, pool::PoolConnection, query::Query};
 
 use super::{
     Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins, Owner, StoreError,
@@ -127,6 +126,10 @@ enum Lock<'a> {
     /// Nobody: one statement waits at its row, if it has to.
     None,
     /// What is a user's: for what adds or deletes several of its rows.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(dead_code, reason = "SQLite has one who writes, and no owner to lock")
+    )]
     Owner(Owner<'a>),
     /// Everything.
     All,
@@ -192,10 +195,9 @@ macro_rules! sql_store {
             /// If the database does not answer or allow it, and if the tables were made by a later
             /// version of this crate.
             pub async fn migrate(&self) -> Result<(), StoreError> {
-                let store = self.clone();
+                let (turn, mut connection) = self.turn().await?;
                 to_the_end(async move {
-                    let _turn = store.turns.next().await;
-                    let mut connection = $dialect::connect(&store.pool).await?;
+                    let _turn = turn;
                     // `IF NOT EXISTS` alone fails in PostgreSQL when two do it at once.
                     let mut tx = $dialect::begin(&mut connection, Lock::All).await?;
                     let has_tables: bool = sqlx::query_scalar($dialect::HAS_TABLES)
@@ -218,15 +220,22 @@ macro_rules! sql_store {
                 .await
             }
 
+            /// Waits for its turn to write, and for a connection. Who gives up here leaves the queue.
+            async fn turn(
+                &self,
+            ) -> Result<($dialect::Turn, PoolConnection<$database>), StoreError> {
+                let turn = self.turns.next().await;
+                Ok((turn, $dialect::connect(&self.pool).await?))
+            }
+
             /// Runs one statement in a transaction of its own. How many rows it changed.
             async fn write(
                 &self,
                 statement: Query<'static, $database, <$database as Database>::Arguments<'static>>,
             ) -> Result<u64, StoreError> {
-                let store = self.clone();
+                let (turn, mut connection) = self.turn().await?;
                 to_the_end(async move {
-                    let _turn = store.turns.next().await;
-                    let mut connection = $dialect::connect(&store.pool).await?;
+                    let _turn = turn;
                     let mut tx = $dialect::begin(&mut connection, Lock::None).await?;
                     let done = statement.execute(&mut *tx).await?;
                     tx.commit().await?;
@@ -306,10 +315,10 @@ macro_rules! sql_store {
                 max: Option<MaxLogins>,
                 now: i64,
             ) -> Result<Inserted, StoreError> {
-                let (store, record) = (self.clone(), record.clone());
+                let (turn, mut connection) = self.turn().await?;
+                let record = record.clone();
                 to_the_end(async move {
-                    let _turn = store.turns.next().await;
-                    let mut connection = $dialect::connect(&store.pool).await?;
+                    let _turn = turn;
                     let lock = Lock::Owner(record.owner());
                     let mut tx = $dialect::begin(&mut connection, lock).await?;
                     let is_there: i64 = sqlx::query_scalar(IS_THERE)
@@ -407,7 +416,7 @@ macro_rules! sql_store {
             }
 
             async fn end_many(&self, which: Which<'_>) -> Result<u64, StoreError> {
-                let store = self.clone();
+                let (turn, mut connection) = self.turn().await?;
                 match which {
                     Which::Of {
                         owner,
@@ -417,8 +426,7 @@ macro_rules! sql_store {
                         let (user_type, user_id) =
                             (owner.user_type.to_owned(), owner.user_id.to_owned());
                         to_the_end(async move {
-                            let _turn = store.turns.next().await;
-                            let mut connection = $dialect::connect(&store.pool).await?;
+                            let _turn = turn;
                             let lock = Lock::Owner(Owner {
                                 user_type: &user_type,
                                 user_id: &user_id,
@@ -443,8 +451,7 @@ macro_rules! sql_store {
                     }
                     Which::Family(key) => {
                         to_the_end(async move {
-                            let _turn = store.turns.next().await;
-                            let mut connection = $dialect::connect(&store.pool).await?;
+                            let _turn = turn;
                             // A family never changes hands, so this may be read before the lock.
                             let owner: Option<(String, String)> = sqlx::query_as(OWNER_OF_FAMILY)
                                 .bind(key.0.as_slice())
@@ -470,8 +477,7 @@ macro_rules! sql_store {
                     }
                     Which::All => {
                         to_the_end(async move {
-                            let _turn = store.turns.next().await;
-                            let mut connection = $dialect::connect(&store.pool).await?;
+                            let _turn = turn;
                             let mut tx = $dialect::begin(&mut connection, Lock::All).await?;
                             let done = sqlx::query(END_ALL).execute(&mut *tx).await?;
                             sqlx::query(END_ALL_FAMILIES).execute(&mut *tx).await?;
@@ -652,8 +658,10 @@ mod sqlite {
     #[derive(Clone, Default)]
     pub(super) struct Turns(Arc<Mutex<()>>);
 
+    pub(super) type Turn = OwnedMutexGuard<()>;
+
     impl Turns {
-        pub(super) async fn next(&self) -> OwnedMutexGuard<()> {
+        pub(super) async fn next(&self) -> Turn {
             Arc::clone(&self.0).lock_owned().await
         }
     }
@@ -751,8 +759,10 @@ mod postgres {
     #[derive(Clone, Copy, Default)]
     pub(super) struct Turns;
 
+    pub(super) type Turn = Turns;
+
     impl Turns {
-        pub(super) async fn next(self) -> Self {
+        pub(super) async fn next(self) -> Turn {
             self
         }
     }

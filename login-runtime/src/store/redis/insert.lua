@@ -5,11 +5,12 @@ local at_limit, limit = ARGV[10], tonumber(ARGV[11])
 -- A little of what is over makes room for what is new, so nothing piles up where nobody purges.
 drop_over(now, 8)
 
-if redis.call('EXISTS', p .. 'login:' .. id) == 1 then
+local key = p .. 'login:' .. id
+local logins = p .. 'user-logins:' .. owner
+if redis.call('EXISTS', key) == 1 and redis.call('ZSCORE', logins, id) then
   return 0
 end
 
-local logins = p .. 'user-logins:' .. owner
 local ended = 0
 if at_limit ~= '' then
   local live = {}
@@ -30,7 +31,7 @@ if at_limit ~= '' then
   end
 end
 
-local key = p .. 'login:' .. id
+redis.call('DEL', key)
 redis.call('HSET', key, unpack(ARGV, 12))
 redis.call('EXPIRE', key, ttl)
 redis.call('ZADD', logins, created_at, id)
