@@ -291,15 +291,6 @@ mod sqlite {
     }
 
     #[test]
-    fn the_sqlite_store_keeps_its_promises_in_memory() {
-        on_threads(async {
-            let pool = SqlitePoolOptions::new().max_connections(1);
-            keeps_its_promises(migrated(pool.connect("sqlite::memory:").await.unwrap()).await)
-                .await;
-        });
-    }
-
-    #[test]
     fn sqlite_tables_are_made_once_by_whoever_comes_first() {
         on_threads(async {
             let file = File::new();
