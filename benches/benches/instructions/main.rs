@@ -1,0 +1,98 @@
+//! Instructions per request, counted by callgrind: every contender, every scenario.
+//!
+//! Applications are made, cookies got and pools filled before anything is counted.
+
+#![allow(missing_docs, reason = "the macros of the harness make undocumented items")]
+
+mod random;
+
+use std::hint::black_box;
+
+use actix_rt::SystemRunner;
+use gungraun::prelude::*;
+use login_benches::{
+    contenders::{self, AnyClient, Contender, Set},
+    scenario::{Ask, Scenario},
+};
+
+/// How many requests one count is made of.
+const REQUESTS: usize = 100;
+/// How many requests fill the pools that later ones draw from.
+const WARM_UP: usize = 20;
+
+struct Work {
+    system: SystemRunner,
+    client: Box<dyn AnyClient>,
+    asks: Vec<Ask>,
+}
+
+impl Work {
+    fn run(self) -> Self {
+        let Self {
+            system,
+            client,
+            asks,
+        } = &self;
+        system.block_on(black_box(client).work(asks));
+        self
+    }
+}
+
+fn prepare((contender, scenario): (Contender, Scenario)) -> Work {
+    let system = actix_rt::System::new();
+    let (client, asks) = system.block_on(async {
+        let client = contenders::start(contender, &Set::default()).await;
+        let mut asks = contenders::asks(&*client, scenario, WARM_UP + REQUESTS).await;
+        client.work(&asks.split_off(REQUESTS)).await;
+        (client, asks)
+    });
+    Work {
+        system,
+        client,
+        asks,
+    }
+}
+
+macro_rules! contender {
+    ($name:ident, $contender:ident) => {
+        #[library_benchmark(setup = prepare)]
+        #[bench::public((Contender::$contender, Scenario::Public))]
+        #[bench::public_known((Contender::$contender, Scenario::PublicKnown))]
+        #[bench::refused((Contender::$contender, Scenario::Refused))]
+        #[bench::protected((Contender::$contender, Scenario::Protected))]
+        #[bench::log_in((Contender::$contender, Scenario::LogIn))]
+        #[bench::log_out((Contender::$contender, Scenario::LogOut))]
+        fn $name(work: Work) -> Work {
+            work.run()
+        }
+    };
+    (of ours: $name:ident, $contender:ident) => {
+        #[library_benchmark(setup = prepare)]
+        #[bench::public((Contender::$contender, Scenario::Public))]
+        #[bench::public_known((Contender::$contender, Scenario::PublicKnown))]
+        #[bench::refused((Contender::$contender, Scenario::Refused))]
+        #[bench::protected((Contender::$contender, Scenario::Protected))]
+        #[bench::log_in((Contender::$contender, Scenario::LogIn))]
+        #[bench::log_out((Contender::$contender, Scenario::LogOut))]
+        #[bench::thrice((Contender::$contender, Scenario::Thrice))]
+        #[bench::restored((Contender::$contender, Scenario::Restored))]
+        fn $name(work: Work) -> Work {
+            work.run()
+        }
+    };
+}
+
+contender!(bare, Bare);
+contender!(floor, Floor);
+contender!(floor_memory, FloorMemory);
+contender!(of ours: ours, Ours);
+contender!(of ours: ours_hashed, OursHashed);
+contender!(of ours: ours_memory, OursMemory);
+contender!(identity, Identity);
+contender!(axum, Axum);
+
+library_benchmark_group!(
+    name = counts,
+    benchmarks = [bare, floor, floor_memory, ours, ours_hashed, ours_memory, identity, axum]
+);
+main!(library_benchmark_groups = counts);

@@ -1,0 +1,134 @@
+//! Ours, in its modes.
+
+use std::convert::Infallible;
+
+use actix_service::ServiceFactory;
+use actix_session::storage::{RedisSessionStore, SessionStore};
+use actix_web::{
+    App, Error,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+    error::ErrorUnauthorized,
+    web,
+};
+use login_runtime::{
+    Auth, CurrentUser, LoginManager, LoginManagerBuilder, MaybeUser,
+    MemoryLoginStore, RedisLoginStore, SharedStore, SqliteLoginStore, Verified, login_required,
+};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+
+use super::{Contender, Set, home, sessions, welcome};
+use crate::users::{HashedUser, Row, User, Users};
+
+#[login_required]
+async fn account<U: Row>(user: CurrentUser<U>) -> String {
+    format!("Hello, {}!", user.name())
+}
+
+#[login_required]
+async fn thrice<U: Row>(
+    user: CurrentUser<U>,
+    again: MaybeUser<U>,
+    auth: Auth<U>,
+) -> Result<String, Error> {
+    let third = auth.require_login().await?;
+    assert!(again.is_authenticated() && third.get_id() == user.get_id());
+    Ok(format!("Hello, {}!", user.name()))
+}
+
+/// The floor checks no password either.
+async fn verified<U: Row>(users: &Users) -> Result<Verified<U>, Error> {
+    let user = users.find(1).await.ok_or_else(|| ErrorUnauthorized("there is no such user"))?;
+    Ok(Verified::trust(user, "everybody is Ada here"))
+}
+
+async fn log_in<U: Row>(auth: Auth<U>, users: web::Data<Users>) -> Result<web::Redirect, Error> {
+    auth.log_in(verified(&users).await?).await?;
+    Ok(home())
+}
+
+async fn log_in_remembered<U: Row>(
+    auth: Auth<U>,
+    users: web::Data<Users>,
+) -> Result<web::Redirect, Error> {
+    auth.log_in(verified(&users).await?).remember(true).await?;
+    Ok(home())
+}
+
+async fn log_out<U: Row>(auth: Auth<U>) -> Result<web::Redirect, Error> {
+    auth.log_out().await?;
+    Ok(home())
+}
+
+fn builder<U: Row>(users: &Users) -> LoginManagerBuilder {
+    let users = users.clone();
+    LoginManager::new(move |id| {
+        let users = users.clone();
+        async move { Ok::<_, Infallible>(users.find::<U>(id).await) }
+    })
+    .login_view("/login")
+}
+
+pub(super) async fn manager(contender: Contender, set: &Set) -> LoginManager {
+    let builder = builder::<User>(&set.users);
+    let builder = match contender {
+        Contender::OursMemory => builder.login_store(MemoryLoginStore::new()),
+        Contender::OursSqlite => builder.login_store(sqlite().await),
+        Contender::OursRedis => builder.login_store(redis(set).await),
+        _ => builder,
+    };
+    builder.build(set.key.clone()).expect("these settings work")
+}
+
+pub(super) fn manager_of_hashed(set: &Set) -> LoginManager {
+    let builder = builder::<HashedUser>(&set.users);
+    builder.build(set.key.clone()).expect("these settings work")
+}
+
+pub(super) async fn manager_with_redis(set: &Set) -> LoginManager<SharedStore<RedisSessionStore>> {
+    builder::<User>(&set.users)
+        .login_store(redis(set).await)
+        .session_store(sessions::redis(set.redis()).await)
+        .build(set.key.clone())
+        .expect("these settings work")
+}
+
+async fn redis(set: &Set) -> RedisLoginStore {
+    RedisLoginStore::new(set.redis()).await.expect("Redis answers")
+}
+
+/// In a file, as applications have it, that goes away with the process.
+async fn sqlite() -> SqliteLoginStore {
+    let file = std::env::temp_dir().join(format!("login_benches_{}.db", std::process::id()));
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal);
+    let pool = SqlitePoolOptions::new().connect_with(options).await.expect("SQLite opens");
+    let store = SqliteLoginStore::new(pool);
+    store.migrate().await.expect("the tables are made");
+    store
+}
+
+pub(super) fn app<U: Row, T: SessionStore + 'static>(
+    set: &Set,
+    login: LoginManager<T>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody + use<U, T>>,
+        Error = Error,
+        InitError = (),
+    > + use<U, T>,
+> {
+    App::new()
+        .wrap(login)
+        .app_data(web::Data::new(set.users.clone()))
+        .route("/", web::get().to(welcome))
+        .route("/account", web::get().to(account::<U>))
+        .route("/thrice", web::get().to(thrice::<U>))
+        .route("/login", web::post().to(log_in::<U>))
+        .route("/login/remember", web::post().to(log_in_remembered::<U>))
+        .route("/logout", web::post().to(log_out::<U>))
+}

@@ -1,0 +1,5 @@
+//! What a login layer costs: the same pages, built with several of them, and what is asked of them.
+
+pub mod contenders;
+pub mod scenario;
+pub mod users;

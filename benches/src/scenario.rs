@@ -1,0 +1,176 @@
+//! What is asked of each contender, and what it has to answer: nobody gains by answering wrong.
+
+use percent_encoding::percent_decode_str;
+
+/// A request of a browser.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    pub post: bool,
+    pub path: &'static str,
+    pub cookie: Option<String>,
+}
+
+/// What the browser is told.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub location: Option<String>,
+    /// The `Set-Cookie` headers.
+    pub cookies: Vec<String>,
+    pub body: String,
+}
+
+/// What browsers send along with every request.
+pub const HEADERS: [(&str, &str); 3] = [
+    ("host", "example.org"),
+    (
+        "user-agent",
+        "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    ),
+    (
+        "accept",
+        "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    ),
+];
+
+pub const WELCOME: &str = "Welcome!";
+pub const HELLO: &str = "Hello, Ada!";
+
+/// One kind of request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scenario {
+    /// A public page, without a cookie.
+    Public,
+    /// A public page, by somebody who is logged in.
+    PublicKnown,
+    /// A protected page, by nobody: a redirect to the login page that says where to go afterwards.
+    Refused,
+    /// A protected page that greets its user.
+    Protected,
+    LogIn,
+    LogOut,
+    /// A protected page whose handler asks three times who the user is.
+    Thrice,
+    /// A protected page, by a browser that has nothing but its remember cookie.
+    Restored,
+}
+
+/// What everybody can do.
+pub const COMMON: [Scenario; 6] = [
+    Scenario::Public,
+    Scenario::PublicKnown,
+    Scenario::Refused,
+    Scenario::Protected,
+    Scenario::LogIn,
+    Scenario::LogOut,
+];
+
+impl Scenario {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::PublicKnown => "public_known",
+            Self::Refused => "refused",
+            Self::Protected => "protected",
+            Self::LogIn => "log_in",
+            Self::LogOut => "log_out",
+            Self::Thrice => "thrice",
+            Self::Restored => "restored",
+        }
+    }
+
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Public => "public, no cookie",
+            Self::PublicKnown => "public, logged-in cookie",
+            Self::Refused => "protected, anonymous, redirect with `next`",
+            Self::Protected => "protected, logged in",
+            Self::LogIn => "log in",
+            Self::LogOut => "log out",
+            Self::Thrice => "three extractors in one handler",
+            Self::Restored => "restored by a remember cookie",
+        }
+    }
+
+    pub fn of(name: &str) -> Option<Self> {
+        let all = COMMON.into_iter().chain([Self::Thrice, Self::Restored]);
+        all.into_iter().find(|scenario| scenario.name() == name)
+    }
+
+    /// The log in that has to come before it.
+    pub fn log_in(self) -> Option<Ask> {
+        let path = match self {
+            Self::Public | Self::Refused | Self::LogIn => return None,
+            Self::PublicKnown | Self::Protected | Self::LogOut | Self::Thrice => "/login",
+            Self::Restored => "/login/remember",
+        };
+        Some(Ask {
+            post: true,
+            path,
+            cookie: None,
+        })
+    }
+
+    /// Whether a cookie serves once only.
+    pub fn uses_up_cookies(self) -> bool {
+        matches!(self, Self::LogOut | Self::Restored)
+    }
+
+    /// What the browser sends after that log in.
+    pub fn ask(self, logged_in: Option<&Answer>) -> Ask {
+        let (post, path) = match self {
+            Self::Public | Self::PublicKnown => (false, "/"),
+            Self::Refused => (false, "/account?page=2"),
+            Self::Protected | Self::Restored => (false, "/account"),
+            Self::Thrice => (false, "/thrice"),
+            Self::LogIn => (true, "/login"),
+            Self::LogOut => (true, "/logout"),
+        };
+        let cookies = logged_in.iter().flat_map(|answer| &answer.cookies);
+        let cookies: Vec<_> = cookies
+            .map(|cookie| cookie.split(';').next().unwrap_or_default())
+            .filter(|cookie| self != Self::Restored || cookie.contains("remember"))
+            .collect();
+        Ask {
+            post,
+            path,
+            cookie: (!cookies.is_empty()).then(|| cookies.join("; ")),
+        }
+    }
+
+    /// Whether this is the right answer.
+    pub fn check(self, answer: &Answer) -> Result<(), String> {
+        let right = match self {
+            Self::Public | Self::PublicKnown => answer.status == 200 && answer.body == WELCOME,
+            Self::Protected | Self::Thrice => answer.status == 200 && answer.body == HELLO,
+            Self::Restored => {
+                answer.status == 200 && answer.body == HELLO && !answer.cookies.is_empty()
+            }
+            Self::Refused => {
+                let next = answer
+                    .location
+                    .as_deref()
+                    .and_then(|location| location.strip_prefix("/login?next="))
+                    .map(|next| percent_decode_str(next).decode_utf8_lossy());
+                is_redirect(answer.status)
+                    && next.as_deref() == Some("/account?page=2")
+                    && !answer.location.as_deref().unwrap_or_default()[12..].contains(['?', '='])
+            }
+            Self::LogIn | Self::LogOut => {
+                is_redirect(answer.status)
+                    && answer.location.as_deref() == Some("/")
+                    && !answer.cookies.is_empty()
+            }
+        };
+        if right {
+            Ok(())
+        } else {
+            Err(format!("{} was answered {answer:?}", self.name()))
+        }
+    }
+}
+
+/// Each framework has its own.
+fn is_redirect(status: u16) -> bool {
+    matches!(status, 302 | 303 | 307)
+}

@@ -1,0 +1,37 @@
+//! Serves a contender on a port of this machine: `serve <contender> <workers> [<Redis>]`.
+//!
+//! Prints the port once it listens, and ends when its standard input does.
+
+use std::{
+    env,
+    io::{self, Read},
+    net::TcpListener,
+    thread,
+};
+
+use login_benches::contenders::{self, Contender, Set};
+
+fn main() -> io::Result<()> {
+    let usage = || io::Error::other("serve <contender> <workers> [<Redis>]");
+    let mut arguments = env::args().skip(1);
+    let contender = arguments.next().and_then(|name| Contender::of(&name)).ok_or_else(usage)?;
+    let workers: usize = arguments.next().and_then(|count| count.parse().ok()).ok_or_else(usage)?;
+    let set = Set {
+        redis: arguments.next(),
+        ..Set::default()
+    };
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    println!("{}", listener.local_addr()?.port());
+    thread::spawn(|| {
+        let _ = io::stdin().read_to_end(&mut Vec::new());
+        std::process::exit(0);
+    });
+    if contender == Contender::Axum {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(workers)
+            .enable_all()
+            .build()?;
+        return runtime.block_on(contenders::serve_axum(&set, listener));
+    }
+    actix_web::rt::System::new().block_on(contenders::serve(contender, &set, workers, listener))
+}
