@@ -6,13 +6,13 @@
 
 mod random;
 
-use std::hint::black_box;
+use std::any::Any;
 
 use actix_rt::SystemRunner;
 use gungraun::prelude::*;
 use login_benches::{
     contenders::{self, AnyClient, Contender, Set},
-    scenario::{Ask, Scenario},
+    scenario::Scenario,
 };
 
 /// How many requests one count is made of.
@@ -23,33 +23,32 @@ const WARM_UP: usize = 20;
 struct Work {
     system: SystemRunner,
     client: Box<dyn AnyClient>,
-    asks: Vec<Ask>,
+    requests: Box<dyn Any>,
 }
 
+/// What is left of it, to be dropped where nothing is counted.
+type Done = (SystemRunner, Box<dyn AnyClient>);
+
 impl Work {
-    fn run(self) -> Self {
-        let Self {
-            system,
-            client,
-            asks,
-        } = &self;
-        system.block_on(black_box(client).work(asks));
-        self
+    fn run(self) -> Done {
+        self.system.block_on(self.client.answer(self.requests));
+        (self.system, self.client)
     }
 }
 
 fn prepare((contender, scenario): (Contender, Scenario)) -> Work {
     let system = actix_rt::System::new();
-    let (client, asks) = system.block_on(async {
+    let (client, requests) = system.block_on(async {
         let client = contenders::start(contender, &Set::default()).await;
-        let mut asks = contenders::asks(&*client, scenario, WARM_UP + REQUESTS).await;
-        client.work(&asks.split_off(REQUESTS)).await;
-        (client, asks)
+        let mut asks = contenders::asks(&*client, scenario, REQUESTS + WARM_UP).await;
+        let requests = client.requests(&asks.split_off(WARM_UP));
+        client.answer(client.requests(&asks)).await;
+        (client, requests)
     });
     Work {
         system,
         client,
-        asks,
+        requests,
     }
 }
 
@@ -62,7 +61,7 @@ macro_rules! contender {
         #[bench::protected((Contender::$contender, Scenario::Protected))]
         #[bench::log_in((Contender::$contender, Scenario::LogIn))]
         #[bench::log_out((Contender::$contender, Scenario::LogOut))]
-        fn $name(work: Work) -> Work {
+        fn $name(work: Work) -> Done {
             work.run()
         }
     };
@@ -76,7 +75,7 @@ macro_rules! contender {
         #[bench::log_out((Contender::$contender, Scenario::LogOut))]
         #[bench::thrice((Contender::$contender, Scenario::Thrice))]
         #[bench::restored((Contender::$contender, Scenario::Restored))]
-        fn $name(work: Work) -> Work {
+        fn $name(work: Work) -> Done {
             work.run()
         }
     };

@@ -7,6 +7,8 @@ mod identity;
 mod ours;
 mod sessions;
 
+use std::any::Any;
+
 use actix_http::Request;
 use actix_service::Service;
 use actix_web::{
@@ -210,7 +212,7 @@ macro_rules! with_app {
 
 /// An application that can be asked, in this thread.
 pub trait Client {
-    type Request;
+    type Request: 'static;
     type Response;
 
     fn request(&self, ask: &Ask) -> Self::Request;
@@ -221,8 +223,9 @@ pub trait Client {
 /// A [`Client`] of any kind.
 pub trait AnyClient {
     fn ask<'a>(&'a self, ask: &'a Ask) -> LocalBoxFuture<'a, Answer>;
-    /// Makes requests now, and has them answered when the future runs.
-    fn work<'a>(&'a self, asks: &[Ask]) -> LocalBoxFuture<'a, ()>;
+    /// Makes requests, to be answered by [`answer`](Self::answer).
+    fn requests(&self, asks: &[Ask]) -> Box<dyn Any>;
+    fn answer(&self, requests: Box<dyn Any>) -> LocalBoxFuture<'_, ()>;
 }
 
 impl<C: Client> AnyClient for C {
@@ -230,10 +233,15 @@ impl<C: Client> AnyClient for C {
         Box::pin(async { C::read(self.call(self.request(ask)).await).await })
     }
 
-    fn work<'a>(&'a self, asks: &[Ask]) -> LocalBoxFuture<'a, ()> {
+    fn requests(&self, asks: &[Ask]) -> Box<dyn Any> {
         let requests: Vec<_> = asks.iter().map(|ask| self.request(ask)).collect();
+        Box::new(requests)
+    }
+
+    fn answer(&self, requests: Box<dyn Any>) -> LocalBoxFuture<'_, ()> {
+        let requests: Box<Vec<C::Request>> = requests.downcast().expect("these are its own");
         Box::pin(async {
-            for request in requests {
+            for request in *requests {
                 drop(self.call(request).await);
             }
         })
