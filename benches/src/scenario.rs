@@ -111,11 +111,6 @@ impl Scenario {
         })
     }
 
-    /// Whether a cookie serves once only.
-    pub fn uses_up_cookies(self) -> bool {
-        matches!(self, Self::LogOut | Self::Restored)
-    }
-
     /// What the browser sends after that log in.
     pub fn ask(self, logged_in: Option<&Answer>) -> Ask {
         let (post, path) = match self {

@@ -15,8 +15,8 @@ use login_benches::{
     scenario::Scenario,
 };
 
-/// How many requests one count is made of.
-const REQUESTS: usize = 100;
+
+const REQUESTS: usize = login_benches::counts::REQUESTS as usize;
 /// How many requests fill the pools that later ones draw from.
 const WARM_UP: usize = 20;
 
@@ -81,17 +81,27 @@ macro_rules! contender {
     };
 }
 
-contender!(bare, Bare);
 contender!(floor, Floor);
+#[cfg(feature = "peers")]
+contender!(bare, Bare);
+#[cfg(feature = "peers")]
 contender!(floor_memory, FloorMemory);
 contender!(of ours: ours, Ours);
 contender!(of ours: ours_hashed, OursHashed);
 contender!(of ours: ours_memory, OursMemory);
+#[cfg(feature = "peers")]
 contender!(identity, Identity);
+#[cfg(feature = "peers")]
 contender!(axum, Axum);
 
+#[cfg(feature = "peers")]
 library_benchmark_group!(
     name = counts,
     benchmarks = [bare, floor, floor_memory, ours, ours_hashed, ours_memory, identity, axum]
+);
+#[cfg(not(feature = "peers"))]
+library_benchmark_group!(
+    name = counts,
+    benchmarks = [floor, ours, ours_hashed, ours_memory]
 );
 main!(library_benchmark_groups = counts);

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use actix_service::ServiceFactory;
-use actix_session::storage::{RedisSessionStore, SessionStore};
+use actix_session::storage::SessionStore;
 use actix_web::{
     App, Error,
     body::MessageBody,
@@ -12,12 +12,13 @@ use actix_web::{
     web,
 };
 use login_runtime::{
-    Auth, CurrentUser, LoginManager, LoginManagerBuilder, MaybeUser,
-    MemoryLoginStore, RedisLoginStore, SharedStore, SqliteLoginStore, Verified, login_required,
+    Auth, CurrentUser, LoginManager, LoginManagerBuilder, MaybeUser, MemoryLoginStore, Verified,
+    login_required,
 };
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 
-use super::{Contender, Set, home, sessions, welcome};
+#[cfg(feature = "stores")]
+pub(super) use self::stores::manager_with_redis;
+use super::{Contender, Set, home, welcome};
 use crate::users::{HashedUser, Row, User, Users};
 
 #[login_required]
@@ -73,8 +74,10 @@ pub(super) async fn manager(contender: Contender, set: &Set) -> LoginManager {
     let builder = builder::<User>(&set.users);
     let builder = match contender {
         Contender::OursMemory => builder.login_store(MemoryLoginStore::new()),
-        Contender::OursSqlite => builder.login_store(sqlite().await),
-        Contender::OursRedis => builder.login_store(redis(set).await),
+        #[cfg(feature = "stores")]
+        Contender::OursSqlite => builder.login_store(stores::sqlite().await),
+        #[cfg(feature = "stores")]
+        Contender::OursRedis => builder.login_store(stores::redis(set).await),
         _ => builder,
     };
     builder.build(set.key.clone()).expect("these settings work")
@@ -83,31 +86,6 @@ pub(super) async fn manager(contender: Contender, set: &Set) -> LoginManager {
 pub(super) fn manager_of_hashed(set: &Set) -> LoginManager {
     let builder = builder::<HashedUser>(&set.users);
     builder.build(set.key.clone()).expect("these settings work")
-}
-
-pub(super) async fn manager_with_redis(set: &Set) -> LoginManager<SharedStore<RedisSessionStore>> {
-    builder::<User>(&set.users)
-        .login_store(redis(set).await)
-        .session_store(sessions::redis(set.redis()).await)
-        .build(set.key.clone())
-        .expect("these settings work")
-}
-
-async fn redis(set: &Set) -> RedisLoginStore {
-    RedisLoginStore::new(set.redis()).await.expect("Redis answers")
-}
-
-/// In a file, as applications have it, that goes away with the process.
-async fn sqlite() -> SqliteLoginStore {
-    let file = std::env::temp_dir().join(format!("login_benches_{}.db", std::process::id()));
-    let options = SqliteConnectOptions::new()
-        .filename(file)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal);
-    let pool = SqlitePoolOptions::new().connect_with(options).await.expect("SQLite opens");
-    let store = SqliteLoginStore::new(pool);
-    store.migrate().await.expect("the tables are made");
-    store
 }
 
 pub(super) fn app<U: Row, T: SessionStore + 'static>(
@@ -131,4 +109,40 @@ pub(super) fn app<U: Row, T: SessionStore + 'static>(
         .route("/login", web::post().to(log_in::<U>))
         .route("/login/remember", web::post().to(log_in_remembered::<U>))
         .route("/logout", web::post().to(log_out::<U>))
+}
+
+/// The login stores outside this process.
+#[cfg(feature = "stores")]
+mod stores {
+    use actix_session::storage::RedisSessionStore;
+    use login_runtime::{LoginManager, RedisLoginStore, SharedStore, SqliteLoginStore};
+    use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+
+    use super::{User, builder};
+    use crate::contenders::{Set, sessions};
+
+    pub(in crate::contenders) async fn manager_with_redis(set: &Set) -> LoginManager<SharedStore<RedisSessionStore>> {
+        builder::<User>(&set.users)
+            .login_store(redis(set).await)
+            .session_store(sessions::redis(set.redis()).await)
+            .build(set.key.clone())
+            .expect("these settings work")
+    }
+
+    pub(super) async fn redis(set: &Set) -> RedisLoginStore {
+        RedisLoginStore::new(set.redis()).await.expect("Redis answers")
+    }
+
+    /// In a file, as applications have it, that goes away with the process.
+    pub(super) async fn sqlite() -> SqliteLoginStore {
+        let file = std::env::temp_dir().join(format!("login_benches_{}.db", std::process::id()));
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal);
+        let pool = SqlitePoolOptions::new().connect_with(options).await.expect("SQLite opens");
+        let store = SqliteLoginStore::new(pool);
+        store.migrate().await.expect("the tables are made");
+        store
+    }
 }

@@ -9,8 +9,7 @@ use std::{
 };
 
 use actix_session::storage::{
-    CookieSessionStore, LoadError, RedisSessionStore, SaveError, SessionKey, SessionStore,
-    UpdateError,
+    CookieSessionStore, LoadError, SaveError, SessionKey, SessionStore, UpdateError,
 };
 use actix_web::cookie::time::Duration;
 
@@ -18,8 +17,9 @@ pub(super) fn in_cookies() -> CookieSessionStore {
     CookieSessionStore::default()
 }
 
-pub(super) async fn redis(url: &str) -> RedisSessionStore {
-    RedisSessionStore::new(url).await.expect("Redis answers")
+#[cfg(feature = "stores")]
+pub(super) async fn redis(url: &str) -> actix_session::storage::RedisSessionStore {
+    actix_session::storage::RedisSessionStore::new(url).await.expect("Redis answers")
 }
 
 type State = HashMap<String, String>;

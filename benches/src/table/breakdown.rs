@@ -1,0 +1,102 @@
+//! Where the instructions go: the profile of a scenario, by function.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs, io,
+};
+
+use login_benches::counts::{self, REQUESTS};
+use serde_json::{Value, json};
+
+/// What is taken apart.
+const SCENARIOS: [(&str, &str); 5] = [
+    ("ours", "public_known"),
+    ("ours", "refused"),
+    ("ours", "protected"),
+    ("ours", "log_in"),
+    ("ours_memory", "protected"),
+];
+/// How many functions are named.
+const FUNCTIONS: usize = 25;
+
+pub(crate) fn measure() -> io::Result<Value> {
+    let mut measured = serde_json::Map::new();
+    for (contender, scenario) in SCENARIOS {
+        let ours = by_function(contender, scenario)?;
+        let floor = by_function("floor", scenario)?;
+        let mut more: Vec<_> = ours
+            .iter()
+            .map(|(name, &now)| (name.clone(), now, floor.get(name).copied().unwrap_or_default()))
+            .chain(
+                floor
+                    .iter()
+                    .filter(|(name, _)| !ours.contains_key(*name))
+                    .map(|(name, &floor)| (name.clone(), 0, floor)),
+            )
+            .collect();
+        more.sort_by_key(|(name, now, floor)| (-(now.abs_diff(*floor) as i64), name.clone()));
+        let functions: Vec<_> = more
+            .into_iter()
+            .take(FUNCTIONS)
+            .map(|(name, now, floor)| json!({ "function": name, "ours": now, "floor": floor }))
+            .collect();
+        measured.insert(format!("{contender}, {scenario}"), functions.into());
+    }
+    Ok(Value::Object(measured))
+}
+
+/// The instructions of one request that each function has itself; generic functions of all types
+/// together.
+fn by_function(contender: &str, scenario: &str) -> io::Result<BTreeMap<String, u64>> {
+    let text = fs::read_to_string(counts::profile(contender, scenario))?;
+    let mut names = HashMap::new();
+    let mut costs: BTreeMap<String, u64> = BTreeMap::new();
+    let mut function = String::new();
+    let mut is_call = false;
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix("fn=") {
+            function = resolve(&mut names, name);
+        } else if let Some(name) = line.strip_prefix("cfn=") {
+            resolve(&mut names, name);
+        } else if line.starts_with("calls=") {
+            is_call = true;
+        } else if line.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '*')) {
+            let cost = line.split(' ').nth(1).and_then(|cost| cost.parse().ok());
+            // The line after a call is what the callee cost.
+            if !std::mem::take(&mut is_call) {
+                *costs.entry(short(&function)).or_default() += cost.unwrap_or(0);
+            }
+        }
+    }
+    costs.values_mut().for_each(|cost| *cost /= REQUESTS);
+    Ok(costs)
+}
+
+/// Names are written once, and then as numbers.
+fn resolve(names: &mut HashMap<String, String>, text: &str) -> String {
+    match text.split_once(' ') {
+        Some((number, name)) if number.starts_with('(') => {
+            names.insert(number.to_owned(), name.to_owned());
+            name.to_owned()
+        }
+        _ => names.get(text).cloned().unwrap_or_else(|| text.to_owned()),
+    }
+}
+
+/// A function's name without the types it is made for.
+fn short(name: &str) -> String {
+    let mut depth = 0_u32;
+    let mut short = String::new();
+    let name = name.replace("->", "");
+    for (at, c) in name.char_indices() {
+        match c {
+            // The type that an implementation is for stays.
+            '<' if at == 0 => {}
+            '<' => depth += 1,
+            '>' if depth > 0 => depth -= 1,
+            c if depth == 0 => short.push(c),
+            _ => {}
+        }
+    }
+    short.replace("::{{closure}}", "").replace("::{closure#0}", "").trim_end_matches("'2").to_owned()
+}

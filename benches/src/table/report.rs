@@ -1,0 +1,258 @@
+//! The table, as Markdown and JSON.
+
+use std::{fmt::Write as _, fs, io};
+
+use login_benches::{
+    contenders::{ALL, Contender},
+    counts,
+    scenario::{COMMON, Scenario},
+};
+use serde_json::{Value, json};
+
+use crate::{goals, keep, kept};
+
+/// Prints everything that was measured, and puts it into `BENCHMARKS.md`.
+pub(crate) fn write() -> io::Result<()> {
+    let goals = goals::all();
+    keep("goals", &json!(goals))?;
+    let sections = [
+        ("table", table()),
+        ("goals", goals_table(&goals)),
+        ("modes", modes()),
+        ("cookies", cookies()),
+        ("redis", redis()),
+        ("load", load()),
+        ("breakdown", breakdown()),
+        ("versions", versions()),
+    ];
+    let file = counts::here().join("BENCHMARKS.md");
+    let mut text = fs::read_to_string(&file)?;
+    for (name, section) in sections {
+        println!("{section}");
+        let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
+        let from = text.find(&start).map(|at| at + start.len());
+        if let Some((from, to)) = from.zip(text.find(&end)) {
+            text.replace_range(from..to, &section);
+        }
+    }
+    fs::write(file, text)
+}
+
+/// A table of Markdown.
+fn markdown(head: &[&str], rows: &[Vec<String>]) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let head: Vec<_> = head.iter().map(|&cell| cell.to_owned()).collect();
+    let rule = vec!["---".to_owned(); head.len()];
+    let rows = rows.iter().map(|row| line(row));
+    [line(&head), line(&rule)].into_iter().chain(rows).collect()
+}
+
+/// Instructions in thousands, allocations, and the ratio to the floor.
+fn cell(contender: &str, scenario: Scenario) -> String {
+    let (counts, requests) = (kept("counts"), kept("requests"));
+    let of = |contender: &str| counts[contender][scenario.name()].as_f64();
+    let Some(count) = of(contender) else {
+        return String::new();
+    };
+    let mut cell = format!("{:.1}", count / 1000.0);
+    if let Some(allocations) = requests[contender][scenario.name()]["allocations"].as_f64() {
+        let _ = write!(cell, " / {allocations:.0}");
+    }
+    if let Some(floor) = of("floor").filter(|_| contender != "floor") {
+        let _ = write!(cell, " ({:.2} x)", count / floor);
+    }
+    cell
+}
+
+fn table() -> String {
+    let head: Vec<_> = [""].into_iter().chain(COMMON.map(Scenario::title)).collect();
+    let rows: Vec<_> = ALL
+        .into_iter()
+        .filter(|contender| contender.is_counted())
+        .map(|contender| {
+            let cells = COMMON.map(|scenario| cell(contender.name(), scenario));
+            [contender.title().to_owned()].into_iter().chain(cells).collect()
+        })
+        .collect();
+    markdown(&head, &rows)
+}
+
+fn modes() -> String {
+    let scenarios = [Scenario::Protected, Scenario::Thrice, Scenario::Restored];
+    let head: Vec<_> = [""].into_iter().chain(scenarios.map(Scenario::title)).collect();
+    let ours = ALL.into_iter().filter(|contender| contender.is_ours() && contender.is_counted());
+    let rows: Vec<_> = ours
+        .map(|contender| {
+            let cells = scenarios.map(|scenario| cell(contender.name(), scenario));
+            [contender.title().to_owned()].into_iter().chain(cells).collect()
+        })
+        .collect();
+    markdown(&head, &rows)
+}
+
+fn goals_table(goals: &[Value]) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("not measured").to_owned();
+    let rows: Vec<_> = goals
+        .iter()
+        .map(|goal| {
+            let met = match goal["met"].as_bool() {
+                Some(true) => "met",
+                Some(false) => "**missed**",
+                None => "?",
+            };
+            vec![text(&goal["goal"]), text(&goal["limit"]), text(&goal["measured"]), met.to_owned()]
+        })
+        .collect();
+    markdown(&["goal", "limit", "measured", ""], &rows)
+}
+
+fn cookies() -> String {
+    let requests = kept("requests");
+    let of = |contender: Contender, scenario: Scenario, what: &str| {
+        let value = requests[contender.name()][scenario.name()][what].as_f64();
+        value.map_or_else(String::new, |value| format!("{value:.2}").trim_end_matches(".00").to_owned())
+    };
+    let rows: Vec<_> = ALL
+        .into_iter()
+        .filter(|contender| contender.is_counted() && *contender != Contender::Bare)
+        .map(|contender| {
+            vec![
+                contender.title().to_owned(),
+                of(contender, Scenario::LogIn, "set_cookie"),
+                of(contender, Scenario::Protected, "cookie"),
+                of(contender, Scenario::Protected, "set_cookie"),
+                of(contender, Scenario::PublicKnown, "loads"),
+                of(contender, Scenario::Protected, "loads"),
+                of(contender, Scenario::Thrice, "loads"),
+            ]
+        })
+        .collect();
+    let head = [
+        "",
+        "`Set-Cookie` at log in, bytes",
+        "`Cookie` of each request, bytes",
+        "`Set-Cookie` of a protected page",
+        "loads for a public page",
+        "for a protected page",
+        "for three extractors",
+    ];
+    markdown(&head, &rows)
+}
+
+fn redis() -> String {
+    let measured = kept("redis");
+    let scenarios = [Scenario::Public, Scenario::PublicKnown, Scenario::Protected, Scenario::LogIn];
+    let head: Vec<_> = [""].into_iter().chain(scenarios.map(Scenario::title)).collect();
+    let rows: Vec<_> = [Contender::FloorRedis, Contender::OursRedis, Contender::OursAllRedis]
+        .into_iter()
+        .map(|contender| {
+            let cells = scenarios.map(|scenario| {
+                let of = &measured[contender.name()][scenario.name()];
+                let commands = of["commands"].as_object();
+                let commands: Vec<_> = commands
+                    .into_iter()
+                    .flatten()
+                    .map(|(name, calls)| match calls.as_f64() {
+                        Some(1.0) => name.clone(),
+                        calls => format!("{} {name}", calls.unwrap_or(0.0)),
+                    })
+                    .collect();
+                let trips = of["round_trips"].as_f64();
+                trips.map_or_else(String::new, |trips| match &*commands.join(", ") {
+                    "" => format!("{trips}"),
+                    commands => format!("{trips} ({commands})"),
+                })
+            });
+            [contender.title().to_owned()].into_iter().chain(cells).collect()
+        })
+        .collect();
+    markdown(&head, &rows)
+}
+
+fn load() -> String {
+    let pairs = kept("load");
+    let rows: Vec<_> = pairs
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|pair| {
+            let number = |value: &Value, digits: usize| {
+                value.as_f64().map_or_else(String::new, |value| format!("{value:.digits$}"))
+            };
+            let (ratio, one, other) = (&pair["ratio"], &pair["one"], &pair["other"]);
+            let both = |what: &str, digits| format!("{} / {}", number(&one[what], digits), number(&other[what], digits));
+            let scenario = Scenario::of(pair["scenario"].as_str().unwrap_or_default());
+            let memory = |side: &Value| side["memory_kib"].as_f64().unwrap_or(0.0) / 1024.0;
+            vec![
+                pair["pair"].as_str().unwrap_or_default().to_owned(),
+                scenario.map_or("", Scenario::title).to_owned(),
+                number(&ratio["min"], 2),
+                format!("**{}**", number(&ratio["median"], 2)),
+                number(&ratio["max"], 2),
+                both("per_second", 0),
+                both("median_ms", 2),
+                both("p99_ms", 2),
+                format!("{:.1} / {:.1}", memory(one), memory(other)),
+            ]
+        })
+        .collect();
+    let head = [
+        "pair", "", "min", "median", "max", "requests per second", "latency, median, ms", "99 %, ms", "memory, MiB",
+    ];
+    markdown(&head, &rows)
+}
+
+fn breakdown() -> String {
+    let measured = kept("breakdown");
+    let mut text = String::new();
+    for (name, functions) in measured.as_object().into_iter().flatten() {
+        let rows: Vec<_> = functions
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|function| {
+                let cost = |of: &str| function[of].as_i64().unwrap_or(0);
+                vec![
+                    format!("`{}`", function["function"].as_str().unwrap_or_default()),
+                    cost("ours").to_string(),
+                    cost("floor").to_string(),
+                    format!("{:+}", cost("ours") - cost("floor")),
+                ]
+            })
+            .collect();
+        let head = ["function", "ours", "floor", "more"];
+        let _ = writeln!(text, "### {name}\n\n{}", markdown(&head, &rows));
+    }
+    text
+}
+
+/// The crates whose versions decide what is measured.
+const CRATES: [&str; 10] = [
+    "actix-http", "actix-identity", "actix-session", "actix-web", "axum", "axum-login", "gungraun", "redis", "sqlx",
+    "tower-sessions",
+];
+
+fn versions() -> String {
+    let lock = fs::read_to_string(counts::here().join("Cargo.lock")).unwrap_or_default();
+    let version = |name: &str| {
+        let package = lock.split("[[package]]").find(|package| package.contains(&format!("name = \"{name}\"\n")));
+        let line = package.and_then(|package| package.lines().find_map(|line| line.strip_prefix("version = ")));
+        line.unwrap_or("?").trim_matches('"').to_owned()
+    };
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let models: Vec<_> = cpu.lines().filter_map(|line| line.strip_prefix("model name\t: ")).collect();
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let python = fs::read_to_string(counts::here().join("flask/requirements.txt")).unwrap_or_default();
+    let crates: Vec<_> = CRATES.iter().map(|name| format!("{name} {}", version(name))).collect();
+    format!(
+        "- {}\n- {}\n- {}\n- {}\n- {} processors, {}, Linux {}\n- {}\n",
+        counts::rustc(),
+        counts::version("valgrind"),
+        counts::version("redis-server"),
+        crates.join(", "),
+        models.len(),
+        models.first().unwrap_or(&"unknown"),
+        kernel.trim(),
+        python.lines().collect::<Vec<_>>().join(", ").replace("==", " "),
+    )
+}
