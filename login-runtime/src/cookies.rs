@@ -10,7 +10,7 @@ use actix_web::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
-use siphasher::sip::SipHasher24;
+use siphasher::sip::SipHasher13;
 use subtle::ConstantTimeEq;
 
 use crate::{
@@ -34,7 +34,7 @@ const FINGERPRINT_PURPOSE: &[u8] = b"login-runtime session hash 1";
 const FAMILY_PURPOSE: &[u8] = b"login-runtime remember family 2";
 const FAMILY_TAG_PURPOSE: &[u8] = b"login-runtime remember family tag 2";
 const RESTORED_PURPOSE: &[u8] = b"login-runtime restored login 2";
-const CLIENT_PURPOSE: &[u8] = b"login-runtime client identity 1";
+const CLIENT_PURPOSE: &[u8] = b"login-runtime client identity 2";
 const SESSION_PURPOSE: &[u8] = b"login-runtime session cookie 1";
 
 /// What is derived from one of the application's secrets.
@@ -120,7 +120,7 @@ impl KeyRing {
     ) -> impl Iterator<Item = u64> + 'a {
         use std::hash::Hasher;
         self.0.iter().map(move |keys| {
-            let mut hasher = SipHasher24::new_with_key(&keys.client);
+            let mut hasher = SipHasher13::new_with_key(&keys.client);
             identity.feed(user_agent, address, |bytes| hasher.write(bytes));
             hasher.finish()
         })

@@ -76,25 +76,23 @@ impl ClientIdentity {
         address: Option<IpAddr>,
         mut hash: impl FnMut(&[u8]),
     ) {
-        let mut part = |tag: u8, bytes: Option<&[u8]>| {
-            // Tag and length first: a byte of the agent cannot become one of the address.
-            hash(&[tag, u8::from(bytes.is_some())]);
-            let bytes = bytes.unwrap_or_default();
-            hash(&(bytes.len() as u64).to_be_bytes());
-            hash(bytes);
-        };
-        if self.user_agent {
-            part(b'u', user_agent);
-        }
+        let user_agent = user_agent.filter(|_| self.user_agent);
         // A proxy that listens on IPv6 reports IPv4 peers as mapped addresses.
-        match (self.address, address.map(|address| address.to_canonical())) {
-            (AddressPart::Omit, _) => {}
-            (_, None) => part(b'a', None),
-            (AddressPart::Full, Some(IpAddr::V4(v4))) => part(b'4', Some(&v4.octets())),
-            (AddressPart::Full, Some(IpAddr::V6(v6))) => part(b'6', Some(&v6.octets())),
-            (AddressPart::Network, Some(IpAddr::V4(v4))) => part(b'4', Some(&v4.octets()[..3])),
-            (AddressPart::Network, Some(IpAddr::V6(v6))) => part(b'6', Some(&v6.octets()[..8])),
-        }
+        let address = address.map(|address| address.to_canonical());
+        // Always as long, and the agent last: a byte of it cannot become one of the address.
+        let mut head = [0; 24];
+        head[0] = u8::from(user_agent.is_some());
+        let (kind, octets) = match (self.address, &address) {
+            (AddressPart::Omit, _) | (_, None) => (0, &[][..]),
+            (AddressPart::Full, Some(IpAddr::V4(v4))) => (4, &v4.octets()[..]),
+            (AddressPart::Full, Some(IpAddr::V6(v6))) => (6, &v6.octets()[..]),
+            (AddressPart::Network, Some(IpAddr::V4(v4))) => (4, &v4.octets()[..3]),
+            (AddressPart::Network, Some(IpAddr::V6(v6))) => (6, &v6.octets()[..8]),
+        };
+        head[1] = kind;
+        head[8..8 + octets.len()].copy_from_slice(octets);
+        hash(&head);
+        hash(user_agent.unwrap_or_default());
     }
 }
 

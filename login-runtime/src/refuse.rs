@@ -6,7 +6,7 @@ use actix_web::{
     HttpRequest, HttpResponse,
     http::{
         Method,
-        header::{self, HeaderValue},
+        header::{self, HeaderName, HeaderValue},
     },
 };
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
@@ -61,6 +61,16 @@ const LOCATION: &AsciiSet = &CONTROLS
     .add(b'{')
     .add(b'|')
     .add(b'}');
+
+/// What keeps a response out of caches that depends on the login.
+#[allow(clippy::declare_interior_mutable_const, reason = "a static text has none")]
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+#[allow(clippy::declare_interior_mutable_const, reason = "a static text has none")]
+const COOKIE: HeaderValue = HeaderValue::from_static("Cookie");
+
+// Parsed once: looking a header up by text parses its name.
+static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+static X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 /// An answer under way.
 pub(crate) type Answering = Pin<Box<dyn Future<Output = HttpResponse>>>;
@@ -223,16 +233,21 @@ pub(crate) fn refuse(
     let target = view
         .filter(|_| wants_page(request))
         .and_then(|view| Target::of(view, request, settings));
-    let mut response = match target {
+    let response = match target {
         Some(target) => {
             flash(request, settings, message);
-            let mut response = HttpResponse::SeeOther();
-            response.insert_header((header::LOCATION, target.location(request, settings)));
-            response.finish()
+            HttpResponse::SeeOther()
+                .insert_header((header::LOCATION, target.location(request, settings)))
+                .insert_header((header::CACHE_CONTROL, NO_STORE))
+                .insert_header((header::VARY, COOKIE))
+                .finish()
         }
-        None => unauthorized(request, manager, kind, freshness),
+        None => {
+            let mut response = unauthorized(request, manager, kind, freshness);
+            keep_private(response.headers_mut());
+            response
+        }
     };
-    keep_private(response.headers_mut());
     Refusing::Now(Refusal::new(reason, response))
 }
 
@@ -254,7 +269,7 @@ pub(crate) fn load_failed(
 /// caching stays.
 pub(crate) fn keep_private(headers: &mut header::HeaderMap) {
     if !headers.contains_key(header::CACHE_CONTROL) {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::CACHE_CONTROL, NO_STORE);
     }
     let varies = headers
         .get_all(header::VARY)
@@ -262,7 +277,7 @@ pub(crate) fn keep_private(headers: &mut header::HeaderMap) {
         .flat_map(|value| value.split(','))
         .any(|name| matches!(name.trim(), "*") || name.trim().eq_ignore_ascii_case("cookie"));
     if !varies {
-        headers.append(header::VARY, HeaderValue::from_static("Cookie"));
+        headers.append(header::VARY, COOKIE);
     }
 }
 
@@ -272,28 +287,37 @@ pub(crate) fn keep_private(headers: &mut header::HeaderMap) {
 /// what scripts are known to send.
 fn wants_page(request: &HttpRequest) -> bool {
     let headers = request.headers();
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if let Some(mode) = text("sec-fetch-mode") {
-        return mode.eq_ignore_ascii_case("navigate");
+    let bytes = |name: &HeaderName| headers.get(name).map(HeaderValue::as_bytes);
+    if let Some(mode) = bytes(&SEC_FETCH_MODE) {
+        return mode.eq_ignore_ascii_case(b"navigate");
     }
-    if text("x-requested-with").is_some_and(|with| with.eq_ignore_ascii_case("xmlhttprequest")) {
+    if bytes(&X_REQUESTED_WITH).is_some_and(|with| with.eq_ignore_ascii_case(b"xmlhttprequest")) {
         return false;
     }
-    let Some(accept) = text("accept") else {
+    let Some(accept) = bytes(&header::ACCEPT) else {
         return true;
     };
     let mut any = true;
-    for part in accept.split(',') {
-        let media_type = part.split(';').next().unwrap_or_default().trim();
-        let is_page = ["text/html", "application/xhtml+xml", "text/*"]
-            .iter()
-            .any(|page| media_type.eq_ignore_ascii_case(page));
-        if is_page {
+    for entry in accept.split(|byte| *byte == b',') {
+        if names(entry, &["text/html", "application/xhtml+xml", "text/*"]) {
             return true;
         }
-        any &= matches!(media_type, "*/*" | "");
+        any &= names(entry, &["*/*", ""]);
     }
     any
+}
+
+/// Whether an entry of `Accept` is one of these types, with or without parameters.
+fn names(entry: &[u8], types: &[&str]) -> bool {
+    let entry = entry.trim_ascii_start();
+    types.iter().any(|name| {
+        entry
+            .split_at_checked(name.len())
+            .is_some_and(|(start, rest)| {
+                start.eq_ignore_ascii_case(name.as_bytes())
+                    && matches!(rest.trim_ascii_start().first(), None | Some(b';'))
+            })
+    })
 }
 
 /// 401, with a challenge (RFC 9110 §15.5.2). There is no registered scheme for logins by cookie; the
@@ -419,6 +443,14 @@ impl<'a> Target<'a> {
     }
 
     fn split(base: Option<Cow<'a, str>>, text: &'a str) -> Self {
+        if !text.bytes().any(|byte| matches!(byte, b'?' | b'#')) {
+            return Self {
+                base,
+                path: text.into(),
+                query: None,
+                fragment: None,
+            };
+        }
         let (text, fragment) = match text.split_once('#') {
             Some((text, fragment)) => (text, Some(fragment.into())),
             None => (text, None),
