@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod devices;
 mod events;
 mod first;
 mod fresh;
@@ -15,6 +16,7 @@ mod helpers;
 mod hygiene;
 mod keys;
 mod ledger;
+mod limits;
 mod loads;
 mod login;
 mod next;
@@ -29,3 +31,4 @@ mod stores;
 mod tidy;
 mod time;
 mod types;
+mod world;
