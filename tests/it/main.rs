@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod devices;
 mod events;
 mod first;
 mod fresh;
@@ -15,13 +16,16 @@ mod helpers;
 mod hygiene;
 mod keys;
 mod ledger;
+mod limits;
 mod loads;
 mod login;
 mod next;
 mod protection;
+mod races;
 mod records;
 mod refuse;
 mod remember;
+mod schedule;
 mod setup;
 mod site;
 mod sources;
@@ -29,3 +33,4 @@ mod stores;
 mod tidy;
 mod time;
 mod types;
+mod world;
