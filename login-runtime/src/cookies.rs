@@ -17,6 +17,7 @@ use crate::{
     config::CheckedCookie,
     protection::ClientIdentity,
     remember::{self, Token},
+    session::CLIENT,
     store::{FamilyKey, LoginKey},
 };
 
@@ -122,7 +123,7 @@ impl KeyRing {
         self.0.iter().map(move |keys| {
             let mut hasher = SipHasher13::new_with_key(&keys.client);
             identity.feed(user_agent, address, |bytes| hasher.write(bytes));
-            hasher.finish()
+            hasher.finish() & CLIENT
         })
     }
 

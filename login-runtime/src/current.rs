@@ -49,7 +49,8 @@ impl<U: AuthUser> CurrentUser<U> {
             user,
             facts,
             fresh_for: manager.fresh_for,
-            now: manager.now(),
+            // Only an age has to know the time.
+            now: manager.fresh_for.map_or(0, |_| manager.now()),
         }
     }
 
@@ -211,7 +212,7 @@ impl<U: AuthUser> Future for CurrentUserFuture<U> {
         let this = self.get_mut();
         let decision = match this.check.take() {
             Some(Check::Done(decision)) => decision,
-            Some(Check::Wait(mut deciding)) => match deciding.as_mut().poll(cx) {
+            Some(Check::Wait(mut deciding)) => match Pin::new(&mut deciding).poll(cx) {
                 Poll::Ready(decision) => decision,
                 Poll::Pending => {
                     this.check = Some(Check::Wait(deciding));

@@ -25,11 +25,11 @@ use actix_web::{
 use pin_project_lite::pin_project;
 
 use crate::{
-    error::{Refusal, SetupError},
+    error::{LoadError, Refusal, SetupError},
     manager::Manager,
     policy::{self, Freshness, Reason, Requirement},
     refuse::{self, RefusalKind, Refusing},
-    state::{LoginState, Who},
+    state::{LoginState, Look, Search, Who},
     user::AuthUser,
 };
 
@@ -39,7 +39,72 @@ pub(crate) type FindUser = fn(&Manager) -> Result<usize, SetupError>;
 /// A decision, made or under way.
 pub(crate) enum Check {
     Done(Result<Who, Denied>),
-    Wait(Pin<Box<dyn Future<Output = Result<Who, Denied>>>>),
+    Wait(Deciding),
+}
+
+/// A decision under way.
+pub(crate) enum Deciding {
+    /// Waits for the loader, as most decisions do; nothing is boxed for it.
+    Search {
+        search: Search,
+        request: HttpRequest,
+        requirement: Requirement,
+    },
+    Boxed(Pin<Box<dyn Future<Output = Result<Who, Denied>>>>),
+}
+
+impl Future for Deciding {
+    type Output = Result<Who, Denied>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let next = match &mut *self {
+                Self::Boxed(deciding) => return deciding.as_mut().poll(cx),
+                Self::Search {
+                    search,
+                    request,
+                    requirement,
+                } => match ready!(search.poll(request, cx)) {
+                    Some(Ok(who)) => match judge(search.manager(), &who, *requirement) {
+                        Ok(()) => return Poll::Ready(Ok(who)),
+                        Err(_) => decide(request.clone(), *requirement, search.index()),
+                    },
+                    Some(Err(error)) => {
+                        return Poll::Ready(Err(failed(request, search.manager(), error)));
+                    }
+                    None => decide(request.clone(), *requirement, search.index()),
+                },
+            };
+            *self = next;
+        }
+    }
+}
+
+/// Decides when everything is known that can be.
+fn decide(request: HttpRequest, requirement: Requirement, index: usize) -> Deciding {
+    Deciding::Boxed(Box::pin(async move {
+        let state = LoginState::of(&request)?;
+        if requirement.passive {
+            state.set_passive();
+        }
+        let who = match state.who(&request, index).await {
+            Ok(who) => who,
+            Err(error) => return Err(failed(&request, &state.manager, error)),
+        };
+        match judge(&state.manager, &who, requirement) {
+            Ok(()) => Ok(who),
+            Err(reason) => Err(Denied::Refused(
+                refuse(&request, &state.manager, reason, requirement)
+                    .done()
+                    .await,
+            )),
+        }
+    }))
+}
+
+fn failed(request: &HttpRequest, manager: &Manager, error: LoadError) -> Denied {
+    let response = refuse::load_failed(request, manager, &error);
+    Denied::Failed(InternalError::from_response(error, response).into())
 }
 
 /// Why a handler does not get to run.
@@ -84,31 +149,16 @@ pub(crate) fn check_user(request: &HttpRequest, find: FindUser, requirement: Req
             Ok(found) => found,
             Err(error) => return Check::Done(Err(error.into())),
         };
-    let Some(who) = LoginState::peek(request, manager, index) else {
-        let request = request.clone();
-        return Check::Wait(Box::pin(async move {
-            let state = LoginState::of(&request)?;
-            if requirement.passive {
-                state.set_passive();
-            }
-            let who = match state.who(&request, index).await {
-                Ok(who) => who,
-                Err(error) => {
-                    let response = refuse::load_failed(&request, &state.manager, &error);
-                    return Err(Denied::Failed(
-                        InternalError::from_response(error, response).into(),
-                    ));
-                }
-            };
-            match judge(&state.manager, &who, requirement) {
-                Ok(()) => Ok(who),
-                Err(reason) => Err(Denied::Refused(
-                    refuse(&request, &state.manager, reason, requirement)
-                        .done()
-                        .await,
-                )),
-            }
-        }));
+    let who = match LoginState::look(request, manager, index) {
+        Look::Known(who) => who,
+        Look::Search(search) => {
+            return Check::Wait(Deciding::Search {
+                search,
+                request: request.clone(),
+                requirement,
+            });
+        }
+        Look::Wait => return Check::Wait(decide(request.clone(), requirement, index)),
     };
     if manager.watches_access()
         && let Ok(state) = LoginState::of(request)
@@ -119,9 +169,9 @@ pub(crate) fn check_user(request: &HttpRequest, find: FindUser, requirement: Req
         Ok(()) => Check::Done(Ok(who)),
         Err(reason) => match refuse(request, manager, reason, requirement) {
             Refusing::Now(refusal) => Check::Done(Err(Denied::Refused(refusal))),
-            later => Check::Wait(Box::pin(
-                async move { Err(Denied::Refused(later.done().await)) },
-            )),
+            later => Check::Wait(Deciding::Boxed(Box::pin(async move {
+                Err(Denied::Refused(later.done().await))
+            }))),
         },
     }
 }
@@ -348,7 +398,7 @@ pin_project! {
     #[project = StepProj]
     enum Step<A: FromRequest> {
         Decide {
-            deciding: Pin<Box<dyn Future<Output = Result<Who, Denied>>>>,
+            deciding: Deciding,
             request: HttpRequest,
             payload: Payload,
         },
@@ -373,7 +423,7 @@ impl<P, A: FromRequest> Future for GuardedFuture<P, A> {
                     deciding,
                     request,
                     payload,
-                } => match ready!(deciding.as_mut().poll(cx)) {
+                } => match ready!(Pin::new(deciding).poll(cx)) {
                     Ok(_) => Step::Extract {
                         extracting: A::from_request(request, payload),
                     },

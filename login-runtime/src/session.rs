@@ -7,13 +7,13 @@ use actix_session::{
     SessionExt, SessionMiddleware, SessionStatus, config::SessionLifecycle, storage::SessionStore,
 };
 use actix_web::{HttpRequest, cookie::Key};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use serde::Serialize;
 
 use crate::{config::CheckedCookie, cookies::LoginId, session_store, store::FamilyKey};
 
-/// The versions that start every entry; an entry of another version is no login.
-const VERSION: u8 = 1;
-/// The version of an entry that only carries the id of a login record.
+/// What starts an entry that only carries the id of a login record; nothing that says more about the
+/// login starts so.
 const RECORD_VERSION: u8 = 2;
 
 /// Under which key the session keeps the login of the manager's first user type. A further type has
@@ -28,6 +28,17 @@ const NEXT_KEY: &str = "_login_next";
 
 /// Under this key the session keeps nothing.
 const NOTHING: &str = "_login_nothing";
+
+/// How long the part of an entry is that always is as long: nine bytes, for the time, the flags and
+/// the client.
+const HEAD_LEN: usize = 12;
+const FLAG_BITS: u32 = 3;
+
+/// How much of a client's identity a session keeps: one stranger in 2^36 passes for the client, and
+/// every byte of a session costs each request that carries it.
+const CLIENT_BITS: u32 = 36;
+/// The bits that a client's identity has.
+pub(crate) const CLIENT: u64 = (1 << CLIENT_BITS) - 1;
 
 /// Credentials were given in this session, and nothing has made the login stale since.
 const FRESH: u8 = 1;
@@ -58,8 +69,8 @@ pub(crate) fn holds_login(state: &HashMap<String, String>) -> bool {
 
 /// What a session says about a login.
 ///
-/// Kept as a JSON array with the id at its end, so that everything before it is read without knowing
-/// the id's type, and nothing is allocated to read it.
+/// Kept as a JSON array of a text and the id, so that the text is read without knowing the id's type,
+/// and nothing is allocated to read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry<'a> {
     /// When credentials were given, in seconds since the epoch.
@@ -69,7 +80,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) forced: bool,
     /// The client the login is bound to.
     pub(crate) client: u64,
-    /// The fingerprint of the user's session hash, if the user has one.
+    /// The fingerprint of the user's session hash, if the user has one: no quotation marks in it.
     pub(crate) hash: Option<&'a str>,
 }
 
@@ -84,26 +95,22 @@ impl<'a> Entry<'a> {
 
     /// Reads an entry and the id behind it. `None` if that is none of ours.
     pub(crate) fn read(text: &'a str) -> Option<EntryAndId<'a>> {
-        let mut parts = text.strip_prefix('[')?.strip_suffix(']')?.splitn(6, ',');
-        if parts.next()?.parse() != Ok(VERSION) {
-            return None;
-        }
-        let authenticated_at = parts.next()?.parse().ok()?;
-        let flags: u8 = parts.next()?.parse().ok()?;
-        let client = parts.next()?.parse().ok()?;
-        let hash = match parts.next()? {
-            "null" => None,
-            quoted => Some(quoted.strip_prefix('"')?.strip_suffix('"')?),
-        };
+        let (head, rest) = text.strip_prefix("[\"")?.split_at_checked(HEAD_LEN)?;
+        let mut bytes = [0; 16];
+        BASE64.decode_slice(head, &mut bytes[7..]).ok()?;
+        let packed = u128::from_be_bytes(bytes);
+        let (hash, id) = rest.split_once("\",")?;
+        let flags = packed >> CLIENT_BITS;
+        let is_set = |flag: u8| flags & u128::from(flag) != 0;
         let entry = Self {
-            authenticated_at,
-            fresh: flags & FRESH != 0,
-            remembered: flags & REMEMBERED != 0,
-            forced: flags & FORCED != 0,
-            client,
-            hash,
+            authenticated_at: i64::try_from(flags >> FLAG_BITS).ok()?,
+            fresh: is_set(FRESH),
+            remembered: is_set(REMEMBERED),
+            forced: is_set(FORCED),
+            client: u64::try_from(packed & u128::from(CLIENT)).ok()?,
+            hash: (!hash.is_empty()).then_some(hash),
         };
-        Some((entry, parts.next()?))
+        Some((entry, id.strip_suffix(']')?))
     }
 
     /// Writes the entry for a user into the session.
@@ -116,18 +123,22 @@ impl<'a> Entry<'a> {
         if !takes(session) {
             return Err(SessionClosed);
         }
-        let Self {
-            authenticated_at,
-            client,
-            hash,
-            ..
-        } = self;
         session
-            .insert(
-                key,
-                (VERSION, authenticated_at, self.flags(), client, hash, id),
-            )
+            .insert(key, (self.text(), id))
             .map_err(|_| SessionClosed)
+    }
+
+    /// What is before the id.
+    fn text(&self) -> String {
+        // Nobody gave credentials before there were computers.
+        let at = u128::from(self.authenticated_at.max(0).unsigned_abs());
+        let flags = at << FLAG_BITS | u128::from(self.flags());
+        let packed = flags << CLIENT_BITS | u128::from(self.client & CLIENT);
+        let hash = self.hash.unwrap_or_default();
+        let mut text = String::with_capacity(HEAD_LEN + hash.len());
+        BASE64.encode_string(&packed.to_be_bytes()[7..], &mut text);
+        text.push_str(hash);
+        text
     }
 }
 
@@ -326,7 +337,7 @@ mod tests {
         fresh: true,
         remembered: false,
         forced: false,
-        client: u64::MAX,
+        client: CLIENT,
         hash: Some("a-_"),
     };
 
@@ -343,22 +354,8 @@ mod tests {
             },
         ] {
             for id in [r#"7"#, r#""a,\"]b""#, r#"[1,"x"]"#, r#"{"a":[]}"#] {
-                let Entry {
-                    authenticated_at,
-                    client,
-                    hash,
-                    ..
-                } = entry;
                 let id: serde_json::Value = serde_json::from_str(id).unwrap();
-                let text = serde_json::to_string(&(
-                    VERSION,
-                    authenticated_at,
-                    entry.flags(),
-                    client,
-                    hash,
-                    &id,
-                ))
-                .unwrap();
+                let text = serde_json::to_string(&(entry.text(), &id)).unwrap();
                 assert_eq!(Entry::read(&text), Some((entry, &*id.to_string())));
             }
         }
@@ -371,10 +368,12 @@ mod tests {
             "7",
             "[]",
             "[1]",
-            "[2,1,1,1,null,7]",
-            "[1,x,1,1,null,7]",
-            "[1,1,1,1,7]",
-            "[1,1,1,1,null,7",
+            "[1,1,1,1,null,7]",
+            r#"[2,"AAAAAAAAAAAA"]"#,
+            r#"["AAAAAAAAAAA",7]"#,
+            r#"["AAAAAAAAAAA!",7]"#,
+            r#"["AAAAAAAAAAAA"]"#,
+            r#"["AAAAAAAAAAAA",7"#,
             "null",
         ] {
             assert_eq!(Entry::read(text), None, "{text}");

@@ -3,19 +3,20 @@
 use std::{
     any::Any,
     cell::{Cell, RefCell},
+    future::poll_fn,
     rc::Rc,
     sync::Arc,
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
 use actix_web::{HttpMessage, HttpRequest, cookie::Cookie};
-use tokio::sync::Mutex;
 
 use crate::{
     cookies::{self, Carried, Match},
     error::{LoadError, SetupError},
     events::{EndReason, EventUser, LoginEvent},
-    loader::AnyUser,
+    loader::{AnyUser, Loading},
     manager::{Manager, UserKind},
     policy::{LoginFacts, LoginSource},
     protection::{self, Verdict},
@@ -44,7 +45,9 @@ pub(crate) type Who = Option<Known>;
 /// What a request has found out, and what its response has to say about it.
 pub(crate) struct LoginState {
     pub(crate) manager: Arc<Manager>,
-    slots: Box<[Slot]>,
+    /// Most managers have one user type.
+    first: Slot,
+    others: Box<[Slot]>,
     /// Cookies for the response.
     cookies: RefCell<Vec<Cookie<'static>>>,
     accessed: Cell<bool>,
@@ -58,10 +61,156 @@ pub(crate) struct LoginState {
 #[derive(Default)]
 struct Slot {
     who: RefCell<Option<Who>>,
-    /// Held by whoever is finding out, so that the others wait and do not load again.
-    finding: Mutex<()>,
+    /// Taken by whoever is finding out, so that the others wait and do not load again.
+    finding: Turns,
     /// The remember cookie that came with the request is void, or replaced by the response.
     remember_settled: Cell<bool>,
+}
+
+/// Who of one request is at work; a lock within one thread.
+#[derive(Default)]
+struct Turns {
+    taken: Cell<bool>,
+    waiting: RefCell<Vec<Waker>>,
+}
+
+impl Turns {
+    async fn next(&self) -> Turn<'_> {
+        poll_fn(|cx| {
+            if self.take() {
+                return Poll::Ready(Turn(self));
+            }
+            self.waiting.borrow_mut().push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Takes the turn if nobody has it.
+    fn take(&self) -> bool {
+        !self.taken.replace(true)
+    }
+
+    fn give_back(&self) {
+        self.taken.set(false);
+        // All of them: one that has gone away cannot pass the turn on.
+        for waker in self.waiting.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// Others may go on when it is dropped.
+struct Turn<'a>(&'a Turns);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.give_back();
+    }
+}
+
+/// What can be said of a user without waiting.
+pub(crate) enum Look {
+    Known(Who),
+    /// The session names a user, whom the loader is asked for.
+    Search(Search),
+    /// There is more to do.
+    Wait,
+}
+
+/// A search that began with the session, as most do.
+///
+/// No future of its own holds it, since one is made at every request with a login.
+pub(crate) struct Search {
+    state: Rc<LoginState>,
+    index: usize,
+    loading: Loading,
+    login: SessionLogin,
+    changed_client: bool,
+    /// Whether the login was bound under an older key.
+    rewrite: bool,
+}
+
+impl Drop for Search {
+    fn drop(&mut self) {
+        if let Some(slot) = self.state.slot(self.index) {
+            slot.finding.give_back();
+        }
+    }
+}
+
+impl Search {
+    fn start(
+        request: &HttpRequest,
+        manager: &Arc<Manager>,
+        index: usize,
+        state: Option<Rc<LoginState>>,
+    ) -> Option<Self> {
+        let kind = manager.users.get(index)?;
+        let state = state.unwrap_or_else(|| LoginState::new(request, manager));
+        let finding = &state.slot(index)?.finding;
+        // Not the loader first: somebody may be waiting for it already.
+        if !finding.take() {
+            return None;
+        }
+        let turn = Turn(finding);
+        let Plan::Load(load) = plan(request, manager, kind) else {
+            return None;
+        };
+        state.accessed(request);
+        // From here on it is given back together with the search.
+        std::mem::forget(turn);
+        let Load {
+            loading,
+            login,
+            changed_client,
+            rewrite,
+        } = load;
+        Some(Self {
+            state,
+            index,
+            loading,
+            login,
+            changed_client,
+            rewrite,
+        })
+    }
+
+    pub(crate) fn manager(&self) -> &Manager {
+        &self.state.manager
+    }
+
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Waits for the loader. Without an answer, [`LoginState::who`] has to go on.
+    pub(crate) fn poll(
+        &mut self,
+        request: &HttpRequest,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Who, LoadError>>> {
+        let loaded = ready!(self.loading.as_mut().poll(cx));
+        Poll::Ready(self.found(request, loaded))
+    }
+
+    fn found(
+        &mut self,
+        request: &HttpRequest,
+        loaded: Result<Option<AnyUser>, LoadError>,
+    ) -> Option<Result<Who, LoadError>> {
+        let find = self.state.find(request, self.index)?;
+        let user = match loaded {
+            Ok(user) => user,
+            Err(error) => return Some(Err(find.failed(error))),
+        };
+        // A log in or log out that happened meanwhile knows better.
+        if let Some(who) = find.slot.who.borrow().clone() {
+            return Some(Ok(who));
+        }
+        let known = find.loaded(user, &mut self.login, self.changed_client, self.rewrite)?;
+        Some(Ok(find.settle(Some(known))))
+    }
 }
 
 impl LoginState {
@@ -69,23 +218,23 @@ impl LoginState {
     pub(crate) fn of(request: &HttpRequest) -> Result<Rc<Self>, SetupError> {
         let manager = Manager::of(request)?;
         // The state of another manager, around this one, knows other users.
-        if let Some(state) =
-            Self::existing(request).filter(|state| Arc::ptr_eq(&state.manager, manager))
-        {
-            return Ok(state);
-        }
-        let manager = Arc::clone(manager);
-        let slots = manager.users.iter().map(|_| Slot::default()).collect();
+        let existing = Self::existing(request).filter(|state| Arc::ptr_eq(&state.manager, manager));
+        Ok(existing.unwrap_or_else(|| Self::new(request, manager)))
+    }
+
+    fn new(request: &HttpRequest, manager: &Arc<Manager>) -> Rc<Self> {
+        let others = manager.users.iter().skip(1).map(|_| Slot::default());
         let state = Rc::new(Self {
-            manager,
-            slots,
+            manager: Arc::clone(manager),
+            first: Slot::default(),
+            others: others.collect(),
             cookies: RefCell::default(),
             accessed: Cell::default(),
             passive: Cell::default(),
             end_session_if_empty: Cell::default(),
         });
         request.extensions_mut().insert(Rc::clone(&state));
-        Ok(state)
+        state
     }
 
     /// The state of a request that something has asked about.
@@ -93,26 +242,42 @@ impl LoginState {
         request.extensions().get::<Rc<Self>>().cloned()
     }
 
-    /// What is known without waiting: the answer if it has been found, or that there is nothing to
-    /// look for. Allocates nothing.
-    pub(crate) fn peek(request: &HttpRequest, manager: &Arc<Manager>, index: usize) -> Option<Who> {
-        if let Some(state) = request.extensions().get::<Rc<Self>>()
-            && Arc::ptr_eq(&state.manager, manager)
-            && let Some(who) = state
-                .slots
-                .get(index)
-                .and_then(|slot| slot.who.borrow().clone())
-        {
-            return Some(who);
+    fn slot(&self, index: usize) -> Option<&Slot> {
+        match index.checked_sub(1) {
+            None => Some(&self.first),
+            Some(index) => self.others.get(index),
         }
-        let kind = manager.users.get(index)?;
-        let nothing = !session::holds(&session::of(request), &kind.session_key)
-            && !cookies::carries(request, &kind.remember.name)
+    }
+
+    /// What is known without waiting: the answer if it has been found, or that there is nothing to
+    /// look for, which allocates nothing; or whom to wait for.
+    pub(crate) fn look(request: &HttpRequest, manager: &Arc<Manager>, index: usize) -> Look {
+        let existing = Self::existing(request).filter(|state| Arc::ptr_eq(&state.manager, manager));
+        if let Some(state) = &existing
+            && let Some(who) = state.slot(index).and_then(|slot| slot.who.borrow().clone())
+        {
+            return Look::Known(who);
+        }
+        let Some(kind) = manager.users.get(index) else {
+            return Look::Wait;
+        };
+        if session::holds(&session::of(request), &kind.session_key) {
+            if manager.records.is_some() {
+                return Look::Wait;
+            }
+            let search = Search::start(request, manager, index, existing);
+            return search.map_or(Look::Wait, Look::Search);
+        }
+        let nothing = !cookies::carries(request, &kind.remember.name)
             && manager
                 .request_loader
                 .as_ref()
                 .is_none_or(|(loads, _)| *loads != index);
-        nothing.then_some(None)
+        if nothing {
+            Look::Known(None)
+        } else {
+            Look::Wait
+        }
     }
 
     /// Reports that a request looked at the user for the first time.
@@ -127,33 +292,31 @@ impl LoginState {
     /// Those who ask at the same time share one load. A failure is not kept, so the next to ask
     /// tries again; nor is anything lost if the one who asks goes away.
     pub(crate) async fn who(&self, request: &HttpRequest, index: usize) -> Result<Who, LoadError> {
-        let Some((slot, kind)) = self.slots.get(index).zip(self.manager.users.get(index)) else {
+        let Some(find) = self.find(request, index) else {
             return Ok(None);
         };
-        if let Some(who) = slot.who.borrow().clone() {
+        if let Some(who) = find.slot.who.borrow().clone() {
             return Ok(who);
         }
-        let _finding = slot.finding.lock().await;
-        if let Some(who) = slot.who.borrow().clone() {
+        let _finding = find.slot.finding.next().await;
+        if let Some(who) = find.slot.who.borrow().clone() {
             return Ok(who);
         }
         self.accessed(request);
-        let find = Find {
+        match find.user().await {
+            Ok(found) => Ok(find.settle(found)),
+            Err(error) => Err(find.failed(error)),
+        }
+    }
+
+    fn find<'a>(&'a self, request: &'a HttpRequest, index: usize) -> Option<Find<'a>> {
+        Some(Find {
             state: self,
             request,
-            slot,
-            kind,
+            slot: self.slot(index)?,
+            kind: self.manager.users.get(index)?,
             index,
-        };
-        match find.user().await {
-            // A log in or log out that happened meanwhile knows better.
-            Ok(found) => Ok(slot.who.borrow_mut().get_or_insert(found).clone()),
-            Err(error) => {
-                self.manager
-                    .emit(&LoginEvent::LoadFailed { error: &error }, request);
-                Err(error)
-            }
-        }
+        })
     }
 
     /// Does not count this request as use of the login.
@@ -163,14 +326,13 @@ impl LoginState {
 
     /// Whether a user was asked for, and found.
     pub(crate) fn has_found(&self, index: usize) -> bool {
-        self.slots
-            .get(index)
+        self.slot(index)
             .is_some_and(|slot| matches!(&*slot.who.borrow(), Some(Some(_))))
     }
 
     /// Makes `who` the user for the rest of the request.
     pub(crate) fn set_who(&self, index: usize, who: Who) {
-        if let Some(slot) = self.slots.get(index) {
+        if let Some(slot) = self.slot(index) {
             *slot.who.borrow_mut() = Some(who);
         }
     }
@@ -185,15 +347,14 @@ impl LoginState {
 
     /// From now on the remember cookie that came with the request counts for nothing.
     pub(crate) fn settle_remember_cookie(&self, index: usize) {
-        if let Some(slot) = self.slots.get(index) {
+        if let Some(slot) = self.slot(index) {
             slot.remember_settled.set(true);
         }
     }
 
     /// Whether the remember cookie that came with the request still counts.
     pub(crate) fn remember_counts(&self, index: usize) -> bool {
-        self.slots
-            .get(index)
+        self.slot(index)
             .is_some_and(|slot| !slot.remember_settled.get())
     }
 
@@ -227,13 +388,16 @@ enum Plan {
     Invalid,
     /// Protection ended the login.
     Over,
-    Load {
-        loading: crate::loader::Loading,
-        login: SessionLogin,
-        changed_client: bool,
-        /// Whether the login was bound under an older key.
-        rewrite: bool,
-    },
+    Load(Load),
+}
+
+/// A user on the way, and the login as the session has it.
+struct Load {
+    loading: Loading,
+    login: SessionLogin,
+    changed_client: bool,
+    /// Whether the login was bound under an older key.
+    rewrite: bool,
 }
 
 /// An [`Entry`] that outlives the session's borrow.
@@ -292,13 +456,24 @@ impl Find<'_> {
         if let Some(known) = self.by_session().await? {
             return Ok(Some(known));
         }
-        if let Some(known) = self.by_cookie().await? {
+        // In a box of its own: the future of every request would have room for it.
+        if let Some(known) = Box::pin(self.by_cookie()).await? {
             return Ok(Some(known));
         }
         self.by_request().await
     }
 
-    fn manager(&self) -> &Manager {
+    /// Keeps what was found, unless a log in or log out that happened meanwhile knows better.
+    fn settle(&self, found: Who) -> Who {
+        self.slot.who.borrow_mut().get_or_insert(found).clone()
+    }
+
+    fn failed(&self, error: LoadError) -> LoadError {
+        self.emit(&LoginEvent::LoadFailed { error: &error });
+        error
+    }
+
+    fn manager(&self) -> &'_ Manager {
         &self.state.manager
     }
 
@@ -314,11 +489,11 @@ impl Find<'_> {
         if let Some(records) = &self.manager().records {
             return self.by_record(records).await;
         }
-        let (loading, mut login, changed_client, mut rewrite) = match self.plan() {
-            Plan::Nothing => return Ok(None),
+        match plan(self.request, self.manager(), self.kind) {
+            Plan::Nothing => Ok(None),
             Plan::Invalid => {
                 self.end(EndReason::Invalid, None);
-                return Ok(None);
+                Ok(None)
             }
             Plan::Over => {
                 self.emit(&LoginEvent::SessionProtected {
@@ -326,19 +501,27 @@ impl Find<'_> {
                 });
                 self.forget(self.holder().as_deref());
                 self.clear_remember_cookie();
-                return Ok(None);
+                Ok(None)
             }
-            Plan::Load {
-                loading,
-                login,
-                changed_client,
-                rewrite,
-            } => (loading, login, changed_client, rewrite),
-        };
-        let Some(user) = loading.await? else {
+            Plan::Load(mut load) => {
+                let user = load.loading.await?;
+                Ok(self.loaded(user, &mut load.login, load.changed_client, load.rewrite))
+            }
+        }
+    }
+
+    /// What a session login comes to whose user was loaded, if there is one.
+    fn loaded(
+        &self,
+        user: Option<AnyUser>,
+        login: &mut SessionLogin,
+        changed_client: bool,
+        mut rewrite: bool,
+    ) -> Who {
+        let Some(user) = user else {
             // The id may be given out again.
             self.end(EndReason::UserGone, None);
-            return Ok(None);
+            return None;
         };
         let hash = self.kind.loader.session_hash(&*user);
         let found =
@@ -355,7 +538,7 @@ impl Find<'_> {
             None => {
                 drop(hash);
                 self.end(EndReason::SessionHashChanged, self.holder().as_deref());
-                return Ok(None);
+                return None;
             }
         }
         if changed_client {
@@ -373,7 +556,7 @@ impl Find<'_> {
             authenticated_at: Some(login.authenticated_at),
             fresh: login.fresh,
         };
-        Ok(Some(self.known(user, facts, login.forced, None)))
+        Some(self.known(user, facts, login.forced, None))
     }
 
     /// Looks up the record that the session names: whatever the session says besides, or a late
@@ -485,35 +668,6 @@ impl Find<'_> {
         let proves = |family: &Family| keys.proves(user_type, &token, &family.seed).is_some();
         if let Err(error) = records.note_seen(key, token.generation, now, proves).await {
             tracing::warn!(target: "login", event = "note_failed", reason = ?error);
-        }
-    }
-
-    /// Reads the session entry and starts to load its user, without holding on to the session.
-    fn plan(&self) -> Plan {
-        let session = session::of(self.request);
-        let Some(text) = session::entry(&session, &self.kind.session_key) else {
-            return Plan::Nothing;
-        };
-        let Some((entry, id)) = Entry::read(&text) else {
-            return Plan::Invalid;
-        };
-        let (verdict, found) = judge(self.request, self.manager(), entry.client);
-        if verdict == Verdict::Over {
-            return Plan::Over;
-        }
-        let mut login = SessionLogin::of(&entry);
-        let rewrite = found == Some(Match::Older);
-        if rewrite {
-            login.client = client(self.request, self.manager());
-        }
-        match self.kind.loader.load(id) {
-            None => Plan::Invalid,
-            Some(loading) => Plan::Load {
-                loading,
-                login,
-                changed_client: verdict == Verdict::Stale,
-                rewrite,
-            },
         }
     }
 
@@ -811,6 +965,35 @@ impl Find<'_> {
             self.state
                 .set_remember_cookie(self.index, self.kind.remember.clear());
         }
+    }
+}
+
+/// Reads the session entry and starts to load its user, without holding on to the session.
+fn plan(request: &HttpRequest, manager: &Manager, kind: &UserKind) -> Plan {
+    let session = session::of(request);
+    let Some(text) = session::entry(&session, &kind.session_key) else {
+        return Plan::Nothing;
+    };
+    let Some((entry, id)) = Entry::read(&text) else {
+        return Plan::Invalid;
+    };
+    let (verdict, found) = judge(request, manager, entry.client);
+    if verdict == Verdict::Over {
+        return Plan::Over;
+    }
+    let mut login = SessionLogin::of(&entry);
+    let rewrite = found == Some(Match::Older);
+    if rewrite {
+        login.client = client(request, manager);
+    }
+    match kind.loader.load(id) {
+        None => Plan::Invalid,
+        Some(loading) => Plan::Load(Load {
+            loading,
+            login,
+            changed_client: verdict == Verdict::Stale,
+            rewrite,
+        }),
     }
 }
 
