@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod crowd;
 mod devices;
 mod events;
 mod first;
@@ -25,6 +26,7 @@ mod races;
 mod records;
 mod refuse;
 mod remember;
+mod rotation;
 mod schedule;
 mod setup;
 mod site;
