@@ -21,6 +21,7 @@ mod limits;
 mod loads;
 mod login;
 mod next;
+mod nodes;
 mod outage;
 mod protection;
 mod races;
