@@ -5,7 +5,8 @@
 //! waits on a pipe that this process holds, so the service ends with the test binary, however that
 //! ends.
 //!
-//! A test that needs a service that is not installed says so and passes. Where `CI` or
+//! On Debian, and what descends from it, root installs what is missing, unless `LOGIN_TESTS_INSTALL` is
+//! `0`. Otherwise a test that needs a service that is not installed says so and passes. Where `CI` or
 //! `LOGIN_TESTS_REQUIRE_SERVICES` is set, it fails instead.
 
 use std::{
@@ -17,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        OnceLock,
+        Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -62,18 +63,68 @@ pub fn unique(name: &str) -> String {
     )
 }
 
+/// Whether the environment says yes or no to something, if it says anything.
+fn says(name: &str) -> Option<bool> {
+    let value = env::var(name).ok().filter(|value| !value.is_empty())?;
+    Some(!matches!(&*value, "0" | "false"))
+}
+
+/// Says something even where the test harness keeps what a test prints to itself, in one piece, since
+/// other tests write too.
+fn announce(text: &str) {
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
+}
+
+/// Where a service is, once it has been installed if need be and if we may.
+fn installed(package: &str, find: fn() -> Option<PathBuf>) -> Option<PathBuf> {
+    static TRIED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    if let Some(found) = find() {
+        return Some(found);
+    }
+    // The others wait, and then find it. A second attempt would only take as long again.
+    let mut tried = TRIED.lock().expect("nothing panics here");
+    if !tried.iter().any(|other| other == package) {
+        tried.push(package.to_owned());
+        install(package);
+    }
+    find()
+}
+
+fn install(package: &str) {
+    let may = says("LOGIN_TESTS_INSTALL") != Some(false) && is_root();
+    let Some(apt) = find_program("apt-get").filter(|_| may) else {
+        return;
+    };
+    announce(&format!(
+        "INSTALLING {package} for the tests (LOGIN_TESTS_INSTALL=0 skips them instead)"
+    ));
+    let run = |args: &[&str]| {
+        let mut command = Command::new(&apt);
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        command.args(["-qq", "--yes", "--option=DPkg::Lock::Timeout=300"]);
+        command
+            .args(["--option=Acquire::http::Timeout=30"])
+            .args(args);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    // What is known of packages may be old, or nothing.
+    let _ = run(&["update"]);
+    if !run(&["install", "--no-install-recommends", package]) {
+        announce(&format!("{package} could not be installed"));
+    }
+}
+
 /// Says that the test of this thread does not run, or fails it.
 fn skip(service: &str, package: &str) {
     let test = thread::current().name().unwrap_or("a test").to_owned();
-    let set = |name| env::var(name).is_ok_and(|value| !matches!(&*value, "" | "0" | "false"));
     assert!(
-        !set("CI") && !set("LOGIN_TESTS_REQUIRE_SERVICES"),
+        says("CI") != Some(true) && says("LOGIN_TESTS_REQUIRE_SERVICES") != Some(true),
         "{test} needs {service}: apt-get install {package}",
     );
-    // Not `eprintln!`, which the test harness keeps to itself while the test passes.
-    // In one piece, since other tests write too.
-    let line = format!("SKIPPED {test}: {service} is not installed (apt-get install {package})\n");
-    let _ = std::io::stderr().write_all(line.as_bytes());
+    announce(&format!(
+        "SKIPPED {test}: {service} is not installed (apt-get install {package})"
+    ));
 }
 
 /// A Redis of one's own or shared; ended when it is dropped.
@@ -99,7 +150,7 @@ impl Redis {
     }
 
     fn start_if_installed() -> Option<Self> {
-        let server = find_program("redis-server")?;
+        let server = installed("redis-server", || find_program("redis-server"))?;
         let dir = TempDir::new("redis");
         let password = password();
         let (service, port) = on_a_free_port(|port| Self::run(&server, &dir, port, &password));
@@ -180,7 +231,7 @@ impl Postgres {
     }
 
     fn start_if_installed() -> Option<Self> {
-        let programs = find_postgres()?;
+        let programs = installed("postgresql", find_postgres)?;
         let dir = TempDir::new("postgres");
         let password = password();
         let password_file = dir.path().join("password");
@@ -518,22 +569,21 @@ fn as_user(program: &Path) -> Command {
 
 /// Who runs PostgreSQL when this process is root.
 fn other_user() -> Option<&'static str> {
-    let id = |args: &[&str]| {
-        Command::new("id")
-            .args(args)
-            .stderr(Stdio::null())
-            .output()
-            .ok()
-    };
-    let root = id(&["-u"]).is_some_and(|output| output.stdout.trim_ascii() == b"0");
-    let has_postgres = || id(&["-u", "postgres"]).is_some_and(|output| output.status.success());
-    root.then(|| if has_postgres() { "postgres" } else { "nobody" })
+    let has_postgres = || id(&["-u", "postgres"]).is_some();
+    is_root().then(|| if has_postgres() { "postgres" } else { "nobody" })
+}
+
+fn is_root() -> bool {
+    id(&["-u"]).is_some_and(|id| id == "0")
+}
+
+/// What the program `id` says, if there is somebody to say it of.
+fn id(args: &[&str]) -> Option<String> {
+    let output = Command::new("id").args(args).stderr(Stdio::null()).output();
+    let output = output.ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 fn group_of(user: &str) -> String {
-    let group = Command::new("id")
-        .args(["-g", user])
-        .output()
-        .expect("id can be run");
-    String::from_utf8_lossy(&group.stdout).trim().to_owned()
+    id(&["-g", user]).expect("there is such a user")
 }

@@ -7,6 +7,8 @@
     reason = "tests"
 )]
 
+#[cfg(feature = "redis")]
+mod counts;
 mod crowd;
 mod devices;
 mod events;
@@ -30,6 +32,7 @@ mod refuse;
 mod remember;
 mod rotation;
 mod schedule;
+mod secrets;
 mod setup;
 mod site;
 mod sources;
