@@ -28,6 +28,11 @@ use std::{
 /// How long a service may take to start.
 const START_TIME: Duration = Duration::from_secs(60);
 
+/// What Debian calls what is needed. Among the programs of `procps` are those that tell and signal the
+/// children of a process, of which PostgreSQL has one for each connection.
+const REDIS_PACKAGES: &str = "redis-server";
+const POSTGRES_PACKAGES: &str = "postgresql procps";
+
 /// How often a service is started on another port if somebody took the one that was free.
 const ATTEMPTS: usize = 5;
 
@@ -37,7 +42,7 @@ pub fn redis() -> Option<&'static Redis> {
     static REDIS: OnceLock<Option<Redis>> = OnceLock::new();
     let redis = REDIS.get_or_init(Redis::start_if_installed).as_ref();
     if redis.is_none() {
-        skip("redis-server", "redis-server");
+        skip("redis-server", REDIS_PACKAGES);
     }
     redis
 }
@@ -48,7 +53,7 @@ pub fn postgres() -> Option<&'static Postgres> {
     static POSTGRES: OnceLock<Option<Postgres>> = OnceLock::new();
     let postgres = POSTGRES.get_or_init(Postgres::start_if_installed).as_ref();
     if postgres.is_none() {
-        skip("PostgreSQL", "postgresql");
+        skip("PostgreSQL", POSTGRES_PACKAGES);
     }
     postgres
 }
@@ -76,27 +81,27 @@ fn announce(text: &str) {
 }
 
 /// Where a service is, once it has been installed if need be and if we may.
-fn installed(package: &str, find: fn() -> Option<PathBuf>) -> Option<PathBuf> {
+fn installed(packages: &str, find: fn() -> Option<PathBuf>) -> Option<PathBuf> {
     static TRIED: Mutex<Vec<String>> = Mutex::new(Vec::new());
     if let Some(found) = find() {
         return Some(found);
     }
     // The others wait, and then find it. A second attempt would only take as long again.
     let mut tried = TRIED.lock().expect("nothing panics here");
-    if !tried.iter().any(|other| other == package) {
-        tried.push(package.to_owned());
-        install(package);
+    if !tried.iter().any(|other| other == packages) {
+        tried.push(packages.to_owned());
+        install(packages);
     }
     find()
 }
 
-fn install(package: &str) {
+fn install(packages: &str) {
     let may = says("LOGIN_TESTS_INSTALL") != Some(false) && is_root();
     let Some(apt) = find_program("apt-get").filter(|_| may) else {
         return;
     };
     announce(&format!(
-        "INSTALLING {package} for the tests (LOGIN_TESTS_INSTALL=0 skips them instead)"
+        "INSTALLING {packages} for the tests (LOGIN_TESTS_INSTALL=0 skips them instead)"
     ));
     let run = |args: &[&str]| {
         let mut command = Command::new(&apt);
@@ -110,20 +115,22 @@ fn install(package: &str) {
     };
     // What is known of packages may be old, or nothing.
     let _ = run(&["update"]);
-    if !run(&["install", "--no-install-recommends", package]) {
-        announce(&format!("{package} could not be installed"));
+    let mut install = vec!["install", "--no-install-recommends"];
+    install.extend(packages.split(' '));
+    if !run(&install) {
+        announce(&format!("{packages} could not be installed"));
     }
 }
 
 /// Says that the test of this thread does not run, or fails it.
-fn skip(service: &str, package: &str) {
+fn skip(service: &str, packages: &str) {
     let test = thread::current().name().unwrap_or("a test").to_owned();
     assert!(
         says("CI") != Some(true) && says("LOGIN_TESTS_REQUIRE_SERVICES") != Some(true),
-        "{test} needs {service}: apt-get install {package}",
+        "{test} needs {service}: apt-get install {packages}",
     );
     announce(&format!(
-        "SKIPPED {test}: {service} is not installed (apt-get install {package})"
+        "SKIPPED {test}: {service} is not installed (apt-get install {packages})"
     ));
 }
 
@@ -144,13 +151,13 @@ impl Redis {
     pub fn start() -> Option<Self> {
         let redis = Self::start_if_installed();
         if redis.is_none() {
-            skip("redis-server", "redis-server");
+            skip("redis-server", REDIS_PACKAGES);
         }
         redis
     }
 
     fn start_if_installed() -> Option<Self> {
-        let server = installed("redis-server", || find_program("redis-server"))?;
+        let server = installed(REDIS_PACKAGES, || find_program("redis-server"))?;
         let dir = TempDir::new("redis");
         let password = password();
         let (service, port) = on_a_free_port(|port| Self::run(&server, &dir, port, &password));
@@ -225,13 +232,13 @@ impl Postgres {
     pub fn start() -> Option<Self> {
         let postgres = Self::start_if_installed();
         if postgres.is_none() {
-            skip("PostgreSQL", "postgresql");
+            skip("PostgreSQL", POSTGRES_PACKAGES);
         }
         postgres
     }
 
     fn start_if_installed() -> Option<Self> {
-        let programs = installed("postgresql", find_postgres)?;
+        let programs = installed(POSTGRES_PACKAGES, find_postgres)?;
         let dir = TempDir::new("postgres");
         let password = password();
         let password_file = dir.path().join("password");
@@ -533,7 +540,7 @@ fn find_program(name: &str) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// Where PostgreSQL's programs are. Debian keeps them out of `PATH`.
+/// Where PostgreSQL's programs are, if all that is needed is there. Debian keeps them out of `PATH`.
 fn find_postgres() -> Option<PathBuf> {
     let has_all = |dir: &PathBuf| {
         ["initdb", "postgres", "createdb"]
@@ -547,9 +554,10 @@ fn find_postgres() -> Option<PathBuf> {
         .flatten();
     let mut versions: Vec<_> = versions.map(|version| version.path().join("bin")).collect();
     versions.sort();
-    env::split_paths(&path)
+    let found = env::split_paths(&path)
         .chain(versions.into_iter().rev())
-        .find(has_all)
+        .find(has_all);
+    found.filter(|_| find_program("pgrep").is_some())
 }
 
 /// A program, as a user whom PostgreSQL serves: root is not one.
