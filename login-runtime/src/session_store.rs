@@ -116,6 +116,17 @@ pub(crate) struct Graves {
     pub(crate) clock: Arc<dyn Clock>,
 }
 
+impl Graves {
+    async fn hold(&self, grave: Option<LoginKey>, more: i64) -> Result<bool, StoreError> {
+        let Some(grave) = grave else {
+            return Ok(false);
+        };
+        let then = self.clock.now().saturating_add(more);
+        let store = &self.records.store;
+        watch(store.call(|store| store.is_buried(grave, then)).await)
+    }
+}
+
 impl<T> SharedStore<T> {
     /// Shares `store`.
     pub fn new(store: T) -> Self {
@@ -333,16 +344,26 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         }
     }
 
-    /// Whether it is noted that the session has ended, and the note lasts for so many seconds more.
-    async fn is_buried(&self, key: &SessionKey, more: i64) -> Result<bool, StoreError> {
-        let Some((graves, grave)) = self.graves.get().zip(Self::grave(key)) else {
-            return Ok(false);
-        };
-        let then = graves.clock.now().saturating_add(more);
-        let store = &graves.records.store;
-        watch(store.call(|store| store.is_buried(grave, then)).await)
+    /// Whether no session ever ends here: they are all in their cookies, and nobody notes an end.
+    fn never_ends(&self) -> bool {
+        Self::is_in_cookie() && self.graves.get().is_none()
     }
 
+    /// Whether it is noted that the session has ended, and the note lasts for so many seconds more.
+    async fn is_buried(&self, key: &SessionKey, more: i64) -> Result<bool, StoreError> {
+        match self.graves.get() {
+            Some(graves) => graves.hold(Self::grave(key), more).await,
+            None => Ok(false),
+        }
+    }
+
+    /// The same of a session that has been read.
+    async fn is_state_buried(&self, state: &State) -> Result<bool, StoreError> {
+        match self.graves.get() {
+            Some(graves) => graves.hold(id_in(state), 0).await,
+            None => Ok(false),
+        }
+    }
     /// Whether the session ended so short a time ago that the browser may not know.
     async fn ended_lately(&self, key: &SessionKey) -> Result<bool, StoreError> {
         self.is_buried(key, Self::buried_for() - LATE_FOR).await
@@ -350,7 +371,9 @@ impl<T: SessionStore + 'static> SharedStore<T> {
 
     /// Notes that a session has ended.
     async fn bury(&self, key: &SessionKey) -> Result<(), StoreError> {
-        if let Some((graves, grave)) = self.graves.get().zip(Self::grave(key)) {
+        if let Some(graves) = self.graves.get()
+            && let Some(grave) = Self::grave(key)
+        {
             let until = graves.clock.now().saturating_add(Self::buried_for());
             let store = &graves.records.store;
             watch(store.call(|store| store.bury_session(grave, until)).await)?;
@@ -380,7 +403,8 @@ impl<T: SessionStore + 'static> SharedStore<T> {
     /// Keeps everybody else in this process from the session until the guard is gone.
     async fn lock(&self, key: &SessionKey) -> Lock {
         // A session in its cookie has another key after each change, and the same id.
-        match id_in_cookie(key).filter(|_| Self::is_in_cookie()) {
+        let id = Self::is_in_cookie().then(|| id_in_cookie(key)).flatten();
+        match &id {
             Some(id) => self.locks.lock(id.as_bytes()).await,
             None => self.locks.lock(key.as_ref().as_bytes()).await,
         }
@@ -410,8 +434,15 @@ fn name_in_cookie(key: &SessionKey) -> Option<String> {
 
 /// Under what the end of a session in a cookie is noted.
 fn id_in_cookie(key: &SessionKey) -> Option<LoginKey> {
-    let id: String = serde_json::from_str(&name_in_cookie(key)?).ok()?;
-    LoginId::parse(&id).map(|id| id.key())
+    let state = serde_json::from_str(key.as_ref()).ok()?;
+    id_in(&state)
+}
+
+/// The same of a session that has been read. The id needs no hash as those of logins do: nobody who
+/// knows it can make the cookie.
+fn id_in(state: &State) -> Option<LoginKey> {
+    let id = state.get(ID_KEY)?.strip_prefix('"')?.strip_suffix('"')?;
+    LoginId::parse(id).map(LoginId::into_session)
 }
 
 /// Gives a session in a cookie the id it had, or one of its own.
@@ -437,17 +468,20 @@ fn drop_ended_logins(state: &mut State) {
 
 impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
     async fn load(&self, key: &SessionKey) -> Result<Option<State>, LoadError> {
-        // A login store that is down keeps nobody from pages that ask for nobody: who the user is
-        // depends on the record all the same, and a write looks again.
-        let is_buried = Self::is_in_cookie() && matches!(self.is_buried(key, 0).await, Ok(true));
-        let state = match is_buried {
-            true => None,
-            false if Self::is_in_cookie() => self.store.load(key).await?,
-            false => {
-                // While it is being given another id, it is neither there nor gone.
-                let _lock = self.lock(key).await;
-                self.store.load(key).await?
+        if self.never_ends() {
+            return self.store.load(key).await;
+        }
+        let state = if Self::is_in_cookie() {
+            // A login store that is down keeps nobody from pages that ask for nobody: who the user is
+            // depends on the record all the same, and a write looks again.
+            match self.store.load(key).await? {
+                Some(state) if matches!(self.is_state_buried(&state).await, Ok(true)) => None,
+                state => state,
             }
+        } else {
+            // While it is being given another id, it is neither there nor gone.
+            let _lock = self.lock(key).await;
+            self.store.load(key).await?
         };
         // A request that comes long after the end is not late but has no session: as a late one it
         // would be answered 409 for as long as the browser keeps the cookie.
@@ -459,6 +493,9 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
     }
 
     async fn save(&self, mut state: State, ttl: &Duration) -> Result<SessionKey, SaveError> {
+        if self.never_ends() {
+            return self.store.save(state, ttl).await;
+        }
         // Renewing deletes, and then saves.
         if late() != Late::No {
             if may_lose(&state) {
@@ -487,6 +524,9 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
         mut state: State,
         ttl: &Duration,
     ) -> Result<SessionKey, UpdateError> {
+        if self.never_ends() {
+            return self.store.update(key, state, ttl).await;
+        }
         let (_lock, there) = self.lock_and_look(&key).await.map_err(UpdateError::Other)?;
         if there.is_none() {
             if may_lose(&state) {
@@ -517,6 +557,9 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
     }
 
     async fn update_ttl(&self, key: &SessionKey, ttl: &Duration) -> Result<(), anyhow::Error> {
+        if self.never_ends() {
+            return self.store.update_ttl(key, ttl).await;
+        }
         let (_lock, there) = self.lock_and_look(key).await?;
         if there.is_none() {
             set_late(Late::Read);
@@ -526,6 +569,9 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
     }
 
     async fn delete(&self, key: &SessionKey) -> Result<(), anyhow::Error> {
+        if self.never_ends() {
+            return self.store.delete(key).await;
+        }
         let (lock, state) = self.lock_and_look(key).await?;
         if state.is_none() {
             set_late(Late::Read);

@@ -7,6 +7,9 @@
     reason = "tests"
 )]
 
+#[cfg(feature = "redis")]
+mod counts;
+mod crowd;
 mod devices;
 mod events;
 mod first;
@@ -20,12 +23,16 @@ mod limits;
 mod loads;
 mod login;
 mod next;
+mod nodes;
+mod outage;
 mod protection;
 mod races;
 mod records;
 mod refuse;
 mod remember;
+mod rotation;
 mod schedule;
+mod secrets;
 mod setup;
 mod site;
 mod sources;
