@@ -63,9 +63,15 @@ const LOCATION: &AsciiSet = &CONTROLS
     .add(b'}');
 
 /// What keeps a response out of caches that depends on the login.
-#[allow(clippy::declare_interior_mutable_const, reason = "a static text has none")]
+#[allow(
+    clippy::declare_interior_mutable_const,
+    reason = "a static text has none"
+)]
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-#[allow(clippy::declare_interior_mutable_const, reason = "a static text has none")]
+#[allow(
+    clippy::declare_interior_mutable_const,
+    reason = "a static text has none"
+)]
 const COOKIE: HeaderValue = HeaderValue::from_static("Cookie");
 
 // Parsed once: looking a header up by text parses its name.

@@ -466,11 +466,52 @@ fn drop_ended_logins(state: &mut State) {
     });
 }
 
+// What watches takes long futures, which every request would have to make room for: so they are boxed.
 impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
     async fn load(&self, key: &SessionKey) -> Result<Option<State>, LoadError> {
-        if self.never_ends() {
-            return self.store.load(key).await;
+        match self.never_ends() {
+            true => self.store.load(key).await,
+            false => Box::pin(self.load_watched(key)).await,
         }
+    }
+
+    async fn save(&self, state: State, ttl: &Duration) -> Result<SessionKey, SaveError> {
+        match self.never_ends() {
+            true => self.store.save(state, ttl).await,
+            false => Box::pin(self.save_watched(state, ttl)).await,
+        }
+    }
+
+    async fn update(
+        &self,
+        key: SessionKey,
+        state: State,
+        ttl: &Duration,
+    ) -> Result<SessionKey, UpdateError> {
+        match self.never_ends() {
+            true => self.store.update(key, state, ttl).await,
+            false => Box::pin(self.update_watched(key, state, ttl)).await,
+        }
+    }
+
+    async fn update_ttl(&self, key: &SessionKey, ttl: &Duration) -> Result<(), anyhow::Error> {
+        match self.never_ends() {
+            true => self.store.update_ttl(key, ttl).await,
+            false => Box::pin(self.update_ttl_watched(key, ttl)).await,
+        }
+    }
+
+    async fn delete(&self, key: &SessionKey) -> Result<(), anyhow::Error> {
+        match self.never_ends() {
+            true => self.store.delete(key).await,
+            false => Box::pin(self.delete_watched(key)).await,
+        }
+    }
+}
+
+/// What happens to sessions that can end.
+impl<T: SessionStore + 'static> SharedStore<T> {
+    async fn load_watched(&self, key: &SessionKey) -> Result<Option<State>, LoadError> {
         let state = if Self::is_in_cookie() {
             // A login store that is down keeps nobody from pages that ask for nobody: who the user is
             // depends on the record all the same, and a write looks again.
@@ -492,10 +533,11 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
         Ok(state)
     }
 
-    async fn save(&self, mut state: State, ttl: &Duration) -> Result<SessionKey, SaveError> {
-        if self.never_ends() {
-            return self.store.save(state, ttl).await;
-        }
+    async fn save_watched(
+        &self,
+        mut state: State,
+        ttl: &Duration,
+    ) -> Result<SessionKey, SaveError> {
         // Renewing deletes, and then saves.
         if late() != Late::No {
             if may_lose(&state) {
@@ -518,15 +560,12 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
         saved
     }
 
-    async fn update(
+    async fn update_watched(
         &self,
         key: SessionKey,
         mut state: State,
         ttl: &Duration,
     ) -> Result<SessionKey, UpdateError> {
-        if self.never_ends() {
-            return self.store.update(key, state, ttl).await;
-        }
         let (_lock, there) = self.lock_and_look(&key).await.map_err(UpdateError::Other)?;
         if there.is_none() {
             if may_lose(&state) {
@@ -556,10 +595,11 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
         Ok(updated)
     }
 
-    async fn update_ttl(&self, key: &SessionKey, ttl: &Duration) -> Result<(), anyhow::Error> {
-        if self.never_ends() {
-            return self.store.update_ttl(key, ttl).await;
-        }
+    async fn update_ttl_watched(
+        &self,
+        key: &SessionKey,
+        ttl: &Duration,
+    ) -> Result<(), anyhow::Error> {
         let (_lock, there) = self.lock_and_look(key).await?;
         if there.is_none() {
             set_late(Late::Read);
@@ -568,10 +608,7 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
         self.store.update_ttl(key, ttl).await
     }
 
-    async fn delete(&self, key: &SessionKey) -> Result<(), anyhow::Error> {
-        if self.never_ends() {
-            return self.store.delete(key).await;
-        }
+    async fn delete_watched(&self, key: &SessionKey) -> Result<(), anyhow::Error> {
         let (lock, state) = self.lock_and_look(key).await?;
         if state.is_none() {
             set_late(Late::Read);
