@@ -7,7 +7,6 @@ use actix_session::{
     SessionExt, SessionMiddleware, SessionStatus, config::SessionLifecycle, storage::SessionStore,
 };
 use actix_web::{HttpRequest, cookie::Key};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use serde::Serialize;
 
 use crate::{config::CheckedCookie, cookies::LoginId, session_store, store::FamilyKey};
@@ -29,16 +28,14 @@ const NEXT_KEY: &str = "_login_next";
 /// Under this key the session keeps nothing.
 const NOTHING: &str = "_login_nothing";
 
-/// How long the part of an entry is that always is as long: nine bytes, for the time, the flags and
-/// the client.
-const HEAD_LEN: usize = 12;
-const FLAG_BITS: u32 = 3;
-
-/// How much of a client's identity a session keeps: one stranger in 2^36 passes for the client, and
+/// How much of a client's identity a session keeps: one stranger in 2^32 passes for the client, and
 /// every byte of a session costs each request that carries it.
-const CLIENT_BITS: u32 = 36;
+const CLIENT_BITS: u32 = 32;
 /// The bits that a client's identity has.
 pub(crate) const CLIENT: u64 = (1 << CLIENT_BITS) - 1;
+
+/// Room for the flags.
+const FLAG_BITS: u32 = 4;
 
 /// Credentials were given in this session, and nothing has made the login stale since.
 const FRESH: u8 = 1;
@@ -46,6 +43,8 @@ const FRESH: u8 = 1;
 const REMEMBERED: u8 = 2;
 /// The application insisted on this login although the user was inactive.
 const FORCED: u8 = 4;
+/// The user has a session hash, whose fingerprint follows.
+const HASHED: u8 = 8;
 
 /// The session key for a user type.
 pub(crate) fn login_key(user_type: &str) -> String {
@@ -69,8 +68,8 @@ pub(crate) fn holds_login(state: &HashMap<String, String>) -> bool {
 
 /// What a session says about a login.
 ///
-/// Kept as a JSON array of a text and the id, so that the text is read without knowing the id's type,
-/// and nothing is allocated to read it.
+/// Kept as a JSON array with the id at its end, so that everything before it is read without knowing
+/// the id's type, and nothing is allocated to read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry<'a> {
     /// When credentials were given, in seconds since the epoch.
@@ -90,27 +89,36 @@ pub(crate) type EntryAndId<'a> = (Entry<'a>, &'a str);
 impl<'a> Entry<'a> {
     fn flags(&self) -> u8 {
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
-        flag(self.fresh, FRESH) | flag(self.remembered, REMEMBERED) | flag(self.forced, FORCED)
+        flag(self.fresh, FRESH)
+            | flag(self.remembered, REMEMBERED)
+            | flag(self.forced, FORCED)
+            | flag(self.hash.is_some(), HASHED)
     }
 
     /// Reads an entry and the id behind it. `None` if that is none of ours.
     pub(crate) fn read(text: &'a str) -> Option<EntryAndId<'a>> {
-        let (head, rest) = text.strip_prefix("[\"")?.split_at_checked(HEAD_LEN)?;
-        let mut bytes = [0; 16];
-        BASE64.decode_slice(head, &mut bytes[7..]).ok()?;
-        let packed = u128::from_be_bytes(bytes);
-        let (hash, id) = rest.split_once("\",")?;
+        let (packed, rest) = text.strip_prefix('[')?.strip_suffix(']')?.split_once(',')?;
+        let packed: u128 = packed.parse().ok()?;
         let flags = packed >> CLIENT_BITS;
         let is_set = |flag: u8| flags & u128::from(flag) != 0;
+        let (hash, id) = if is_set(HASHED) {
+            let (hash, id) = rest.strip_prefix('"')?.split_once("\",")?;
+            (Some(hash), id)
+        } else {
+            (None, rest)
+        };
         let entry = Self {
-            authenticated_at: i64::try_from(flags >> FLAG_BITS).ok()?,
+            // What starts an entry of another kind is no time at all.
+            authenticated_at: i64::try_from(flags >> FLAG_BITS)
+                .ok()
+                .filter(|at| *at > 0)?,
             fresh: is_set(FRESH),
             remembered: is_set(REMEMBERED),
             forced: is_set(FORCED),
             client: u64::try_from(packed & u128::from(CLIENT)).ok()?,
-            hash: (!hash.is_empty()).then_some(hash),
+            hash,
         };
-        Some((entry, id.strip_suffix(']')?))
+        Some((entry, id))
     }
 
     /// Writes the entry for a user into the session.
@@ -123,22 +131,20 @@ impl<'a> Entry<'a> {
         if !takes(session) {
             return Err(SessionClosed);
         }
-        session
-            .insert(key, (self.text(), id))
-            .map_err(|_| SessionClosed)
+        let written = match self.hash {
+            None => session.insert(key, (self.packed(), id)),
+            Some(hash) => session.insert(key, (self.packed(), hash, id)),
+        };
+        written.map_err(|_| SessionClosed)
     }
 
-    /// What is before the id.
-    fn text(&self) -> String {
+    /// All of it that is always as long, as one number: quotation marks would have to be escaped in
+    /// the session, and every request that carries it would pay for that.
+    fn packed(&self) -> u128 {
         // Nobody gave credentials before there were computers.
-        let at = u128::from(self.authenticated_at.max(0).unsigned_abs());
+        let at = u128::from(self.authenticated_at.max(1).unsigned_abs());
         let flags = at << FLAG_BITS | u128::from(self.flags());
-        let packed = flags << CLIENT_BITS | u128::from(self.client & CLIENT);
-        let hash = self.hash.unwrap_or_default();
-        let mut text = String::with_capacity(HEAD_LEN + hash.len());
-        BASE64.encode_string(&packed.to_be_bytes()[7..], &mut text);
-        text.push_str(hash);
-        text
+        flags << CLIENT_BITS | u128::from(self.client & CLIENT)
     }
 }
 
@@ -355,7 +361,11 @@ mod tests {
         ] {
             for id in [r#"7"#, r#""a,\"]b""#, r#"[1,"x"]"#, r#"{"a":[]}"#] {
                 let id: serde_json::Value = serde_json::from_str(id).unwrap();
-                let text = serde_json::to_string(&(entry.text(), &id)).unwrap();
+                let text = match entry.hash {
+                    None => serde_json::to_string(&(entry.packed(), &id)),
+                    Some(hash) => serde_json::to_string(&(entry.packed(), hash, &id)),
+                };
+                let text = text.unwrap();
                 assert_eq!(Entry::read(&text), Some((entry, &*id.to_string())));
             }
         }
@@ -370,10 +380,12 @@ mod tests {
             "[1]",
             "[1,1,1,1,null,7]",
             r#"[2,"AAAAAAAAAAAA"]"#,
-            r#"["AAAAAAAAAAA",7]"#,
-            r#"["AAAAAAAAAAA!",7]"#,
-            r#"["AAAAAAAAAAAA"]"#,
-            r#"["AAAAAAAAAAAA",7"#,
+            "[116823110451200000000]",
+            "[-116823110451200000000,7]",
+            "[116823110451200000000,7",
+            "[999999999999999999999999999999999999999999,7]",
+            // Says that there is a hash.
+            "[116823110485559738368,7]",
             "null",
         ] {
             assert_eq!(Entry::read(text), None, "{text}");
