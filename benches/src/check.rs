@@ -54,7 +54,9 @@ fn compare(kept: &Counts, counts: &Counts) -> ExitCode {
     let drift = |scenario: &str| {
         let of = |counts: &Counts| counts.get("floor")?.get(scenario).copied();
         match (of(kept), of(counts)) {
-            (Some(before), Some(now)) if more(before, now).abs() > SAME => now as f64 / before as f64,
+            (Some(before), Some(now)) if more(before, now).abs() > SAME => {
+                now as f64 / before as f64
+            }
             _ => 1.0,
         }
     };
@@ -62,13 +64,20 @@ fn compare(kept: &Counts, counts: &Counts) -> ExitCode {
     println!("{:<14}{:<14}{:>9}{:>9}  change", "", "", "kept", "now");
     for (contender, scenarios) in kept {
         for (scenario, &before) in scenarios {
-            let Some(&now) = counts.get(contender).and_then(|counts| counts.get(scenario)) else {
+            let Some(&now) = counts
+                .get(contender)
+                .and_then(|counts| counts.get(scenario))
+            else {
                 failed = true;
                 println!("{contender:<14}{scenario:<14}{before:>9}  missing: FAILED");
                 continue;
             };
             // Without the floor among them, a scenario is compared as it is.
-            let drift = if contender == "floor" { 1.0 } else { drift(scenario) };
+            let drift = if contender == "floor" {
+                1.0
+            } else {
+                drift(scenario)
+            };
             let more = more(before, now) / drift - 100.0 * (1.0 - 1.0 / drift);
             let over = contender != "floor" && more > MOST;
             failed |= over;
@@ -81,7 +90,9 @@ fn compare(kept: &Counts, counts: &Counts) -> ExitCode {
         }
     }
     if failed {
-        println!("requests cost over {MOST} % more than before; if that is meant, `benches/run check keep`");
+        println!(
+            "requests cost over {MOST} % more than before; if that is meant, `benches/run check keep`"
+        );
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS

@@ -43,7 +43,10 @@ pub fn count(features: &[&str]) -> io::Result<Counts> {
     let mut counts = Counts::new();
     for profile in fs::read_dir(profiles())? {
         let path = profile?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
         if let Some((contender, scenario)) = name.split_once('.') {
             let total = total(&path.join(format!("callgrind.{name}.out")))?;
             let contender = counts.entry(contender.to_owned()).or_default();

@@ -14,8 +14,14 @@ use login_benches::contenders::{self, Contender, Set};
 fn main() -> io::Result<()> {
     let usage = || io::Error::other("serve <contender> <workers> [<Redis>]");
     let mut arguments = env::args().skip(1);
-    let contender = arguments.next().and_then(|name| Contender::of(&name)).ok_or_else(usage)?;
-    let workers: usize = arguments.next().and_then(|count| count.parse().ok()).ok_or_else(usage)?;
+    let contender = arguments
+        .next()
+        .and_then(|name| Contender::of(&name))
+        .ok_or_else(usage)?;
+    let workers: usize = arguments
+        .next()
+        .and_then(|count| count.parse().ok())
+        .ok_or_else(usage)?;
     let set = Set {
         redis: arguments.next(),
         ..Set::default()

@@ -41,7 +41,8 @@ impl Default for Users {
                 id: 1,
                 name: "Ada".to_owned(),
                 is_active: true,
-                password_hash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo".to_owned(),
+                password_hash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo"
+                    .to_owned(),
             },
             loads: AtomicUsize::new(0),
         }))

@@ -162,7 +162,7 @@ impl<U: AuthUser> Auth<U> {
         let session = session::of(&self.request);
         if let Some(records) = &self.manager().records {
             let known = who.as_ref().ok().and_then(Option::as_ref);
-            self.end_records(records, kind, known, named).await?;
+            Box::pin(self.end_records(records, kind, known, named)).await?;
         }
         let entry_remembered = session::entry(&session, &kind.session_key)
             .and_then(|text| Entry::read(&text).map(|(entry, _)| entry.remembered))
@@ -423,9 +423,9 @@ impl<U: AuthUser> Auth<U> {
                     family,
                     not_after: None,
                 };
-                let login = records
-                    .replace(replaces, &id, new, &self.request, manager)
-                    .await?;
+                // Boxed, as are others that only some log ins wait for: the rest need no room for them.
+                let replacing = records.replace(replaces, &id, new, &self.request, manager);
+                let login = Box::pin(replacing).await?;
                 // Not before the store has done its part: one that fails takes nothing away.
                 clear();
                 session::write_login_id(&session, &kind.session_key, &id, family)
@@ -720,7 +720,7 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
                 (auth.previous_in_session(kind, &id), cookie, None)
             }
             Some(records) => {
-                let previous = auth.previous_in_records(records, kind, &id).await?;
+                let previous = Box::pin(auth.previous_in_records(records, kind, &id)).await?;
                 match remembering {
                     None => {
                         let family = previous.keeps_family;
@@ -729,9 +729,8 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
                     Some(age) => {
                         let now = manager.now();
                         let at = at.unwrap_or(now);
-                        let (key, family) = records
-                            .insert_family(kind, &id, at, now, age, hash())
-                            .await?;
+                        let inserting = records.insert_family(kind, &id, at, now, age, hash());
+                        let (key, family) = Box::pin(inserting).await?;
                         let value = manager.keys.family_token(
                             &kind.name,
                             key,
@@ -782,10 +781,10 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
                 if let Some((records, family)) =
                     manager.records.as_ref().zip(family.filter(|_| remembered))
                 {
-                    let _ = records
+                    let ending = records
                         .store
-                        .call(|store| store.end_many(Which::Family(family)))
-                        .await;
+                        .call(|store| store.end_many(Which::Family(family)));
+                    let _ = Box::pin(ending).await;
                 }
                 return Err(error);
             }

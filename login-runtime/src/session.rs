@@ -28,11 +28,9 @@ const NEXT_KEY: &str = "_login_next";
 /// Under this key the session keeps nothing.
 const NOTHING: &str = "_login_nothing";
 
-/// How much of a client's identity a session keeps: one stranger in 2^32 passes for the client, and
-/// every byte of a session costs each request that carries it.
-const CLIENT_BITS: u32 = 32;
-/// The bits that a client's identity has.
-pub(crate) const CLIENT: u64 = (1 << CLIENT_BITS) - 1;
+/// The bits that a client's identity has, nine digits: one stranger in 2^29 passes for the client.
+/// Raising it makes sessions longer, and every byte of a session costs each request that carries it.
+pub(crate) const CLIENT: u64 = (1 << 29) - 1;
 
 /// Room for the flags.
 const FLAG_BITS: u32 = 4;
@@ -97,10 +95,10 @@ impl<'a> Entry<'a> {
 
     /// Reads an entry and the id behind it. `None` if that is none of ours.
     pub(crate) fn read(text: &'a str) -> Option<EntryAndId<'a>> {
-        let (packed, rest) = text.strip_prefix('[')?.strip_suffix(']')?.split_once(',')?;
-        let packed: u128 = packed.parse().ok()?;
-        let flags = packed >> CLIENT_BITS;
-        let is_set = |flag: u8| flags & u128::from(flag) != 0;
+        let rest = text.strip_prefix('[')?.strip_suffix(']')?;
+        let (packed, rest) = number(rest)?;
+        let (client, rest) = number(rest)?;
+        let is_set = |flag: u8| packed & u64::from(flag) != 0;
         let (hash, id) = if is_set(HASHED) {
             let (hash, id) = rest.strip_prefix('"')?.split_once("\",")?;
             (Some(hash), id)
@@ -109,13 +107,13 @@ impl<'a> Entry<'a> {
         };
         let entry = Self {
             // What starts an entry of another kind is no time at all.
-            authenticated_at: i64::try_from(flags >> FLAG_BITS)
+            authenticated_at: i64::try_from(packed >> FLAG_BITS)
                 .ok()
                 .filter(|at| *at > 0)?,
             fresh: is_set(FRESH),
             remembered: is_set(REMEMBERED),
             forced: is_set(FORCED),
-            client: u64::try_from(packed & u128::from(CLIENT)).ok()?,
+            client,
             hash,
         };
         Some((entry, id))
@@ -132,20 +130,35 @@ impl<'a> Entry<'a> {
             return Err(SessionClosed);
         }
         let written = match self.hash {
-            None => session.insert(key, (self.packed(), id)),
-            Some(hash) => session.insert(key, (self.packed(), hash, id)),
+            None => session.insert(key, (self.packed(), self.client, id)),
+            Some(hash) => session.insert(key, (self.packed(), self.client, hash, id)),
         };
         written.map_err(|_| SessionClosed)
     }
 
-    /// All of it that is always as long, as one number: quotation marks would have to be escaped in
-    /// the session, and every request that carries it would pay for that.
-    fn packed(&self) -> u128 {
+    /// The time and the flags. No text, as long as that can be: quotation marks have to be escaped in
+    /// a session, and every request that carries it pays for that.
+    fn packed(&self) -> u64 {
         // Nobody gave credentials before there were computers.
-        let at = u128::from(self.authenticated_at.max(1).unsigned_abs());
-        let flags = at << FLAG_BITS | u128::from(self.flags());
-        flags << CLIENT_BITS | u128::from(self.client & CLIENT)
+        self.authenticated_at.max(1).unsigned_abs() << FLAG_BITS | u64::from(self.flags())
     }
+}
+
+/// Reads the number at the start of a text, and what is behind the comma after it.
+fn number(text: &str) -> Option<(u64, &str)> {
+    let mut number = 0_u64;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'0'..=b'9' => {
+                number = number
+                    .checked_mul(10)?
+                    .checked_add(u64::from(byte - b'0'))?
+            }
+            b',' if at > 0 => return Some((number, &text[at + 1..])),
+            _ => return None,
+        }
+    }
+    None
 }
 
 /// Reads the login id from an entry that carries one, and the family that stands behind it.
@@ -273,6 +286,9 @@ pub(crate) fn is_left_by_another<'a>(
     id: &str,
     mut others: impl Iterator<Item = &'a str>,
 ) -> bool {
+    if session.entries().is_empty() {
+        return false;
+    }
     let left = entry(session, &left_key(key));
     let by_another = left.is_some_and(|whose| {
         let whose: Option<Option<String>> = serde_json::from_str(&whose).ok();
@@ -283,10 +299,17 @@ pub(crate) fn is_left_by_another<'a>(
 
 /// Somebody logs in: from now on the session is that user's.
 pub(crate) fn forget_who_left(session: &Session, key: &str) {
-    let left = left_key(key);
-    if session.contains_key(&left) {
-        session.remove(&left);
+    if has_left(session, key) {
+        session.remove(&left_key(key));
     }
+}
+
+/// Whether the session keeps whose login ended in it.
+fn has_left(session: &Session, key: &str) -> bool {
+    let entries = session.entries();
+    entries
+        .keys()
+        .any(|kept| kept.strip_suffix(LEFT) == Some(key))
 }
 
 /// Under which key the session keeps whose login ended in it.
@@ -362,8 +385,8 @@ mod tests {
             for id in [r#"7"#, r#""a,\"]b""#, r#"[1,"x"]"#, r#"{"a":[]}"#] {
                 let id: serde_json::Value = serde_json::from_str(id).unwrap();
                 let text = match entry.hash {
-                    None => serde_json::to_string(&(entry.packed(), &id)),
-                    Some(hash) => serde_json::to_string(&(entry.packed(), hash, &id)),
+                    None => serde_json::to_string(&(entry.packed(), entry.client, &id)),
+                    Some(hash) => serde_json::to_string(&(entry.packed(), entry.client, hash, &id)),
                 };
                 let text = text.unwrap();
                 assert_eq!(Entry::read(&text), Some((entry, &*id.to_string())));
@@ -380,12 +403,13 @@ mod tests {
             "[1]",
             "[1,1,1,1,null,7]",
             r#"[2,"AAAAAAAAAAAA"]"#,
-            "[116823110451200000000]",
-            "[-116823110451200000000,7]",
-            "[116823110451200000000,7",
-            "[999999999999999999999999999999999999999999,7]",
+            "[27200000000]",
+            "[27200000000,1]",
+            "[-27200000000,1,7]",
+            "[27200000000,1,7",
+            "[99999999999999999999,1,7]",
             // Says that there is a hash.
-            "[116823110485559738368,7]",
+            "[27200000008,1,7]",
             "null",
         ] {
             assert_eq!(Entry::read(text), None, "{text}");

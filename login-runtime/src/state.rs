@@ -142,6 +142,7 @@ impl Drop for Search {
 impl Search {
     fn start(
         request: &HttpRequest,
+        session: &Session,
         manager: &Arc<Manager>,
         index: usize,
         state: Option<Rc<LoginState>>,
@@ -154,7 +155,7 @@ impl Search {
             return None;
         }
         let turn = Turn(finding);
-        let Plan::Load(load) = plan(request, manager, kind) else {
+        let Plan::Load(load) = plan(request, session, manager, kind) else {
             return None;
         };
         state.accessed(request);
@@ -261,11 +262,12 @@ impl LoginState {
         let Some(kind) = manager.users.get(index) else {
             return Look::Wait;
         };
-        if session::holds(&session::of(request), &kind.session_key) {
+        let session = session::of(request);
+        if session::holds(&session, &kind.session_key) {
             if manager.records.is_some() {
                 return Look::Wait;
             }
-            let search = Search::start(request, manager, index, existing);
+            let search = Search::start(request, &session, manager, index, existing);
             return search.map_or(Look::Wait, Look::Search);
         }
         let nothing = !cookies::carries(request, &kind.remember.name)
@@ -489,7 +491,8 @@ impl Find<'_> {
         if let Some(records) = &self.manager().records {
             return self.by_record(records).await;
         }
-        match plan(self.request, self.manager(), self.kind) {
+        let session = session::of(self.request);
+        match plan(self.request, &session, self.manager(), self.kind) {
             Plan::Nothing => Ok(None),
             Plan::Invalid => {
                 self.end(EndReason::Invalid, None);
@@ -589,18 +592,17 @@ impl Find<'_> {
         };
         if records.limits.is_idle(record.last_seen, now) {
             // The remember cookie, if there is one, may still restore the user.
-            records
-                .end(LoginRef {
-                    family: None,
-                    ..login
-                })
-                .await?;
+            let login = LoginRef {
+                family: None,
+                ..login
+            };
+            Box::pin(records.end(login)).await?;
             self.end(EndReason::Idle, Some(&record.user_id));
             return Ok(None);
         }
         let (verdict, _) = judge(self.request, manager, record.client);
         if verdict == Verdict::Over {
-            records.end(login).await?;
+            Box::pin(records.end(login)).await?;
             self.emit(&LoginEvent::SessionProtected {
                 mode: manager.protection,
             });
@@ -613,7 +615,7 @@ impl Find<'_> {
             None => None,
         };
         let Some(user) = user else {
-            records.end(login).await?;
+            Box::pin(records.end(login)).await?;
             self.end(EndReason::UserGone, None);
             return Ok(None);
         };
@@ -623,7 +625,7 @@ impl Find<'_> {
             .same_hash(&self.kind.name, record.hash.as_deref(), hash.as_deref())
             .is_none()
         {
-            records.end(login).await?;
+            Box::pin(records.end(login)).await?;
             self.end(EndReason::SessionHashChanged, Some(&record.user_id));
             return Ok(None);
         }
@@ -632,7 +634,8 @@ impl Find<'_> {
                 mode: manager.protection,
             });
             if record.fresh {
-                records.store.call(|store| store.make_stale(key)).await?;
+                let staling = records.store.call(|store| store.make_stale(key));
+                Box::pin(staling).await?;
             }
         }
         let is_new = now.saturating_sub(record.created_at) < remember::GRACE;
@@ -640,10 +643,10 @@ impl Find<'_> {
             .family
             .filter(|_| is_new || records.is_step(&record, now))
         {
-            self.note_token(records, family, now).await;
+            Box::pin(self.note_token(records, family, now)).await;
         }
-        if !self.state.passive.get() {
-            records.touch(key, &record, now).await;
+        if !self.state.passive.get() && records.is_step(&record, now) {
+            Box::pin(records.touch(key, &record, now)).await;
         }
         drop(hash);
         let facts = LoginFacts {
@@ -969,9 +972,8 @@ impl Find<'_> {
 }
 
 /// Reads the session entry and starts to load its user, without holding on to the session.
-fn plan(request: &HttpRequest, manager: &Manager, kind: &UserKind) -> Plan {
-    let session = session::of(request);
-    let Some(text) = session::entry(&session, &kind.session_key) else {
+fn plan(request: &HttpRequest, session: &Session, manager: &Manager, kind: &UserKind) -> Plan {
+    let Some(text) = session::entry(session, &kind.session_key) else {
         return Plan::Nothing;
     };
     let Some((entry, id)) = Entry::read(&text) else {

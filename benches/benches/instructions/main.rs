@@ -2,7 +2,10 @@
 //!
 //! Applications are made, cookies got and pools filled before anything is counted.
 
-#![allow(missing_docs, reason = "the macros of the harness make undocumented items")]
+#![allow(
+    missing_docs,
+    reason = "the macros of the harness make undocumented items"
+)]
 
 mod random;
 
@@ -14,7 +17,6 @@ use login_benches::{
     contenders::{self, AnyClient, Contender, Set},
     scenario::Scenario,
 };
-
 
 const REQUESTS: usize = login_benches::counts::REQUESTS as usize;
 /// How many requests fill the pools that later ones draw from.
@@ -97,7 +99,16 @@ contender!(axum, Axum);
 #[cfg(feature = "peers")]
 library_benchmark_group!(
     name = counts,
-    benchmarks = [bare, floor, floor_memory, ours, ours_hashed, ours_memory, identity, axum]
+    benchmarks = [
+        bare,
+        floor,
+        floor_memory,
+        ours,
+        ours_hashed,
+        ours_memory,
+        identity,
+        axum
+    ]
 );
 #[cfg(not(feature = "peers"))]
 library_benchmark_group!(

@@ -118,12 +118,18 @@ impl Client for TowerClient {
 
     async fn read(response: Response<Body>) -> Answer {
         let (head, body) = response.into_parts();
-        let text = |value: &header::HeaderValue| value.to_str().expect("a header is text").to_owned();
+        let text =
+            |value: &header::HeaderValue| value.to_str().expect("a header is text").to_owned();
         let body = body.collect().await.expect("a body").to_bytes();
         Answer {
             status: head.status.as_u16(),
             location: head.headers.get(header::LOCATION).map(text),
-            cookies: head.headers.get_all(header::SET_COOKIE).iter().map(text).collect(),
+            cookies: head
+                .headers
+                .get_all(header::SET_COOKIE)
+                .iter()
+                .map(text)
+                .collect(),
             body: String::from_utf8_lossy(&body).into_owned(),
         }
     }

@@ -9,7 +9,11 @@ use actix_web::{
     get, post, web,
 };
 
-use super::{Set, floor::{find, to_login}, home, welcome};
+use super::{
+    Set,
+    floor::{find, to_login},
+    home, welcome,
+};
 use crate::users::{User, Users};
 
 /// Protected by nothing but its address.
@@ -27,12 +31,16 @@ async fn account(request: HttpRequest, users: web::Data<Users>) -> HttpResponse 
 #[post("/login")]
 async fn log_in(users: web::Data<Users>) -> Result<impl Responder, Error> {
     let cookie = Cookie::new("id", find(&users).await?.id.to_string());
-    Ok(home().customize().insert_header(("set-cookie", cookie.to_string())))
+    Ok(home()
+        .customize()
+        .insert_header(("set-cookie", cookie.to_string())))
 }
 
 #[post("/logout")]
 async fn log_out() -> impl Responder {
-    home().customize().insert_header(("set-cookie", Cookie::new("id", "").to_string()))
+    home()
+        .customize()
+        .insert_header(("set-cookie", Cookie::new("id", "").to_string()))
 }
 
 pub(super) fn app(

@@ -26,9 +26,14 @@ const QUERY_VALUE: &AsciiSet = &CONTROLS
     .add(b'+');
 
 pub(super) fn to_login(request: &HttpRequest) -> HttpResponse {
-    let here = request.uri().path_and_query().map_or("/", |here| here.as_str());
+    let here = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |here| here.as_str());
     let location = format!("/login?next={}", utf8_percent_encode(here, QUERY_VALUE));
-    HttpResponse::SeeOther().insert_header((LOCATION, location)).finish()
+    HttpResponse::SeeOther()
+        .insert_header((LOCATION, location))
+        .finish()
 }
 
 async fn user(session: &Session, users: &Users) -> Result<Option<User>, Error> {
@@ -52,7 +57,10 @@ async fn account(
 
 /// Whoever logs in; nobody checks a password here.
 pub(super) async fn find(users: &Users) -> Result<User, Error> {
-    users.find(1).await.ok_or_else(|| ErrorUnauthorized("there is no such user"))
+    users
+        .find(1)
+        .await
+        .ok_or_else(|| ErrorUnauthorized("there is no such user"))
 }
 
 #[post("/login")]

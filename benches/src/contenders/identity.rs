@@ -11,7 +11,11 @@ use actix_web::{
     get, post, web,
 };
 
-use super::{Set, floor::{find, to_login}, home, welcome};
+use super::{
+    Set,
+    floor::{find, to_login},
+    home, welcome,
+};
 use crate::users::{User, Users};
 
 #[get("/account")]
@@ -35,12 +39,10 @@ async fn account(
 }
 
 #[post("/login")]
-async fn log_in(
-    request: HttpRequest,
-    users: web::Data<Users>,
-) -> Result<impl Responder, Error> {
+async fn log_in(request: HttpRequest, users: web::Data<Users>) -> Result<impl Responder, Error> {
     let user = find(&users).await?;
-    Identity::login(&request.extensions(), user.id.to_string()).map_err(ErrorInternalServerError)?;
+    Identity::login(&request.extensions(), user.id.to_string())
+        .map_err(ErrorInternalServerError)?;
     Ok(home())
 }
 
@@ -65,7 +67,10 @@ pub(super) fn app(
 > {
     App::new()
         .wrap(IdentityMiddleware::default())
-        .wrap(SessionMiddleware::new(CookieSessionStore::default(), set.key.clone()))
+        .wrap(SessionMiddleware::new(
+            CookieSessionStore::default(),
+            set.key.clone(),
+        ))
         .app_data(web::Data::new(set.users.clone()))
         .route("/", web::get().to(welcome))
         .service((account, log_in, log_out))

@@ -271,7 +271,9 @@ where
         } else {
             TestRequest::get()
         };
-        request = request.uri(ask.path).peer_addr(([127, 0, 0, 1], 40_000).into());
+        request = request
+            .uri(ask.path)
+            .peer_addr(([127, 0, 0, 1], 40_000).into());
         for header in HEADERS {
             request = request.insert_header(header);
         }
@@ -340,7 +342,9 @@ pub async fn asks(client: &dyn AnyClient, scenario: Scenario, count: usize) -> V
     // One more than is measured, so that nothing is used up by looking.
     let ask = next_ask(client, scenario).await;
     let answer = client.ask(&ask).await;
-    scenario.check(&answer).unwrap_or_else(|wrong| panic!("{wrong}"));
+    scenario
+        .check(&answer)
+        .unwrap_or_else(|wrong| panic!("{wrong}"));
     asks
 }
 
@@ -348,7 +352,9 @@ async fn next_ask(client: &dyn AnyClient, scenario: Scenario) -> Ask {
     match scenario.log_in() {
         Some(log_in) => {
             let answer = client.ask(&log_in).await;
-            Scenario::LogIn.check(&answer).unwrap_or_else(|wrong| panic!("{wrong}"));
+            Scenario::LogIn
+                .check(&answer)
+                .unwrap_or_else(|wrong| panic!("{wrong}"));
             scenario.ask(Some(&answer))
         }
         None => scenario.ask(None),

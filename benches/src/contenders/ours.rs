@@ -39,7 +39,10 @@ async fn thrice<U: Row>(
 
 /// The floor checks no password either.
 async fn verified<U: Row>(users: &Users) -> Result<Verified<U>, Error> {
-    let user = users.find(1).await.ok_or_else(|| ErrorUnauthorized("there is no such user"))?;
+    let user = users
+        .find(1)
+        .await
+        .ok_or_else(|| ErrorUnauthorized("there is no such user"))?;
     Ok(Verified::trust(user, "everybody is Ada here"))
 }
 
@@ -121,7 +124,9 @@ mod stores {
     use super::{User, builder};
     use crate::contenders::{Set, sessions};
 
-    pub(in crate::contenders) async fn manager_with_redis(set: &Set) -> LoginManager<SharedStore<RedisSessionStore>> {
+    pub(in crate::contenders) async fn manager_with_redis(
+        set: &Set,
+    ) -> LoginManager<SharedStore<RedisSessionStore>> {
         builder::<User>(&set.users)
             .login_store(redis(set).await)
             .session_store(sessions::redis(set.redis()).await)
@@ -130,7 +135,9 @@ mod stores {
     }
 
     pub(super) async fn redis(set: &Set) -> RedisLoginStore {
-        RedisLoginStore::new(set.redis()).await.expect("Redis answers")
+        RedisLoginStore::new(set.redis())
+            .await
+            .expect("Redis answers")
     }
 
     /// In a file, as applications have it, that goes away with the process.
@@ -140,7 +147,10 @@ mod stores {
             .filename(file)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal);
-        let pool = SqlitePoolOptions::new().connect_with(options).await.expect("SQLite opens");
+        let pool = SqlitePoolOptions::new()
+            .connect_with(options)
+            .await
+            .expect("SQLite opens");
         let store = SqliteLoginStore::new(pool);
         store.migrate().await.expect("the tables are made");
         store

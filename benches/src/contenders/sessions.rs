@@ -19,7 +19,9 @@ pub(super) fn in_cookies() -> CookieSessionStore {
 
 #[cfg(feature = "stores")]
 pub(super) async fn redis(url: &str) -> actix_session::storage::RedisSessionStore {
-    actix_session::storage::RedisSessionStore::new(url).await.expect("Redis answers")
+    actix_session::storage::RedisSessionStore::new(url)
+        .await
+        .expect("Redis answers")
 }
 
 type State = HashMap<String, String>;
@@ -53,7 +55,11 @@ impl SessionStore for Memory {
         state: State,
         _: &Duration,
     ) -> Result<SessionKey, UpdateError> {
-        self.0.sessions.lock().unwrap().insert(key.as_ref().to_owned(), state);
+        self.0
+            .sessions
+            .lock()
+            .unwrap()
+            .insert(key.as_ref().to_owned(), state);
         Ok(key)
     }
 

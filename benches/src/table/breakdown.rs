@@ -26,7 +26,13 @@ pub(crate) fn measure() -> io::Result<Value> {
         let floor = by_function("floor", scenario)?;
         let mut more: Vec<_> = ours
             .iter()
-            .map(|(name, &now)| (name.clone(), now, floor.get(name).copied().unwrap_or_default()))
+            .map(|(name, &now)| {
+                (
+                    name.clone(),
+                    now,
+                    floor.get(name).copied().unwrap_or_default(),
+                )
+            })
             .chain(
                 floor
                     .iter()
@@ -98,5 +104,9 @@ fn short(name: &str) -> String {
             _ => {}
         }
     }
-    short.replace("::{{closure}}", "").replace("::{closure#0}", "").trim_end_matches("'2").to_owned()
+    short
+        .replace("::{{closure}}", "")
+        .replace("::{closure#0}", "")
+        .trim_end_matches("'2")
+        .to_owned()
 }

@@ -56,39 +56,106 @@ pub(crate) fn all() -> Vec<Value> {
     };
     let m = &measured;
     let more = |scenario| Some(m.count("ours", scenario)? - m.count("floor", scenario)?);
-    at_most("public, no cookie: more instructions", "", 400.0, more("public"));
-    at_most("public, no cookie: more allocations", "", 0.0, m.more_allocations("ours", "public"));
+    at_most(
+        "public, no cookie: more instructions",
+        "",
+        400.0,
+        more("public"),
+    );
+    at_most(
+        "public, no cookie: more allocations",
+        "",
+        0.0,
+        m.more_allocations("ours", "public"),
+    );
     for (title, contender, scenario, limit) in [
         ("public, logged-in cookie", "ours", "public_known", 1.03),
-        ("protected, anonymous, redirect with `next`", "ours", "refused", 1.10),
-        ("protected, logged in, session only", "ours", "protected", 1.07),
-        ("protected, logged in, records in memory", "ours_memory", "protected", 1.15),
+        (
+            "protected, anonymous, redirect with `next`",
+            "ours",
+            "refused",
+            1.10,
+        ),
+        (
+            "protected, logged in, session only",
+            "ours",
+            "protected",
+            1.07,
+        ),
+        (
+            "protected, logged in, records in memory",
+            "ours_memory",
+            "protected",
+            1.15,
+        ),
         ("log in", "ours", "log_in", 1.10),
         ("log out", "ours", "log_out", 1.10),
     ] {
         at_most(title, " x", limit, m.ratio(contender, "floor", scenario));
     }
     let allocations = m.more_allocations("ours", "protected");
-    at_most("protected, logged in, session only: more allocations", "", 4.0, allocations);
+    at_most(
+        "protected, logged in, session only: more allocations",
+        "",
+        4.0,
+        allocations,
+    );
     let trips = |contender: &str| m.redis[contender]["protected"]["round_trips"].as_f64();
-    at_most("records in Redis: round trips", "", 2.0, trips("ours_redis"));
-    at_most("records and sessions in Redis: round trips", "", 2.0, trips("ours_all_redis"));
+    at_most(
+        "records in Redis: round trips",
+        "",
+        2.0,
+        trips("ours_redis"),
+    );
+    at_most(
+        "records and sessions in Redis: round trips",
+        "",
+        2.0,
+        trips("ours_all_redis"),
+    );
     let common = login_benches::scenario::COMMON;
     for scenario in common {
         let title = format!("against actix-identity: {}", scenario.title());
-        at_most(&title, " x", 1.0, m.ratio("ours", "identity", scenario.name()));
+        at_most(
+            &title,
+            " x",
+            1.0,
+            m.ratio("ours", "identity", scenario.name()),
+        );
     }
     for scenario in common {
         let title = format!("against axum-login: {}", scenario.title());
         at_most(&title, " x", 0.65, m.ratio("ours", "axum", scenario.name()));
     }
     let build = |what: &str| m.build[what].as_f64();
-    at_most("memory store, bytes per login at 10^6", "", 300.0, m.growth["bytes_per_login"].as_f64());
-    at_most("memory store, purge of 10^6: longest wait", " ms", 50.0, m.growth["purge_wait_ms"].as_f64());
-    at_most("200 guarded handlers: more of `cargo check`", " s", 0.6, build("guards_seconds"));
-    at_most("clean debug build against the floor", " x", 1.15, build("debug_build_ratio"));
+    at_most(
+        "memory store, bytes per login at 10^6",
+        "",
+        300.0,
+        m.growth["bytes_per_login"].as_f64(),
+    );
+    at_most(
+        "memory store, purge of 10^6: longest wait",
+        " ms",
+        50.0,
+        m.growth["purge_wait_ms"].as_f64(),
+    );
+    at_most(
+        "200 guarded handlers: more of `cargo check`",
+        " s",
+        0.6,
+        build("guards_seconds"),
+    );
+    at_most(
+        "clean debug build against the floor",
+        " x",
+        1.15,
+        build("debug_build_ratio"),
+    );
     let flask = ["protected", "public_known"];
-    let slowest = flask.iter().filter_map(|scenario| m.throughput("ours / flask-login", scenario));
+    let slowest = flask
+        .iter()
+        .filter_map(|scenario| m.throughput("ours / flask-login", scenario));
     let slowest = slowest.reduce(f64::min);
     goals.push(json!({
         "goal": "requests per second against Flask-Login",

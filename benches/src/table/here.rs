@@ -14,10 +14,14 @@ const REQUESTS: usize = 100;
 pub(crate) fn measure() -> io::Result<Value> {
     let mut measured = serde_json::Map::new();
     for contender in ALL.into_iter().filter(|contender| contender.is_counted()) {
-        let scenarios = contender.scenarios().into_iter().map(|scenario| {
-            (scenario.name().to_owned(), scenario_of(contender, scenario))
-        });
-        measured.insert(contender.name().to_owned(), Value::Object(scenarios.collect()));
+        let scenarios = contender
+            .scenarios()
+            .into_iter()
+            .map(|scenario| (scenario.name().to_owned(), scenario_of(contender, scenario)));
+        measured.insert(
+            contender.name().to_owned(),
+            Value::Object(scenarios.collect()),
+        );
     }
     Ok(Value::Object(measured))
 }

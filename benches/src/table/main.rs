@@ -2,8 +2,11 @@
 //! `BENCHMARKS.md`: `table`, or `table <part> ..`.
 
 mod breakdown;
+mod build;
 mod goals;
+mod growth;
 mod here;
+mod plot;
 mod report;
 mod server;
 
@@ -12,11 +15,13 @@ use std::{env, fs, io};
 use serde_json::Value;
 
 /// What can be measured on its own, in the order in which it is.
-const PARTS: [(&str, fn() -> io::Result<Value>); 4] = [
+const PARTS: [(&str, fn() -> io::Result<Value>); 6] = [
     ("counts", counts),
     ("requests", here::measure),
     ("redis", server::redis_commands),
     ("load", server::load),
+    ("growth", growth::measure),
+    ("build", build::measure),
 ];
 
 fn main() -> io::Result<()> {
@@ -45,7 +50,10 @@ fn keep(part: &str, measured: &Value) -> io::Result<()> {
 
 /// What was measured last, or nothing.
 fn kept(part: &str) -> Value {
-    let file = login_benches::counts::here().join("results").join(part).with_extension("json");
+    let file = login_benches::counts::here()
+        .join("results")
+        .join(part)
+        .with_extension("json");
     let text = fs::read_to_string(file).unwrap_or_default();
     serde_json::from_str(&text).unwrap_or_default()
 }

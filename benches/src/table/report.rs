@@ -29,7 +29,10 @@ pub(crate) fn write() -> io::Result<()> {
     let mut text = fs::read_to_string(&file)?;
     for (name, section) in sections {
         println!("{section}");
-        let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
+        let (start, end) = (
+            format!("<!-- {name} -->\n"),
+            format!("<!-- end of {name} -->"),
+        );
         let from = text.find(&start).map(|at| at + start.len());
         if let Some((from, to)) = from.zip(text.find(&end)) {
             text.replace_range(from..to, &section);
@@ -65,13 +68,19 @@ fn cell(contender: &str, scenario: Scenario) -> String {
 }
 
 fn table() -> String {
-    let head: Vec<_> = [""].into_iter().chain(COMMON.map(Scenario::title)).collect();
+    let head: Vec<_> = [""]
+        .into_iter()
+        .chain(COMMON.map(Scenario::title))
+        .collect();
     let rows: Vec<_> = ALL
         .into_iter()
         .filter(|contender| contender.is_counted())
         .map(|contender| {
             let cells = COMMON.map(|scenario| cell(contender.name(), scenario));
-            [contender.title().to_owned()].into_iter().chain(cells).collect()
+            [contender.title().to_owned()]
+                .into_iter()
+                .chain(cells)
+                .collect()
         })
         .collect();
     markdown(&head, &rows)
@@ -79,12 +88,20 @@ fn table() -> String {
 
 fn modes() -> String {
     let scenarios = [Scenario::Protected, Scenario::Thrice, Scenario::Restored];
-    let head: Vec<_> = [""].into_iter().chain(scenarios.map(Scenario::title)).collect();
-    let ours = ALL.into_iter().filter(|contender| contender.is_ours() && contender.is_counted());
+    let head: Vec<_> = [""]
+        .into_iter()
+        .chain(scenarios.map(Scenario::title))
+        .collect();
+    let ours = ALL
+        .into_iter()
+        .filter(|contender| contender.is_ours() && contender.is_counted());
     let rows: Vec<_> = ours
         .map(|contender| {
             let cells = scenarios.map(|scenario| cell(contender.name(), scenario));
-            [contender.title().to_owned()].into_iter().chain(cells).collect()
+            [contender.title().to_owned()]
+                .into_iter()
+                .chain(cells)
+                .collect()
         })
         .collect();
     markdown(&head, &rows)
@@ -100,7 +117,12 @@ fn goals_table(goals: &[Value]) -> String {
                 Some(false) => "**missed**",
                 None => "?",
             };
-            vec![text(&goal["goal"]), text(&goal["limit"]), text(&goal["measured"]), met.to_owned()]
+            vec![
+                text(&goal["goal"]),
+                text(&goal["limit"]),
+                text(&goal["measured"]),
+                met.to_owned(),
+            ]
         })
         .collect();
     markdown(&["goal", "limit", "measured", ""], &rows)
@@ -110,7 +132,9 @@ fn cookies() -> String {
     let requests = kept("requests");
     let of = |contender: Contender, scenario: Scenario, what: &str| {
         let value = requests[contender.name()][scenario.name()][what].as_f64();
-        value.map_or_else(String::new, |value| format!("{value:.2}").trim_end_matches(".00").to_owned())
+        value.map_or_else(String::new, |value| {
+            format!("{value:.2}").trim_end_matches(".00").to_owned()
+        })
     };
     let rows: Vec<_> = ALL
         .into_iter()
@@ -141,31 +165,46 @@ fn cookies() -> String {
 
 fn redis() -> String {
     let measured = kept("redis");
-    let scenarios = [Scenario::Public, Scenario::PublicKnown, Scenario::Protected, Scenario::LogIn];
-    let head: Vec<_> = [""].into_iter().chain(scenarios.map(Scenario::title)).collect();
-    let rows: Vec<_> = [Contender::FloorRedis, Contender::OursRedis, Contender::OursAllRedis]
+    let scenarios = [
+        Scenario::Public,
+        Scenario::PublicKnown,
+        Scenario::Protected,
+        Scenario::LogIn,
+    ];
+    let head: Vec<_> = [""]
         .into_iter()
-        .map(|contender| {
-            let cells = scenarios.map(|scenario| {
-                let of = &measured[contender.name()][scenario.name()];
-                let commands = of["commands"].as_object();
-                let commands: Vec<_> = commands
-                    .into_iter()
-                    .flatten()
-                    .map(|(name, calls)| match calls.as_f64() {
-                        Some(1.0) => name.clone(),
-                        calls => format!("{} {name}", calls.unwrap_or(0.0)),
-                    })
-                    .collect();
-                let trips = of["round_trips"].as_f64();
-                trips.map_or_else(String::new, |trips| match &*commands.join(", ") {
-                    "" => format!("{trips}"),
-                    commands => format!("{trips} ({commands})"),
-                })
-            });
-            [contender.title().to_owned()].into_iter().chain(cells).collect()
-        })
+        .chain(scenarios.map(Scenario::title))
         .collect();
+    let rows: Vec<_> = [
+        Contender::FloorRedis,
+        Contender::OursRedis,
+        Contender::OursAllRedis,
+    ]
+    .into_iter()
+    .map(|contender| {
+        let cells = scenarios.map(|scenario| {
+            let of = &measured[contender.name()][scenario.name()];
+            let commands = of["commands"].as_object();
+            let commands: Vec<_> = commands
+                .into_iter()
+                .flatten()
+                .map(|(name, calls)| match calls.as_f64() {
+                    Some(1.0) => name.clone(),
+                    calls => format!("{} {name}", calls.unwrap_or(0.0)),
+                })
+                .collect();
+            let trips = of["round_trips"].as_f64();
+            trips.map_or_else(String::new, |trips| match &*commands.join(", ") {
+                "" => format!("{trips}"),
+                commands => format!("{trips} ({commands})"),
+            })
+        });
+        [contender.title().to_owned()]
+            .into_iter()
+            .chain(cells)
+            .collect()
+    })
+    .collect();
     markdown(&head, &rows)
 }
 
@@ -177,10 +216,18 @@ fn load() -> String {
         .flatten()
         .map(|pair| {
             let number = |value: &Value, digits: usize| {
-                value.as_f64().map_or_else(String::new, |value| format!("{value:.digits$}"))
+                value
+                    .as_f64()
+                    .map_or_else(String::new, |value| format!("{value:.digits$}"))
             };
             let (ratio, one, other) = (&pair["ratio"], &pair["one"], &pair["other"]);
-            let both = |what: &str, digits| format!("{} / {}", number(&one[what], digits), number(&other[what], digits));
+            let both = |what: &str, digits| {
+                format!(
+                    "{} / {}",
+                    number(&one[what], digits),
+                    number(&other[what], digits)
+                )
+            };
             let scenario = Scenario::of(pair["scenario"].as_str().unwrap_or_default());
             let memory = |side: &Value| side["memory_kib"].as_f64().unwrap_or(0.0) / 1024.0;
             vec![
@@ -197,7 +244,15 @@ fn load() -> String {
         })
         .collect();
     let head = [
-        "pair", "", "min", "median", "max", "requests per second", "latency, median, ms", "99 %, ms", "memory, MiB",
+        "pair",
+        "",
+        "min",
+        "median",
+        "max",
+        "requests per second",
+        "latency, median, ms",
+        "99 %, ms",
+        "memory, MiB",
     ];
     markdown(&head, &rows)
 }
@@ -228,22 +283,43 @@ fn breakdown() -> String {
 
 /// The crates whose versions decide what is measured.
 const CRATES: [&str; 10] = [
-    "actix-http", "actix-identity", "actix-session", "actix-web", "axum", "axum-login", "gungraun", "redis", "sqlx",
+    "actix-http",
+    "actix-identity",
+    "actix-session",
+    "actix-web",
+    "axum",
+    "axum-login",
+    "gungraun",
+    "redis",
+    "sqlx",
     "tower-sessions",
 ];
 
 fn versions() -> String {
     let lock = fs::read_to_string(counts::here().join("Cargo.lock")).unwrap_or_default();
     let version = |name: &str| {
-        let package = lock.split("[[package]]").find(|package| package.contains(&format!("name = \"{name}\"\n")));
-        let line = package.and_then(|package| package.lines().find_map(|line| line.strip_prefix("version = ")));
+        let package = lock
+            .split("[[package]]")
+            .find(|package| package.contains(&format!("name = \"{name}\"\n")));
+        let line = package.and_then(|package| {
+            package
+                .lines()
+                .find_map(|line| line.strip_prefix("version = "))
+        });
         line.unwrap_or("?").trim_matches('"').to_owned()
     };
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let models: Vec<_> = cpu.lines().filter_map(|line| line.strip_prefix("model name\t: ")).collect();
+    let models: Vec<_> = cpu
+        .lines()
+        .filter_map(|line| line.strip_prefix("model name\t: "))
+        .collect();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let python = fs::read_to_string(counts::here().join("flask/requirements.txt")).unwrap_or_default();
-    let crates: Vec<_> = CRATES.iter().map(|name| format!("{name} {}", version(name))).collect();
+    let python =
+        fs::read_to_string(counts::here().join("flask/requirements.txt")).unwrap_or_default();
+    let crates: Vec<_> = CRATES
+        .iter()
+        .map(|name| format!("{name} {}", version(name)))
+        .collect();
     format!(
         "- {}\n- {}\n- {}\n- {}\n- {} processors, {}, Linux {}\n- {}\n",
         counts::rustc(),
@@ -253,6 +329,10 @@ fn versions() -> String {
         models.len(),
         models.first().unwrap_or(&"unknown"),
         kernel.trim(),
-        python.lines().collect::<Vec<_>>().join(", ").replace("==", " "),
+        python
+            .lines()
+            .collect::<Vec<_>>()
+            .join(", ")
+            .replace("==", " "),
     )
 }

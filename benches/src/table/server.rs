@@ -65,7 +65,12 @@ impl Server {
         let child = Command::new(target().join("tools/flask/bin/gunicorn"))
             .current_dir(login_benches::counts::here().join("flask"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
-            .args(["--workers", &FLASK_WORKERS.to_string(), "--log-level", "warning"])
+            .args([
+                "--workers",
+                &FLASK_WORKERS.to_string(),
+                "--log-level",
+                "warning",
+            ])
             .args(["--bind", &format!("127.0.0.1:{port}"), "pages:app"])
             .spawn()?;
         Self { child, port }.ready()
@@ -87,7 +92,11 @@ impl Server {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         stream.set_read_timeout(Some(START_TIME))?;
         let method = if ask.post { "POST" } else { "GET" };
-        write!(stream, "{method} {} HTTP/1.1\r\nconnection: close\r\ncontent-length: 0\r\n", ask.path)?;
+        write!(
+            stream,
+            "{method} {} HTTP/1.1\r\nconnection: close\r\ncontent-length: 0\r\n",
+            ask.path
+        )?;
         for (name, value) in HEADERS {
             write!(stream, "{name}: {value}\r\n")?;
         }
@@ -104,7 +113,10 @@ impl Server {
             named.map(|(_, value)| value.to_owned()).collect::<Vec<_>>()
         };
         Ok(Answer {
-            status: head.get(9..12).and_then(|status| status.parse().ok()).unwrap_or(0),
+            status: head
+                .get(9..12)
+                .and_then(|status| status.parse().ok())
+                .unwrap_or(0),
             location: headers("location").pop(),
             cookies: headers("set-cookie"),
             body: body.to_owned(),
@@ -127,12 +139,18 @@ impl Server {
         let of = |pid: u32| {
             let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
             let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-            line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or(0)
+            line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok())
+                .unwrap_or(0)
         };
         let pid = self.child.id();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
         let children = children.unwrap_or_default();
-        of(pid) + children.split(' ').filter_map(|pid| pid.parse().ok()).map(of).sum::<u64>()
+        of(pid)
+            + children
+                .split(' ')
+                .filter_map(|pid| pid.parse().ok())
+                .map(of)
+                .sum::<u64>()
     }
 }
 
@@ -147,17 +165,28 @@ struct Turn {
 
 fn wrk(server: &Server, ask: &Ask) -> io::Result<Turn> {
     let mut wrk = Command::new("wrk");
-    wrk.args(["-t1", "-c", CONNECTIONS, "-d", &format!("{SECONDS}s"), "--latency"]);
+    wrk.args([
+        "-t1",
+        "-c",
+        CONNECTIONS,
+        "-d",
+        &format!("{SECONDS}s"),
+        "--latency",
+    ]);
     for (name, value) in &HEADERS[1..] {
         wrk.args(["-H", &format!("{name}: {value}")]);
     }
     if let Some(cookie) = &ask.cookie {
         wrk.args(["-H", &format!("cookie: {cookie}")]);
     }
-    let output = wrk.arg(format!("http://127.0.0.1:{}{}", server.port, ask.path)).output()?;
+    let output = wrk
+        .arg(format!("http://127.0.0.1:{}{}", server.port, ask.path))
+        .output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let after = |label: &str| {
-        let line = text.lines().find_map(|line| line.trim().strip_prefix(label))?;
+        let line = text
+            .lines()
+            .find_map(|line| line.trim().strip_prefix(label))?;
         line.split_whitespace().next().map(str::to_owned)
     };
     // Redirects count as such, but not as failures.
@@ -171,14 +200,17 @@ fn wrk(server: &Server, ask: &Ask) -> io::Result<Turn> {
         };
         number.parse::<f64>().ok().map(|number| number * unit)
     };
-    let turn = after("Requests/sec:").and_then(|rate| rate.parse().ok()).and_then(|per_second| {
-        Some(Turn {
-            per_second,
-            median: after("50%").and_then(millis)?,
-            slow: after("99%").and_then(millis)?,
-        })
-    });
-    turn.filter(|_| !failed).ok_or_else(|| io::Error::other(format!("wrk says: {text}")))
+    let turn = after("Requests/sec:")
+        .and_then(|rate| rate.parse().ok())
+        .and_then(|per_second| {
+            Some(Turn {
+                per_second,
+                median: after("50%").and_then(millis)?,
+                slow: after("99%").and_then(millis)?,
+            })
+        });
+    turn.filter(|_| !failed)
+        .ok_or_else(|| io::Error::other(format!("wrk says: {text}")))
 }
 
 /// Has two servers take turns with a scenario, and compares each turn with the other's next to it:
@@ -204,7 +236,13 @@ fn pair(name: &str, one: &Server, other: &Server, scenario: Scenario) -> io::Res
     };
     let (ours, theirs) = (side(&turns, one), side(&other_turns, other));
     let ratios = sorted(ratios);
-    eprintln!("{name}, {}: {:.3} ({:.3} to {:.3})", scenario.name(), ratios[ROUNDS / 2], ratios[0], ratios[ROUNDS - 1]);
+    eprintln!(
+        "{name}, {}: {:.3} ({:.3} to {:.3})",
+        scenario.name(),
+        ratios[ROUNDS / 2],
+        ratios[0],
+        ratios[ROUNDS - 1]
+    );
     Ok(json!({
         "pair": name,
         "scenario": scenario.name(),
@@ -225,7 +263,16 @@ pub(crate) fn load() -> io::Result<Value> {
     let mut pairs = Vec::new();
     let known = [Scenario::PublicKnown, Scenario::Protected];
     for (one, other, scenarios) in [
-        (Contender::Ours, Contender::Floor, &[Scenario::Public, Scenario::PublicKnown, Scenario::Refused, Scenario::Protected][..]),
+        (
+            Contender::Ours,
+            Contender::Floor,
+            &[
+                Scenario::Public,
+                Scenario::PublicKnown,
+                Scenario::Refused,
+                Scenario::Protected,
+            ][..],
+        ),
         (Contender::OursMemory, Contender::Floor, &known[1..]),
         (Contender::OursSqlite, Contender::Floor, &known[1..]),
         (Contender::OursRedis, Contender::FloorRedis, &known[1..]),
@@ -240,7 +287,10 @@ pub(crate) fn load() -> io::Result<Value> {
             pairs.push(pair(&name, &servers.0, &servers.1, scenario)?);
         }
     }
-    let (ours, flask) = (Server::of(Contender::Ours, FLASK_WORKERS, None)?, Server::flask()?);
+    let (ours, flask) = (
+        Server::of(Contender::Ours, FLASK_WORKERS, None)?,
+        Server::flask()?,
+    );
     for scenario in known {
         pairs.push(pair("ours / flask-login", &ours, &flask, scenario)?);
     }
@@ -248,11 +298,11 @@ pub(crate) fn load() -> io::Result<Value> {
 }
 
 /// A Redis that ends with this value.
-struct Redis {
+pub(crate) struct Redis {
     child: Child,
     directory: PathBuf,
     port: u16,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Drop for Redis {
@@ -264,12 +314,20 @@ impl Drop for Redis {
 }
 
 impl Redis {
-    fn start() -> io::Result<Self> {
+    pub(crate) fn start() -> io::Result<Self> {
         let port = free_port()?;
         let directory = std::env::temp_dir().join(format!("login_benches_redis_{port}"));
         fs::create_dir(&directory)?;
         let child = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--dir"])
+            .args([
+                "--bind",
+                "127.0.0.1",
+                "--port",
+                &port.to_string(),
+                "--save",
+                "",
+                "--dir",
+            ])
             .arg(&directory)
             .stdout(Stdio::null())
             .spawn()?;
@@ -311,7 +369,9 @@ impl Redis {
 }
 
 fn free_port() -> io::Result<u16> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?
+        .local_addr()?
+        .port())
 }
 
 /// How many requests are made to see what Redis is asked.
@@ -322,8 +382,17 @@ const ENOUGH: &str = "ECHO enough";
 /// The round trips of one request, by command.
 pub(crate) fn redis_commands() -> io::Result<Value> {
     let mut measured = serde_json::Map::new();
-    let scenarios = [Scenario::Public, Scenario::PublicKnown, Scenario::Protected, Scenario::LogIn];
-    for contender in [Contender::FloorRedis, Contender::OursRedis, Contender::OursAllRedis] {
+    let scenarios = [
+        Scenario::Public,
+        Scenario::PublicKnown,
+        Scenario::Protected,
+        Scenario::LogIn,
+    ];
+    for contender in [
+        Contender::FloorRedis,
+        Contender::OursRedis,
+        Contender::OursAllRedis,
+    ] {
         let mut of_contender = serde_json::Map::new();
         for scenario in scenarios {
             let redis = Redis::start()?;
@@ -331,7 +400,9 @@ pub(crate) fn redis_commands() -> io::Result<Value> {
             let ask = server.prepare(scenario)?;
             let reports = redis.monitor()?;
             for _ in 0..REDIS_REQUESTS {
-                scenario.check(&server.ask(&ask)?).map_err(io::Error::other)?;
+                scenario
+                    .check(&server.ask(&ask)?)
+                    .map_err(io::Error::other)?;
             }
             redis.say(ENOUGH)?;
             let mut calls = BTreeMap::<String, u64>::new();
@@ -347,8 +418,10 @@ pub(crate) fn redis_commands() -> io::Result<Value> {
             }
             let each = |calls: u64| calls as f64 / REDIS_REQUESTS as f64;
             let trips = each(calls.values().sum());
-            let calls: BTreeMap<_, _> =
-                calls.into_iter().map(|(command, calls)| (command, each(calls))).collect();
+            let calls: BTreeMap<_, _> = calls
+                .into_iter()
+                .map(|(command, calls)| (command, each(calls)))
+                .collect();
             let name = scenario.name().to_owned();
             of_contender.insert(name, json!({ "round_trips": trips, "commands": calls }));
         }

@@ -1,0 +1,142 @@
+//! How long applications take to compile: the floor, ours, actix-identity; guarded handlers and others.
+//!
+//! All in processor time, which is the same whatever else the machine does, or nearly so.
+
+use std::{
+    fmt::Write as _,
+    fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use login_benches::counts::here;
+use serde_json::{Value, json};
+
+const HANDLERS: usize = 200;
+/// How often each pair takes turns.
+const ROUNDS: usize = 5;
+
+const ACTIX: &str = "actix-web = { version = \"4.18\", default-features = false, features = [\"cookies\", \"macros\"] }\n";
+const SESSION: &str = "actix-session = { version = \"0.11\", features = [\"cookie-session\"] }\n";
+
+/// A directory that is gone afterwards.
+struct Packages(PathBuf);
+
+impl Drop for Packages {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+pub(crate) fn measure() -> io::Result<Value> {
+    let packages =
+        Packages(std::env::temp_dir().join(format!("login_benches_build_{}", std::process::id())));
+    let ours = format!(
+        "{SESSION}login-runtime = {{ path = \"{}\" }}\n",
+        here().join("../login-runtime").display()
+    );
+    let mut measured = serde_json::Map::new();
+    for (name, dependencies) in [
+        ("floor", SESSION.to_owned()),
+        ("ours", ours.clone()),
+        ("identity", format!("{SESSION}actix-identity = \"0.9\"\n")),
+    ] {
+        let package = make(&packages.0.join(name), &dependencies, "fn main() {}\n")?;
+        let mut of_package = serde_json::Map::new();
+        for (what, arguments) in [
+            ("check", &["check"][..]),
+            ("debug", &["build"]),
+            ("release", &["build", "--release"]),
+        ] {
+            let _ = fs::remove_dir_all(package.join("target"));
+            let seconds = cargo(&package, arguments)?;
+            eprintln!("{name}, {what}: {seconds:.1} s");
+            of_package.insert(what.to_owned(), json!(seconds));
+        }
+        measured.insert(name.to_owned(), Value::Object(of_package));
+    }
+    let ratio =
+        |what: &str| Some(measured["ours"][what].as_f64()? / measured["floor"][what].as_f64()?);
+    let (debug, (guards, ratios)) = (ratio("debug"), handlers(&packages.0, &ours)?);
+    measured.insert("debug_build_ratio".to_owned(), json!(debug));
+    measured.insert("guards_seconds".to_owned(), json!(guards));
+    measured.insert("guards_ratios".to_owned(), json!(ratios));
+    Ok(Value::Object(measured))
+}
+
+/// How much longer a check takes when so many handlers are guarded: the median of the differences,
+/// and the ratios.
+fn handlers(directory: &Path, dependencies: &str) -> io::Result<(f64, Vec<f64>)> {
+    let program = |guard: &str| {
+        let mut text = String::from("#![allow(dead_code)]\nuse actix_web::{get, web};\n");
+        for number in 0..HANDLERS {
+            let _ = write!(
+                text,
+                "{guard}\n#[get(\"/page/{number}\")]\nasync fn page_{number}(id: web::Query<Vec<(u32, u32)>>) -> String {{ format!(\"{{}}\", id.len()) }}\n",
+            );
+        }
+        text.push_str("fn main() { let _ = actix_web::App::new()");
+        for number in 0..HANDLERS {
+            let _ = write!(text, ".service(page_{number})");
+        }
+        text + "; }\n"
+    };
+    let plain = make(&directory.join("plain"), dependencies, &program(""))?;
+    let guarded = make(
+        &directory.join("guarded"),
+        dependencies,
+        &program("#[login_runtime::login_required]"),
+    )?;
+    let (mut more, mut ratios) = (Vec::new(), Vec::new());
+    for package in [&plain, &guarded] {
+        cargo(package, &["check"])?;
+    }
+    for _ in 0..ROUNDS {
+        let mut seconds = [0.0; 2];
+        for (seconds, package) in seconds.iter_mut().zip([&plain, &guarded]) {
+            // Newer than what was made of it.
+            let main = package.join("src/main.rs");
+            fs::write(&main, fs::read_to_string(&main)? + "\n")?;
+            *seconds = cargo(package, &["check"])?;
+        }
+        more.push(seconds[1] - seconds[0]);
+        ratios.push(seconds[1] / seconds[0]);
+    }
+    more.sort_by(f64::total_cmp);
+    ratios.sort_by(f64::total_cmp);
+    Ok((more[ROUNDS / 2], ratios))
+}
+
+fn make(package: &Path, dependencies: &str, main: &str) -> io::Result<PathBuf> {
+    fs::create_dir_all(package.join("src"))?;
+    fs::write(package.join("src/main.rs"), main)?;
+    // The same versions as everywhere here.
+    fs::copy(here().join("Cargo.lock"), package.join("Cargo.lock"))?;
+    let manifest = format!(
+        "[package]\nname = \"application\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n{ACTIX}{dependencies}"
+    );
+    fs::write(package.join("Cargo.toml"), manifest)?;
+    Ok(package.to_owned())
+}
+
+/// The processor time that cargo and its children take, in seconds.
+fn cargo(package: &Path, arguments: &[&str]) -> io::Result<f64> {
+    let output = Command::new("bash")
+        .current_dir(package)
+        .env_remove("CARGO_TARGET_DIR")
+        .args([
+            "-c",
+            "TIMEFORMAT='%U %S'; time cargo --quiet \"$@\"",
+            "cargo",
+        ])
+        .args(arguments)
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(io::Error::other(text.into_owned()));
+    }
+    let times = text.lines().last().unwrap_or_default().split(' ');
+    Ok(times
+        .filter_map(|seconds| seconds.parse::<f64>().ok())
+        .sum())
+}
