@@ -233,11 +233,6 @@ pub(crate) fn takes(session: &Session) -> bool {
     session.status() != SessionStatus::Purged
 }
 
-/// Whether the session holds a login.
-pub(crate) fn holds(session: &Session, key: &str) -> bool {
-    session.contains_key(key)
-}
-
 /// Makes a change of our own, which may get lost if the session ends before it is saved: nobody who
 /// only reads a page is told that it is late.
 fn quietly(session: &Session, change: impl FnOnce(&Session)) {

@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    cell::{Cell, RefCell},
+    cell::{Cell, Ref, RefCell},
     future::poll_fn,
     rc::Rc,
     sync::Arc,
@@ -142,7 +142,7 @@ impl Drop for Search {
 impl Search {
     fn start(
         request: &HttpRequest,
-        session: &Session,
+        text: Ref<'_, str>,
         manager: &Arc<Manager>,
         index: usize,
         state: Option<Rc<LoginState>>,
@@ -155,9 +155,11 @@ impl Search {
             return None;
         }
         let turn = Turn(finding);
-        let Plan::Load(load) = plan(request, session, manager, kind) else {
+        let Plan::Load(load) = plan(request, &text, manager, kind) else {
             return None;
         };
+        // Whoever is told may write into the session.
+        drop(text);
         state.accessed(request);
         // From here on it is given back together with the search.
         std::mem::forget(turn);
@@ -263,11 +265,11 @@ impl LoginState {
             return Look::Wait;
         };
         let session = session::of(request);
-        if session::holds(&session, &kind.session_key) {
+        if let Some(text) = session::entry(&session, &kind.session_key) {
             if manager.records.is_some() {
                 return Look::Wait;
             }
-            let search = Search::start(request, &session, manager, index, existing);
+            let search = Search::start(request, text, manager, index, existing);
             return search.map_or(Look::Wait, Look::Search);
         }
         let nothing = !cookies::carries(request, &kind.remember.name)
@@ -385,7 +387,6 @@ struct Find<'a> {
 
 /// What a session entry asks for.
 enum Plan {
-    Nothing,
     /// The entry is none of ours, or names no user.
     Invalid,
     /// Protection ended the login.
@@ -491,9 +492,14 @@ impl Find<'_> {
         if let Some(records) = &self.manager().records {
             return self.by_record(records).await;
         }
-        let session = session::of(self.request);
-        match plan(self.request, &session, self.manager(), self.kind) {
-            Plan::Nothing => Ok(None),
+        let plan = {
+            let session = session::of(self.request);
+            let Some(text) = session::entry(&session, &self.kind.session_key) else {
+                return Ok(None);
+            };
+            plan(self.request, &text, self.manager(), self.kind)
+        };
+        match plan {
             Plan::Invalid => {
                 self.end(EndReason::Invalid, None);
                 Ok(None)
@@ -971,12 +977,9 @@ impl Find<'_> {
     }
 }
 
-/// Reads the session entry and starts to load its user, without holding on to the session.
-fn plan(request: &HttpRequest, session: &Session, manager: &Manager, kind: &UserKind) -> Plan {
-    let Some(text) = session::entry(session, &kind.session_key) else {
-        return Plan::Nothing;
-    };
-    let Some((entry, id)) = Entry::read(&text) else {
+/// Reads a session entry and starts to load its user, without holding on to the session.
+fn plan(request: &HttpRequest, text: &str, manager: &Manager, kind: &UserKind) -> Plan {
+    let Some((entry, id)) = Entry::read(text) else {
         return Plan::Invalid;
     };
     let (verdict, found) = judge(request, manager, entry.client);

@@ -21,9 +21,9 @@ use serde_json::{Value, json};
 /// How long a server may take to start.
 const START_TIME: Duration = Duration::from_secs(30);
 /// How often each pair takes turns.
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 /// How long one turn takes.
-const SECONDS: u32 = 2;
+const SECONDS: u32 = 1;
 const CONNECTIONS: &str = "64";
 /// One less than there are processors, for wrk needs one too; at least one.
 const WORKERS: usize = 1;
