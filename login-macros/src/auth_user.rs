@@ -41,6 +41,7 @@ enum FieldKey {
     Inactive,
     SessionHash,
     PasswordHash,
+    Roles,
 }
 
 /// What `#[auth(..)]` says about one field.
@@ -50,6 +51,7 @@ const FIELD: Table<FieldKey> = &[
     ("inactive", FieldKey::Inactive),
     ("session_hash", FieldKey::SessionHash),
     ("password_hash", FieldKey::PasswordHash),
+    ("roles", FieldKey::Roles),
 ];
 
 struct Model<'a> {
@@ -306,7 +308,12 @@ impl Model<'_> {
 
     // What only one field can be, one field is.
     fn check_single_marks(&self, fields: &Struct<'_>, errors: &mut Errors) {
-        for key in [FieldKey::Id, FieldKey::SessionHash, FieldKey::PasswordHash] {
+        for key in [
+            FieldKey::Id,
+            FieldKey::SessionHash,
+            FieldKey::PasswordHash,
+            FieldKey::Roles,
+        ] {
             let marks = fields.marks.iter().filter(|mark| mark.key == key);
             for mark in marks.skip(1) {
                 errors.marked_twice(&mark.name);
@@ -442,7 +449,11 @@ impl Model<'_> {
             let part = field.code(quote!(#private::SessionHashPart::part(&self.#member)));
             self.session_hash_method(&part)
         });
-        quote!(#is_active #session_hash)
+        let has_role = fields.marked(FieldKey::Roles).map(|field| {
+            let (root, member, role) = (&self.root, &field.member, local("role"));
+            self.has_role_method(&field.code(quote!(#root::Roles::has_role(&self.#member, #role))))
+        });
+        quote!(#is_active #session_hash #has_role)
     }
 
     fn enum_methods(&self, users: &Enum<'_>) -> TokenStream {
@@ -458,6 +469,7 @@ impl Model<'_> {
             None => authenticated,
         };
         let session_hash = self.session_hash_method(&self.delegate(users, "session_hash"));
+        let has_role = self.has_role_method(&self.delegate(users, "has_role"));
         quote! {
             fn is_active(&self) -> ::core::primitive::bool {
                 #active
@@ -466,6 +478,16 @@ impl Model<'_> {
                 #authenticated
             }
             #session_hash
+            #has_role
+        }
+    }
+
+    fn has_role_method(&self, body: &TokenStream) -> TokenStream {
+        let role = local("role");
+        quote! {
+            fn has_role(&self, #role: &::core::primitive::str) -> ::core::primitive::bool {
+                #body
+            }
         }
     }
 
@@ -486,7 +508,8 @@ impl Model<'_> {
         let method = format_ident!("{method}");
         let user = local("user");
         let arms = users.wrappers().map(|(variant, ty)| {
-            let ask = locate(quote!(#root::AuthUser::#method(#user)), ty.span());
+            let role = (method == "has_role").then(|| local("role")).into_iter();
+            let ask = locate(quote!(#root::AuthUser::#method(#user #(, #role)*)), ty.span());
             quote!(Self::#variant(#user) => #ask,)
         });
         quote!(match self { #(#arms)* })
@@ -530,6 +553,7 @@ impl Model<'_> {
                 let bounds = [
                     (fields.id(), quote!(::core::clone::Clone + #root::UserId)),
                     (fields.session_hash(), quote!(#private::SessionHashPart)),
+                    (fields.marked(FieldKey::Roles), quote!(#root::Roles)),
                     (
                         fields.marked(FieldKey::PasswordHash),
                         quote!(#private::PasswordField),

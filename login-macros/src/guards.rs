@@ -24,6 +24,7 @@ use syn::{
 };
 
 use crate::{
+    conditions::{self, Condition, Names, Permission},
     errors::Errors,
     options::{Reader, Table},
     paths::Root,
@@ -54,6 +55,26 @@ pub(crate) fn expand(kind: Kind, options: TokenStream, item: TokenStream) -> Tok
 pub(crate) enum Kind {
     LoginRequired,
     FreshLoginRequired,
+    PermissionRequired,
+}
+
+/// What can be asked of the user, in a guard's table of options.
+macro_rules! table {
+    ($(($name:expr, $key:expr)),* $(,)?) => {
+        &[
+            $(($name, $key),)*
+            ("role", Key::Condition(conditions::Key::Role)),
+            ("permission", Key::Condition(conditions::Key::Permission)),
+            ("check", Key::Condition(conditions::Key::Check)),
+            ("any", Key::Condition(conditions::Key::Any)),
+            ("all", Key::Condition(conditions::Key::All)),
+            ("not", Key::Condition(conditions::Key::Not)),
+            ("exempt_options", Key::ExemptOptions),
+            ("passive", Key::Passive),
+            ("crate", Key::Crate),
+            (LAST, Key::Last),
+        ]
+    };
 }
 
 impl Kind {
@@ -61,33 +82,44 @@ impl Kind {
         match self {
             Self::LoginRequired => "login_required",
             Self::FreshLoginRequired => "fresh_login_required",
+            Self::PermissionRequired => "permission_required",
         }
     }
 
     fn table(self) -> Table<Key> {
         match self {
-            Self::LoginRequired => &[
-                ("user", Key::User),
-                ("fresh", Key::Fresh),
-                ("exempt_options", Key::ExemptOptions),
-                ("passive", Key::Passive),
-                ("crate", Key::Crate),
-                (LAST, Key::Last),
-            ],
-            Self::FreshLoginRequired => &[
-                ("user", Key::User),
-                ("max_age", Key::MaxAge),
-                ("exempt_options", Key::ExemptOptions),
-                ("passive", Key::Passive),
-                ("crate", Key::Crate),
-                (LAST, Key::Last),
-            ],
+            Self::LoginRequired | Self::PermissionRequired => {
+                table![("user", Key::User), ("fresh", Key::Fresh)]
+            }
+            Self::FreshLoginRequired => table![("user", Key::User), ("max_age", Key::MaxAge)],
         }
+    }
+
+    /// Where the guard stands among several on one handler: who expands last is asked first. A login
+    /// is asked for before a permission, and a fresh one last.
+    fn rank(self) -> u8 {
+        match self {
+            Self::FreshLoginRequired => 0,
+            Self::PermissionRequired => 1,
+            Self::LoginRequired => 2,
+        }
+    }
+
+    /// The guard that an attribute is.
+    fn of(attr: &Attribute) -> Option<Self> {
+        [
+            Self::LoginRequired,
+            Self::FreshLoginRequired,
+            Self::PermissionRequired,
+        ]
+        .into_iter()
+        .find(|kind| last_is(attr.path(), kind.name()))
     }
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Key {
+    Condition(conditions::Key),
     User,
     Fresh,
     MaxAge,
@@ -113,6 +145,7 @@ struct Options {
     root: Root,
     user: Option<Type>,
     fresh: Freshness,
+    condition: Option<Condition>,
     exempt_options: bool,
     passive: bool,
     last: bool,
@@ -164,9 +197,28 @@ impl Options {
         if kind == Kind::FreshLoginRequired {
             options.fresh = Freshness::OfManager;
         }
-        let mut reader = Reader::new(kind.table(), |_| None);
-        for (key, opt) in reader.read(tokens.clone(), errors) {
+        let mut tokens = tokens.clone();
+        let mut conditions = Vec::new();
+        if kind == Kind::PermissionRequired {
+            let (permission, rest) = take_permission(tokens, errors);
+            conditions.extend(permission);
+            tokens = rest;
+        }
+        let mut seen = Vec::new();
+        let mut reader = Reader::new(kind.table(), |_| None)
+            .repeating(|key| matches!(key, Key::Condition(_)));
+        for (key, opt) in reader.read(tokens, errors) {
             match key {
+                Key::Condition(key @ (conditions::Key::Role | conditions::Key::Permission))
+                    if seen.contains(&key) =>
+                {
+                    errors.condition_given_twice(&opt.name);
+                }
+                Key::Condition(key) => {
+                    seen.push(key);
+                    let condition = Condition::parse(key, &opt, errors);
+                    conditions.extend(condition);
+                }
                 Key::User => options.user = opt.value("user = Admin", errors),
                 Key::Fresh if !opt.has_value() => options.fresh = Freshness::OfManager,
                 Key::Fresh | Key::MaxAge => {
@@ -189,6 +241,7 @@ impl Options {
                 Key::Last => options.last = true,
             }
         }
+        options.condition = Condition::all(conditions);
         options
     }
 }
@@ -242,9 +295,17 @@ impl ToTokens for Handler {
 
 impl Guard<'_> {
     fn check(&self, errors: &mut Errors) {
+        self.check_conditions(errors);
         self.check_modifiers(errors);
         self.check_future(errors);
         self.check_arguments(errors);
+    }
+
+    // A condition of the application's own is about a user whose type is known.
+    fn check_conditions(&self, errors: &mut Errors) {
+        if let (None, Some(condition)) = (self.user(), &self.options.condition) {
+            condition.check_user(errors);
+        }
     }
 
     // actix-web calls handlers as plain functions.
@@ -312,11 +373,10 @@ impl Guard<'_> {
         if self.options.last || !attrs.iter().any(|attr| self.waits_for(attr)) {
             return None;
         }
-        // Who expands last is asked first, and a login is asked for before a fresh one.
         let (behind, before): (Vec<_>, Vec<_>) = attrs
             .iter()
             .cloned()
-            .partition(|attr| self.kind == Kind::FreshLoginRequired && is_login_required(attr));
+            .partition(|attr| Kind::of(attr).is_some_and(|kind| kind.rank() > self.kind.rank()));
         let last = format_ident!("{LAST}");
         let tokens = self.tokens;
         let this = self.attribute(&quote!(#last, #tokens));
@@ -369,11 +429,10 @@ impl Guard<'_> {
     }
 
     fn waits_for(&self, attr: &Attribute) -> bool {
-        let other_guard = match self.kind {
-            Kind::LoginRequired => is_login_required(attr),
-            Kind::FreshLoginRequired => is_login_required(attr) || is_fresh_login_required(attr),
-        };
-        !other_guard && !is_inert(attr)
+        match Kind::of(attr) {
+            Some(kind) => kind.rank() < self.kind.rank(),
+            None => !is_inert(attr),
+        }
     }
 }
 
@@ -412,7 +471,40 @@ impl Guard<'_> {
                 body.to_tokens(tokens);
             }
         });
+        if let (Some(user), Some(condition)) = (self.user(), &self.options.condition) {
+            tokens.extend(condition.items(&self.names(), &user));
+        }
         tokens
+    }
+
+    /// How items are called that stand next to the handler.
+    fn names(&self) -> Names<'_> {
+        let Handler {
+            attrs, vis, sig, ..
+        } = &self.handler;
+        // Of several guards on one handler, each finds those below it in the arguments.
+        let depth = self.handler.arguments().filter(|a| is_guarded(a)).count();
+        let (kind, handler) = (self.kind.name(), sig.ident.unraw());
+        Names {
+            private: self.options.root.private(),
+            stem: format!("{depth}_{kind}_{handler}"),
+            vis,
+            cfgs: attrs.iter().filter(|attr| attr.path().is_ident("cfg")).collect(),
+        }
+    }
+
+    /// The user type that is asked for, if anything says which.
+    fn user(&self) -> Option<TokenStream> {
+        let Options {
+            root,
+            user,
+            condition,
+            ..
+        } = &self.options;
+        match user {
+            Some(user) => Some(user.to_token_stream()),
+            None => condition.as_ref()?.user(root),
+        }
     }
 
     /// The one argument that is left.
@@ -433,14 +525,14 @@ impl Guard<'_> {
     fn policy(&self) -> TokenStream {
         let Options {
             root,
-            user,
             fresh,
+            condition,
             exempt_options,
             passive,
             ..
         } = &self.options;
         let private = root.private();
-        let login = match user {
+        let login = match self.user() {
             Some(user) => quote!(#private::LoginRequired<#user>),
             None => quote!(#private::LoginRequired),
         };
@@ -448,6 +540,13 @@ impl Guard<'_> {
             Freshness::NotAsked => login,
             Freshness::OfManager => quote!(#private::Fresh<#login>),
             Freshness::Seconds(seconds) => quote!(#private::Fresh<#login, #seconds>),
+        };
+        let policy = match condition {
+            Some(condition) => {
+                let term = condition.term(&self.names());
+                quote!(#private::Requires<#policy, #term>)
+            }
+            None => policy,
         };
         let policy = if *passive {
             quote!(#private::Passive<#policy>)
@@ -476,11 +575,15 @@ impl Guard<'_> {
             let span = ty.span().resolved_at(Span::call_site());
             quote_spanned!(span=> const { #private::#name::<#ty>() };)
         };
+        let policy = self.policy();
         let mut assertions = TokenStream::new();
         if let Some(user) = &self.options.user
             && is_concrete(user)
         {
             assertions.extend(assert("assert_user", user));
+        }
+        if let (Some(user), Some(condition)) = (self.user(), &self.options.condition) {
+            assertions.extend(condition.assertions(&private, &user));
         }
         // Another guard of ours already said the rest.
         if self.handler.arguments().any(is_guarded) {
@@ -488,7 +591,11 @@ impl Guard<'_> {
         }
         for argument in self.handler.arguments() {
             if is_concrete(&argument.ty) {
-                assertions.extend(assert("assert_extractor", &argument.ty));
+                let ty = &argument.ty;
+                let span = ty.span().resolved_at(Span::call_site());
+                assertions.extend(
+                    quote_spanned!(span=> const { #private::assert_argument::<#policy, #ty>() };),
+                );
             }
         }
         // Without `async` the type is a future, and what it resolves to is not written here.
@@ -593,12 +700,39 @@ fn is_inert(attr: &Attribute) -> bool {
     }
 }
 
-fn is_login_required(attr: &Attribute) -> bool {
-    last_is(attr.path(), Kind::LoginRequired.name())
+/// Takes the permission off the front of the options, where it has no name.
+fn take_permission(tokens: TokenStream, errors: &mut Errors) -> (Option<Condition>, TokenStream) {
+    let at = first_span(&tokens);
+    let parser = |input: ParseStream<'_>| {
+        let mut mark = TokenStream::new();
+        // A mark of ours comes first.
+        let ahead = input.fork();
+        if ahead.parse::<Ident>().is_ok_and(|word| word == LAST) {
+            let (word, comma): (Ident, Token![,]) = (input.parse()?, input.parse()?);
+            mark = quote!(#word #comma);
+        }
+        let path: Path = input.parse()?;
+        if !input.is_empty() {
+            input.parse::<Token![,]>()?;
+        }
+        let rest: TokenStream = input.parse()?;
+        Ok((path, quote!(#mark #rest)))
+    };
+    match parser.parse2(tokens.clone()) {
+        Ok((path, rest)) => {
+            let permission = Permission::parse(path, errors);
+            (permission.map(Condition::Permission), rest)
+        }
+        Err(_) => {
+            errors.no_permission(at);
+            (None, tokens)
+        }
+    }
 }
 
-fn is_fresh_login_required(attr: &Attribute) -> bool {
-    last_is(attr.path(), Kind::FreshLoginRequired.name())
+fn first_span(tokens: &TokenStream) -> Span {
+    let first = tokens.clone().into_iter().next();
+    first.map_or_else(Span::call_site, |token| token.span())
 }
 
 /// The place of the first `#[cfg(..)]`, and its condition.

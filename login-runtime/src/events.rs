@@ -9,7 +9,7 @@
 use std::{any::Any, fmt};
 
 use crate::{
-    error::LoadError, manager::UserKind, policy::Reason, protection::SessionProtection,
+    condition::Condition, error::LoadError, manager::UserKind, policy::Reason, protection::SessionProtection,
     verified::AuthMethod,
 };
 
@@ -61,6 +61,13 @@ pub enum LoginEvent<'a> {
         /// Why.
         reason: Reason,
     },
+    /// A user who is logged in was refused for want of a right.
+    Forbidden {
+        /// Who.
+        user: Option<EventUser<'a>>,
+        /// What the guard asked for; nothing if a handler refused by itself.
+        condition: Option<&'a Condition>,
+    },
     /// A login showed up from another client. Flask-Login: `session_protected`.
     SessionProtected {
         /// What was done about it.
@@ -93,7 +100,7 @@ pub enum LoginEvent<'a> {
         /// The user's id as JSON.
         user_id: &'a str,
     },
-    /// A loader or the login store failed; the client got a 503.
+    /// A loader, the login store or a permission check failed; the client got a 503.
     LoadFailed {
         /// What the loader said.
         error: &'a LoadError,
@@ -186,6 +193,7 @@ impl LoginEvent<'_> {
             Self::LoginConfirmed { .. } => "login_confirmed",
             Self::Unauthorized { .. } => "unauthorized",
             Self::NeedsRefresh { .. } => "needs_refresh",
+            Self::Forbidden { .. } => "forbidden",
             Self::SessionProtected { .. } => "session_protected",
             Self::Accessed => "accessed",
             Self::LoginEnded { .. } => "login_ended",
@@ -204,7 +212,9 @@ impl LoginEvent<'_> {
             | Self::LoadedFromCookie { user }
             | Self::LoadedFromRequest { user }
             | Self::LoginConfirmed { user } => Some(*user),
-            Self::LoggedOut { user } | Self::LoginsEnded { user, .. } => *user,
+            Self::LoggedOut { user }
+            | Self::LoginsEnded { user, .. }
+            | Self::Forbidden { user, .. } => *user,
             _ => None,
         }
     }
@@ -235,6 +245,13 @@ impl LoginEvent<'_> {
             }
             Self::Unauthorized { reason } | Self::NeedsRefresh { reason } => {
                 tracing::info!(target: "login", event, reason = reason.name());
+            }
+            Self::Forbidden { user, condition } => {
+                let (user_type, id) = user
+                    .map(|user| (user.user_type(), user.id()))
+                    .unwrap_or_default();
+                let asked = condition.map(ToString::to_string);
+                tracing::warn!(target: "login", event, user_type, user = id, reason = asked);
             }
             Self::SessionProtected { mode } => {
                 tracing::warn!(target: "login", event, reason = ?mode);

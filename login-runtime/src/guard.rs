@@ -6,11 +6,13 @@
 //! handler's arguments: first the policy decides, then they are extracted.
 
 use std::{
+    borrow::Cow,
     fmt,
     future::{Future, Ready, ready},
     marker::PhantomData,
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -25,11 +27,15 @@ use actix_web::{
 use pin_project_lite::pin_project;
 
 use crate::{
-    error::{Refusal, SetupError},
+    condition::{Answer, Condition, Subject, Term, Unanswered},
+    error::{LoadError, Refusal, SetupError},
+    events::{EventUser, LoginEvent},
     manager::Manager,
+    permission::Permissions,
     policy::{self, Freshness, Reason, Requirement},
+    proof::Arguments,
     refuse::{self, RefusalKind, Refusing},
-    state::{LoginState, Who},
+    state::{Known, LoginState, Who},
     user::AuthUser,
 };
 
@@ -65,7 +71,12 @@ impl From<Denied> for Error {
 }
 
 /// Decides whether a guard lets a request through; exempt requests pass unseen.
-pub(crate) fn check(request: &HttpRequest, find: FindUser, requirement: Requirement) -> Check {
+pub(crate) fn check(
+    request: &HttpRequest,
+    find: FindUser,
+    requirement: Requirement,
+    condition: &Condition,
+) -> Check {
     if request.method() == Method::OPTIONS {
         match Manager::of(request) {
             Ok(manager) if requirement.exempt_options || manager.exempt_options => {
@@ -74,11 +85,16 @@ pub(crate) fn check(request: &HttpRequest, find: FindUser, requirement: Requirem
             _ => {}
         }
     }
-    check_user(request, find, requirement)
+    check_user(request, find, requirement, condition)
 }
 
 /// Decides whether a request meets a requirement, without waiting if that is possible.
-pub(crate) fn check_user(request: &HttpRequest, find: FindUser, requirement: Requirement) -> Check {
+pub(crate) fn check_user(
+    request: &HttpRequest,
+    find: FindUser,
+    requirement: Requirement,
+    condition: &Condition,
+) -> Check {
     let (manager, index) =
         match Manager::of(request).and_then(|manager| Ok((manager, find(manager)?))) {
             Ok(found) => found,
@@ -86,6 +102,7 @@ pub(crate) fn check_user(request: &HttpRequest, find: FindUser, requirement: Req
         };
     let Some(who) = LoginState::peek(request, manager, index) else {
         let request = request.clone();
+        let condition = condition.clone();
         return Check::Wait(Box::pin(async move {
             let state = LoginState::of(&request)?;
             if requirement.passive {
@@ -93,20 +110,23 @@ pub(crate) fn check_user(request: &HttpRequest, find: FindUser, requirement: Req
             }
             let who = match state.who(&request, index).await {
                 Ok(who) => who,
-                Err(error) => {
-                    let response = refuse::load_failed(&request, &state.manager, &error);
-                    return Err(Denied::Failed(
-                        InternalError::from_response(error, response).into(),
-                    ));
+                Err(error) => return Err(failed(&request, &state.manager, error)),
+            };
+            let case = Case {
+                manager: &state.manager,
+                index,
+                requirement,
+                condition: &condition,
+            };
+            let decision = match case.judge(&request, &who) {
+                Judgement::Now(decision) => decision,
+                Judgement::Later(answer, login) => {
+                    case.conclude(&request, &who, answer.done().await, login)
                 }
             };
-            match judge(&state.manager, &who, requirement) {
+            match decision {
                 Ok(()) => Ok(who),
-                Err(reason) => Err(Denied::Refused(
-                    refuse(&request, &state.manager, reason, requirement)
-                        .done()
-                        .await,
-                )),
+                Err(denying) => Err(denying.done().await),
             }
         }));
     };
@@ -115,47 +135,160 @@ pub(crate) fn check_user(request: &HttpRequest, find: FindUser, requirement: Req
     {
         state.accessed(request);
     }
-    match judge(manager, &who, requirement) {
-        Ok(()) => Check::Done(Ok(who)),
-        Err(reason) => match refuse(request, manager, reason, requirement) {
-            Refusing::Now(refusal) => Check::Done(Err(Denied::Refused(refusal))),
-            later => Check::Wait(Box::pin(
-                async move { Err(Denied::Refused(later.done().await)) },
-            )),
-        },
+    let case = Case {
+        manager,
+        index,
+        requirement,
+        condition,
+    };
+    match case.judge(request, &who) {
+        Judgement::Now(Ok(())) => Check::Done(Ok(who)),
+        Judgement::Now(Err(Denying::Now(denied))) => Check::Done(Err(denied)),
+        Judgement::Now(Err(later)) => {
+            Check::Wait(Box::pin(async move { Err(later.done().await) }))
+        }
+        Judgement::Later(answer, login) => {
+            let (request, manager) = (request.clone(), Arc::clone(manager));
+            let condition = condition.clone();
+            Check::Wait(Box::pin(async move {
+                let case = Case {
+                    manager: &manager,
+                    index,
+                    requirement,
+                    condition: &condition,
+                };
+                match case.conclude(&request, &who, answer.done().await, login) {
+                    Ok(()) => Ok(who),
+                    Err(denying) => Err(denying.done().await),
+                }
+            }))
+        }
     }
 }
 
-fn judge(manager: &Manager, who: &Who, requirement: Requirement) -> Result<(), Reason> {
-    let login = who
-        .as_ref()
-        .map(|known| (known.authenticated, &known.facts));
-    // Only freshness has to know the time.
-    let now = if requirement.freshness == Freshness::Any {
-        0
-    } else {
-        manager.now()
-    };
-    policy::decide(&requirement, login, manager.fresh_for, now)
+/// What is to be decided about one user type.
+struct Case<'a> {
+    manager: &'a Arc<Manager>,
+    index: usize,
+    requirement: Requirement,
+    condition: &'a Condition,
 }
 
-fn refuse(
-    request: &HttpRequest,
-    manager: &Manager,
-    reason: Reason,
-    requirement: Requirement,
-) -> Refusing {
-    refuse::refuse(
-        request,
-        manager,
-        RefusalKind::of(reason),
-        reason,
-        requirement.freshness,
-    )
+/// A decision about a user who is known, or what it waits for.
+enum Judgement {
+    Now(Result<(), Denying>),
+    /// The condition is being asked; the login by itself was judged.
+    Later(Answer, Result<(), Reason>),
+}
+
+/// A denial whose answer may be under way.
+enum Denying {
+    Now(Denied),
+    Later(Refusing),
+}
+
+impl From<Refusing> for Denying {
+    fn from(refusing: Refusing) -> Self {
+        match refusing {
+            Refusing::Now(refusal) => Self::Now(Denied::Refused(refusal)),
+            later => Self::Later(later),
+        }
+    }
+}
+
+impl Denying {
+    async fn done(self) -> Denied {
+        match self {
+            Self::Now(denied) => denied,
+            Self::Later(refusing) => Denied::Refused(refusing.done().await),
+        }
+    }
+}
+
+impl Case<'_> {
+    fn judge(&self, request: &HttpRequest, who: &Who) -> Judgement {
+        let login = who
+            .as_ref()
+            .map(|known| (known.authenticated, &known.facts));
+        // Only freshness has to know the time.
+        let now = if self.requirement.freshness == Freshness::Any {
+            0
+        } else {
+            self.manager.now()
+        };
+        let login = policy::decide(&self.requirement, login, self.manager.fresh_for, now);
+        // Before freshness: whoever may never do this is not sent to give a password for it.
+        let answer = match (who, login) {
+            (Some(known), Ok(()) | Err(Reason::Stale)) if !self.condition.is_always() => {
+                self.condition.ask(&Subject {
+                    manager: Arc::clone(self.manager),
+                    index: self.index,
+                    user: Rc::clone(&known.user),
+                    request: request.clone(),
+                })
+            }
+            _ => Answer::Now(Ok(true)),
+        };
+        match answer {
+            Answer::Now(answer) => Judgement::Now(self.conclude(request, who, answer, login)),
+            later => Judgement::Later(later, login),
+        }
+    }
+
+    fn conclude(
+        &self,
+        request: &HttpRequest,
+        who: &Who,
+        answer: Result<bool, Unanswered>,
+        login: Result<(), Reason>,
+    ) -> Result<(), Denying> {
+        let reason = match (answer, login) {
+            (Ok(true), Ok(())) => return Ok(()),
+            (Ok(true), Err(reason)) => reason,
+            (Ok(false), _) => return Err(self.forbid(request, who.as_ref()).into()),
+            (Err(Unanswered::Setup(error)), _) => return Err(Denying::Now(error.into())),
+            (Err(Unanswered::Failed(error)), _) => {
+                self.manager
+                    .emit(&LoginEvent::LoadFailed { error: &error }, request);
+                return Err(Denying::Now(failed(request, self.manager, error)));
+            }
+        };
+        let kind = RefusalKind::of(reason);
+        let freshness = self.requirement.freshness;
+        Err(refuse::refuse(request, self.manager, kind, reason, freshness).into())
+    }
+
+    fn forbid(&self, request: &HttpRequest, known: Option<&Known>) -> Refusing {
+        let user = known
+            .zip(self.manager.users.get(self.index))
+            .map(|(known, kind)| EventUser::new(kind, &*known.user));
+        let event = LoginEvent::Forbidden {
+            user,
+            condition: Some(self.condition),
+        };
+        refuse::forbid(request, self.manager, &event, Reason::Forbidden)
+    }
+}
+
+fn failed(request: &HttpRequest, manager: &Manager, error: LoadError) -> Denied {
+    let response = refuse::load_failed(request, manager, &error);
+    Denied::Failed(InternalError::from_response(error, response).into())
 }
 
 /// What a guard asks for, as a type.
 pub trait Policy: 'static {
+    /// The user type that is asked for.
+    #[doc(hidden)]
+    type User: GuardUser;
+    /// What is asked of the user besides a login.
+    #[doc(hidden)]
+    const CONDITION: &'static Condition = &Condition::ALWAYS;
+    /// How old a login is at most that gets through, in seconds; without end if the manager says.
+    #[doc(hidden)]
+    const FRESH: Option<u64> = None;
+    /// Whether whoever gets through has met the policy. OPTIONS requests may not have.
+    #[doc(hidden)]
+    const PROVES: bool = true;
     #[doc(hidden)]
     fn requirement() -> GuardRequirement;
     #[doc(hidden)]
@@ -224,6 +357,8 @@ pub struct ExemptOptions<P>(PhantomData<fn() -> P>);
 pub struct Passive<P>(PhantomData<fn() -> P>);
 
 impl<U: GuardUser> Policy for LoginRequired<U> {
+    type User = U;
+
     fn requirement() -> GuardRequirement {
         GuardRequirement(Requirement::LOGIN)
     }
@@ -234,6 +369,11 @@ impl<U: GuardUser> Policy for LoginRequired<U> {
 }
 
 impl<P: Policy, const SECONDS: u64> Policy for Fresh<P, SECONDS> {
+    type User = P::User;
+    const CONDITION: &'static Condition = P::CONDITION;
+    const FRESH: Option<u64> = Some(SECONDS);
+    const PROVES: bool = P::PROVES;
+
     fn requirement() -> GuardRequirement {
         let freshness = match SECONDS {
             u64::MAX => Freshness::Default,
@@ -251,6 +391,11 @@ impl<P: Policy, const SECONDS: u64> Policy for Fresh<P, SECONDS> {
 }
 
 impl<P: Policy> Policy for ExemptOptions<P> {
+    type User = P::User;
+    const CONDITION: &'static Condition = P::CONDITION;
+    const FRESH: Option<u64> = P::FRESH;
+    const PROVES: bool = false;
+
     fn requirement() -> GuardRequirement {
         GuardRequirement(Requirement {
             exempt_options: true,
@@ -264,11 +409,35 @@ impl<P: Policy> Policy for ExemptOptions<P> {
 }
 
 impl<P: Policy> Policy for Passive<P> {
+    type User = P::User;
+    const CONDITION: &'static Condition = P::CONDITION;
+    const FRESH: Option<u64> = P::FRESH;
+    const PROVES: bool = P::PROVES;
+
     fn requirement() -> GuardRequirement {
         GuardRequirement(Requirement {
             passive: true,
             ..P::requirement().0
         })
+    }
+
+    fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
+        P::find(manager)
+    }
+}
+
+/// What `P` asks for, and a user who meets the condition `C`.
+#[derive(Debug)]
+pub struct Requires<P, C>(PhantomData<fn() -> (P, C)>);
+
+impl<P: Policy, C: Term<P::User>> Policy for Requires<P, C> {
+    type User = P::User;
+    const CONDITION: &'static Condition = &C::CONDITION;
+    const FRESH: Option<u64> = P::FRESH;
+    const PROVES: bool = P::PROVES;
+
+    fn requirement() -> GuardRequirement {
+        P::requirement()
     }
 
     fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
@@ -299,7 +468,7 @@ impl<P, A> fmt::Debug for Guarded<P, A> {
     }
 }
 
-impl<P: Policy, A: FromRequest> FromRequest for Guarded<P, A> {
+impl<P: Policy, A: Arguments<P>> FromRequest for Guarded<P, A> {
     type Error = Error;
     type Future = GuardedFuture<P, A>;
 
@@ -308,9 +477,10 @@ impl<P: Policy, A: FromRequest> FromRequest for Guarded<P, A> {
             request,
             |manager| P::find(&GuardManager(manager)),
             P::requirement().0,
+            P::CONDITION,
         ) {
             Check::Done(Ok(_)) => Step::Extract {
-                extracting: A::from_request(request, payload),
+                extracting: A::Extractors::from_request(request, payload),
             },
             Check::Done(Err(denied)) => Step::Refused {
                 error: Some(denied.into()),
@@ -331,14 +501,14 @@ impl<P: Policy, A: FromRequest> FromRequest for Guarded<P, A> {
 
 pin_project! {
     /// Decides, then extracts.
-    pub struct GuardedFuture<P, A: FromRequest> {
+    pub struct GuardedFuture<P, A: Arguments<P>> {
         #[pin]
-        step: Step<A>,
+        step: Step<A::Extractors>,
         policy: PhantomData<fn() -> P>,
     }
 }
 
-impl<P, A: FromRequest> fmt::Debug for GuardedFuture<P, A> {
+impl<P, A: Arguments<P>> fmt::Debug for GuardedFuture<P, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GuardedFuture").finish_non_exhaustive()
     }
@@ -362,7 +532,7 @@ pin_project! {
     }
 }
 
-impl<P, A: FromRequest> Future for GuardedFuture<P, A> {
+impl<P, A: Arguments<P>> Future for GuardedFuture<P, A> {
     type Output = Result<Guarded<P, A>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -375,15 +545,15 @@ impl<P, A: FromRequest> Future for GuardedFuture<P, A> {
                     payload,
                 } => match ready!(deciding.as_mut().poll(cx)) {
                     Ok(_) => Step::Extract {
-                        extracting: A::from_request(request, payload),
+                        extracting: A::Extractors::from_request(request, payload),
                     },
                     Err(denied) => return Poll::Ready(Err(denied.into())),
                 },
                 StepProj::Extract { extracting } => {
                     return extracting
                         .poll(cx)
-                        .map_ok(|args| Guarded {
-                            args,
+                        .map_ok(|extracted| Guarded {
+                            args: A::take(extracted),
                             policy: PhantomData,
                         })
                         .map_err(Into::into);
@@ -458,6 +628,7 @@ pub fn login_required() -> LoginGuard {
     LoginGuard {
         find: |_| Ok(0),
         requirement: Requirement::LOGIN,
+        condition: Condition::ALWAYS,
     }
 }
 
@@ -469,6 +640,7 @@ pub fn fresh_login_required() -> LoginGuard {
             freshness: Freshness::Default,
             ..Requirement::LOGIN
         },
+        condition: Condition::ALWAYS,
     }
 }
 
@@ -478,12 +650,14 @@ pub fn fresh_login_required() -> LoginGuard {
 pub struct LoginGuard {
     find: FindUser,
     requirement: Requirement,
+    condition: Condition,
 }
 
 impl fmt::Debug for LoginGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LoginGuard")
             .field("requirement", &self.requirement)
+            .field("condition", &self.condition)
             .finish_non_exhaustive()
     }
 }
@@ -500,6 +674,30 @@ impl LoginGuard {
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.requirement.freshness = Freshness::Within(age);
+        self
+    }
+
+    /// Asks for a role, as [`AuthUser::has_role`] says; a user without it gets 403.
+    #[must_use]
+    pub fn role(self, role: impl Into<Cow<'static, str>>) -> Self {
+        self.condition(Condition::role(role))
+    }
+
+    /// Asks for a permission, and thereby for a user of the type that can have it; a user without the
+    /// permission gets 403.
+    #[must_use]
+    pub fn permission<P: Permissions>(self, permission: P) -> Self {
+        self.user::<P::User>()
+            .condition(Condition::permission(permission))
+    }
+
+    /// Asks for a condition, next to what was asked for before; a user who does not meet it gets 403.
+    ///
+    /// One that is about a user type needs [`user`](Self::user), unless it is that of the manager's
+    /// first loader.
+    #[must_use]
+    pub fn condition(mut self, condition: Condition) -> Self {
+        self.condition = self.condition.and(condition);
         self
     }
 
@@ -566,7 +764,12 @@ where
     actix_web::dev::forward_ready!(service);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        let check = check(request.request(), self.guard.find, self.guard.requirement);
+        let LoginGuard {
+            find,
+            requirement,
+            condition,
+        } = &self.guard;
+        let check = check(request.request(), *find, *requirement, condition);
         let service = Rc::clone(&self.service);
         Box::pin(async move {
             let decision = match check {

@@ -116,6 +116,7 @@
 pub mod __private;
 mod auth;
 mod clock;
+mod condition;
 mod config;
 mod cookies;
 mod current;
@@ -130,7 +131,9 @@ mod middleware;
 mod next;
 #[cfg(feature = "password")]
 mod password;
+mod permission;
 mod policy;
+mod proof;
 mod protection;
 mod records;
 mod refuse;
@@ -153,6 +156,10 @@ mod verified;
 /// | `user = Type` | asks for a user of this type | the type of the manager's first loader |
 /// | `fresh` | asks for a fresh login, as old as the manager's `fresh_for` allows | any login will do |
 /// | `fresh = "10m"` | asks for a fresh login of at most this age: `s`, `m`, `h` or `d` | |
+/// | `role = "admin"` | asks for a role; a user without it gets 403 | none |
+/// | `permission = Permission::EditPost` | asks for a permission, see [`Permissions`](trait@Permissions) | none |
+/// | `check = \|user: &User\| ..` | asks a closure, or the function of this path; it may take the request too | none |
+/// | `any(..)`, `all(..)`, `not(..)` | conditions of conditions: `any(role = "admin", role = "editor")` | |
 /// | `exempt_options` | lets OPTIONS requests through | they are guarded too |
 /// | `passive` | does not count the request as use of the login, for pages that poll | it counts |
 /// | `crate = path` | where `login_runtime` is, if it is re-exported | `::login_runtime` |
@@ -178,6 +185,24 @@ mod verified;
 /// }
 /// ```
 ///
+/// A user who is known and does not meet the conditions gets 403, and is never sent to the login view;
+/// not to the refresh view either, since giving a password would not help.
+///
+/// ```
+/// use actix_web::{Responder, delete, web};
+/// use login_runtime::{AuthUser, login_required};
+///
+/// #[derive(AuthUser)]
+/// struct User { id: i64, #[auth(roles)] roles: Vec<String>, is_trainee: bool }
+///
+/// #[login_required(any(role = "admin", role = "editor"), check = |user: &User| !user.is_trainee)]
+/// #[delete("/pages/{page}")]
+/// async fn delete_page(page: web::Path<String>) -> impl Responder { format!("{page} deleted") }
+/// ```
+///
+/// A `check` becomes an item next to the handler, which cannot be within an `impl` block; a permission
+/// can be asked for there.
+///
 /// What cannot be guarded does not compile:
 ///
 /// ```compile_fail
@@ -194,6 +219,18 @@ pub use login_macros::login_required;
 /// view.
 pub use login_macros::fresh_login_required;
 
+/// Lets only users with a permission reach a handler; a user without it gets 403.
+///
+/// Takes the permission, and then the options of [`login_required`](macro@login_required). See
+/// [`Permissions`](trait@Permissions) for how permissions are declared and looked up.
+pub use login_macros::permission_required;
+
+/// A role as a type, for [`UserWith`]: `UserWith<User, role!("admin")>`.
+pub use login_macros::role;
+
+/// A permission as a type, for [`UserWith`]: `UserWith<User, permission!(Permission::EditPost)>`.
+pub use login_macros::permission;
+
 #[cfg(feature = "password")]
 pub use crate::password::{PasswordError, PasswordVerifier};
 #[cfg(feature = "postgres")]
@@ -205,15 +242,19 @@ pub use crate::store::SqliteLoginStore;
 pub use crate::{
     auth::{Auth, LogIn},
     clock::{Clock, SystemClock},
+    condition::Condition,
     config::{BuildError, CookieSettings, RememberCookie},
     current::{CurrentUser, MaybeUser},
     error::{LoadError, LoginError, Refusal, SetupError},
     events::{EndReason, EventUser, LoginEvent},
     guard::{GuardedHandler, LoginGuard, fresh_login_required, guarded, login_required},
     limits::Limits,
+    loader::BoxError,
     logins::{Keep, LoginInfo, Logins},
     manager::{LoginManager, LoginManagerBuilder},
+    permission::{HasPermission, Permissions, Roles},
     policy::{LoginSource, Reason},
+    proof::{FreshUser, UserWith},
     protection::{AddressPart, ClientIdentity, SessionProtection},
     refuse::Flash,
     scope::LoginScope,

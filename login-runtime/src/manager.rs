@@ -505,6 +505,17 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.refusing.needs_refresh = Some(erase_handler(handler)))
     }
 
+    /// Answers users who may not do what they asked for, in place of a bare 403.
+    #[must_use]
+    pub fn forbidden_handler<F, Fut, R>(self, handler: F) -> Self
+    where
+        F: Fn(HttpRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = R> + 'static,
+        R: Responder + 'static,
+    {
+        self.set(|settings| settings.refusing.forbidden = Some(erase_handler(handler)))
+    }
+
     /// Answers when a loader or the login store failed, at guards and extractors; 503 without a word by
     /// default. Where a handler asks by itself, as with
     /// [`Auth::current_user`](crate::Auth::current_user), the error is the handler's.

@@ -1,25 +1,22 @@
 //! What generated code may name. Not part of the public interface: only `login-macros` of the very
 //! same version uses it.
 
+pub use actix_web::HttpRequest;
 pub use std::{borrow::Cow, string::String};
 
-use actix_web::{FromRequest, Responder};
+use actix_web::Responder;
 
-use crate::user::AuthUser;
+use crate::{loader::BoxError, user::AuthUser};
 pub use crate::{
-    guard::{DefaultUser, ExemptOptions, Fresh, Guarded, LoginRequired, Passive},
+    condition::{And, Checked, Checking, Negated, Or, Permitted, Role, Term, check, check_request},
+    guard::{
+        DefaultUser, ExemptOptions, Fresh, GuardUser, Guarded, LoginRequired, Passive, Policy,
+        Requires,
+    },
+    permission::{HasPermission, Permissions, Roles},
+    proof::{Argument, SameUser},
     user::{PasswordField, SessionHashPart, UnknownId},
 };
-
-/// What a handler can take.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be an argument of a handler",
-    label = "not an extractor",
-    note = "handler arguments implement `FromRequest`, as `web::Path`, `web::Json`, `HttpRequest` and `CurrentUser` do"
-)]
-pub trait Extractor {}
-
-impl<T: FromRequest> Extractor for T {}
 
 /// What a handler can return.
 #[diagnostic::on_unimplemented(
@@ -32,11 +29,41 @@ pub trait Response {}
 #[diagnostic::do_not_recommend]
 impl<T: Responder> Response for T {}
 
-/// Fails to compile at the user's own type, before actix-web's message about the whole handler.
-pub const fn assert_extractor<T: Extractor>() {}
+/// Fails to compile at the argument's own type, before actix-web's message about the whole handler,
+/// and where an argument is a proof of what the policy does not ask for.
+#[track_caller]
+pub const fn assert_argument<P: Policy, T: Argument<P>>() {
+    if let Some(message) = T::UNPROVED {
+        panic!("{}", message);
+    }
+}
 
 /// Fails to compile at the user's own type, before actix-web's message about the whole handler.
 pub const fn assert_responder<T: Response>() {}
 
 /// Fails to compile at the user type that a guard names, and not where the handler is used.
 pub const fn assert_user<U: AuthUser>() {}
+
+/// Fails to compile at a permission that is none of this user's.
+pub const fn assert_term<U, C: Term<U>>() {}
+
+/// Fails to compile at a user type that does not say who has the permissions.
+pub const fn assert_permissions_user<U: AuthUser + HasPermission<P>, P>() {}
+
+/// Stands for the user of permissions whose derive failed, so that one mistake stays one error.
+#[derive(Debug)]
+pub struct UnknownUser;
+
+impl AuthUser for UnknownUser {
+    type Id = UnknownId;
+
+    fn get_id(&self) -> UnknownId {
+        UnknownId
+    }
+}
+
+impl<P> HasPermission<P> for UnknownUser {
+    async fn has_permission(&self, _: P, _: &HttpRequest) -> Result<bool, BoxError> {
+        Ok(false)
+    }
+}

@@ -1,4 +1,4 @@
-//! What a refused client is answered: the login view, 401, by what the client accepts.
+//! What a refused client is answered: the login view, 401 or 403, by what the client accepts.
 
 use std::{borrow::Cow, future::Future, pin::Pin};
 
@@ -104,6 +104,7 @@ pub(crate) struct RefusalSettings {
     pub(crate) flash: Option<FlashHook>,
     pub(crate) unauthorized: Option<Handler>,
     pub(crate) needs_refresh: Option<Handler>,
+    pub(crate) forbidden: Option<Handler>,
     pub(crate) load_failed: Option<LoadFailed>,
 }
 
@@ -128,6 +129,7 @@ impl Default for RefusalSettings {
             flash: None,
             unauthorized: None,
             needs_refresh: None,
+            forbidden: None,
             load_failed: None,
         }
     }
@@ -168,7 +170,10 @@ impl RefusalKind {
     pub(crate) fn of(reason: Reason) -> Self {
         match reason {
             Reason::Stale => Self::NeedsRefresh,
-            Reason::Anonymous | Reason::Inactive | Reason::Asked => Self::Unauthorized,
+            // Who is forbidden something does not get here, see `forbid`.
+            Reason::Anonymous | Reason::Inactive | Reason::Forbidden | Reason::Asked => {
+                Self::Unauthorized
+            }
         }
     }
 }
@@ -231,6 +236,30 @@ pub(crate) fn refuse(
             response.finish()
         }
         None => unauthorized(request, manager, kind, freshness),
+    };
+    keep_private(response.headers_mut());
+    Refusing::Now(Refusal::new(reason, response))
+}
+
+/// Refuses a user who is known and may not do this: with 403, and never with the login view, which
+/// would send them round and round.
+pub(crate) fn forbid(
+    request: &HttpRequest,
+    manager: &Manager,
+    event: &LoginEvent<'_>,
+    reason: Reason,
+) -> Refusing {
+    manager.emit(event, request);
+    if let Some(handler) = &manager.refusing.forbidden {
+        return Refusing::Later(reason, handler(request));
+    }
+    let mut response = HttpResponse::Forbidden();
+    let mut response = if wants_page(request) {
+        response
+            .content_type("text/plain; charset=utf-8")
+            .body("Forbidden: you may not do this.")
+    } else {
+        response.json(serde_json::json!({ "error": "forbidden" }))
     };
     keep_private(response.headers_mut());
     Refusing::Now(Refusal::new(reason, response))

@@ -1,0 +1,385 @@
+//! What a guard asks of a user besides a login: `role`, `permission`, `check`, `any`, `all`, `not`.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::{
+    Expr, ExprClosure, LitStr, Pat, Path, Type, Visibility, parse_quote, punctuated::Punctuated,
+    spanned::Spanned as _,
+};
+
+use crate::{
+    errors::Errors,
+    options::{Opt, Reader, Table},
+    paths::Root,
+};
+
+/// The longest role in bytes: what fits into the four numbers that say it as a type.
+const MAX_ROLE: usize = 64;
+
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Key {
+    Role,
+    Permission,
+    Check,
+    Any,
+    All,
+    Not,
+}
+
+/// What can stand in `any(..)`, `all(..)` and `not(..)`.
+const TABLE: Table<Key> = &[
+    ("role", Key::Role),
+    ("permission", Key::Permission),
+    ("check", Key::Check),
+    ("any", Key::Any),
+    ("all", Key::All),
+    ("not", Key::Not),
+];
+
+/// What stands in a guard besides conditions.
+const ELSEWHERE: &[&str] = &[
+    "user",
+    "fresh",
+    "max_age",
+    "exempt_options",
+    "passive",
+    "crate",
+];
+
+pub(crate) enum Condition {
+    Role(LitStr),
+    Permission(Permission),
+    Check(Check),
+    Any(Vec<Condition>),
+    All(Vec<Condition>),
+    Not(Box<Condition>),
+}
+
+/// A variant of a set of permissions.
+pub(crate) struct Permission {
+    set: Path,
+    path: Path,
+}
+
+/// An expression of the application's own.
+pub(crate) struct Check {
+    expr: Expr,
+    /// The type in `|user: &User|`.
+    user: Option<Type>,
+    takes_request: bool,
+}
+
+impl Condition {
+    pub(crate) fn parse(key: Key, opt: &Opt, errors: &mut Errors) -> Option<Self> {
+        match key {
+            Key::Role => parse_role(opt.value("role = \"admin\"", errors)?, errors),
+            Key::Permission => {
+                let path = opt.value("permission = Permission::EditPost", errors)?;
+                Permission::parse(path, errors).map(Self::Permission)
+            }
+            Key::Check => Check::parse(opt, errors).map(Self::Check),
+            Key::Any => parse_list(opt, errors).map(Self::Any),
+            Key::All => parse_list(opt, errors).map(Self::All),
+            Key::Not => {
+                let mut conditions = parse_list(opt, errors)?;
+                if conditions.len() > 1 {
+                    errors.not_of_several(&opt.name);
+                }
+                conditions.pop().map(|one| Self::Not(Box::new(one)))
+            }
+        }
+    }
+
+    /// All of these, which are what one guard asks for.
+    pub(crate) fn all(mut conditions: Vec<Self>) -> Option<Self> {
+        match conditions.len() {
+            0 | 1 => conditions.pop(),
+            _ => Some(Self::All(conditions)),
+        }
+    }
+
+    /// The condition and all that it is made of.
+    fn parts(&self) -> Vec<&Self> {
+        let mut parts = vec![self];
+        match self {
+            Self::Any(list) | Self::All(list) => parts.extend(list.iter().flat_map(Self::parts)),
+            Self::Not(one) => parts.extend(one.parts()),
+            Self::Role(_) | Self::Permission(_) | Self::Check(_) => {}
+        }
+        parts
+    }
+
+    fn checks(&self) -> impl Iterator<Item = &Check> {
+        self.parts().into_iter().filter_map(|part| match part {
+            Self::Check(check) => Some(check),
+            _ => None,
+        })
+    }
+
+    fn permissions(&self) -> impl Iterator<Item = &Permission> {
+        self.parts().into_iter().filter_map(|part| match part {
+            Self::Permission(permission) => Some(permission),
+            _ => None,
+        })
+    }
+
+    /// The user type that the condition is about, if it says so.
+    pub(crate) fn user(&self, root: &Root) -> Option<TokenStream> {
+        let written = self.checks().find_map(|check| check.user.as_ref());
+        written.map(ToTokens::to_token_stream).or_else(|| {
+            let Permission { set, path } = self.permissions().next()?;
+            Some(quote_spanned!(path.span()=> <#set as #root::Permissions>::User))
+        })
+    }
+
+    // A check is a function of a user whose type is known.
+    pub(crate) fn check_user(&self, errors: &mut Errors) {
+        for check in self.checks() {
+            errors.check_of_unknown_user(&check.expr);
+        }
+    }
+
+    /// The condition as a type. Checks are items of their own, next to the handler.
+    pub(crate) fn term(&self, names: &Names<'_>) -> TokenStream {
+        self.numbered_term(names, &mut 0)
+    }
+
+    fn numbered_term(&self, names: &Names<'_>, checks: &mut usize) -> TokenStream {
+        let private = &names.private;
+        let mut fold = |list: &[Self], join: Ident| {
+            let terms: Vec<_> = list
+                .iter()
+                .map(|one| one.numbered_term(names, checks))
+                .collect();
+            let mut terms = terms.into_iter().rev();
+            let last = terms.next().unwrap_or_default();
+            terms.fold(last, |rest, first| quote!(#private::#join<#first, #rest>))
+        };
+        match self {
+            Self::Role(role) => role_term(private, &role.value()),
+            Self::Permission(permission) => permission.term(private),
+            Self::Check(_) => {
+                let name = names.check(*checks);
+                *checks += 1;
+                quote!(#private::Checked<#name>)
+            }
+            Self::Any(list) => fold(list, format_ident!("Or")),
+            Self::All(list) => fold(list, format_ident!("And")),
+            Self::Not(one) => {
+                let one = one.numbered_term(names, checks);
+                quote!(#private::Negated<#one>)
+            }
+        }
+    }
+
+    /// The items that the condition's type names.
+    pub(crate) fn items(&self, names: &Names<'_>, user: &TokenStream) -> TokenStream {
+        let items = self.checks().enumerate().map(|(index, check)| {
+            let Names {
+                private,
+                vis,
+                cfgs,
+                ..
+            } = names;
+            let name = names.check(index);
+            let call = check.call(private);
+            // An `enum`, as nobody makes one.
+            quote! {
+                #(#cfgs)*
+                #[doc(hidden)]
+                #[allow(non_camel_case_types)]
+                #[derive(::core::fmt::Debug, ::core::clone::Clone, ::core::marker::Copy)]
+                #vis enum #name {}
+                #(#cfgs)*
+                #[automatically_derived]
+                impl #private::Checking for #name {
+                    type User = #user;
+                    fn check(
+                        __login_user: &Self::User,
+                        __login_request: &#private::HttpRequest,
+                    ) -> ::core::primitive::bool {
+                        #call
+                    }
+                }
+            }
+        });
+        items.collect()
+    }
+
+    /// Statements that point at a permission which cannot be in this guard.
+    pub(crate) fn assertions(&self, private: &TokenStream, user: &TokenStream) -> TokenStream {
+        let assertions = self.permissions().map(|permission| {
+            let term = permission.term(private);
+            let span = permission.path.span().resolved_at(Span::call_site());
+            quote_spanned!(span=> const { #private::assert_term::<#user, #term>() };)
+        });
+        assertions.collect()
+    }
+}
+
+/// How the items of a condition are called.
+pub(crate) struct Names<'a> {
+    pub(crate) private: TokenStream,
+    /// What tells this guard's items from those of another.
+    pub(crate) stem: String,
+    pub(crate) vis: &'a Visibility,
+    /// The handler's `#[cfg]`, which the items share.
+    pub(crate) cfgs: Vec<&'a syn::Attribute>,
+}
+
+impl Names<'_> {
+    fn check(&self, index: usize) -> Ident {
+        format_ident!("__login_check_{index}_{}", self.stem)
+    }
+}
+
+fn parse_role(role: LitStr, errors: &mut Errors) -> Option<Condition> {
+    let text = role.value();
+    if text.trim() != text || text.is_empty() || text.len() > MAX_ROLE {
+        errors.not_a_role(&role, MAX_ROLE);
+        return None;
+    }
+    Some(Condition::Role(role))
+}
+
+fn parse_list(opt: &Opt, errors: &mut Errors) -> Option<Vec<Condition>> {
+    let tokens = opt.list(errors)?;
+    let elsewhere = |name: &str| {
+        let known = ELSEWHERE.contains(&name);
+        known.then_some("the guard itself, outside of these parentheses")
+    };
+    let mut reader = Reader::new(TABLE, elsewhere).repeating(|_| true);
+    let options = reader.read(tokens, errors);
+    let conditions = options
+        .iter()
+        .filter_map(|(key, opt)| Condition::parse(*key, opt, errors));
+    let conditions: Vec<_> = conditions.collect();
+    // What is wrong in there has been said already.
+    (!conditions.is_empty()).then_some(conditions)
+}
+
+impl Permission {
+    pub(crate) fn parse(path: Path, errors: &mut Errors) -> Option<Self> {
+        let mut set = path.clone();
+        set.segments.pop();
+        // What is left ends in `::`.
+        let segments: Punctuated<_, _> = set.segments.into_iter().collect();
+        set.segments = segments;
+        if set.segments.is_empty() {
+            errors.permission_without_set(&path);
+            return None;
+        }
+        Some(Self { set, path })
+    }
+
+    fn term(&self, private: &TokenStream) -> TokenStream {
+        let Self { set, path } = self;
+        let span = path.span().resolved_at(Span::call_site());
+        quote_spanned!(span=> #private::Permitted<#set, { #path as usize }>)
+    }
+}
+
+impl Check {
+    fn parse(opt: &Opt, errors: &mut Errors) -> Option<Self> {
+        let expr: Expr = opt.value("check = |user: &User| user.is_staff", errors)?;
+        let (user, parameters) = match unwrapped(&expr) {
+            Expr::Closure(closure) => {
+                if let Some(token) = &closure.asyncness {
+                    errors.check_that_waits(token);
+                    return None;
+                }
+                (user_of(closure), closure.inputs.len())
+            }
+            Expr::Path(_) => (None, 1),
+            _ => {
+                errors.not_a_check(&expr);
+                return None;
+            }
+        };
+        if !matches!(parameters, 1 | 2) {
+            errors.not_a_check(&expr);
+            return None;
+        }
+        Some(Self {
+            expr,
+            user,
+            takes_request: parameters == 2,
+        })
+    }
+
+    /// The call. As an argument the expression stays whole, whatever operators are in it.
+    fn call(&self, private: &TokenStream) -> TokenStream {
+        let name = if self.takes_request {
+            format_ident!("check_request")
+        } else {
+            format_ident!("check")
+        };
+        let expr = &self.expr;
+        quote!(#private::#name(__login_user, __login_request, #expr))
+    }
+}
+
+/// The expression without what macros and parentheses wrap around it.
+fn unwrapped(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Paren(paren) => unwrapped(&paren.expr),
+        Expr::Group(group) => unwrapped(&group.expr),
+        _ => expr,
+    }
+}
+
+/// `User` in `|user: &User|`.
+fn user_of(closure: &ExprClosure) -> Option<Type> {
+    let Some(Pat::Type(pattern)) = closure.inputs.first() else {
+        return None;
+    };
+    match &*pattern.ty {
+        Type::Reference(reference) => Some((*reference.elem).clone()),
+        _ => None,
+    }
+}
+
+/// A role as a type: its length, and its bytes in numbers of 16.
+fn role_term(private: &TokenStream, role: &str) -> TokenStream {
+    let numbers = role.as_bytes().chunks(16).map(|chunk| {
+        let mut bytes = [0; 16];
+        for (byte, of_role) in bytes.iter_mut().zip(chunk) {
+            *byte = *of_role;
+        }
+        u128::from_be_bytes(bytes)
+    });
+    let length = role.len();
+    quote!(#private::Role<#length, #(#numbers),*>)
+}
+
+/// `role!("admin")` and `permission!(Permission::EditPost)`: a condition as a type.
+pub(crate) fn expand_type(key: Key, tokens: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let root = Root::default();
+    let condition = match key {
+        Key::Role => match syn::parse2(tokens.clone()) {
+            Ok(role) => parse_role(role, &mut errors),
+            Err(_) => {
+                errors.type_macro(&tokens, "role!(\"admin\")");
+                None
+            }
+        },
+        _ => match syn::parse2(tokens.clone()) {
+            Ok(path) => Permission::parse(path, &mut errors).map(Condition::Permission),
+            Err(_) => {
+                errors.type_macro(&tokens, "permission!(Permission::EditPost)");
+                None
+            }
+        },
+    };
+    match (errors.finish(), condition) {
+        (Ok(()), Some(condition)) => condition.term(&Names {
+            private: root.private(),
+            stem: String::new(),
+            vis: &parse_quote!(),
+            cfgs: Vec::new(),
+        }),
+        (Err(error), _) => error.to_compile_error(),
+        (Ok(()), None) => TokenStream::new(),
+    }
+}

@@ -1,0 +1,196 @@
+//! `#[derive(Permissions)]`.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{ToTokens as _, format_ident, quote};
+use syn::{
+    Attribute, Data, DeriveInput, Error, Fields, MacroDelimiter, Meta, Path, Type,
+    ext::IdentExt as _, spanned::Spanned as _,
+};
+
+use crate::{
+    errors::Errors,
+    options::{Reader, Table, names},
+    paths::Root,
+};
+
+pub(crate) fn expand(input: &DeriveInput) -> TokenStream {
+    let mut errors = Errors::default();
+    let model = Model::parse(input, &mut errors);
+    model.check(&mut errors);
+    match errors.finish() {
+        Ok(()) => model.expand(),
+        Err(error) => model.expand_fallback(&error),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Key {
+    User,
+    Crate,
+}
+
+const TABLE: Table<Key> = &[("user", Key::User), ("crate", Key::Crate)];
+
+struct Model<'a> {
+    input: &'a DeriveInput,
+    root: Root,
+    user: Option<Type>,
+    variants: Vec<&'a Ident>,
+}
+
+impl<'a> Model<'a> {
+    fn parse(input: &'a DeriveInput, errors: &mut Errors) -> Self {
+        let mut model = Self {
+            input,
+            root: Root::default(),
+            user: None,
+            variants: Vec::new(),
+        };
+        let mut reader = Reader::new(TABLE, |_| None);
+        let mut asked = false;
+        for attr in input.attrs.iter().filter(|attr| is_permissions(attr)) {
+            asked = true;
+            let tokens = match &attr.meta {
+                Meta::List(list) if matches!(list.delimiter, MacroDelimiter::Paren(_)) => {
+                    list.tokens.clone()
+                }
+                _ => TokenStream::new(),
+            };
+            if tokens.is_empty() {
+                errors.permissions_without_options(attr.path(), &names(TABLE));
+            }
+            for (key, opt) in reader.read(tokens, errors) {
+                match key {
+                    Key::User => model.user = opt.value("user = User", errors),
+                    Key::Crate => {
+                        let path: Option<Path> =
+                            opt.value("crate = ::my_app::login_runtime", errors);
+                        model.root = path.map_or_else(Root::default, Root::at);
+                    }
+                }
+            }
+        }
+        if !asked {
+            errors.permissions_of_nobody(&input.ident);
+        }
+        if let Data::Enum(data) = &input.data {
+            for variant in &data.variants {
+                match &variant.fields {
+                    Fields::Unit => model.variants.push(&variant.ident),
+                    fields => errors.permission_with_fields(&variant.ident, fields),
+                }
+            }
+        }
+        model
+    }
+}
+
+fn is_permissions(attr: &Attribute) -> bool {
+    attr.path().is_ident("permissions")
+}
+
+impl Model<'_> {
+    fn check(&self, errors: &mut Errors) {
+        self.check_shape(errors);
+        self.check_generics(errors);
+        self.check_user(errors);
+    }
+
+    // A permission is one of a fixed number.
+    fn check_shape(&self, errors: &mut Errors) {
+        match &self.input.data {
+            Data::Enum(data) if data.variants.is_empty() => {
+                errors.no_permissions(&self.input.ident);
+            }
+            Data::Enum(_) => {}
+            Data::Struct(data) => errors.permissions_on(data.struct_token, "struct"),
+            Data::Union(data) => errors.permissions_on(data.union_token, "union"),
+        }
+    }
+
+    // Guards name the set without arguments.
+    fn check_generics(&self, errors: &mut Errors) {
+        if let Some(param) = self.input.generics.params.first() {
+            errors.generic_permissions(param);
+        }
+    }
+
+    // Somebody has these permissions, unless the option is wrong in itself.
+    fn check_user(&self, errors: &mut Errors) {
+        let is_asked = self.input.attrs.iter().any(is_permissions);
+        if self.user.is_none() && is_asked && errors.is_empty() {
+            errors.permissions_of_nobody(&self.input.ident);
+        }
+    }
+
+    fn expand(&self) -> TokenStream {
+        let (root, private, set) = (&self.root, self.root.private(), &self.input.ident);
+        let user = &self.user;
+        let names = self.variants.iter().map(|name| name.unraw().to_string());
+        let variants = &self.variants;
+        let number = format_ident!("__login_number", span = proc_macro2::Span::mixed_site());
+        let assertion = user.as_ref().map(|user| {
+            let span = user.span().resolved_at(proc_macro2::Span::call_site());
+            quote::quote_spanned! {span=>
+                const _: () = #private::assert_permissions_user::<#user, #set>();
+            }
+        });
+        quote! {
+            #[automatically_derived]
+            impl #root::Permissions for #set {
+                type User = #user;
+                const SET: &'static ::core::primitive::str = ::core::concat!(
+                    ::core::module_path!(), "::", ::core::stringify!(#set), ":",
+                    ::core::line!(), ":", ::core::column!(),
+                );
+                fn name(self) -> &'static ::core::primitive::str {
+                    match self {
+                        #(Self::#variants => #names,)*
+                    }
+                }
+                fn number(self) -> ::core::primitive::usize {
+                    self as ::core::primitive::usize
+                }
+                fn of_number(
+                    #number: ::core::primitive::usize,
+                ) -> ::core::option::Option<Self> {
+                    #(if #number == Self::#variants as ::core::primitive::usize {
+                        return ::core::option::Option::Some(Self::#variants);
+                    })*
+                    ::core::option::Option::None
+                }
+            }
+            #assertion
+        }
+    }
+
+    /// The impl exists anyway where it can, so that one mistake stays one error.
+    fn expand_fallback(&self, error: &Error) -> TokenStream {
+        let errors = error.to_compile_error();
+        let (root, private, set) = (&self.root, self.root.private(), &self.input.ident);
+        if !self.input.generics.params.is_empty() {
+            return errors;
+        }
+        let user = match &self.user {
+            Some(user) => user.to_token_stream(),
+            None => quote!(#private::UnknownUser),
+        };
+        quote! {
+            #errors
+            #[automatically_derived]
+            impl #root::Permissions for #set {
+                type User = #user;
+                const SET: &'static ::core::primitive::str = "";
+                fn name(self) -> &'static ::core::primitive::str {
+                    ""
+                }
+                fn number(self) -> ::core::primitive::usize {
+                    0
+                }
+                fn of_number(_: ::core::primitive::usize) -> ::core::option::Option<Self> {
+                    ::core::option::Option::None
+                }
+            }
+        }
+    }
+}
