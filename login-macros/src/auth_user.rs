@@ -509,7 +509,10 @@ impl Model<'_> {
         let user = local("user");
         let arms = users.wrappers().map(|(variant, ty)| {
             let role = (method == "has_role").then(|| local("role")).into_iter();
-            let ask = locate(quote!(#root::AuthUser::#method(#user #(, #role)*)), ty.span());
+            let ask = locate(
+                quote!(#root::AuthUser::#method(#user #(, #role)*)),
+                ty.span(),
+            );
             quote!(Self::#variant(#user) => #ask,)
         });
         quote!(match self { #(#arms)* })
@@ -1079,7 +1082,7 @@ mod tests {
                 }
             },
             &[
-                "unknown option `ident`, expected `id`, `active`, `inactive`, `session_hash` or `password_hash`",
+                "unknown option `ident`, expected `id`, `active`, `inactive`, `session_hash`, `password_hash` or `roles`",
                 "`crate` goes on the struct, above its fields",
                 "`id` takes no value",
                 "`active = path` goes on the struct; on a field, `active` takes no value",

@@ -376,11 +376,13 @@ impl Errors {
         );
     }
 
-    pub(crate) fn optional_current_user(&mut self, ty: impl ToTokens) {
+    pub(crate) fn optional_user(&mut self, ty: impl ToTokens, name: &str) {
         self.on(
             ty,
-            "`Option<CurrentUser<..>>` turns an outage into an anonymous user; \
-             inside a guard the user is there: write `CurrentUser<..>`",
+            format!(
+                "`Option<{name}<..>>` turns an outage into an anonymous user; \
+                 inside a guard the user is there: write `{name}<..>`"
+            ),
         );
     }
 }

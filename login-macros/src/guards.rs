@@ -26,7 +26,7 @@ use syn::{
 use crate::{
     conditions::{self, Condition, Names, Permission},
     errors::Errors,
-    options::{Reader, Table},
+    options::{Reader, Table, lookup},
     paths::Root,
 };
 
@@ -205,8 +205,8 @@ impl Options {
             tokens = rest;
         }
         let mut seen = Vec::new();
-        let mut reader = Reader::new(kind.table(), |_| None)
-            .repeating(|key| matches!(key, Key::Condition(_)));
+        let mut reader =
+            Reader::new(kind.table(), |_| None).repeating(|key| matches!(key, Key::Condition(_)));
         for (key, opt) in reader.read(tokens, errors) {
             match key {
                 Key::Condition(key @ (conditions::Key::Role | conditions::Key::Permission))
@@ -354,8 +354,8 @@ impl Guard<'_> {
                     errors.cfg_attr_on_argument(attr.path());
                 }
             }
-            if is_optional_current_user(&argument.ty) {
-                errors.optional_current_user(&argument.ty);
+            if let Some(name) = optional_user(&argument.ty) {
+                errors.optional_user(&argument.ty, &name);
             }
         }
     }
@@ -489,7 +489,10 @@ impl Guard<'_> {
             private: self.options.root.private(),
             stem: format!("{depth}_{kind}_{handler}"),
             vis,
-            cfgs: attrs.iter().filter(|attr| attr.path().is_ident("cfg")).collect(),
+            cfgs: attrs
+                .iter()
+                .filter(|attr| attr.path().is_ident("cfg"))
+                .collect(),
         }
     }
 
@@ -585,6 +588,7 @@ impl Guard<'_> {
         if let (Some(user), Some(condition)) = (self.user(), &self.options.condition) {
             assertions.extend(condition.assertions(&private, &user));
         }
+        assertions.extend(self.same_user_assertions());
         // Another guard of ours already said the rest.
         if self.handler.arguments().any(is_guarded) {
             return assertions;
@@ -606,6 +610,31 @@ impl Guard<'_> {
             assertions.extend(assert("assert_responder", ty));
         }
         assertions
+    }
+}
+
+/// Whose user an argument is, where the guard names a user type and is alone.
+impl Guard<'_> {
+    fn same_user_assertions(&self) -> TokenStream {
+        let private = self.options.root.private();
+        let alone = !self
+            .handler
+            .attrs
+            .iter()
+            .any(|attr| Kind::of(attr).is_some())
+            && !self.handler.arguments().any(is_guarded);
+        let Some(user) = self.user().filter(|_| alone) else {
+            return TokenStream::new();
+        };
+        let arguments = self.handler.arguments();
+        let users = arguments.filter_map(|argument| only_argument(&argument.ty, "CurrentUser"));
+        users
+            .filter(|other| is_concrete(other))
+            .map(|other| {
+                let span = other.span().resolved_at(Span::call_site());
+                quote_spanned!(span=> const { #private::assert_same_user::<#user, #other>() };)
+            })
+            .collect()
     }
 }
 
@@ -702,7 +731,10 @@ fn is_inert(attr: &Attribute) -> bool {
 
 /// Takes the permission off the front of the options, where it has no name.
 fn take_permission(tokens: TokenStream, errors: &mut Errors) -> (Option<Condition>, TokenStream) {
-    let at = first_span(&tokens);
+    let first = tokens.clone().into_iter().next();
+    let at = first.as_ref().map_or_else(Span::call_site, TokenTree::span);
+    let table = Kind::PermissionRequired.table();
+    let is_option = |word: &Ident| lookup(table, &word.to_string()).is_some();
     let parser = |input: ParseStream<'_>| {
         let mut mark = TokenStream::new();
         // A mark of ours comes first.
@@ -712,6 +744,9 @@ fn take_permission(tokens: TokenStream, errors: &mut Errors) -> (Option<Conditio
             mark = quote!(#word #comma);
         }
         let path: Path = input.parse()?;
+        if path.get_ident().is_some_and(is_option) {
+            return Err(input.error(""));
+        }
         if !input.is_empty() {
             input.parse::<Token![,]>()?;
         }
@@ -725,14 +760,11 @@ fn take_permission(tokens: TokenStream, errors: &mut Errors) -> (Option<Conditio
         }
         Err(_) => {
             errors.no_permission(at);
-            (None, tokens)
+            // What starts like an option is read as one.
+            let rest = matches!(first, Some(TokenTree::Ident(_))).then_some(tokens);
+            (None, rest.unwrap_or_default())
         }
     }
-}
-
-fn first_span(tokens: &TokenStream) -> Span {
-    let first = tokens.clone().into_iter().next();
-    first.map_or_else(Span::call_site, |token| token.span())
 }
 
 /// The place of the first `#[cfg(..)]`, and its condition.
@@ -776,18 +808,23 @@ fn is_future(ty: &Type) -> bool {
     }
 }
 
-fn is_optional_current_user(ty: &Type) -> bool {
-    let Some(option) = last_segment(ty).filter(|segment| segment.ident.unraw() == "Option") else {
-        return false;
+/// `T` in `Name<T>`.
+fn only_argument<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
+    let segment = last_segment(ty).filter(|segment| segment.ident.unraw() == name)?;
+    let PathArguments::AngleBracketed(arguments) = &segment.arguments else {
+        return None;
     };
-    let PathArguments::AngleBracketed(arguments) = &option.arguments else {
-        return false;
-    };
-    matches!(
-        arguments.args.first(),
-        Some(GenericArgument::Type(inner))
-            if last_segment(inner).is_some_and(|segment| segment.ident.unraw() == "CurrentUser")
-    )
+    match arguments.args.first() {
+        Some(GenericArgument::Type(inner)) => Some(inner),
+        _ => None,
+    }
+}
+
+/// The user in an `Option`, by the name of one of our arguments.
+fn optional_user(ty: &Type) -> Option<String> {
+    let name = last_segment(only_argument(ty, "Option")?)?.ident.unraw();
+    let name = name.to_string();
+    matches!(&*name, "CurrentUser" | "FreshUser" | "UserWith").then_some(name)
 }
 
 /// Whether the argument is one that a guard made.
@@ -831,7 +868,7 @@ fn starts_with_item(body: &TokenStream) -> bool {
 mod tests {
     use super::*;
 
-    use Kind::{FreshLoginRequired, LoginRequired};
+    use Kind::{FreshLoginRequired, LoginRequired, PermissionRequired};
 
     #[track_caller]
     fn check(kind: Kind, options: TokenStream, item: TokenStream, messages: &[&str]) {
@@ -907,9 +944,9 @@ mod tests {
                         >
                 ) -> Result<HttpResponse, Error> {
                     #![allow(clippy::unwrap_used)]
-                    const { ::login_runtime::__private::assert_extractor::<web::Path<u32> >() };
-                    const { ::login_runtime::__private::assert_extractor::<Bytes>() };
-                    const { ::login_runtime::__private::assert_extractor::<Query<Page> >() };
+                    const { ::login_runtime::__private::assert_argument::<::login_runtime::__private::LoginRequired, web::Path<u32> >() };
+                    const { ::login_runtime::__private::assert_argument::<::login_runtime::__private::LoginRequired, Bytes>() };
+                    const { ::login_runtime::__private::assert_argument::<::login_runtime::__private::LoginRequired, Query<Page> >() };
                     const {
                         ::login_runtime::__private::assert_responder::<Result<HttpResponse, Error> >()
                     };
@@ -1029,7 +1066,7 @@ mod tests {
             ),
             item.clone(),
             &[
-                "unknown option `max_age`, expected `user`, `fresh`, `exempt_options`, `passive` or `crate`",
+                "unknown option `max_age`, expected `user`, `fresh`, `role`, `permission`, `check`, `any`, `all`, `not`, `exempt_options`, `passive` or `crate`",
                 "`user` needs a value, such as `user = Admin`",
                 "`soon` is not a duration; write a number and `s`, `m`, `h` or `d`: \"10m\"",
                 "`exempt_options` takes no value",
@@ -1041,7 +1078,7 @@ mod tests {
             quote!(fresh, max_age = 10),
             item,
             &[
-                "unknown option `fresh`, expected `user`, `max_age`, `exempt_options`, `passive` or `crate`",
+                "unknown option `fresh`, expected `user`, `max_age`, `role`, `permission`, `check`, `any`, `all`, `not`, `exempt_options`, `passive` or `crate`",
                 "`max_age` needs a value, such as `max_age = \"10m\"`",
             ],
         );
@@ -1056,7 +1093,7 @@ mod tests {
                 fn h() {}
             ),
             &[
-                "unknown option `usr`, expected `user`, `fresh`, `exempt_options`, `passive` or `crate`",
+                "unknown option `usr`, expected `user`, `fresh`, `role`, `permission`, `check`, `any`, `all`, `not`, `exempt_options`, `passive` or `crate`",
                 "handlers must be async; write `async fn h`",
                 "handler `h` returns nothing; give it a return type such as `-> impl Responder`",
             ],
@@ -1368,7 +1405,7 @@ mod tests {
                         (#p::Guarded<#p::Fresh<#p::LoginRequired>, (Path,)>,)
                     >
                 ) -> Page {
-                    const { #p::assert_extractor::<Path>() };
+                    const { #p::assert_argument::<#p::Fresh<#p::LoginRequired>, Path>() };
                     const { #p::assert_responder::<Page>() };
                     body()
                 }
@@ -1464,5 +1501,183 @@ mod tests {
                 .ends_with("{ use std :: fmt :: Write ; body () } }"),
             "{output}"
         );
+    }
+
+    #[test]
+    fn conditions_are_asked_with_the_login() {
+        let p = quote!(::login_runtime::__private);
+        let role = quote!(#p::Role<1usize, 128935115591136839671669284847193423872u128>);
+        policy_is(
+            LoginRequired,
+            quote!(role = "a", fresh, passive),
+            quote!(#p::Passive<#p::Requires<#p::Fresh<#p::LoginRequired>, #role> >),
+        );
+        policy_is(
+            FreshLoginRequired,
+            quote!(role = "a", user = Admin),
+            quote!(#p::Requires<#p::Fresh<#p::LoginRequired<Admin> >, #role>),
+        );
+        let permitted = quote!(#p::Permitted<P, { P::A as usize }>);
+        let user = quote!(<P as ::login_runtime::Permissions>::User);
+        for (kind, options) in [
+            (LoginRequired, quote!(permission = P::A)),
+            (PermissionRequired, quote!(P::A)),
+            (PermissionRequired, quote!(__last, P::A,)),
+        ] {
+            policy_is(
+                kind,
+                options,
+                quote!(#p::Requires<#p::LoginRequired<#user>, #permitted>),
+            );
+        }
+        policy_is(
+            PermissionRequired,
+            quote!(P::A, fresh = "1m", role = "a"),
+            quote!(#p::Requires<
+                #p::Fresh<#p::LoginRequired<#user>, 60u64>,
+                #p::And<#permitted, #role>
+            >),
+        );
+    }
+
+    #[test]
+    fn what_a_guard_asks_is_said_once() {
+        let item = quote!(
+            async fn h() -> impl Responder {}
+        );
+        check(
+            LoginRequired,
+            quote!(role = "a", role = "b", permission = P::A, permission = P::B),
+            item.clone(),
+            &[
+                "`role` is given twice; write `any(role = .., role = ..)`, or `all(..)` if both are needed",
+                "`permission` is given twice; write `any(permission = .., permission = ..)`, or `all(..)` if both are needed",
+            ],
+        );
+        check(
+            LoginRequired,
+            quote!(any(role = "a"), any(role = "b")),
+            item.clone(),
+            &[],
+        );
+        let unknown =
+            "`check` does not know the user type; write `|user: &User| ..`, or add `user = User`";
+        check(
+            LoginRequired,
+            quote!(check = |u| u.a),
+            item.clone(),
+            &[unknown],
+        );
+        check(
+            LoginRequired,
+            quote!(not(check = is_staff)),
+            item.clone(),
+            &[unknown],
+        );
+        check(
+            LoginRequired,
+            quote!(check = |u| u.a, user = U),
+            item.clone(),
+            &[],
+        );
+        check(
+            LoginRequired,
+            quote!(check = is_staff, permission = P::A),
+            item.clone(),
+            &[],
+        );
+        let nothing =
+            "no permission is named; write `#[permission_required(Permission::EditPost)]`";
+        for options in [
+            quote!(),
+            quote!(user = U),
+            quote!("edit"),
+            quote!(fresh = "1m"),
+        ] {
+            check(PermissionRequired, options, item.clone(), &[nothing]);
+        }
+    }
+
+    #[test]
+    fn a_login_is_asked_for_before_a_permission_and_a_fresh_one_last() {
+        let handler = quote!(
+            async fn h() -> A {}
+        );
+        expands(
+            LoginRequired,
+            quote!(),
+            quote!(#[permission_required(P::A)] #handler),
+            quote!(#[permission_required(P::A)] #[::login_runtime::login_required(__last,)] #handler),
+        );
+        expands(
+            PermissionRequired,
+            quote!(P::A),
+            quote!(#[login_required] #[fresh_login_required] #handler),
+            quote! {
+                #[fresh_login_required]
+                #[::login_runtime::permission_required(__last, P::A)]
+                #[login_required]
+                #handler
+            },
+        );
+    }
+
+    #[test]
+    fn a_check_is_an_item_next_to_its_handler() {
+        let output = expand(
+            LoginRequired,
+            quote!(check = |u: &U| u.a || u.b),
+            quote!(
+                #[cfg(x)]
+                #[doc = "y"]
+                pub async fn r#try() -> A {}
+            ),
+        );
+        let items = quote! {
+            #[cfg(x)]
+            #[doc(hidden)]
+            #[allow(non_camel_case_types)]
+            #[derive(::core::fmt::Debug, ::core::clone::Clone, ::core::marker::Copy)]
+            pub enum __login_check_0_0_login_required_try {}
+            #[cfg(x)]
+            #[automatically_derived]
+            impl ::login_runtime::__private::Checking for __login_check_0_0_login_required_try
+        };
+        assert!(output.to_string().contains(&items.to_string()), "{output}");
+    }
+
+    #[test]
+    fn half_typed_bodies_pass_through_untouched() {
+        for body in [
+            "let x = user. ;",
+            "user.",
+            "match user { Some(",
+            "if let Some(x) = user.name.iter(). {",
+            "a b c # $ ! => ..=",
+        ] {
+            // A body never has unbalanced brackets here: editors balance them before they expand.
+            let Ok(body): Result<TokenStream, _> = body.parse() else {
+                continue;
+            };
+            let item = quote!(async fn h(user: CurrentUser<U>) -> String { #body });
+            let output = expand(LoginRequired, quote!(role = "a"), item).to_string();
+            assert!(!output.contains("compile_error"), "{output}");
+            assert!(output.contains(&format!("{body} }}")), "{output}");
+        }
+    }
+
+    #[test]
+    fn a_failed_attribute_leaves_the_function_in_place() {
+        for (kind, options) in [
+            (LoginRequired, quote!(rol = "a")),
+            (LoginRequired, quote!(check = |user| user.)),
+            (FreshLoginRequired, quote!(max_age)),
+            (PermissionRequired, quote!()),
+        ] {
+            let item = quote!(#[get("/")] async fn h(user: CurrentUser<U>) -> String { user. });
+            let output = expand(kind, options, item.clone()).to_string();
+            assert!(output.contains("compile_error"), "{output}");
+            assert!(output.ends_with(&item.to_string()), "{output}");
+        }
     }
 }

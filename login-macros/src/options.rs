@@ -72,7 +72,9 @@ impl<K: Copy + PartialEq> Reader<K> {
             };
             let name = opt.name.unraw().to_string();
             match lookup(self.table, &name) {
-                Some(key) if self.seen.contains(&key) && !(self.repeats)(key) => errors.option_given_twice(&opt.name),
+                Some(key) if self.seen.contains(&key) && !(self.repeats)(key) => {
+                    errors.option_given_twice(&opt.name)
+                }
                 Some(key) => {
                     self.seen.push(key);
                     known.push((key, opt));

@@ -194,3 +194,153 @@ impl Model<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(input: TokenStream, messages: &[&str]) {
+        let input: DeriveInput = syn::parse2(input).unwrap();
+        let mut errors = Errors::default();
+        Model::parse(&input, &mut errors).check(&mut errors);
+        assert_eq!(errors.messages(), messages);
+        let output = expand(&input).to_string();
+        assert_eq!(
+            output.contains("compile_error"),
+            !messages.is_empty(),
+            "{output}"
+        );
+        // Whatever is wrong, the trait is there, so that guards do not complain too.
+        let is_generic = !input.generics.params.is_empty();
+        assert_eq!(
+            output.contains("impl :: login_runtime :: Permissions for P"),
+            !is_generic,
+            "{output}"
+        );
+    }
+
+    #[test]
+    fn permissions_are_the_plain_variants_of_an_enum() {
+        check(
+            quote!(
+                #[permissions(user = a::User<u8, u8>)]
+                enum P {
+                    A,
+                    B = 7,
+                }
+            ),
+            &[],
+        );
+        check(
+            quote!(
+                #[permissions(user = U)]
+                enum P {}
+            ),
+            &["an enum without variants has no permissions; add one, such as `EditPost`"],
+        );
+        check(
+            quote!(
+                #[permissions(user = U)]
+                enum P {
+                    A(u8),
+                    B { id: u8 },
+                    C,
+                }
+            ),
+            &[
+                "a permission holds nothing; write `A`, and find what it is about in the request",
+                "a permission holds nothing; write `B`, and find what it is about in the request",
+            ],
+        );
+        check(
+            quote!(
+                #[permissions(user = U)]
+                struct P;
+            ),
+            &["permissions are the variants of an enum, and this is a struct"],
+        );
+        check(
+            quote!(#[permissions(user = U)] union P { a: u8 }),
+            &["permissions are the variants of an enum, and this is a union"],
+        );
+        check(
+            quote!(
+                #[permissions(user = U)]
+                enum P<T> {
+                    A,
+                }
+            ),
+            &["a set of permissions is one type; remove its generics"],
+        );
+    }
+
+    #[test]
+    fn somebody_has_the_permissions() {
+        let nobody = "nothing says whose permissions these are; add `#[permissions(user = User)]`";
+        check(
+            quote!(
+                enum P {
+                    A,
+                }
+            ),
+            &[nobody],
+        );
+        check(
+            quote!(
+                #[permissions(crate = ::login_runtime)]
+                enum P {
+                    A,
+                }
+            ),
+            &[nobody],
+        );
+        let empty = "`#[permissions(..)]` needs options in its parentheses: `user` or `crate`";
+        check(
+            quote!(
+                #[permissions]
+                enum P {
+                    A,
+                }
+            ),
+            &[empty],
+        );
+        check(
+            quote!(
+                #[permissions()]
+                enum P {
+                    A,
+                }
+            ),
+            &[empty],
+        );
+        check(
+            quote!(
+                #[permissions(users = U)]
+                enum P {
+                    A,
+                }
+            ),
+            &["unknown option `users`, expected `user` or `crate`"],
+        );
+        check(
+            quote!(
+                #[permissions(user = "User")]
+                enum P {
+                    A,
+                }
+            ),
+            &["`user` needs a value, such as `user = User`"],
+        );
+        check(
+            quote!(
+                #[permissions(user = A)]
+                #[permissions(user = B)]
+                enum P {
+                    A,
+                }
+            ),
+            &["`user` is given twice; keep one"],
+        );
+    }
+}

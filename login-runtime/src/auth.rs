@@ -501,10 +501,7 @@ impl<U: AuthUser> Auth<U> {
     /// # Errors
     ///
     /// The refusal, or the answer to a failing loader or permission check.
-    pub async fn require(
-        &self,
-        condition: Condition,
-    ) -> Result<CurrentUser<U>, actix_web::Error> {
+    pub async fn require(&self, condition: Condition) -> Result<CurrentUser<U>, actix_web::Error> {
         self.meet(Requirement::LOGIN, condition).await
     }
 

@@ -29,7 +29,7 @@ use crate::{
 ///
 /// let editors = Condition::any([Condition::role("editor"), Condition::role("admin")]);
 /// let editors = Condition::all([editors, !Condition::check(|user: &User| user.is_trainee)]);
-/// assert_eq!(editors.to_string(), r#"all(any(role("editor"), role("admin")), not(check))"#);
+/// assert_eq!(editors.to_string(), r#"all(any(role = "editor", role = "admin"), not(check))"#);
 ///
 /// let drafts = web::scope("/drafts").wrap(login_required().condition(editors));
 /// # let _ = drafts;
@@ -136,9 +136,9 @@ impl Condition {
     pub fn check_request<U: AuthUser>(
         check: impl Fn(&U, &HttpRequest) -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self(Test::Check(Check::Shared(Arc::new(move |user, request| {
-            Ok(check(typed(user)?, request))
-        }))))
+        Self(Test::Check(Check::Shared(Arc::new(
+            move |user, request| Ok(check(typed(user)?, request)),
+        ))))
     }
 
     /// One of these holds at least; none of none does. They are asked in turn, until one does.
@@ -269,8 +269,10 @@ impl Not for Condition {
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, list) = match &self.0 {
-            Test::Role(role) => return write!(f, "role({role:?})"),
-            Test::Permission(test) => return write!(f, "permission({})", (test.name)(test.number)),
+            Test::Role(role) => return write!(f, "role = {role:?}"),
+            Test::Permission(test) => {
+                return write!(f, "permission = {}", (test.name)(test.number));
+            }
             Test::Check(_) => return f.write_str("check"),
             Test::Any(list) => ("any", list),
             Test::All(list) => ("all", list),
@@ -457,8 +459,7 @@ pub struct Or<A, B>(std::marker::PhantomData<fn() -> (A, B)>);
 
 impl<U, A: Term<U>, B: Term<U>> Term<U> for Or<A, B> {
     const PARTS: &'static [Condition] = &[A::CONDITION, B::CONDITION];
-    const CONDITION: Condition =
-        Condition(Test::Any(List::Static(<Self as Term<U>>::PARTS)));
+    const CONDITION: Condition = Condition(Test::Any(List::Static(<Self as Term<U>>::PARTS)));
 }
 
 /// `all(A, B)`.
@@ -467,8 +468,7 @@ pub struct And<A, B>(std::marker::PhantomData<fn() -> (A, B)>);
 
 impl<U, A: Term<U>, B: Term<U>> Term<U> for And<A, B> {
     const PARTS: &'static [Condition] = &[A::CONDITION, B::CONDITION];
-    const CONDITION: Condition =
-        Condition(Test::All(List::Static(<Self as Term<U>>::PARTS)));
+    const CONDITION: Condition = Condition(Test::All(List::Static(<Self as Term<U>>::PARTS)));
 }
 
 /// `not(A)`.
@@ -477,6 +477,5 @@ pub struct Negated<A>(std::marker::PhantomData<fn() -> A>);
 
 impl<U, A: Term<U>> Term<U> for Negated<A> {
     const PARTS: &'static [Condition] = &[A::CONDITION];
-    const CONDITION: Condition =
-        Condition(Test::Not(List::Static(<Self as Term<U>>::PARTS)));
+    const CONDITION: Condition = Condition(Test::Not(List::Static(<Self as Term<U>>::PARTS)));
 }

@@ -9,8 +9,8 @@
 use std::{any::Any, fmt};
 
 use crate::{
-    condition::Condition, error::LoadError, manager::UserKind, policy::Reason, protection::SessionProtection,
-    verified::AuthMethod,
+    condition::Condition, error::LoadError, manager::UserKind, policy::Reason,
+    protection::SessionProtection, verified::AuthMethod,
 };
 
 /// Something that happened to a login.

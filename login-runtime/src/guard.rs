@@ -144,9 +144,7 @@ pub(crate) fn check_user(
     match case.judge(request, &who) {
         Judgement::Now(Ok(())) => Check::Done(Ok(who)),
         Judgement::Now(Err(Denying::Now(denied))) => Check::Done(Err(denied)),
-        Judgement::Now(Err(later)) => {
-            Check::Wait(Box::pin(async move { Err(later.done().await) }))
-        }
+        Judgement::Now(Err(later)) => Check::Wait(Box::pin(async move { Err(later.done().await) })),
         Judgement::Later(answer, login) => {
             let (request, manager) = (request.clone(), Arc::clone(manager));
             let condition = condition.clone();

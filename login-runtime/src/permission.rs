@@ -28,7 +28,7 @@ use crate::{loader::BoxError, user::AuthUser};
 /// #[derive(AuthUser)]
 /// struct User { id: i64, is_moderator: bool }
 ///
-/// #[derive(Clone, Copy, Permissions)]
+/// #[derive(Permissions)]
 /// #[permissions(user = User)]
 /// enum Permission { EditPost, DeletePost }
 ///
@@ -55,7 +55,7 @@ use crate::{loader::BoxError, user::AuthUser};
 /// What is no set of permissions is refused, with what to do:
 ///
 /// ```compile_fail
-/// #[derive(Clone, Copy, login_runtime::Permissions)]
+/// #[derive(login_runtime::Permissions)]
 /// enum Permission { EditPost } // say whose permissions these are: `#[permissions(user = User)]`
 /// ```
 pub use login_macros::Permissions;
@@ -66,9 +66,9 @@ pub use login_macros::Permissions;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no set of permissions",
     label = "no permissions",
-    note = "add `#[derive(Clone, Copy, Permissions)]` and `#[permissions(user = ..)]` to `{Self}`"
+    note = "add `#[derive(Permissions)]` and `#[permissions(user = ..)]` to `{Self}`"
 )]
-pub trait Permissions: Copy + 'static {
+pub trait Permissions: Sized + 'static {
     /// Whose permissions these are.
     type User: AuthUser + HasPermission<Self>;
 

@@ -6,7 +6,6 @@ pub use std::{borrow::Cow, string::String};
 
 use actix_web::Responder;
 
-use crate::{loader::BoxError, user::AuthUser};
 pub use crate::{
     condition::{And, Checked, Checking, Negated, Or, Permitted, Role, Term, check, check_request},
     guard::{
@@ -17,6 +16,7 @@ pub use crate::{
     proof::{Argument, SameUser},
     user::{PasswordField, SessionHashPart, UnknownId},
 };
+use crate::{loader::BoxError, user::AuthUser};
 
 /// What a handler can return.
 #[diagnostic::on_unimplemented(
@@ -67,3 +67,6 @@ impl<P> HasPermission<P> for UnknownUser {
         Ok(false)
     }
 }
+
+/// Fails to compile at an argument that is not the user whom the guard asks for.
+pub const fn assert_same_user<U: SameUser<V>, V>() {}

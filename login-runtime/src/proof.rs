@@ -34,8 +34,11 @@ use crate::{
 pub trait Argument<P>: Sized {
     /// What is missing in the guard.
     const UNPROVED: Option<&'static str> = None;
+    /// What happens if it cannot be made.
     type Error: Into<Error>;
+    /// Its being made.
     type Future: Future<Output = Result<Self, Self::Error>>;
+    /// Makes it, below a guard that let the request through.
     fn extract(request: &HttpRequest, payload: &mut Payload) -> Self::Future;
 }
 
@@ -276,6 +279,7 @@ fn user_of<P: Policy, U: AuthUser>(request: &HttpRequest) -> CurrentUserFuture<U
 pub trait Arguments<P>: Sized {
     /// As actix-web extracts them, which is together.
     type Extractors: FromRequest;
+    /// Makes them the handler's.
     fn take(extracted: Self::Extractors) -> Self;
 }
 

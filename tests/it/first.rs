@@ -51,7 +51,7 @@ const BODIES: [(&str, &[u8], usize); 2] = [
 
 /// Sends a body to a page, with the cookies of a browser: the status of the answer, and how often
 /// the body was asked for a chunk.
-async fn send<S>(
+pub(crate) async fn send<S>(
     app: &S,
     browser: &Browser<'_, S>,
     path: &str,
