@@ -572,14 +572,21 @@ impl Model<'_> {
             }
             Shape::Enum(users) => {
                 let mut wrapped = users.wrappers().map(|(_, ty)| ty);
+                // Said once here, a type that is no user is not complained about at each method.
+                let is_user = |ty: &Type| -> WherePredicate {
+                    let bound = locate(quote!(#ty: #root::AuthUser), ty.span());
+                    parse_quote!(#bound)
+                };
                 if let Some(first) = wrapped.next() {
-                    if generic(first) {
-                        predicates.push(parse_quote!(#first: #root::AuthUser));
-                    }
-                    for ty in wrapped.filter(|ty| generic(ty) || generic(first)) {
-                        let id = quote!(<#first as #root::AuthUser>::Id);
-                        predicates.push(parse_quote!(#ty: #root::AuthUser<Id = #id>));
-                    }
+                    predicates.push(is_user(first));
+                    let id = quote!(<#first as #root::AuthUser>::Id);
+                    predicates.extend(wrapped.map(|ty| {
+                        if generic(ty) || generic(first) {
+                            parse_quote!(#ty: #root::AuthUser<Id = #id>)
+                        } else {
+                            is_user(ty)
+                        }
+                    }));
                 }
             }
             Shape::Union(_) => {}

@@ -597,9 +597,12 @@ impl Guard<'_> {
             if is_concrete(&argument.ty) {
                 let ty = &argument.ty;
                 let span = ty.span().resolved_at(Span::call_site());
-                assertions.extend(
-                    quote_spanned!(span=> const { #private::assert_argument::<#policy, #ty>() };),
-                );
+                assertions.extend(if is_proof(ty) {
+                    // An item is evaluated also where the program is only checked.
+                    quote_spanned!(span=> const _: () = #private::assert_proof::<#policy, #ty>();)
+                } else {
+                    quote_spanned!(span=> const { #private::assert_argument::<#policy, #ty>() };)
+                });
             }
         }
         // Without `async` the type is a future, and what it resolves to is not written here.
@@ -818,6 +821,13 @@ fn only_argument<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
         Some(GenericArgument::Type(inner)) => Some(inner),
         _ => None,
     }
+}
+
+fn is_proof(ty: &Type) -> bool {
+    last_segment(ty).is_some_and(|segment| {
+        let name = segment.ident.unraw();
+        name == "FreshUser" || name == "UserWith"
+    })
 }
 
 /// The user in an `Option`, by the name of one of our arguments.

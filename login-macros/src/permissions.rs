@@ -4,7 +4,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens as _, format_ident, quote};
 use syn::{
     Attribute, Data, DeriveInput, Error, Fields, MacroDelimiter, Meta, Path, Type,
-    ext::IdentExt as _, spanned::Spanned as _,
+    ext::IdentExt as _,
 };
 
 use crate::{
@@ -124,17 +124,11 @@ impl Model<'_> {
     }
 
     fn expand(&self) -> TokenStream {
-        let (root, private, set) = (&self.root, self.root.private(), &self.input.ident);
+        let (root, set) = (&self.root, &self.input.ident);
         let user = &self.user;
         let names = self.variants.iter().map(|name| name.unraw().to_string());
         let variants = &self.variants;
         let number = format_ident!("__login_number", span = proc_macro2::Span::mixed_site());
-        let assertion = user.as_ref().map(|user| {
-            let span = user.span().resolved_at(proc_macro2::Span::call_site());
-            quote::quote_spanned! {span=>
-                const _: () = #private::assert_permissions_user::<#user, #set>();
-            }
-        });
         quote! {
             #[automatically_derived]
             impl #root::Permissions for #set {
@@ -160,7 +154,6 @@ impl Model<'_> {
                     ::core::option::Option::None
                 }
             }
-            #assertion
         }
     }
 

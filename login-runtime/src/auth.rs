@@ -269,11 +269,12 @@ impl<U: AuthUser> Auth<U> {
     ///
     /// [`LoginError::NotLoggedIn`] if there is no login in the session, [`LoginError::OtherUser`] if
     /// the credentials are another user's. Nothing is written then.
-    pub async fn confirm_login(
-        &self,
-        verified: impl Proof<U>,
-    ) -> Result<CurrentUser<U>, LoginError> {
-        let (user, method) = verified.into_verified().into_parts();
+    pub fn confirm_login(&self, verified: impl Proof<U>) -> Confirming<'_, U> {
+        Box::pin(self.confirm(verified.into_verified()))
+    }
+
+    async fn confirm(&self, verified: Verified<U>) -> Result<CurrentUser<U>, LoginError> {
+        let (user, method) = verified.into_parts();
         let kind = self.kind().ok_or(LoginError::NotLoggedIn)?;
         // Looked at first: protection may say that this is not the login's own client.
         let Some(known) = self.state.who(&self.request, self.index).await? else {
@@ -613,6 +614,9 @@ impl<U: AuthUser> Auth<U> {
             .finish()
     }
 }
+
+/// What [`Auth::confirm_login`] brings. It names no proof, so that what is none is complained about once.
+type Confirming<'a, U> = Pin<Box<dyn Future<Output = Result<CurrentUser<U>, LoginError>> + 'a>>;
 
 impl<U: AuthUser> FromRequest for Auth<U> {
     type Error = SetupError;

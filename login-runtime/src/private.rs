@@ -13,7 +13,7 @@ pub use crate::{
         Requires,
     },
     permission::{HasPermission, Permissions, Roles},
-    proof::{Argument, SameUser},
+    proof::{Argument, SameUser, assert_proof},
     user::{PasswordField, SessionHashPart, UnknownId},
 };
 use crate::{loader::BoxError, user::AuthUser};
@@ -29,14 +29,8 @@ pub trait Response {}
 #[diagnostic::do_not_recommend]
 impl<T: Responder> Response for T {}
 
-/// Fails to compile at the argument's own type, before actix-web's message about the whole handler,
-/// and where an argument is a proof of what the policy does not ask for.
-#[track_caller]
-pub const fn assert_argument<P: Policy, T: Argument<P>>() {
-    if let Some(message) = T::UNPROVED {
-        panic!("{}", message);
-    }
-}
+/// Fails to compile at the argument's own type, before actix-web's message about the whole handler.
+pub const fn assert_argument<P: Policy, T: Argument<P>>() {}
 
 /// Fails to compile at the user's own type, before actix-web's message about the whole handler.
 pub const fn assert_responder<T: Response>() {}
@@ -46,9 +40,6 @@ pub const fn assert_user<U: AuthUser>() {}
 
 /// Fails to compile at a permission that is none of this user's.
 pub const fn assert_term<U, C: Term<U>>() {}
-
-/// Fails to compile at a user type that does not say who has the permissions.
-pub const fn assert_permissions_user<U: AuthUser + HasPermission<P>, P>() {}
 
 /// Stands for the user of permissions whose derive failed, so that one mistake stays one error.
 #[derive(Debug)]

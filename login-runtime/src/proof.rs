@@ -32,8 +32,6 @@ use crate::{
     note = "handler arguments implement `FromRequest`, as `web::Path`, `web::Json`, `HttpRequest` and `CurrentUser` do"
 )]
 pub trait Argument<P>: Sized {
-    /// What is missing in the guard.
-    const UNPROVED: Option<&'static str> = None;
     /// What happens if it cannot be made.
     type Error: Into<Error>;
     /// Its being made.
@@ -161,6 +159,14 @@ impl<U, C> fmt::Debug for UserWith<U, C> {
     }
 }
 
+/// An argument that only a guard can make.
+pub trait Evidence<P> {
+    /// Whose it is.
+    type User;
+    /// What is missing in the guard.
+    const UNPROVED: Option<&'static str>;
+}
+
 /// The user type of a guard, if its proofs are about `U`.
 #[diagnostic::on_unimplemented(
     message = "the guard asks for a `{Self}`, and this argument is a `{U}`",
@@ -174,11 +180,8 @@ impl<U: AuthUser> SameUser<U> for U {}
 // Which type that is, the manager knows.
 impl<U: AuthUser> SameUser<U> for DefaultUser {}
 
-impl<P, U, const SECONDS: u64> Argument<P> for FreshUser<U, SECONDS>
-where
-    P: Policy<User: SameUser<U>>,
-    U: AuthUser,
-{
+impl<P: Policy, U: AuthUser, const SECONDS: u64> Evidence<P> for FreshUser<U, SECONDS> {
+    type User = U;
     const UNPROVED: Option<&'static str> = match P::FRESH {
         Some(age) if P::PROVES && (SECONDS == u64::MAX || age <= SECONDS) => None,
         Some(_) if P::PROVES => Some(
@@ -191,11 +194,19 @@ where
              add `fresh` to the guard",
         ),
     };
+}
+
+#[diagnostic::do_not_recommend]
+impl<P, U, const SECONDS: u64> Argument<P> for FreshUser<U, SECONDS>
+where
+    P: Policy<User: SameUser<U>>,
+    U: AuthUser,
+{
     type Error = Error;
     type Future = MapOk<CurrentUserFuture<U>, CurrentUser<U>, Self>;
 
     fn extract(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        const { assert_proved(<Self as Argument<P>>::UNPROVED) };
+        const { assert_proof::<P, Self>() };
         MapOk {
             future: user_of::<P, U>(request),
             map: Self,
@@ -203,12 +214,8 @@ where
     }
 }
 
-impl<P, U, C> Argument<P> for UserWith<U, C>
-where
-    P: Policy<User: SameUser<U>>,
-    U: AuthUser,
-    C: Term<U>,
-{
+impl<P: Policy, U: AuthUser, C: Term<U>> Evidence<P> for UserWith<U, C> {
+    type User = U;
     const UNPROVED: Option<&'static str> = if !P::PROVES {
         Some(EXEMPT)
     } else if P::CONDITION.implies(Self::ASKED) {
@@ -219,11 +226,20 @@ where
              add the same `role = ..` or `permission = ..` to the guard",
         )
     };
+}
+
+#[diagnostic::do_not_recommend]
+impl<P, U, C> Argument<P> for UserWith<U, C>
+where
+    P: Policy<User: SameUser<U>>,
+    U: AuthUser,
+    C: Term<U>,
+{
     type Error = Error;
     type Future = MapOk<CurrentUserFuture<U>, CurrentUser<U>, Self>;
 
     fn extract(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        const { assert_proved(<Self as Argument<P>>::UNPROVED) };
+        const { assert_proof::<P, Self>() };
         MapOk {
             future: user_of::<P, U>(request),
             map: |user| Self {
@@ -241,9 +257,13 @@ impl<U, C: Term<U>> UserWith<U, C> {
 const EXEMPT: &str = "a guard with `exempt_options` lets OPTIONS requests of everybody through, \
                       so it proves nothing; take `MaybeUser`";
 
-/// Where the handler is generic, this is the first place that knows all types.
-const fn assert_proved(unproved: Option<&'static str>) {
-    if let Some(message) = unproved {
+/// Fails to compile where a guard does not prove what an argument says.
+///
+/// Said at the argument's own type where that can be. Where a handler is generic, or the type has another
+/// name, the extraction is the first place that knows.
+#[track_caller]
+pub const fn assert_proof<P: Policy<User: SameUser<T::User>>, T: Evidence<P>>() {
+    if let Some(message) = T::UNPROVED {
         panic!("{}", message);
     }
 }

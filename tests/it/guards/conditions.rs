@@ -502,7 +502,10 @@ async fn the_application_answers_who_is_forbidden() {
         actix_web::HttpResponse::NotFound().body(format!("nothing at {}", request.path()))
     });
     let app = app(builder.build(key()).unwrap(), |routes| {
-        routes.service(admins_only).service(forbidding).service(by_hand);
+        routes
+            .service(admins_only)
+            .service(forbidding)
+            .service(by_hand);
     })
     .await;
     let browser = Browser::new(&app);
@@ -557,7 +560,6 @@ async fn a_condition_about_another_user_type_is_an_error_of_the_setup() {
              name the user type in the guard: `user = {admin}` or `.user::<{admin}>()`",
             std::any::type_name::<Member>(),
         )
-
     );
     browser.log_in(login_tests::Admin::new("root")).await;
     assert_eq!(browser.get("/right").await.text(), "right");
