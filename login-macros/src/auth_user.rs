@@ -1,6 +1,6 @@
 //! `#[derive(AuthUser)]`.
 
-use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote};
 use syn::{
     Attribute, Data, DeriveInput, Error, ExprPath, Fields, GenericParam, Generics, MacroDelimiter,
@@ -12,6 +12,7 @@ use crate::{
     errors::Errors,
     options::{Opt, Reader, Table, lookup, names},
     paths::Root,
+    spans::locate,
 };
 
 pub(crate) fn expand(input: &DeriveInput) -> TokenStream {
@@ -669,25 +670,6 @@ fn local(name: &str) -> Ident {
 /// A call of the function that the user named.
 fn call_with_self(path: &ExprPath) -> TokenStream {
     locate(quote!(#path(self)), path.span())
-}
-
-/// Moves what is written elsewhere to `span`, for errors; names go on meaning what they meant.
-fn locate(tokens: TokenStream, span: Span) -> TokenStream {
-    tokens
-        .into_iter()
-        .map(|token| {
-            let mut token = match token {
-                TokenTree::Group(group) => {
-                    let mut moved = Group::new(group.delimiter(), locate(group.stream(), span));
-                    moved.set_span(group.span());
-                    TokenTree::Group(moved)
-                }
-                token => token,
-            };
-            token.set_span(token.span().located_at(span));
-            token
-        })
-        .collect()
 }
 
 /// Whether the type is `bool`, as far as its name tells.

@@ -11,6 +11,7 @@ use crate::{
     errors::Errors,
     options::{Opt, Reader, Table},
     paths::Root,
+    spans::locate,
 };
 
 /// The longest role in bytes: what fits into the four numbers that say it as a type.
@@ -125,11 +126,25 @@ impl Condition {
 
     /// The user type that the condition is about, if it says so.
     pub(crate) fn user(&self, root: &Root) -> Option<TokenStream> {
-        let written = self.checks().find_map(|check| check.user.as_ref());
-        written.map(ToTokens::to_token_stream).or_else(|| {
-            let Permission { set, path } = self.permissions().next()?;
-            Some(quote_spanned!(path.span()=> <#set as #root::Permissions>::User))
-        })
+        match self.user_in_check() {
+            Some(user) => Some(user.to_token_stream()),
+            None => {
+                let set = self.set_of_user()?;
+                Some(quote!(<#set as #root::Permissions>::User))
+            }
+        }
+    }
+
+    fn user_in_check(&self) -> Option<&Type> {
+        self.checks().find_map(|check| check.user.as_ref())
+    }
+
+    /// The permissions whose user the condition is about, where nothing else names one.
+    pub(crate) fn set_of_user(&self) -> Option<&Path> {
+        match self.user_in_check() {
+            Some(_) => None,
+            None => self.permissions().next().map(|permission| &permission.set),
+        }
     }
 
     // A check is a function of a user whose type is known.
@@ -204,11 +219,26 @@ impl Condition {
     }
 
     /// Statements that point at a permission which cannot be in this guard.
-    pub(crate) fn assertions(&self, private: &TokenStream, user: &TokenStream) -> TokenStream {
-        let assertions = self.permissions().map(|permission| {
-            let term = permission.term(private);
-            let span = permission.path.span().resolved_at(Span::call_site());
-            quote_spanned!(span=> const { #private::assert_term::<#user, #term>() };)
+    ///
+    /// Where the first permission says who the user is, there is nothing to compare it with.
+    pub(crate) fn assertions(
+        &self,
+        private: &TokenStream,
+        user: &TokenStream,
+        names_user: bool,
+    ) -> TokenStream {
+        let own = self.set_of_user().filter(|_| !names_user);
+        let assertions = self.permissions().enumerate().map(|(index, permission)| {
+            let assertion = match own {
+                Some(set) if index == 0 => {
+                    quote!(const { #private::assert_permissions::<#set>() };)
+                }
+                _ => {
+                    let term = permission.term(private);
+                    quote!(const { #private::assert_term::<#user, #term>() };)
+                }
+            };
+            locate(assertion, permission.path.span())
         });
         assertions.collect()
     }

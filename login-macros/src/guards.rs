@@ -28,6 +28,7 @@ use crate::{
     errors::Errors,
     options::{Reader, Table, lookup},
     paths::Root,
+    spans::locate,
 };
 
 /// `actix_web::Handler` is implemented for functions with up to so many arguments.
@@ -535,9 +536,12 @@ impl Guard<'_> {
             ..
         } = &self.options;
         let private = root.private();
-        let login = match self.user() {
-            Some(user) => quote!(#private::LoginRequired<#user>),
-            None => quote!(#private::LoginRequired),
+        let set = condition.as_ref().and_then(Condition::set_of_user);
+        let login = match (set, self.user()) {
+            // What is no set of permissions is said once, and not in the signature too.
+            (Some(set), _) if self.options.user.is_none() => quote!(#private::LoginOf<#set>),
+            (_, Some(user)) => quote!(#private::LoginRequired<#user>),
+            (_, None) => quote!(#private::LoginRequired),
         };
         let policy = match fresh {
             Freshness::NotAsked => login,
@@ -586,7 +590,8 @@ impl Guard<'_> {
             assertions.extend(assert("assert_user", user));
         }
         if let (Some(user), Some(condition)) = (self.user(), &self.options.condition) {
-            assertions.extend(condition.assertions(&private, &user));
+            let asked = self.options.user.is_some();
+            assertions.extend(condition.assertions(&private, &user, asked));
         }
         assertions.extend(self.same_user_assertions());
         // Another guard of ours already said the rest.
@@ -599,7 +604,9 @@ impl Guard<'_> {
                 let span = ty.span().resolved_at(Span::call_site());
                 assertions.extend(if is_proof(ty) {
                     // An item is evaluated also where the program is only checked.
-                    quote_spanned!(span=> const _: () = #private::assert_proof::<#policy, #ty>();)
+                    let proof = quote!(#private::assert_proof::<#policy, #ty>());
+                    let proof = locate(proof, ty.span());
+                    quote_spanned!(span=> const _: () = #proof;)
                 } else {
                     quote_spanned!(span=> const { #private::assert_argument::<#policy, #ty>() };)
                 });
@@ -1528,7 +1535,6 @@ mod tests {
             quote!(#p::Requires<#p::Fresh<#p::LoginRequired<Admin> >, #role>),
         );
         let permitted = quote!(#p::Permitted<P, { P::A as usize }>);
-        let user = quote!(<P as ::login_runtime::Permissions>::User);
         for (kind, options) in [
             (LoginRequired, quote!(permission = P::A)),
             (PermissionRequired, quote!(P::A)),
@@ -1537,14 +1543,14 @@ mod tests {
             policy_is(
                 kind,
                 options,
-                quote!(#p::Requires<#p::LoginRequired<#user>, #permitted>),
+                quote!(#p::Requires<#p::LoginOf<P>, #permitted>),
             );
         }
         policy_is(
             PermissionRequired,
             quote!(P::A, fresh = "1m", role = "a"),
             quote!(#p::Requires<
-                #p::Fresh<#p::LoginRequired<#user>, 60u64>,
+                #p::Fresh<#p::LoginOf<P>, 60u64>,
                 #p::And<#permitted, #role>
             >),
         );

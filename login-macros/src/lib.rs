@@ -10,6 +10,7 @@ mod guards;
 mod options;
 mod paths;
 mod permissions;
+mod spans;
 
 // Documented on its re-export in login-runtime.
 #[allow(missing_docs, reason = "documented where login-runtime re-exports it")]

@@ -413,11 +413,24 @@ impl<U, const LEN: usize, const A: u128, const B: u128, const C: u128, const D: 
     const CONDITION: Condition = Condition(Test::Role(Cow::Borrowed(Self::TEXT)));
 }
 
+/// The user type that permissions are about, if that is `U`.
+#[diagnostic::on_unimplemented(
+    message = "these are permissions of `{Self}`, and the guard asks for a `{U}`",
+    label = "not permissions of `{U}`",
+    note = "a guard asks for one user type; take `user = {U}` out of it, or use one guard for each type"
+)]
+pub trait Permits<U> {}
+
+impl<U> Permits<U> for U {}
+
 /// A permission, as a type: the set, and which one of it.
 #[derive(Debug)]
 pub struct Permitted<P, const NUMBER: usize>(std::marker::PhantomData<fn() -> P>);
 
-impl<U, P: Permissions<User = U>, const NUMBER: usize> Term<U> for Permitted<P, NUMBER> {
+impl<U, P, const NUMBER: usize> Term<U> for Permitted<P, NUMBER>
+where
+    P: Permissions<User: Permits<U>>,
+{
     const CONDITION: Condition = Condition::numbered::<P>(NUMBER);
 }
 

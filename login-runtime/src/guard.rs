@@ -443,6 +443,22 @@ impl<P: Policy, C: Term<P::User>> Policy for Requires<P, C> {
     }
 }
 
+/// A login, of the user type that the permissions are about.
+#[derive(Debug)]
+pub struct LoginOf<P>(PhantomData<fn() -> P>);
+
+impl<P: Permissions> Policy for LoginOf<P> {
+    type User = P::User;
+
+    fn requirement() -> GuardRequirement {
+        GuardRequirement(Requirement::LOGIN)
+    }
+
+    fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
+        P::User::find(manager)
+    }
+}
+
 /// All arguments of a guarded handler: extracted only after the policy `P` let the client through.
 pub struct Guarded<P, A> {
     // Generated code takes the arguments out in the parameter's pattern, so that they live as long

@@ -9,8 +9,8 @@ use actix_web::Responder;
 pub use crate::{
     condition::{And, Checked, Checking, Negated, Or, Permitted, Role, Term, check, check_request},
     guard::{
-        DefaultUser, ExemptOptions, Fresh, GuardUser, Guarded, LoginRequired, Passive, Policy,
-        Requires,
+        DefaultUser, ExemptOptions, Fresh, GuardUser, Guarded, LoginOf, LoginRequired, Passive,
+        Policy, Requires,
     },
     permission::{HasPermission, Permissions, Roles},
     proof::{Argument, SameUser, assert_proof},
@@ -61,3 +61,6 @@ impl<P> HasPermission<P> for UnknownUser {
 
 /// Fails to compile at an argument that is not the user whom the guard asks for.
 pub const fn assert_same_user<U: SameUser<V>, V>() {}
+
+/// Fails to compile at what is no set of permissions.
+pub const fn assert_permissions<P: Permissions>() {}

@@ -117,7 +117,6 @@ pub trait AuthUser: Sized + 'static {
 )]
 pub trait UserId: Serialize + DeserializeOwned + 'static {}
 
-#[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + 'static> UserId for T {}
 
 /// A user with a password hash, as the password verifier needs it.

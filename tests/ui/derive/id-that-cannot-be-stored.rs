@@ -1,6 +1,6 @@
 use login_runtime::AuthUser;
 
-#[derive(Clone)]
+#[derive(Clone, serde::Serialize)]
 struct Key(u64);
 
 #[derive(AuthUser)]
