@@ -163,8 +163,8 @@ impl<U, C> fmt::Debug for UserWith<U, C> {
 pub trait Evidence<P> {
     /// Whose it is.
     type User;
-    /// What is missing in the guard.
-    const UNPROVED: Option<&'static str>;
+    /// What is missing in the guard; nothing if it asks for all of this.
+    const MISSING: &'static str;
 }
 
 /// The user type of a guard, if its proofs are about `U`.
@@ -182,17 +182,17 @@ impl<U: AuthUser> SameUser<U> for DefaultUser {}
 
 impl<P: Policy, U: AuthUser, const SECONDS: u64> Evidence<P> for FreshUser<U, SECONDS> {
     type User = U;
-    const UNPROVED: Option<&'static str> = match P::FRESH {
-        Some(age) if P::PROVES && (SECONDS == u64::MAX || age <= SECONDS) => None,
-        Some(_) if P::PROVES => Some(
+    const MISSING: &'static str = match P::FRESH {
+        Some(_) if !P::PROVES => EXEMPT,
+        Some(age) if SECONDS == u64::MAX || age <= SECONDS => "",
+        Some(_) => {
             "the guard lets older logins through than this `FreshUser` may have; \
-             give the guard an age that is not greater: `fresh = \"10m\"`",
-        ),
-        Some(_) => Some(EXEMPT),
-        None => Some(
+             give the guard an age that is not greater: `fresh = \"10m\"`"
+        }
+        None => {
             "the guard lets stale logins through, and this is a `FreshUser`; \
-             add `fresh` to the guard",
-        ),
+             add `fresh` to the guard"
+        }
     };
 }
 
@@ -216,15 +216,13 @@ where
 
 impl<P: Policy, U: AuthUser, C: Term<U>> Evidence<P> for UserWith<U, C> {
     type User = U;
-    const UNPROVED: Option<&'static str> = if !P::PROVES {
-        Some(EXEMPT)
+    const MISSING: &'static str = if !P::PROVES {
+        EXEMPT
     } else if P::CONDITION.implies(Self::ASKED) {
-        None
+        ""
     } else {
-        Some(
-            "the guard does not ask for what this `UserWith` proves; \
-             add the same `role = ..` or `permission = ..` to the guard",
-        )
+        "the guard does not ask for what this `UserWith` proves; \
+         add the same `role = ..` or `permission = ..` to the guard"
     };
 }
 
@@ -263,9 +261,7 @@ const EXEMPT: &str = "a guard with `exempt_options` lets OPTIONS requests of eve
 /// name, the extraction is the first place that knows.
 #[track_caller]
 pub const fn assert_proof<P: Policy<User: SameUser<T::User>>, T: Evidence<P>>() {
-    if let Some(message) = T::UNPROVED {
-        panic!("{}", message);
-    }
+    assert!(T::MISSING.is_empty(), "{}", T::MISSING);
 }
 
 /// The user whom the guard let through, who has been found.
