@@ -25,6 +25,7 @@ use actix_web::{
 use pin_project_lite::pin_project;
 
 use crate::{
+    describe::Description,
     error::{Refusal, SetupError},
     manager::Manager,
     policy::{self, Freshness, Reason, Requirement},
@@ -160,6 +161,9 @@ pub trait Policy: 'static {
     fn requirement() -> GuardRequirement;
     #[doc(hidden)]
     fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError>;
+    /// Says in words what the guard asks for.
+    #[doc(hidden)]
+    fn describe(description: &mut Description);
 }
 
 /// Keeps crate-private types out of the public trait.
@@ -186,6 +190,8 @@ impl fmt::Debug for GuardManager<'_> {
 pub trait GuardUser: 'static {
     #[doc(hidden)]
     fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError>;
+    #[doc(hidden)]
+    fn describe(description: &mut Description);
 }
 
 /// The user type of the manager's first loader.
@@ -196,6 +202,8 @@ impl GuardUser for DefaultUser {
     fn find(_: &GuardManager<'_>) -> Result<usize, SetupError> {
         Ok(0)
     }
+
+    fn describe(_: &mut Description) {}
 }
 
 impl<U: AuthUser> GuardUser for U {
@@ -203,6 +211,10 @@ impl<U: AuthUser> GuardUser for U {
         manager
             .0
             .index(std::any::TypeId::of::<U>(), std::any::type_name::<U>)
+    }
+
+    fn describe(description: &mut Description) {
+        description.user(std::any::type_name::<U>());
     }
 }
 
@@ -231,6 +243,10 @@ impl<U: GuardUser> Policy for LoginRequired<U> {
     fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
         U::find(manager)
     }
+
+    fn describe(description: &mut Description) {
+        U::describe(description);
+    }
 }
 
 impl<P: Policy, const SECONDS: u64> Policy for Fresh<P, SECONDS> {
@@ -248,6 +264,11 @@ impl<P: Policy, const SECONDS: u64> Policy for Fresh<P, SECONDS> {
     fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
         P::find(manager)
     }
+
+    fn describe(description: &mut Description) {
+        P::describe(description);
+        description.fresh((SECONDS != u64::MAX).then(|| Duration::from_secs(SECONDS)));
+    }
 }
 
 impl<P: Policy> Policy for ExemptOptions<P> {
@@ -261,6 +282,11 @@ impl<P: Policy> Policy for ExemptOptions<P> {
     fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
         P::find(manager)
     }
+
+    fn describe(description: &mut Description) {
+        P::describe(description);
+        description.add("exempt_options");
+    }
 }
 
 impl<P: Policy> Policy for Passive<P> {
@@ -273,6 +299,11 @@ impl<P: Policy> Policy for Passive<P> {
 
     fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
         P::find(manager)
+    }
+
+    fn describe(description: &mut Description) {
+        P::describe(description);
+        description.add("passive");
     }
 }
 

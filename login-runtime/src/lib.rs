@@ -119,6 +119,7 @@ mod clock;
 mod config;
 mod cookies;
 mod current;
+mod describe;
 mod error;
 mod events;
 mod guard;
