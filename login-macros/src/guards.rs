@@ -27,6 +27,7 @@ use crate::{
     errors::Errors,
     options::{Reader, Table},
     paths::Root,
+    routes,
 };
 
 /// `actix_web::Handler` is implemented for functions with up to so many arguments.
@@ -46,7 +47,11 @@ pub(crate) fn expand(kind: Kind, options: TokenStream, item: TokenStream) -> Tok
     guard.check(&mut errors);
     match errors.finish() {
         Ok(()) => guard.expand(),
-        Err(error) => expand_fallback(&error, &item),
+        Err(error) => {
+            let mut tokens = expand_fallback(&error, &item);
+            tokens.extend(guard.declaration());
+            tokens
+        }
     }
 }
 
@@ -129,10 +134,10 @@ enum Freshness {
 
 /// A function whose body is not looked at: what we do not read, we cannot break.
 #[derive(Clone)]
-struct Handler {
-    attrs: Vec<Attribute>,
+pub(crate) struct Handler {
+    pub(crate) attrs: Vec<Attribute>,
     vis: Visibility,
-    sig: Signature,
+    pub(crate) sig: Signature,
     brace: Brace,
     /// The `#![..]` at the start of the body.
     inner_attrs: Vec<Attribute>,
@@ -147,7 +152,7 @@ impl<'a> Guard<'a> {
         errors: &mut Errors,
     ) -> syn::Result<Self> {
         let options = Options::parse(kind, tokens, errors);
-        let parser = |input: ParseStream<'_>| Handler::parse(kind, input);
+        let parser = |input: ParseStream<'_>| Handler::parse(kind.name(), input);
         let handler = parser.parse2(item.clone())?;
         Ok(Self {
             kind,
@@ -194,16 +199,16 @@ impl Options {
 }
 
 impl Handler {
-    fn parse(kind: Kind, input: ParseStream<'_>) -> syn::Result<Self> {
+    pub(crate) fn parse(attribute: &str, input: ParseStream<'_>) -> syn::Result<Self> {
         let attrs = input.call(Attribute::parse_outer)?;
         let vis = input.parse()?;
         if !starts_function(input) {
             let (span, item) = kind_of_item(input.parse()?);
-            return Err(Errors::not_a_function(span, kind.name(), item));
+            return Err(Errors::not_a_function(span, attribute, item));
         }
         let sig: Signature = input.parse()?;
         if input.peek(Token![;]) {
-            return Err(Errors::no_body(kind.name(), &sig.ident));
+            return Err(Errors::no_body(attribute, &sig.ident));
         }
         let content;
         Ok(Self {
@@ -217,7 +222,7 @@ impl Handler {
     }
 
     /// The arguments without a `self`, which is an error of its own.
-    fn arguments(&self) -> impl Iterator<Item = &PatType> {
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = &PatType> {
         self.sig.inputs.iter().filter_map(|input| match input {
             FnArg::Typed(argument) => Some(argument),
             FnArg::Receiver(_) => None,
@@ -322,7 +327,16 @@ impl Guard<'_> {
         let this = self.attribute(&quote!(#last, #tokens));
         let mut handler = self.handler.clone();
         handler.attrs = before.into_iter().chain([this]).chain(behind).collect();
-        Some(handler.into_token_stream())
+        let mark = routes::guarded_by(&self.options.root, &self.policy());
+        routes::wrap(&mut handler.attrs, &mark);
+        let declaration = self.declaration();
+        Some(quote!(#handler #declaration))
+    }
+
+    /// Lets the handler into a strict configuration, if it is a service by itself.
+    fn declaration(&self) -> TokenStream {
+        let Handler { attrs, sig, .. } = &self.handler;
+        routes::declaration(&self.options.root, attrs, &sig.ident)
     }
 
     /// Takes the first `#[cfg]` off an argument: the handler with it and the one without it, of
@@ -503,7 +517,7 @@ impl Guard<'_> {
 }
 
 /// Wrong code never compiles, and the untouched item keeps editors working.
-fn expand_fallback(error: &Error, item: &TokenStream) -> TokenStream {
+pub(crate) fn expand_fallback(error: &Error, item: &TokenStream) -> TokenStream {
     let errors = error.to_compile_error();
     quote!(#errors #item)
 }
@@ -593,6 +607,11 @@ fn is_inert(attr: &Attribute) -> bool {
     }
 }
 
+/// Whether the attribute is a guard of ours.
+pub(crate) fn is_guard(attr: &Attribute) -> bool {
+    is_login_required(attr) || is_fresh_login_required(attr)
+}
+
 fn is_login_required(attr: &Attribute) -> bool {
     last_is(attr.path(), Kind::LoginRequired.name())
 }
@@ -642,7 +661,7 @@ fn is_future(ty: &Type) -> bool {
     }
 }
 
-fn is_optional_current_user(ty: &Type) -> bool {
+pub(crate) fn is_optional_current_user(ty: &Type) -> bool {
     let Some(option) = last_segment(ty).filter(|segment| segment.ident.unraw() == "Option") else {
         return false;
     };
@@ -872,9 +891,11 @@ mod tests {
                 async fn h() -> impl Responder {}
             ),
             quote! {
-                #[get("/")]
+                #[get("/", wrap = "crate :: facade :: __private :: declared :: < crate :: facade :: __private :: LoginRequired > ()")]
                 #[crate::facade::login_required(__last, crate = crate::facade)]
                 async fn h() -> impl Responder {}
+                #[automatically_derived]
+                impl crate::facade::__private::DeclaredService for h {}
             },
         );
     }
@@ -1134,19 +1155,49 @@ mod tests {
                 options.clone(),
                 quote! {
                     /// Docs.
-                    #[get("/")]
+                    #[measured]
                     #[tracing::instrument(skip(req))]
                     async fn h(req: HttpRequest) -> A {}
                 },
                 quote! {
                     /// Docs.
-                    #[get("/")]
+                    #[measured]
                     #[tracing::instrument(skip(req))]
                     #[::login_runtime::login_required(__last, #options)]
                     async fn h(req: HttpRequest) -> A {}
                 },
             );
         }
+    }
+
+    #[test]
+    fn a_route_below_says_what_guards_it_once() {
+        let once = expand(
+            FreshLoginRequired,
+            quote!(max_age = "10m"),
+            quote! {
+                #[login_required]
+                #[cfg(x)]
+                #[web::post("/")]
+                async fn h() -> A {}
+            },
+        );
+        let twice = quote! {
+            #[cfg(x)]
+            #[web::post("/", wrap = ":: login_runtime :: __private :: declared :: < :: login_runtime :: __private :: Fresh < :: login_runtime :: __private :: LoginRequired , 600u64 > > ()")]
+            #[::login_runtime::fresh_login_required(__last, max_age = "10m")]
+            #[login_required]
+            async fn h() -> A {}
+        };
+        let declaration = quote! {
+            #[cfg(x)]
+            #[automatically_derived]
+            impl ::login_runtime::__private::DeclaredService for h {}
+        };
+        assert_eq!(once.to_string(), quote!(#twice #declaration).to_string());
+        let again = expand(LoginRequired, quote!(), twice).to_string();
+        assert_eq!(again.matches("declared ::").count(), 2, "{again}");
+        assert!(!again.contains("DeclaredService"), "{again}");
     }
 
     #[test]
@@ -1194,9 +1245,9 @@ mod tests {
         expands(
             FreshLoginRequired,
             quote!(),
-            quote!(#[get("/")] #[login_required] #[doc = "x"] #handler),
+            quote!(#[instrument] #[login_required] #[doc = "x"] #handler),
             quote! {
-                #[get("/")]
+                #[instrument]
                 #[doc = "x"]
                 #[::login_runtime::fresh_login_required(__last,)]
                 #[login_required]

@@ -8,6 +8,8 @@ mod errors;
 mod guards;
 mod options;
 mod paths;
+mod public;
+mod routes;
 
 // Documented on its re-export in login-runtime.
 #[allow(missing_docs, reason = "documented where login-runtime re-exports it")]
@@ -34,4 +36,11 @@ pub fn fresh_login_required(options: TokenStream, item: TokenStream) -> TokenStr
         item.into(),
     )
     .into()
+}
+
+// Documented on its re-export in login-runtime.
+#[allow(missing_docs, reason = "documented where login-runtime re-exports it")]
+#[proc_macro_attribute]
+pub fn public(options: TokenStream, item: TokenStream) -> TokenStream {
+    public::expand(options.into(), item.into()).into()
 }

@@ -25,6 +25,7 @@ use actix_web::{
 use pin_project_lite::pin_project;
 
 use crate::{
+    declare::{Declaration, declare},
     describe::Description,
     error::{Refusal, SetupError},
     manager::Manager,
@@ -140,7 +141,7 @@ fn judge(manager: &Manager, who: &Who, requirement: Requirement) -> Result<(), R
     policy::decide(&requirement, login, manager.fresh_for, now)
 }
 
-fn refuse(
+pub(crate) fn refuse(
     request: &HttpRequest,
     manager: &Manager,
     reason: Reason,
@@ -488,6 +489,7 @@ where
 pub fn login_required() -> LoginGuard {
     LoginGuard {
         find: |_| Ok(0),
+        user: |_| {},
         requirement: Requirement::LOGIN,
     }
 }
@@ -496,6 +498,7 @@ pub fn login_required() -> LoginGuard {
 pub fn fresh_login_required() -> LoginGuard {
     LoginGuard {
         find: |_| Ok(0),
+        user: |_| {},
         requirement: Requirement {
             freshness: Freshness::Default,
             ..Requirement::LOGIN
@@ -508,6 +511,7 @@ pub fn fresh_login_required() -> LoginGuard {
 #[derive(Clone)]
 pub struct LoginGuard {
     find: FindUser,
+    user: fn(&mut Description),
     requirement: Requirement,
 }
 
@@ -524,6 +528,7 @@ impl LoginGuard {
     #[must_use]
     pub fn user<U: AuthUser>(mut self) -> Self {
         self.find = |manager| <U as GuardUser>::find(&GuardManager(manager));
+        self.user = <U as GuardUser>::describe;
         self
     }
 
@@ -547,6 +552,23 @@ impl LoginGuard {
     pub fn exempt_options(mut self) -> Self {
         self.requirement.exempt_options = true;
         self
+    }
+
+    fn describe(&self) -> Description {
+        let mut description = Description::default();
+        (self.user)(&mut description);
+        match self.requirement.freshness {
+            Freshness::Any => {}
+            Freshness::Default => description.fresh(None),
+            Freshness::Within(age) => description.fresh(Some(age)),
+        }
+        if self.requirement.passive {
+            description.add("passive");
+        }
+        if self.requirement.exempt_options {
+            description.add("exempt_options");
+        }
+        description
     }
 }
 
@@ -597,6 +619,7 @@ where
     actix_web::dev::forward_ready!(service);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
+        declare(&request, || Declaration::Guard(self.guard.describe()));
         let check = check(request.request(), self.guard.find, self.guard.requirement);
         let service = Rc::clone(&self.service);
         Box::pin(async move {

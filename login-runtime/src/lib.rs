@@ -119,6 +119,8 @@ mod clock;
 mod config;
 mod cookies;
 mod current;
+mod declare;
+mod deny;
 mod describe;
 mod error;
 mod events;
@@ -141,6 +143,7 @@ mod session;
 mod session_store;
 mod state;
 mod store;
+mod strict;
 #[cfg(feature = "test-util")]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod test;
@@ -195,6 +198,39 @@ pub use login_macros::login_required;
 /// view.
 pub use login_macros::fresh_login_required;
 
+/// Declares a handler public, for
+/// [`deny_by_default`](LoginManagerBuilder::deny_by_default), [`strict`] and the audit.
+///
+/// | option | meaning | default |
+/// |---|---|---|
+/// | `crate = path` | where `login_runtime` is, if it is re-exported | `::login_runtime` |
+///
+/// The handler stays as it is: who is logged in may be asked as everywhere. It goes above the route
+/// attribute, since below it there is nothing that it could tell. A route without an attribute is
+/// declared by [`.wrap(public())`](fn@public).
+///
+/// # Examples
+///
+/// ```
+/// use actix_web::{Responder, get};
+/// use login_runtime::public;
+///
+/// #[public]
+/// #[get("/about")]
+/// async fn about() -> impl Responder { "about us" }
+/// ```
+///
+/// Below the route attribute it does not compile:
+///
+/// ```compile_fail
+/// # use actix_web::{Responder, get};
+/// # use login_runtime::public;
+/// #[get("/about")]
+/// #[public] // no route attribute follows `#[public]`; put it above `#[get(..)]`, ..
+/// async fn about() -> impl Responder { "about us" }
+/// ```
+pub use login_macros::public;
+
 #[cfg(feature = "password")]
 pub use crate::password::{PasswordError, PasswordVerifier};
 #[cfg(feature = "postgres")]
@@ -208,6 +244,8 @@ pub use crate::{
     clock::{Clock, SystemClock},
     config::{BuildError, CookieSettings, RememberCookie},
     current::{CurrentUser, MaybeUser},
+    declare::{Declared, public},
+    deny::{Gated, gate},
     error::{LoadError, LoginError, Refusal, SetupError},
     events::{EndReason, EventUser, LoginEvent},
     guard::{GuardedHandler, LoginGuard, fresh_login_required, guarded, login_required},
@@ -223,6 +261,7 @@ pub use crate::{
         Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins,
         MemoryLoginStore, Owner, StoreError, Which,
     },
+    strict::{DeclaredHandler, DeclaredService, Declares, Strict, strict},
     user::{AuthUser, PasswordUser, UserId},
     verified::{AuthMethod, Proof, Verified},
 };

@@ -6,7 +6,7 @@ use actix_session::{
     Session, SessionExt, SessionMiddleware, SessionStatus, config::SessionLifecycle,
     storage::SessionStore,
 };
-use actix_web::{HttpRequest, cookie::Key};
+use actix_web::{HttpMessage as _, HttpRequest, cookie::Key};
 use serde::Serialize;
 
 use crate::{config::CheckedCookie, cookies::LoginId};
@@ -164,8 +164,18 @@ pub(crate) fn middleware<S: SessionStore>(
 
 /// The session of a request.
 pub(crate) fn of(request: &HttpRequest) -> Session {
+    if let Some(Carried(session)) = request.extensions().get() {
+        return session.clone();
+    }
     request.get_session()
 }
+
+/// Gives a stand-in the session of the request that it stands for.
+pub(crate) fn carry(stand_in: &HttpRequest, session: Session) {
+    stand_in.extensions_mut().insert(Carried(session));
+}
+
+struct Carried(Session);
 
 /// The text of a login entry, borrowed from the session: not to be held across an await.
 pub(crate) fn entry<'a>(session: &'a Session, key: &str) -> Option<Ref<'a, str>> {

@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod deny;
 mod events;
 mod first;
 mod fresh;
