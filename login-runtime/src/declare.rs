@@ -39,10 +39,18 @@ pub(crate) struct Watch {
     /// What was found out about the client while nobody had the request; see `deny.rs`.
     pub(crate) state: OnceCell<Rc<LoginState>>,
     #[cfg(feature = "audit")]
-    pub(crate) probe: Option<Rc<Probe>>,
+    probe: Option<Rc<Probe>>,
 }
 
 impl Watch {
+    #[cfg(feature = "audit")]
+    pub(crate) fn for_audit(probe: Rc<Probe>) -> Self {
+        Self {
+            probe: Some(probe),
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn is_declared(&self) -> bool {
         self.declared.get()
     }
@@ -59,7 +67,7 @@ pub(crate) fn declare(request: &ServiceRequest, what: impl FnOnce() -> Declarati
     watch.declared.set(true);
     #[cfg(feature = "audit")]
     if let Some(probe) = &watch.probe {
-        probe.note(what());
+        probe.note(request, what());
     }
     #[cfg(not(feature = "audit"))]
     let _ = what;

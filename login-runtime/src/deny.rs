@@ -17,7 +17,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use actix_session::Session;
 use actix_web::{
     Error, HttpMessage as _, HttpRequest, HttpResponse,
     body::{EitherBody, MessageBody},
@@ -33,7 +32,7 @@ use crate::{
     manager::{Handle, Manager},
     policy::{Reason, Requirement},
     refuse::{self, Resolved},
-    session,
+    session::Carried,
     state::LoginState,
 };
 
@@ -54,7 +53,7 @@ pub(crate) struct Gate {
     manager: Arc<Manager>,
     watch: Rc<Watch>,
     head: RequestHead,
-    session: Session,
+    session: Carried,
     /// The pattern of the route that the path leads to. Nothing if it leads nowhere.
     pattern: Option<String>,
     login_view: Option<Resolved>,
@@ -70,7 +69,7 @@ impl Gate {
             manager: Arc::clone(manager),
             watch,
             head: request.head().clone(),
-            session: session::of(request),
+            session: Carried::of(request),
             pattern: request.resource_map().match_pattern(request.path()),
             login_view: match &manager.refusing.login_view {
                 Some(View::Name(name)) => Some(Resolved(request.url_for_static(name))),
@@ -121,7 +120,7 @@ impl Gate {
         let mut request = request.to_srv_request();
         *request.head_mut() = self.head;
         request.extensions_mut().insert(self.watch);
-        session::carry(request.request(), self.session);
+        request.extensions_mut().insert(self.session);
         request.into_parts().0
     }
 }
@@ -269,6 +268,11 @@ where
     actix_web::dev::forward_ready!(service);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
+        #[cfg(feature = "audit")]
+        if let Some(probe) = crate::audit::Probe::of(&request) {
+            let inner = self.service.call(request);
+            return Box::pin(async move { Ok(probe.answer(inner).await?.map_into_left_body()) });
+        }
         let manager = match Manager::of(request.request()) {
             Ok(manager) => Arc::clone(manager),
             Err(error) => return Box::pin(ready(Err(error.into()))),

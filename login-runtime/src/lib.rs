@@ -107,6 +107,7 @@
 //! - `flash-messages`: messages for refused clients through `actix-web-flash-messages`.
 //! - `sqlite`, `postgres`: login stores through the application's sqlx pool.
 //! - `redis`: a login store in Redis or Valkey.
+//! - `audit`: the module `audit`, which lists who may reach which route.
 //! - `test-util`: the module `test`, for the tests of applications.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -114,6 +115,9 @@
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+#[cfg(feature = "audit")]
+#[cfg_attr(docsrs, doc(cfg(feature = "audit")))]
+pub mod audit;
 mod auth;
 mod clock;
 mod config;

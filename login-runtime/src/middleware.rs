@@ -247,6 +247,15 @@ where
                 step: Step::Boxed { future },
             };
         }
+        #[cfg(feature = "audit")]
+        if let Some(probe) = crate::audit::Probe::of(&request) {
+            let inner = self.service.call(request);
+            let future: Boxed<EitherBody<B>> =
+                Box::pin(async move { Ok(probe.answer(inner).await?.map_into_left_body()) });
+            return LoginFuture {
+                step: Step::Boxed { future },
+            };
+        }
         let gate = self
             .denies
             .as_ref()

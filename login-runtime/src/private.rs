@@ -8,8 +8,8 @@ use actix_web::{FromRequest, Responder};
 use crate::user::AuthUser;
 pub use crate::{
     declare::declared,
-    strict::DeclaredService,
     guard::{DefaultUser, ExemptOptions, Fresh, Guarded, LoginRequired, Passive},
+    strict::DeclaredService,
     user::{PasswordField, SessionHashPart, UnknownId},
 };
 

@@ -170,12 +170,14 @@ pub(crate) fn of(request: &HttpRequest) -> Session {
     request.get_session()
 }
 
-/// Gives a stand-in the session of the request that it stands for.
-pub(crate) fn carry(stand_in: &HttpRequest, session: Session) {
-    stand_in.extensions_mut().insert(Carried(session));
-}
+/// The session of a request, for another that stands in for it.
+pub(crate) struct Carried(Session);
 
-struct Carried(Session);
+impl Carried {
+    pub(crate) fn of(request: &HttpRequest) -> Self {
+        Self(of(request))
+    }
+}
 
 /// The text of a login entry, borrowed from the session: not to be held across an await.
 pub(crate) fn entry<'a>(session: &'a Session, key: &str) -> Option<Ref<'a, str>> {

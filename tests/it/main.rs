@@ -30,3 +30,4 @@ mod stores;
 mod tidy;
 mod time;
 mod types;
+mod zoo;
