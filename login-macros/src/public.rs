@@ -36,7 +36,14 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     public.check(&mut errors);
     match errors.finish() {
         Ok(()) => public.expand(),
-        Err(error) => public.expand_fallback(expand_fallback(&error, &item)),
+        Err(error) => {
+            let mut tokens = expand_fallback(&error, &item);
+            // A strict configuration has nothing to add; a guard below says so itself.
+            if !public.handler.attrs.iter().any(is_guard) {
+                tokens.extend(public.declaration());
+            }
+            tokens
+        }
     }
 }
 
@@ -85,12 +92,6 @@ impl Public {
         routes::wrap(&mut self.handler.attrs, &quote!(#root::public()));
         let mut tokens = self.handler.into_token_stream();
         tokens.extend(declaration);
-        tokens
-    }
-
-    /// A strict configuration has nothing to add to what is wrong already.
-    fn expand_fallback(&self, mut tokens: TokenStream) -> TokenStream {
-        tokens.extend(self.declaration());
         tokens
     }
 

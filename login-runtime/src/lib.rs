@@ -265,7 +265,7 @@ pub use crate::{
         Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins,
         MemoryLoginStore, Owner, StoreError, Which,
     },
-    strict::{DeclaredHandler, DeclaredService, Declares, Strict, strict},
+    strict::{DeclaredArguments, DeclaredService, Declares, Strict, strict},
     user::{AuthUser, PasswordUser, UserId},
     verified::{AuthMethod, Proof, Verified},
 };

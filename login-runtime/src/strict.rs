@@ -80,14 +80,13 @@ impl Strict<'_> {
     }
 
     /// Adds a handler that has a guard and no route attribute: `.route("/x", web::get(), handler)`.
-    pub fn route<F, P, A>(&mut self, path: &str, route: Route, handler: F) -> &mut Self
+    pub fn route<F, Args>(&mut self, path: &str, route: Route, handler: F) -> &mut Self
     where
-        F: DeclaredHandler<P, A>,
+        F: Handler<Args>,
         F::Output: Responder + 'static,
-        P: Policy,
-        A: FromRequest + 'static,
+        Args: DeclaredArguments<F> + FromRequest + 'static,
     {
-        let route = route.to(handler).wrap(declared::<P>());
+        let route = route.to(handler).wrap(Args::declared());
         self.config.route(path, route);
         self
     }
@@ -130,7 +129,8 @@ impl Strict<'_> {
 #[diagnostic::on_unimplemented(
     message = "handler `{Self}` declares no login policy",
     label = "who may reach it?",
-    note = "put `#[login_required]` or `#[public]` above its route attribute, such as `#[get(..)]`"
+    note = "put `#[login_required]` or `#[public]` above its route attribute, such as `#[get(..)]`",
+    note = "what has no route attribute is added by `.route(..)`, `.public_route(..)` or `.declared_scope(..)`"
 )]
 pub trait DeclaredService: HttpServiceFactory {}
 
@@ -147,17 +147,22 @@ macro_rules! declared_tuples {
 
 declared_tuples!(A B C D E F G H I J K L);
 
-/// A handler with a guard, that [`Strict::route`] takes.
+/// The arguments of a handler `F` with a guard, which [`Strict::route`] takes.
 #[diagnostic::on_unimplemented(
-    message = "handler `{Self}` declares no login policy",
+    message = "handler `{F}` declares no login policy",
     label = "who may reach it?",
     note = "put `#[login_required]` above it, or add it by `.public_route(..)`"
 )]
-pub trait DeclaredHandler<P, A>: Handler<(Guarded<P, A>,)> {}
+pub trait DeclaredArguments<F> {
+    #[doc(hidden)]
+    fn declared() -> Declared;
+}
 
-// Otherwise the message would be about what the handler lacks to be a `Handler` of that.
-#[diagnostic::do_not_recommend]
-impl<F, P, A> DeclaredHandler<P, A> for F where F: Handler<(Guarded<P, A>,)> {}
+impl<F, P: Policy, A> DeclaredArguments<F> for (Guarded<P, A>,) {
+    fn declared() -> Declared {
+        declared::<P>()
+    }
+}
 
 /// Middleware that says who may reach a scope; [`Declared`] or [`LoginGuard`].
 pub trait Declares {

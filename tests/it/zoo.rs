@@ -328,8 +328,8 @@ async fn the_audit_is_json_too() {
     let json: serde_json::Value = serde_json::from_str(&audit.to_json()).unwrap();
     let expected = serde_json::json!([
         { "method": "POST", "pattern": "/account/password", "who": "fresh(10m)", "handler": "change_password" },
-        { "method": "GET", "pattern": "/overlooked", "who": "undeclared", "handler": "overlooked" },
         { "method": "*", "pattern": "/open", "who": "public" },
+        { "method": "GET", "pattern": "/overlooked", "who": "undeclared", "handler": "overlooked" },
     ]);
     assert_eq!(json, expected);
 }
