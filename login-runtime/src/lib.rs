@@ -19,7 +19,9 @@
 //!
 //! ```no_run
 //! use actix_web::{App, HttpServer, Responder, cookie::Key, get, post, web};
-//! use login_runtime::{Auth, AuthUser, CurrentUser, LoginError, LoginManager, Verified, login_required};
+//! use login_runtime::{
+//!     Auth, AuthUser, CurrentUser, LoginError, LoginManager, Verified, login_required, public,
+//! };
 //!
 //! #[derive(AuthUser, Clone)]
 //! struct User { id: i64, name: String, is_active: bool }
@@ -34,11 +36,13 @@
 //!     format!("Hello, {}!", user.name)
 //! }
 //!
+//! #[public]
 //! #[get("/login")]
 //! async fn login_page() -> impl Responder {
 //!     web::Html::new(r#"<form method="post"><button>Log in as Ada</button></form>"#)
 //! }
 //!
+//! #[public]
 //! #[post("/login")]
 //! async fn log_in(auth: Auth<User>) -> Result<impl Responder, LoginError> {
 //!     // In place of a password check, for which see `PasswordVerifier`.
@@ -49,7 +53,10 @@
 //!
 //! #[actix_web::main]
 //! async fn main() -> std::io::Result<()> {
-//!     let login_manager = LoginManager::new(find).login_view("/login").build(Key::generate())?;
+//!     let login_manager = LoginManager::new(find)
+//!         .login_view("/login")
+//!         .deny_by_default()
+//!         .build(Key::generate())?;
 //!     HttpServer::new(move || {
 //!         App::new().wrap(login_manager.clone()).service(index).service(login_page).service(log_in)
 //!     })
@@ -77,6 +84,24 @@
 //! | inside a handler | [`Auth::require_login`], [`Auth::unauthorized`] |
 //!
 //! A guard that has to wait for the database keeps the body unread meanwhile.
+//!
+//! # No route forgotten
+//!
+//! With [`deny_by_default`](LoginManagerBuilder::deny_by_default) anonymous clients only get to routes that
+//! say so. Each of these declares a route, and all three checks see it:
+//!
+//! | what | how |
+//! |---|---|
+//! | a handler with a route attribute | [`#[login_required]`](macro@login_required) or [`#[public]`](macro@public) *above* it |
+//! | a route without one | `web::get().to(page).wrap(`[`public()`](fn@public)`)`, or `.wrap(`[`login_required()`](fn@login_required)`)` |
+//! | files, services of other crates | a scope around them that is wrapped like that |
+//!
+//! A guard that cannot be seen still guards: below a route attribute, without one, or as [`guarded`].
+//! Its route counts as undeclared then, which closes it to anonymous clients all the same.
+//!
+//! [`strict`] is a configuration in which an undeclared handler does not compile, and the feature
+//! `audit` lists all routes with who may reach them. Middleware that waits hides the routes in it, and
+//! goes in a [`gate`].
 //!
 //! # Who is it?
 //!
