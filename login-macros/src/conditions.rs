@@ -154,6 +154,17 @@ impl Condition {
         }
     }
 
+    /// What tells the checks in here from those of another guard on the same handler.
+    pub(crate) fn fingerprint(&self) -> u32 {
+        let checks = self.checks().map(|check| check.expr.to_token_stream());
+        let text = checks.map(|tokens| tokens.to_string()).collect::<String>();
+        // How tokens are spaced depends on where they have been. FNV-1a, since std's hashers may change.
+        let bytes = text.bytes().filter(|byte| !byte.is_ascii_whitespace());
+        bytes.fold(0x811c_9dc5, |hash, byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        })
+    }
+
     /// The condition as a type. Checks are items of their own, next to the handler.
     pub(crate) fn term(&self, names: &Names<'_>) -> TokenStream {
         self.numbered_term(names, &mut 0)

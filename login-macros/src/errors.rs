@@ -2,7 +2,7 @@
 
 use proc_macro2::{Ident, Span};
 use quote::ToTokens;
-use syn::{Error, LitStr, ext::IdentExt as _};
+use syn::{Error, LitStr, Path, ext::IdentExt as _};
 
 /// The mistakes found so far, so that one compile shows all of them.
 #[derive(Default)]
@@ -383,6 +383,33 @@ impl Errors {
                 "`Option<{name}<..>>` turns an outage into an anonymous user; \
                  inside a guard the user is there: write `{name}<..>`"
             ),
+        );
+    }
+}
+
+/// `#[public]`.
+impl Errors {
+    pub(crate) fn public_without_route(&mut self) {
+        self.at(
+            Span::call_site(),
+            "no route attribute follows `#[public]`; put it above `#[get(..)]`, \
+             or wrap the route in `public()`",
+        );
+    }
+
+    pub(crate) fn public_and_guarded(&mut self, guard: &Path) {
+        let name = guard.segments.last().map(|segment| segment.ident.unraw());
+        let name = name.map_or_else(String::new, |name| name.to_string());
+        self.on(
+            guard,
+            format!("`#[public]` and `#[{name}]` say opposite things; keep one"),
+        );
+    }
+
+    pub(crate) fn optional_current_user_in_public(&mut self, ty: impl ToTokens) {
+        self.on(
+            ty,
+            "`Option<CurrentUser<..>>` turns an outage into an anonymous user; write `MaybeUser<..>`",
         );
     }
 }

@@ -28,6 +28,7 @@ use crate::{
     errors::Errors,
     options::{Reader, Table, lookup},
     paths::Root,
+    routes,
     spans::locate,
 };
 
@@ -48,7 +49,11 @@ pub(crate) fn expand(kind: Kind, options: TokenStream, item: TokenStream) -> Tok
     guard.check(&mut errors);
     match errors.finish() {
         Ok(()) => guard.expand(),
-        Err(error) => expand_fallback(&error, &item),
+        Err(error) => {
+            let mut tokens = expand_fallback(&error, &item);
+            tokens.extend(guard.declaration());
+            tokens
+        }
     }
 }
 
@@ -163,10 +168,10 @@ enum Freshness {
 
 /// A function whose body is not looked at: what we do not read, we cannot break.
 #[derive(Clone)]
-struct Handler {
-    attrs: Vec<Attribute>,
+pub(crate) struct Handler {
+    pub(crate) attrs: Vec<Attribute>,
     vis: Visibility,
-    sig: Signature,
+    pub(crate) sig: Signature,
     brace: Brace,
     /// The `#![..]` at the start of the body.
     inner_attrs: Vec<Attribute>,
@@ -181,7 +186,7 @@ impl<'a> Guard<'a> {
         errors: &mut Errors,
     ) -> syn::Result<Self> {
         let options = Options::parse(kind, tokens, errors);
-        let parser = |input: ParseStream<'_>| Handler::parse(kind, input);
+        let parser = |input: ParseStream<'_>| Handler::parse(kind.name(), input);
         let handler = parser.parse2(item.clone())?;
         Ok(Self {
             kind,
@@ -248,16 +253,16 @@ impl Options {
 }
 
 impl Handler {
-    fn parse(kind: Kind, input: ParseStream<'_>) -> syn::Result<Self> {
+    pub(crate) fn parse(attribute: &str, input: ParseStream<'_>) -> syn::Result<Self> {
         let attrs = input.call(Attribute::parse_outer)?;
         let vis = input.parse()?;
         if !starts_function(input) {
             let (span, item) = kind_of_item(input.parse()?);
-            return Err(Errors::not_a_function(span, kind.name(), item));
+            return Err(Errors::not_a_function(span, attribute, item));
         }
         let sig: Signature = input.parse()?;
         if input.peek(Token![;]) {
-            return Err(Errors::no_body(kind.name(), &sig.ident));
+            return Err(Errors::no_body(attribute, &sig.ident));
         }
         let content;
         Ok(Self {
@@ -271,7 +276,7 @@ impl Handler {
     }
 
     /// The arguments without a `self`, which is an error of its own.
-    fn arguments(&self) -> impl Iterator<Item = &PatType> {
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = &PatType> {
         self.sig.inputs.iter().filter_map(|input| match input {
             FnArg::Typed(argument) => Some(argument),
             FnArg::Receiver(_) => None,
@@ -383,7 +388,16 @@ impl Guard<'_> {
         let this = self.attribute(&quote!(#last, #tokens));
         let mut handler = self.handler.clone();
         handler.attrs = before.into_iter().chain([this]).chain(behind).collect();
-        Some(handler.into_token_stream())
+        let mark = routes::guarded_by(&self.options.root, &self.policy());
+        routes::wrap(&mut handler.attrs, &mark);
+        let declaration = self.declaration();
+        Some(quote!(#handler #declaration))
+    }
+
+    /// Lets the handler into a strict configuration, if it is a service by itself.
+    fn declaration(&self) -> TokenStream {
+        let Handler { attrs, sig, .. } = &self.handler;
+        routes::declaration(&self.options.root, attrs, &sig.ident)
     }
 
     /// Takes the first `#[cfg]` off an argument: the handler with it and the one without it, of
@@ -483,12 +497,12 @@ impl Guard<'_> {
         let Handler {
             attrs, vis, sig, ..
         } = &self.handler;
-        // Of several guards on one handler, each finds those below it in the arguments.
-        let depth = self.handler.arguments().filter(|a| is_guarded(a)).count();
-        let (kind, handler) = (self.kind.name(), sig.ident.unraw());
+        // The same before and after this attribute made way, and another for another guard.
+        let condition = self.options.condition.as_ref();
+        let number = condition.map_or(0, Condition::fingerprint);
         Names {
             private: self.options.root.private(),
-            stem: format!("{depth}_{kind}_{handler}"),
+            stem: format!("{number:08x}_{}", sig.ident.unraw()),
             vis,
             cfgs: attrs
                 .iter()
@@ -649,7 +663,7 @@ impl Guard<'_> {
 }
 
 /// Wrong code never compiles, and the untouched item keeps editors working.
-fn expand_fallback(error: &Error, item: &TokenStream) -> TokenStream {
+pub(crate) fn expand_fallback(error: &Error, item: &TokenStream) -> TokenStream {
     let errors = error.to_compile_error();
     quote!(#errors #item)
 }
@@ -777,6 +791,11 @@ fn take_permission(tokens: TokenStream, errors: &mut Errors) -> (Option<Conditio
     }
 }
 
+/// Whether the attribute is a guard of ours.
+pub(crate) fn is_guard(attr: &Attribute) -> bool {
+    Kind::of(attr).is_some()
+}
+
 /// The place of the first `#[cfg(..)]`, and its condition.
 fn first_cfg(attrs: &[Attribute]) -> Option<(usize, TokenStream)> {
     attrs.iter().enumerate().find_map(|(index, attr)| {
@@ -842,6 +861,10 @@ fn optional_user(ty: &Type) -> Option<String> {
     let name = last_segment(only_argument(ty, "Option")?)?.ident.unraw();
     let name = name.to_string();
     matches!(&*name, "CurrentUser" | "FreshUser" | "UserWith").then_some(name)
+}
+
+pub(crate) fn is_optional_current_user(ty: &Type) -> bool {
+    optional_user(ty).is_some_and(|name| name == "CurrentUser")
 }
 
 /// Whether the argument is one that a guard made.
@@ -1060,9 +1083,11 @@ mod tests {
                 async fn h() -> impl Responder {}
             ),
             quote! {
-                #[get("/")]
+                #[get("/", wrap = "crate :: facade :: __private :: declared :: < crate :: facade :: __private :: LoginRequired > ()")]
                 #[crate::facade::login_required(__last, crate = crate::facade)]
                 async fn h() -> impl Responder {}
+                #[automatically_derived]
+                impl crate::facade::__private::DeclaredService for h {}
             },
         );
     }
@@ -1322,19 +1347,49 @@ mod tests {
                 options.clone(),
                 quote! {
                     /// Docs.
-                    #[get("/")]
+                    #[measured]
                     #[tracing::instrument(skip(req))]
                     async fn h(req: HttpRequest) -> A {}
                 },
                 quote! {
                     /// Docs.
-                    #[get("/")]
+                    #[measured]
                     #[tracing::instrument(skip(req))]
                     #[::login_runtime::login_required(__last, #options)]
                     async fn h(req: HttpRequest) -> A {}
                 },
             );
         }
+    }
+
+    #[test]
+    fn a_route_below_says_what_guards_it_once() {
+        let once = expand(
+            FreshLoginRequired,
+            quote!(max_age = "10m"),
+            quote! {
+                #[login_required]
+                #[cfg(x)]
+                #[web::post("/")]
+                async fn h() -> A {}
+            },
+        );
+        let twice = quote! {
+            #[cfg(x)]
+            #[web::post("/", wrap = ":: login_runtime :: __private :: declared :: < :: login_runtime :: __private :: Fresh < :: login_runtime :: __private :: LoginRequired , 600u64 > > ()")]
+            #[::login_runtime::fresh_login_required(__last, max_age = "10m")]
+            #[login_required]
+            async fn h() -> A {}
+        };
+        let declaration = quote! {
+            #[cfg(x)]
+            #[automatically_derived]
+            impl ::login_runtime::__private::DeclaredService for h {}
+        };
+        assert_eq!(once.to_string(), quote!(#twice #declaration).to_string());
+        let again = expand(LoginRequired, quote!(), twice).to_string();
+        assert_eq!(again.matches("declared ::").count(), 2, "{again}");
+        assert!(!again.contains("DeclaredService"), "{again}");
     }
 
     #[test]
@@ -1382,9 +1437,9 @@ mod tests {
         expands(
             FreshLoginRequired,
             quote!(),
-            quote!(#[get("/")] #[login_required] #[doc = "x"] #handler),
+            quote!(#[instrument] #[login_required] #[doc = "x"] #handler),
             quote! {
-                #[get("/")]
+                #[instrument]
                 #[doc = "x"]
                 #[::login_runtime::fresh_login_required(__last,)]
                 #[login_required]
@@ -1654,10 +1709,10 @@ mod tests {
             #[doc(hidden)]
             #[allow(non_camel_case_types)]
             #[derive(::core::fmt::Debug, ::core::clone::Clone, ::core::marker::Copy)]
-            pub enum __login_check_0_0_login_required_try {}
+            pub enum __login_check_0_58e6f15e_try {}
             #[cfg(x)]
             #[automatically_derived]
-            impl ::login_runtime::__private::Checking for __login_check_0_0_login_required_try
+            impl ::login_runtime::__private::Checking for __login_check_0_58e6f15e_try
         };
         assert!(output.to_string().contains(&items.to_string()), "{output}");
     }
@@ -1693,7 +1748,7 @@ mod tests {
             let item = quote!(#[get("/")] async fn h(user: CurrentUser<U>) -> String { user. });
             let output = expand(kind, options, item.clone()).to_string();
             assert!(output.contains("compile_error"), "{output}");
-            assert!(output.ends_with(&item.to_string()), "{output}");
+            assert!(output.contains(&item.to_string()), "{output}");
         }
     }
 }

@@ -10,6 +10,8 @@ mod guards;
 mod options;
 mod paths;
 mod permissions;
+mod public;
+mod routes;
 mod spans;
 
 // Documented on its re-export in login-runtime.
@@ -71,4 +73,11 @@ pub fn role(tokens: TokenStream) -> TokenStream {
 #[proc_macro]
 pub fn permission(tokens: TokenStream) -> TokenStream {
     conditions::expand_type(conditions::Key::Permission, tokens.into()).into()
+}
+
+// Documented on its re-export in login-runtime.
+#[allow(missing_docs, reason = "documented where login-runtime re-exports it")]
+#[proc_macro_attribute]
+pub fn public(options: TokenStream, item: TokenStream) -> TokenStream {
+    public::expand(options.into(), item.into()).into()
 }

@@ -5,6 +5,7 @@ use std::{any::Any, borrow::Cow, fmt, future::Future, ops::Not, pin::Pin, rc::Rc
 use actix_web::HttpRequest;
 
 use crate::{
+    describe::Description,
     error::{LoadError, SetupError},
     loader::AnyUser,
     manager::{Manager, UserKind},
@@ -171,6 +172,18 @@ impl Condition {
             other
         } else {
             Self::all([self, other])
+        }
+    }
+
+    /// Says in words what is asked: each condition by itself where all have to hold.
+    pub(crate) fn describe(&self, description: &mut Description) {
+        match &self.0 {
+            Test::All(list) => {
+                for condition in list.get() {
+                    condition.describe(description);
+                }
+            }
+            _ => description.add(self.to_string()),
         }
     }
 

@@ -100,6 +100,12 @@ pub enum LoginEvent<'a> {
         /// The user's id as JSON.
         user_id: &'a str,
     },
+    /// Under [`deny_by_default`](crate::LoginManagerBuilder::deny_by_default), a request came to a route
+    /// that does not declare who may reach it. Reported once for each pattern.
+    UndeclaredRoute {
+        /// The pattern that the path leads to, as `/users/{id}`.
+        pattern: &'a str,
+    },
     /// A loader, the login store or a permission check failed; the client got a 503.
     LoadFailed {
         /// What the loader said.
@@ -200,6 +206,7 @@ impl LoginEvent<'_> {
             Self::LoginsEnded { .. } => "logins_ended",
             Self::RememberCookieRefused { .. } => "remember_cookie_refused",
             Self::RememberTokenReused { .. } => "remember_token_reused",
+            Self::UndeclaredRoute { .. } => "undeclared_route",
             Self::LoadFailed { .. } => "load_failed",
         }
     }
@@ -267,6 +274,14 @@ impl LoginEvent<'_> {
             }
             Self::RememberTokenReused { user_type, user_id } => {
                 tracing::error!(target: "login", event, user_type, user = user_id);
+            }
+            Self::UndeclaredRoute { pattern } => {
+                tracing::warn!(
+                    target: "login", event, pattern,
+                    "a route under this pattern declares nothing, so anonymous clients are refused; \
+                     put `#[login_required]` or `#[public]` above its `#[get(..)]`, or \
+                     `.wrap(public())` around the route, resource or scope"
+                );
             }
             Self::LoadFailed { error } => {
                 let source = std::error::Error::source(error).map(ToString::to_string);

@@ -28,6 +28,8 @@ use pin_project_lite::pin_project;
 
 use crate::{
     condition::{Answer, Condition, Subject, Term, Unanswered},
+    declare::{Declaration, declare},
+    describe::Description,
     error::{LoadError, Refusal, SetupError},
     events::{EventUser, LoginEvent},
     manager::Manager,
@@ -273,6 +275,21 @@ fn failed(request: &HttpRequest, manager: &Manager, error: LoadError) -> Denied 
     Denied::Failed(InternalError::from_response(error, response).into())
 }
 
+pub(crate) fn refuse(
+    request: &HttpRequest,
+    manager: &Manager,
+    reason: Reason,
+    requirement: Requirement,
+) -> Refusing {
+    refuse::refuse(
+        request,
+        manager,
+        RefusalKind::of(reason),
+        reason,
+        requirement.freshness,
+    )
+}
+
 /// What a guard asks for, as a type.
 pub trait Policy: 'static {
     /// The user type that is asked for.
@@ -291,6 +308,9 @@ pub trait Policy: 'static {
     fn requirement() -> GuardRequirement;
     #[doc(hidden)]
     fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError>;
+    /// Says in words what the guard asks for.
+    #[doc(hidden)]
+    fn describe(description: &mut Description);
 }
 
 /// Keeps crate-private types out of the public trait.
@@ -317,6 +337,8 @@ impl fmt::Debug for GuardManager<'_> {
 pub trait GuardUser: 'static {
     #[doc(hidden)]
     fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError>;
+    #[doc(hidden)]
+    fn describe(description: &mut Description);
 }
 
 /// The user type of the manager's first loader.
@@ -327,6 +349,8 @@ impl GuardUser for DefaultUser {
     fn find(_: &GuardManager<'_>) -> Result<usize, SetupError> {
         Ok(0)
     }
+
+    fn describe(_: &mut Description) {}
 }
 
 impl<U: AuthUser> GuardUser for U {
@@ -334,6 +358,10 @@ impl<U: AuthUser> GuardUser for U {
         manager
             .0
             .index(std::any::TypeId::of::<U>(), std::any::type_name::<U>)
+    }
+
+    fn describe(description: &mut Description) {
+        description.user(std::any::type_name::<U>());
     }
 }
 
@@ -364,6 +392,10 @@ impl<U: GuardUser> Policy for LoginRequired<U> {
     fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
         U::find(manager)
     }
+
+    fn describe(description: &mut Description) {
+        U::describe(description);
+    }
 }
 
 impl<P: Policy, const SECONDS: u64> Policy for Fresh<P, SECONDS> {
@@ -386,6 +418,11 @@ impl<P: Policy, const SECONDS: u64> Policy for Fresh<P, SECONDS> {
     fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
         P::find(manager)
     }
+
+    fn describe(description: &mut Description) {
+        P::describe(description);
+        description.fresh((SECONDS != u64::MAX).then(|| Duration::from_secs(SECONDS)));
+    }
 }
 
 impl<P: Policy> Policy for ExemptOptions<P> {
@@ -404,6 +441,11 @@ impl<P: Policy> Policy for ExemptOptions<P> {
     fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
         P::find(manager)
     }
+
+    fn describe(description: &mut Description) {
+        P::describe(description);
+        description.add("exempt_options");
+    }
 }
 
 impl<P: Policy> Policy for Passive<P> {
@@ -421,6 +463,11 @@ impl<P: Policy> Policy for Passive<P> {
 
     fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
         P::find(manager)
+    }
+
+    fn describe(description: &mut Description) {
+        P::describe(description);
+        description.add("passive");
     }
 }
 
@@ -441,6 +488,11 @@ impl<P: Policy, C: Term<P::User>> Policy for Requires<P, C> {
     fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
         P::find(manager)
     }
+
+    fn describe(description: &mut Description) {
+        P::describe(description);
+        C::CONDITION.describe(description);
+    }
 }
 
 /// A login, of the user type that the permissions are about.
@@ -456,6 +508,10 @@ impl<P: Permissions> Policy for LoginOf<P> {
 
     fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
         P::User::find(manager)
+    }
+
+    fn describe(description: &mut Description) {
+        <P::User as GuardUser>::describe(description);
     }
 }
 
@@ -641,6 +697,7 @@ where
 pub fn login_required() -> LoginGuard {
     LoginGuard {
         find: |_| Ok(0),
+        user: |_| {},
         requirement: Requirement::LOGIN,
         condition: Condition::ALWAYS,
     }
@@ -650,6 +707,7 @@ pub fn login_required() -> LoginGuard {
 pub fn fresh_login_required() -> LoginGuard {
     LoginGuard {
         find: |_| Ok(0),
+        user: |_| {},
         requirement: Requirement {
             freshness: Freshness::Default,
             ..Requirement::LOGIN
@@ -663,6 +721,7 @@ pub fn fresh_login_required() -> LoginGuard {
 #[derive(Clone)]
 pub struct LoginGuard {
     find: FindUser,
+    user: fn(&mut Description),
     requirement: Requirement,
     condition: Condition,
 }
@@ -681,6 +740,7 @@ impl LoginGuard {
     #[must_use]
     pub fn user<U: AuthUser>(mut self) -> Self {
         self.find = |manager| <U as GuardUser>::find(&GuardManager(manager));
+        self.user = <U as GuardUser>::describe;
         self
     }
 
@@ -728,6 +788,24 @@ impl LoginGuard {
     pub fn exempt_options(mut self) -> Self {
         self.requirement.exempt_options = true;
         self
+    }
+
+    fn describe(&self) -> Description {
+        let mut description = Description::default();
+        (self.user)(&mut description);
+        match self.requirement.freshness {
+            Freshness::Any => {}
+            Freshness::Default => description.fresh(None),
+            Freshness::Within(age) => description.fresh(Some(age)),
+        }
+        self.condition.describe(&mut description);
+        if self.requirement.passive {
+            description.add("passive");
+        }
+        if self.requirement.exempt_options {
+            description.add("exempt_options");
+        }
+        description
     }
 }
 
@@ -778,10 +856,18 @@ where
     actix_web::dev::forward_ready!(service);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
+        declare(&request, || Declaration::Guard(self.guard.describe()));
+        #[cfg(feature = "audit")]
+        if crate::audit::is_audited(&request) {
+            // What is inside is to be seen too; it does not run.
+            let inner = self.service.call(request);
+            return Box::pin(async move { inner.await.map(ServiceResponse::map_into_left_body) });
+        }
         let LoginGuard {
             find,
             requirement,
             condition,
+            ..
         } = &self.guard;
         let check = check(request.request(), *find, *requirement, condition);
         let service = Rc::clone(&self.service);

@@ -19,7 +19,9 @@
 //!
 //! ```no_run
 //! use actix_web::{App, HttpServer, Responder, cookie::Key, get, post, web};
-//! use login_runtime::{Auth, AuthUser, CurrentUser, LoginError, LoginManager, Verified, login_required};
+//! use login_runtime::{
+//!     Auth, AuthUser, CurrentUser, LoginError, LoginManager, Verified, login_required, public,
+//! };
 //!
 //! #[derive(AuthUser, Clone)]
 //! struct User { id: i64, name: String, is_active: bool }
@@ -34,11 +36,13 @@
 //!     format!("Hello, {}!", user.name)
 //! }
 //!
+//! #[public]
 //! #[get("/login")]
 //! async fn login_page() -> impl Responder {
 //!     web::Html::new(r#"<form method="post"><button>Log in as Ada</button></form>"#)
 //! }
 //!
+//! #[public]
 //! #[post("/login")]
 //! async fn log_in(auth: Auth<User>) -> Result<impl Responder, LoginError> {
 //!     // In place of a password check, for which see `PasswordVerifier`.
@@ -49,7 +53,10 @@
 //!
 //! #[actix_web::main]
 //! async fn main() -> std::io::Result<()> {
-//!     let login_manager = LoginManager::new(find).login_view("/login").build(Key::generate())?;
+//!     let login_manager = LoginManager::new(find)
+//!         .login_view("/login")
+//!         .deny_by_default()
+//!         .build(Key::generate())?;
 //!     HttpServer::new(move || {
 //!         App::new().wrap(login_manager.clone()).service(index).service(login_page).service(log_in)
 //!     })
@@ -77,6 +84,24 @@
 //! | inside a handler | [`Auth::require_login`], [`Auth::unauthorized`] |
 //!
 //! A guard that has to wait for the database keeps the body unread meanwhile.
+//!
+//! # No route forgotten
+//!
+//! With [`deny_by_default`](LoginManagerBuilder::deny_by_default) anonymous clients only get to routes that
+//! say so. Each of these declares a route, and all three checks see it:
+//!
+//! | what | how |
+//! |---|---|
+//! | a handler with a route attribute | [`#[login_required]`](macro@login_required) or [`#[public]`](macro@public) *above* it |
+//! | a route without one | `web::get().to(page).wrap(`[`public()`](fn@public)`)`, or `.wrap(`[`login_required()`](fn@login_required)`)` |
+//! | files, services of other crates | a scope around them that is wrapped like that |
+//!
+//! A guard that cannot be seen still guards: below a route attribute, without one, or as [`guarded`].
+//! Its route counts as undeclared then, which closes it to anonymous clients all the same.
+//!
+//! [`strict`] is a configuration in which an undeclared handler does not compile, and the feature
+//! `audit` lists all routes with who may reach them. Middleware that waits hides the routes in it, and
+//! goes in a [`gate`].
 //!
 //! # Who is it?
 //!
@@ -107,6 +132,7 @@
 //! - `flash-messages`: messages for refused clients through `actix-web-flash-messages`.
 //! - `sqlite`, `postgres`: login stores through the application's sqlx pool.
 //! - `redis`: a login store in Redis or Valkey.
+//! - `audit`: the module `audit`, which lists who may reach which route.
 //! - `test-util`: the module `test`, for the tests of applications.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -114,12 +140,18 @@
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+#[cfg(feature = "audit")]
+#[cfg_attr(docsrs, doc(cfg(feature = "audit")))]
+pub mod audit;
 mod auth;
 mod clock;
 mod condition;
 mod config;
 mod cookies;
 mod current;
+mod declare;
+mod deny;
+mod describe;
 mod error;
 mod events;
 mod guard;
@@ -143,6 +175,7 @@ mod session;
 mod session_store;
 mod state;
 mod store;
+mod strict;
 #[cfg(feature = "test-util")]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod test;
@@ -230,6 +263,38 @@ pub use login_macros::role;
 
 /// A permission as a type, for [`UserWith`]: `UserWith<User, permission!(Permission::EditPost)>`.
 pub use login_macros::permission;
+/// Declares a handler public, for
+/// [`deny_by_default`](LoginManagerBuilder::deny_by_default), [`strict`] and the audit.
+///
+/// | option | meaning | default |
+/// |---|---|---|
+/// | `crate = path` | where `login_runtime` is, if it is re-exported | `::login_runtime` |
+///
+/// The handler stays as it is: who is logged in may be asked as everywhere. It goes above the route
+/// attribute, since below it there is nothing that it could tell. A route without an attribute is
+/// declared by [`.wrap(public())`](fn@public).
+///
+/// # Examples
+///
+/// ```
+/// use actix_web::{Responder, get};
+/// use login_runtime::public;
+///
+/// #[public]
+/// #[get("/about")]
+/// async fn about() -> impl Responder { "about us" }
+/// ```
+///
+/// Below the route attribute it does not compile:
+///
+/// ```compile_fail
+/// # use actix_web::{Responder, get};
+/// # use login_runtime::public;
+/// #[get("/about")]
+/// #[public] // no route attribute follows `#[public]`; put it above `#[get(..)]`, ..
+/// async fn about() -> impl Responder { "about us" }
+/// ```
+pub use login_macros::public;
 
 #[cfg(feature = "password")]
 pub use crate::password::{PasswordError, PasswordVerifier};
@@ -245,6 +310,8 @@ pub use crate::{
     condition::Condition,
     config::{BuildError, CookieSettings, RememberCookie},
     current::{CurrentUser, MaybeUser},
+    declare::{Declared, public},
+    deny::{Gated, gate},
     error::{LoadError, LoginError, Refusal, SetupError},
     events::{EndReason, EventUser, LoginEvent},
     guard::{GuardedHandler, LoginGuard, fresh_login_required, guarded, login_required},
@@ -263,6 +330,7 @@ pub use crate::{
         Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins,
         MemoryLoginStore, Owner, StoreError, Which,
     },
+    strict::{DeclaredArguments, DeclaredService, Declares, Strict, strict},
     user::{AuthUser, PasswordUser, UserId},
     verified::{AuthMethod, Proof, Verified},
 };

@@ -8,12 +8,14 @@ use actix_web::Responder;
 
 pub use crate::{
     condition::{And, Checked, Checking, Negated, Or, Permitted, Role, Term, check, check_request},
+    declare::declared,
     guard::{
         DefaultUser, ExemptOptions, Fresh, GuardUser, Guarded, LoginOf, LoginRequired, Passive,
         Policy, Requires,
     },
     permission::{HasPermission, Permissions, Roles},
     proof::{Argument, SameUser, assert_proof},
+    strict::DeclaredService,
     user::{PasswordField, SessionHashPart, UnknownId},
 };
 use crate::{loader::BoxError, user::AuthUser};

@@ -4,6 +4,7 @@ use std::{borrow::Cow, future::Future, pin::Pin};
 
 use actix_web::{
     HttpRequest, HttpResponse,
+    error::UrlGenerationError,
     http::{
         Method,
         header::{self, HeaderValue},
@@ -392,6 +393,24 @@ pub(crate) fn location(address: &str) -> String {
     utf8_percent_encode(address, LOCATION).to_string()
 }
 
+/// The address of a login view that is the name of a route, for a request that does not know the
+/// routes of the application.
+pub(crate) struct Resolved(pub(crate) Result<url::Url, UrlGenerationError>);
+
+impl Resolved {
+    fn of(request: &HttpRequest, name: &str) -> Result<url::Url, String> {
+        match request.app_data::<Self>() {
+            Some(Self(resolved)) => resolved
+                .as_ref()
+                .cloned()
+                .map_err(|error| error.to_string()),
+            None => request
+                .url_for_static(name)
+                .map_err(|error| error.to_string()),
+        }
+    }
+}
+
 /// The view a client is sent to, taken apart.
 struct Target<'a> {
     /// Scheme and host, if the view names them.
@@ -408,7 +427,7 @@ impl<'a> Target<'a> {
         let target = match view {
             View::Path(text) => Self::split(None, text),
             View::Url(url) => Self::from_url(url, Some(url.origin().ascii_serialization())),
-            View::Name(name) => match request.url_for_static(name) {
+            View::Name(name) => match Resolved::of(request, name) {
                 Ok(url) => {
                     // `url_for` takes scheme and host from headers that any client can set; only an
                     // external resource has a host of its own. Compared as `url_for` writes them,

@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     cookies::{self, Carried, Match},
+    declare::Watch,
     error::{LoadError, SetupError},
     events::{EndReason, EventUser, LoginEvent},
     loader::AnyUser,
@@ -85,19 +86,26 @@ impl LoginState {
             passive: Cell::default(),
             end_session_if_empty: Cell::default(),
         });
-        request.extensions_mut().insert(Rc::clone(&state));
+        let mut extensions = request.extensions_mut();
+        if let Some(watch) = extensions.get::<Rc<Watch>>() {
+            // Whoever has the real request finds it there.
+            let _ = watch.state.set(Rc::clone(&state));
+        }
+        extensions.insert(Rc::clone(&state));
         Ok(state)
     }
 
     /// The state of a request that something has asked about.
     pub(crate) fn existing(request: &HttpRequest) -> Option<Rc<Self>> {
-        request.extensions().get::<Rc<Self>>().cloned()
+        let extensions = request.extensions();
+        let watched = || extensions.get::<Rc<Watch>>()?.state.get();
+        extensions.get::<Rc<Self>>().or_else(watched).cloned()
     }
 
     /// What is known without waiting: the answer if it has been found, or that there is nothing to
     /// look for. Allocates nothing.
     pub(crate) fn peek(request: &HttpRequest, manager: &Arc<Manager>, index: usize) -> Option<Who> {
-        if let Some(state) = request.extensions().get::<Rc<Self>>()
+        if let Some(state) = Self::existing(request)
             && Arc::ptr_eq(&state.manager, manager)
             && let Some(who) = state
                 .slots

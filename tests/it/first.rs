@@ -44,7 +44,7 @@ impl Stream for Body {
 }
 
 /// The bodies that clients send: one that is no JSON, and one of 40 MB.
-const BODIES: [(&str, &[u8], usize); 2] = [
+pub(crate) const BODIES: [(&str, &[u8], usize); 2] = [
     ("malformed", b"{\"words\": [", 1),
     ("huge", &[b'['; 64 * 1024], 640),
 ];

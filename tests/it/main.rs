@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod deny;
 mod events;
 mod first;
 mod fresh;
@@ -29,3 +30,4 @@ mod stores;
 mod tidy;
 mod time;
 mod types;
+mod zoo;
