@@ -79,7 +79,8 @@ const COMPILERS_OWN: [&str; 14] = [
 ];
 
 /// Where actix-web complains too, in `.to(handler)`: a bound of its own that no macro can take back.
-const HANDLER_BOUND: [&str; 2] = [
+const HANDLER_BOUND: [&str; 3] = [
+    "guards/registered-for-a-user-that-is-none",
     "guards/registered-with-a-wrong-answer",
     "guards/registered-with-a-wrong-argument",
 ];
@@ -121,9 +122,7 @@ fn shown(stderr: &str) -> Vec<Shown<'_>> {
                 .iter()
                 .find_map(|line| line.trim_start().strip_prefix("--> "))
                 .unwrap(),
-            is_handler_bound: error
-                .iter()
-                .any(|line| line.contains("required by a bound in `Resource::<T>::to`")),
+            is_handler_bound: error.iter().any(|line| line.contains("Resource::<T>::to`")),
         })
         .collect()
 }
@@ -179,7 +178,7 @@ fn faults(name: &str, stderr: &str, words: &str) -> Vec<String> {
     }
     let mut bounds = 0;
     for other in others {
-        if is_ours(other.message, words) || !other.is_handler_bound {
+        if !other.is_handler_bound {
             faults.push(format!("one error too many: {}", other.message));
         } else {
             bounds += 1;

@@ -379,19 +379,21 @@ impl OtherUser {
     }
 }
 
-/// A condition as a type, for users of type `U`.
-#[diagnostic::on_unimplemented(
-    message = "a condition about another user type than `{U}` cannot be in this guard",
-    label = "not about `{U}`",
-    note = "a guard asks for one user type, that of `user = ..`; use one guard for each type"
-)]
-pub trait Term<U>: 'static {
+/// A condition as a type.
+pub trait ConditionType: 'static {
     /// What it is made of.
-    #[doc(hidden)]
     const PARTS: &'static [Condition] = &[];
     /// The condition.
     const CONDITION: Condition;
 }
+
+/// A condition as a type, about users of type `U`.
+#[diagnostic::on_unimplemented(
+    message = "this condition is not about a `{U}`, and the guard asks for one",
+    label = "not about `{U}`",
+    note = "a guard asks for one user type; use one guard for each"
+)]
+pub trait Term<U>: ConditionType {}
 
 /// A role, as a type: its text in UTF-8, 16 bytes in each number.
 #[derive(Debug)]
@@ -423,6 +425,11 @@ impl<const LEN: usize, const A: u128, const B: u128, const C: u128, const D: u12
 impl<U, const LEN: usize, const A: u128, const B: u128, const C: u128, const D: u128> Term<U>
     for Role<LEN, A, B, C, D>
 {
+}
+
+impl<const LEN: usize, const A: u128, const B: u128, const C: u128, const D: u128> ConditionType
+    for Role<LEN, A, B, C, D>
+{
     const CONDITION: Condition = Condition(Test::Role(Cow::Borrowed(Self::TEXT)));
 }
 
@@ -440,10 +447,12 @@ impl<U> Permits<U> for U {}
 #[derive(Debug)]
 pub struct Permitted<P, const NUMBER: usize>(std::marker::PhantomData<fn() -> P>);
 
-impl<U, P, const NUMBER: usize> Term<U> for Permitted<P, NUMBER>
-where
-    P: Permissions<User: Permits<U>>,
+impl<U, P, const NUMBER: usize> Term<U> for Permitted<P, NUMBER> where
+    P: Permissions<User: Permits<U>>
 {
+}
+
+impl<P: Permissions, const NUMBER: usize> ConditionType for Permitted<P, NUMBER> {
     const CONDITION: Condition = Condition::numbered::<P>(NUMBER);
 }
 
@@ -473,7 +482,9 @@ pub trait Checking: 'static {
 #[derive(Debug)]
 pub struct Checked<C>(std::marker::PhantomData<fn() -> C>);
 
-impl<U: 'static, C: Checking<User = U>> Term<U> for Checked<C> {
+impl<U, C: Checking<User = U>> Term<U> for Checked<C> {}
+
+impl<C: Checking> ConditionType for Checked<C> {
     const CONDITION: Condition = Condition(Test::Check(Check::Static(|user, request| {
         Ok(C::check(typed(user)?, request))
     })));
@@ -483,25 +494,31 @@ impl<U: 'static, C: Checking<User = U>> Term<U> for Checked<C> {
 #[derive(Debug)]
 pub struct Or<A, B>(std::marker::PhantomData<fn() -> (A, B)>);
 
-impl<U, A: Term<U>, B: Term<U>> Term<U> for Or<A, B> {
+impl<U, A: Term<U>, B: Term<U>> Term<U> for Or<A, B> {}
+
+impl<A: ConditionType, B: ConditionType> ConditionType for Or<A, B> {
     const PARTS: &'static [Condition] = &[A::CONDITION, B::CONDITION];
-    const CONDITION: Condition = Condition(Test::Any(List::Static(<Self as Term<U>>::PARTS)));
+    const CONDITION: Condition = Condition(Test::Any(List::Static(Self::PARTS)));
 }
 
 /// `all(A, B)`.
 #[derive(Debug)]
 pub struct And<A, B>(std::marker::PhantomData<fn() -> (A, B)>);
 
-impl<U, A: Term<U>, B: Term<U>> Term<U> for And<A, B> {
+impl<U, A: Term<U>, B: Term<U>> Term<U> for And<A, B> {}
+
+impl<A: ConditionType, B: ConditionType> ConditionType for And<A, B> {
     const PARTS: &'static [Condition] = &[A::CONDITION, B::CONDITION];
-    const CONDITION: Condition = Condition(Test::All(List::Static(<Self as Term<U>>::PARTS)));
+    const CONDITION: Condition = Condition(Test::All(List::Static(Self::PARTS)));
 }
 
 /// `not(A)`.
 #[derive(Debug)]
 pub struct Negated<A>(std::marker::PhantomData<fn() -> A>);
 
-impl<U, A: Term<U>> Term<U> for Negated<A> {
+impl<U, A: Term<U>> Term<U> for Negated<A> {}
+
+impl<A: ConditionType> ConditionType for Negated<A> {
     const PARTS: &'static [Condition] = &[A::CONDITION];
-    const CONDITION: Condition = Condition(Test::Not(List::Static(<Self as Term<U>>::PARTS)));
+    const CONDITION: Condition = Condition(Test::Not(List::Static(Self::PARTS)));
 }

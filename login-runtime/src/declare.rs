@@ -19,7 +19,10 @@ use once_cell::unsync::OnceCell;
 
 #[cfg(feature = "audit")]
 use crate::audit::Probe;
-use crate::{describe::Description, guard::Policy, state::LoginState};
+use crate::{
+    describe::{Described, Description},
+    state::LoginState,
+};
 
 /// What a route says about who may reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +101,7 @@ pub fn public() -> Declared {
 }
 
 /// What `#[login_required]` adds to the route attribute below it.
-pub fn declared<P: Policy>() -> Declared {
+pub fn declared<P: Described>() -> Declared {
     Declared {
         what: || Declaration::Guard(Description::of::<P>()),
     }

@@ -1,10 +1,13 @@
 //! What a guard asks for, in words: `login`, `fresh(10m, user = Admin)`.
 
-use std::{fmt, time::Duration};
+use std::{any::TypeId, fmt, time::Duration};
 
-use crate::guard::Policy;
+use crate::{
+    condition::ConditionType,
+    guard::{DefaultUser, ExemptOptions, Fresh, LoginOf, LoginRequired, Passive, Requires},
+};
 
-/// What a guard asks for. Each policy adds its part; see [`Policy::describe`].
+/// What a guard asks for. Each policy adds its part; see [`Described`].
 #[doc(hidden)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description {
@@ -13,7 +16,7 @@ pub struct Description {
 }
 
 impl Description {
-    pub(crate) fn of<P: Policy>() -> Self {
+    pub(crate) fn of<P: Described>() -> Self {
         let mut description = Self::default();
         P::describe(&mut description);
         description
@@ -53,6 +56,56 @@ impl fmt::Display for Description {
     }
 }
 
+/// What a guard asks for, in words.
+///
+/// Asks less of the types in it than [`Policy`](crate::guard::Policy) does: what is no user there has
+/// been complained about already.
+pub trait Described: 'static {
+    #[doc(hidden)]
+    fn describe(description: &mut Description);
+}
+
+impl<U: 'static> Described for LoginRequired<U> {
+    fn describe(description: &mut Description) {
+        if TypeId::of::<U>() != TypeId::of::<DefaultUser>() {
+            description.user(std::any::type_name::<U>());
+        }
+    }
+}
+
+impl<P: 'static> Described for LoginOf<P> {
+    // The permission says whose it is.
+    fn describe(_: &mut Description) {}
+}
+
+impl<P: Described, const SECONDS: u64> Described for Fresh<P, SECONDS> {
+    fn describe(description: &mut Description) {
+        P::describe(description);
+        description.fresh((SECONDS != u64::MAX).then(|| Duration::from_secs(SECONDS)));
+    }
+}
+
+impl<P: Described> Described for ExemptOptions<P> {
+    fn describe(description: &mut Description) {
+        P::describe(description);
+        description.add("exempt_options");
+    }
+}
+
+impl<P: Described> Described for Passive<P> {
+    fn describe(description: &mut Description) {
+        P::describe(description);
+        description.add("passive");
+    }
+}
+
+impl<P: Described, C: ConditionType> Described for Requires<P, C> {
+    fn describe(description: &mut Description) {
+        P::describe(description);
+        C::CONDITION.describe(description);
+    }
+}
+
 /// A duration as attributes take it: `10m`.
 fn short(age: Duration) -> String {
     let seconds = age.as_secs();
@@ -68,7 +121,7 @@ fn short(age: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guard::{ExemptOptions, Fresh, LoginRequired, Passive};
+    use crate::condition::{And, Checked, Negated, Permitted, Role};
 
     #[derive(crate::AuthUser)]
     #[auth(crate = crate)]
@@ -76,8 +129,33 @@ mod tests {
         id: i64,
     }
 
+    #[derive(crate::Permissions)]
+    #[permissions(user = Admin, crate = crate)]
+    enum Permission {
+        EditPost,
+        DeletePost,
+    }
+
+    impl crate::HasPermission<Permission> for Admin {
+        async fn has_permission(
+            &self,
+            _: Permission,
+            _: &actix_web::HttpRequest,
+        ) -> Result<bool, crate::BoxError> {
+            Ok(false)
+        }
+    }
+
+    impl crate::condition::Checking for Admin {
+        type User = Self;
+
+        fn check(admin: &Self, _: &actix_web::HttpRequest) -> bool {
+            admin.id == 7
+        }
+    }
+
     #[track_caller]
-    fn check<P: Policy>(expected: &str) {
+    fn check<P: Described>(expected: &str) {
         assert_eq!(Description::of::<P>().to_string(), expected);
     }
 
@@ -91,6 +169,12 @@ mod tests {
         check::<Fresh<LoginRequired, 86_400>>("fresh(1d)");
         check::<Fresh<LoginRequired<Admin>, 7_200>>("fresh(2h, user = Admin)");
         check::<ExemptOptions<Passive<LoginRequired>>>("login(passive, exempt_options)");
+        check::<Requires<Fresh<LoginRequired>, Negated<Role<1, { 0x61 << 120 }>>>>(
+            r#"fresh(not(role = "a"))"#,
+        );
+        check::<
+            Passive<Requires<LoginOf<Permission>, And<Permitted<Permission, 1>, Checked<Admin>>>>,
+        >("login(permission = DeletePost, check, passive)");
         check::<ExemptOptions<Passive<Fresh<LoginRequired<Admin>, 90>>>>(
             "fresh(90s, user = Admin, passive, exempt_options)",
         );

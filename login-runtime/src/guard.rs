@@ -29,7 +29,7 @@ use pin_project_lite::pin_project;
 use crate::{
     condition::{Answer, Condition, Subject, Term, Unanswered},
     declare::{Declaration, declare},
-    describe::Description,
+    describe::{Described, Description},
     error::{LoadError, Refusal, SetupError},
     events::{EventUser, LoginEvent},
     manager::Manager,
@@ -291,7 +291,7 @@ pub(crate) fn refuse(
 }
 
 /// What a guard asks for, as a type.
-pub trait Policy: 'static {
+pub trait Policy: Described {
     /// The user type that is asked for.
     #[doc(hidden)]
     type User: GuardUser;
@@ -308,9 +308,6 @@ pub trait Policy: 'static {
     fn requirement() -> GuardRequirement;
     #[doc(hidden)]
     fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError>;
-    /// Says in words what the guard asks for.
-    #[doc(hidden)]
-    fn describe(description: &mut Description);
 }
 
 /// Keeps crate-private types out of the public trait.
@@ -337,8 +334,6 @@ impl fmt::Debug for GuardManager<'_> {
 pub trait GuardUser: 'static {
     #[doc(hidden)]
     fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError>;
-    #[doc(hidden)]
-    fn describe(description: &mut Description);
 }
 
 /// The user type of the manager's first loader.
@@ -349,8 +344,6 @@ impl GuardUser for DefaultUser {
     fn find(_: &GuardManager<'_>) -> Result<usize, SetupError> {
         Ok(0)
     }
-
-    fn describe(_: &mut Description) {}
 }
 
 impl<U: AuthUser> GuardUser for U {
@@ -358,10 +351,6 @@ impl<U: AuthUser> GuardUser for U {
         manager
             .0
             .index(std::any::TypeId::of::<U>(), std::any::type_name::<U>)
-    }
-
-    fn describe(description: &mut Description) {
-        description.user(std::any::type_name::<U>());
     }
 }
 
@@ -392,10 +381,6 @@ impl<U: GuardUser> Policy for LoginRequired<U> {
     fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
         U::find(manager)
     }
-
-    fn describe(description: &mut Description) {
-        U::describe(description);
-    }
 }
 
 impl<P: Policy, const SECONDS: u64> Policy for Fresh<P, SECONDS> {
@@ -418,11 +403,6 @@ impl<P: Policy, const SECONDS: u64> Policy for Fresh<P, SECONDS> {
     fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
         P::find(manager)
     }
-
-    fn describe(description: &mut Description) {
-        P::describe(description);
-        description.fresh((SECONDS != u64::MAX).then(|| Duration::from_secs(SECONDS)));
-    }
 }
 
 impl<P: Policy> Policy for ExemptOptions<P> {
@@ -441,11 +421,6 @@ impl<P: Policy> Policy for ExemptOptions<P> {
     fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
         P::find(manager)
     }
-
-    fn describe(description: &mut Description) {
-        P::describe(description);
-        description.add("exempt_options");
-    }
 }
 
 impl<P: Policy> Policy for Passive<P> {
@@ -463,11 +438,6 @@ impl<P: Policy> Policy for Passive<P> {
 
     fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
         P::find(manager)
-    }
-
-    fn describe(description: &mut Description) {
-        P::describe(description);
-        description.add("passive");
     }
 }
 
@@ -488,11 +458,6 @@ impl<P: Policy, C: Term<P::User>> Policy for Requires<P, C> {
     fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
         P::find(manager)
     }
-
-    fn describe(description: &mut Description) {
-        P::describe(description);
-        C::CONDITION.describe(description);
-    }
 }
 
 /// A login, of the user type that the permissions are about.
@@ -508,10 +473,6 @@ impl<P: Permissions> Policy for LoginOf<P> {
 
     fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
         P::User::find(manager)
-    }
-
-    fn describe(description: &mut Description) {
-        <P::User as GuardUser>::describe(description);
     }
 }
 
@@ -740,7 +701,7 @@ impl LoginGuard {
     #[must_use]
     pub fn user<U: AuthUser>(mut self) -> Self {
         self.find = |manager| <U as GuardUser>::find(&GuardManager(manager));
-        self.user = <U as GuardUser>::describe;
+        self.user = |description| description.user(std::any::type_name::<U>());
         self
     }
 
