@@ -307,7 +307,7 @@ impl Auditor {
         B: MessageBody,
     {
         let nowhere = format!("/{NO_PATH}");
-        let default = ask(app, Ask::new(Method::GET, &nowhere).to_the_end()).await;
+        let default = ask(app, Ask::new(Method::GET, &nowhere).running()).await;
         let tree = default.tree.clone().ok_or(AuditError)?;
         let mut routes = Vec::new();
         // A route that takes every path is no default service, and is listed as what it is.
@@ -347,7 +347,7 @@ impl Auditor {
         let mut default = default.clone();
         if let Some(path) = self.sample(app, prefix).await {
             let path = format!("{}/{NO_PATH}", path.trim_end_matches('/'));
-            let found = ask(app, Ask::new(Method::GET, &path).to_the_end()).await;
+            let found = ask(app, Ask::new(Method::GET, &path).running()).await;
             let decision = Decision::of(&found.seen);
             if found.pattern.is_none() && found.is_there() && decision != default {
                 routes.push(route("*", &format!("{prefix}/{{default}}"), None, &found));
@@ -397,7 +397,7 @@ impl Auditor {
                 let mut question = Ask::new(method.clone(), &path).with(header.as_ref());
                 // Whether there is a route without the header can only be seen by asking it.
                 if headers.len() > 1 && method == Method::GET {
-                    question = question.to_the_end();
+                    question = question.running();
                 }
                 let answer = ask(app, question).await;
                 if answer.is_there() {
@@ -426,11 +426,7 @@ impl Auditor {
         // A route for every method does not show among the methods of its path.
         for header in &headers {
             let method = Method::from_bytes(NO_METHOD.as_bytes()).unwrap_or(Method::TRACE);
-            let answer = ask(
-                app,
-                Ask::new(method, &path).with(header.as_ref()).to_the_end(),
-            )
-            .await;
+            let answer = ask(app, Ask::new(method, &path).with(header.as_ref()).running()).await;
             if answer.seen.is_empty() && answer.is_there() {
                 routes.push(route("*", pattern, None, &answer));
             }
@@ -588,7 +584,7 @@ impl Ask {
     }
 
     /// Runs what declares nothing.
-    fn to_the_end(mut self) -> Self {
+    fn running(mut self) -> Self {
         self.runs = true;
         self
     }

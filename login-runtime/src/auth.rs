@@ -157,11 +157,13 @@ impl<U: AuthUser> Auth<U> {
         let Some(kind) = self.kind() else {
             return Ok(());
         };
+        // Whatever becomes of it meanwhile: this is the login that is to end.
+        let named = self.session_login(kind);
         let who = self.state.who(&self.request, self.index).await;
         let session = session::of(&self.request);
         if let Some(records) = &self.manager().records {
-            self.end_records(records, kind, who.as_ref().ok().and_then(Option::as_ref))
-                .await?;
+            let known = who.as_ref().ok().and_then(Option::as_ref);
+            self.end_records(records, kind, known, named).await?;
         }
         let entry_remembered = session::entry(&session, &kind.session_key)
             .and_then(|text| Entry::read(&text).map(|(entry, _)| entry.remembered))
@@ -169,7 +171,7 @@ impl<U: AuthUser> Auth<U> {
         let family = who.as_ref().is_ok_and(|who| {
             who.as_ref()
                 .and_then(|known| known.login)
-                .is_some_and(|login| login.family.is_some())
+                .is_some_and(|login| login.tokens().is_some())
         });
         if entry_remembered || family || cookies::carries(&self.request, &kind.remember.name) {
             self.state
@@ -178,6 +180,7 @@ impl<U: AuthUser> Auth<U> {
         self.state.settle_remember_cookie(self.index);
         session::clear_but(&session, self.manager().other_keys(self.index));
         session::renew(&session);
+        session_store::logged_out();
         self.state.end_session_if_empty();
         self.state.set_who(self.index, None);
         let user = who.as_ref().ok().and_then(Option::as_ref);
@@ -193,16 +196,17 @@ impl<U: AuthUser> Auth<U> {
         records: &Records,
         kind: &UserKind,
         known: Option<&Known>,
+        named: Option<LoginRef>,
     ) -> Result<(), LoginError> {
         let login = match known.and_then(|known| known.login) {
             Some(login) => Some(login),
-            // The user could not be loaded, or is inactive; the login is there all the same.
-            None => match self.session_login(kind) {
-                Some(key) => {
+            // The user could not be loaded, or is inactive, or another request was quicker.
+            None => match named {
+                Some(LoginRef { key, family }) => {
                     let record = records.find(key, self.manager().now()).await?;
                     Some(LoginRef {
                         key,
-                        family: record.and_then(|record| record.family),
+                        family: record.map_or(family, |record| record.family),
                     })
                 }
                 None => None,
@@ -253,11 +257,15 @@ impl<U: AuthUser> Auth<U> {
         Ok(Some((token.family, family)))
     }
 
-    /// The key of the login that the session names.
-    fn session_login(&self, kind: &UserKind) -> Option<LoginKey> {
+    /// The login that the session names.
+    fn session_login(&self, kind: &UserKind) -> Option<LoginRef> {
         let session = session::of(&self.request);
         let text = session::entry(&session, &kind.session_key)?;
-        session::read_login_id(&text).map(|id| id.key())
+        let (id, family) = session::read_login_id(&text)?;
+        Some(LoginRef {
+            key: id.key(),
+            family,
+        })
     }
 
     /// Makes the current login fresh, after its user gave credentials again.
@@ -310,8 +318,11 @@ impl<U: AuthUser> Auth<U> {
                 login: known.login.map(|login| login.key),
                 is_same_user: true,
                 families: Vec::new(),
+                goes_on: true,
             },
-            family: known.login.and_then(|login| login.family),
+            family: known
+                .login
+                .map(|login| login.tokens().unwrap_or_else(|| login.goes_on())),
         };
         let known = self.establish(kind, &user, what).await?;
         let event = LoginEvent::LoginConfirmed {
@@ -339,11 +350,12 @@ impl<U: AuthUser> Auth<U> {
                 login: Some(login.key),
                 is_same_user: true,
                 families: Vec::new(),
+                goes_on: true,
             },
-            family: None,
+            family: Some(login.goes_on()),
         };
         self.establish(kind, &user, what).await?;
-        if login.family.is_some() || cookies::carries(&self.request, &kind.remember.name) {
+        if login.tokens().is_some() || cookies::carries(&self.request, &kind.remember.name) {
             self.state
                 .set_remember_cookie(self.index, kind.remember.clear());
         }
@@ -418,14 +430,14 @@ impl<U: AuthUser> Auth<U> {
                     .await?;
                 // Not before the store has done its part: one that fails takes nothing away.
                 clear();
-                session::write_login_id(&session, &kind.session_key, &id)
+                session::write_login_id(&session, &kind.session_key, &id, family)
                     .map_err(|_| LoginError::SessionPurged)?;
                 Some(login)
             }
         };
         session::forget_who_left(&session, &kind.session_key);
         session::renew(&session);
-        session_store::logged_in();
+        session_store::logged_in(&kind.session_key);
         let facts = LoginFacts {
             source: LoginSource::Session,
             authenticated_at: Some(at),
@@ -810,6 +822,7 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
                     .into_iter()
                     .filter(|old| Some(*old) != family)
                     .collect(),
+                goes_on: false,
             },
             family,
         };
@@ -888,12 +901,13 @@ impl<U: AuthUser> Auth<U> {
     ) -> Result<Previous, LoginError> {
         let now = self.manager().now();
         let mut previous = Previous::default();
-        if let Some(key) = self.session_login(kind) {
+        if let Some(LoginRef { key, .. }) = self.session_login(kind) {
             if let Some(record) = records.find(key, now).await? {
                 previous.login = Some(key);
                 previous.is_other_user = record.user_id != id;
-                previous.families.extend(record.family);
-                previous.keeps_family = record.family.filter(|_| !previous.is_other_user);
+                let tokens = record.family.filter(FamilyKey::has_tokens);
+                previous.families.extend(tokens);
+                previous.keeps_family = tokens.filter(|_| !previous.is_other_user);
             } else {
                 // Ended: nobody knows whose data the session holds.
                 previous.is_other_user = true;

@@ -57,7 +57,7 @@ impl LoginInfo {
             created_at: time(record.created_at),
             authenticated_at: time(record.authenticated_at),
             last_seen: time(record.last_seen),
-            is_remembered: record.family.is_some(),
+            is_remembered: record.family.is_some_and(|family| family.has_tokens()),
             user_agent: record.user_agent,
             address: record.address,
             method: record.method,
@@ -325,7 +325,7 @@ impl Logins {
     pub async fn end_all(&self) -> Result<u64, StoreError> {
         self.records
             .store
-            .call(|store| store.end_many(Which::All))
+            .call_long(|store| store.end_many(Which::All))
             .await
     }
 
@@ -342,7 +342,7 @@ impl Logins {
         let idle_since = self.records.limits.idle_since(now);
         self.records
             .store
-            .call(|store| store.purge(now, idle_since, batch))
+            .call_long(|store| store.purge(now, idle_since, batch))
             .await
     }
 

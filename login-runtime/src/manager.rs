@@ -1,6 +1,12 @@
 //! The login manager: loaders, handlers, settings.
 
-use std::{any::TypeId, fmt, future::Future, sync::Arc, time::Duration};
+use std::{
+    any::TypeId,
+    fmt,
+    future::Future,
+    sync::{Arc, atomic::AtomicI64},
+    time::Duration,
+};
 
 use actix_session::{
     SessionMiddleware,
@@ -848,6 +854,7 @@ impl Settings {
                 store: Deadline::new(store, deadline),
                 limits,
                 max,
+                relieved_at: AtomicI64::new(i64::MIN),
             })
         });
         Ok(Manager {

@@ -144,7 +144,8 @@ fn settle<B>(
     cookies: usize,
 ) -> Result<ServiceResponse<B>, Error> {
     match (late, result) {
-        (Late::No, result) => result,
+        // What the application makes of a request, late or not, is its own affair.
+        (Late::No, result) | (Late::Read, result @ Err(_)) => result,
         // The failure may have been of no consequence, as when a page only looked.
         (Late::Unknown, Ok(response)) => Ok(response),
         (Late::Unknown, Err(error)) => {
@@ -153,7 +154,7 @@ fn settle<B>(
             Err(InternalError::from_response(error.to_string(), answer).into())
         }
         (Late::Read, Ok(mut response)) => {
-            // The session middleware's own cookie comes last.
+            // The session middleware's own cookie comes last, and before it ours.
             let set: Vec<_> = response
                 .headers_mut()
                 .remove(SET_COOKIE)
@@ -164,7 +165,7 @@ fn settle<B>(
             }
             Ok(response)
         }
-        (Late::Read | Late::Write, result) => {
+        (Late::Write, result) => {
             let cause = result
                 .err()
                 .map_or_else(|| "late".to_owned(), |error| error.to_string());
@@ -324,11 +325,13 @@ where
         match self.project().step.project() {
             StepProj::Plain { inner } => {
                 let mut response = ready!(inner.poll(cx))?;
+                let mut ours = 0;
                 if let Some(state) = LoginState::existing(response.request()) {
                     let cookies = state.finish(response.request());
+                    ours = cookies.len();
                     write(&mut response, cookies);
                 }
-                count_cookies(&response);
+                count_cookies(&response, ours);
                 Poll::Ready(Ok(response.map_into_left_body()))
             }
             StepProj::Boxed { future } => future.as_mut().poll(cx),
@@ -336,8 +339,8 @@ where
     }
 }
 
-fn count_cookies<B>(response: &ServiceResponse<B>) {
-    session_store::count_cookies(|| response.headers().get_all(SET_COOKIE).count());
+fn count_cookies<B>(response: &ServiceResponse<B>, ours: usize) {
+    session_store::count_cookies(ours, || response.headers().get_all(SET_COOKIE).count());
 }
 
 /// Writes into a response that depends on the login: the cookies, and that it is private.
@@ -361,10 +364,11 @@ async fn finish<B>(
     if refresh {
         prolong(response.request(), state.as_deref(), &mut cookies).await;
     }
-    if state.is_some() || !cookies.is_empty() {
+    let ours = cookies.len();
+    if state.is_some() || ours > 0 {
         write(&mut response, cookies);
     }
-    count_cookies(&response);
+    count_cookies(&response, ours);
     Ok(response)
 }
 
@@ -411,7 +415,7 @@ async fn prolonged_family(
         let session = session::of(request);
         session::entry(&session, &kind.session_key)
             .and_then(|text| session::read_login_id(&text))
-            .map(|id| id.key())
+            .map(|(id, _)| id.key())
     };
     // Only the browser of the login that the family belongs to prolongs it.
     let now = manager.now();

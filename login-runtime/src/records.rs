@@ -1,6 +1,9 @@
 //! The login records of a manager: made at log in, looked up at each request, ended at log out.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
 
 use actix_web::{HttpRequest, http::header};
 
@@ -12,7 +15,8 @@ use crate::{
     remember::{self, Presented},
     state,
     store::{
-        Deadline, Family, FamilyKey, Inserted, LoginKey, LoginRecord, MaxLogins, StoreError, Which,
+        Deadline, Family, FamilyKey, Inserted, LoginKey, LoginRecord, MaxLogins, Owner, StoreError,
+        Which,
     },
 };
 
@@ -29,6 +33,8 @@ pub(crate) struct Records {
     pub(crate) store: Deadline,
     pub(crate) limits: Limits,
     pub(crate) max: Option<MaxLogins>,
+    /// When a full store was last relieved of unused logins.
+    pub(crate) relieved_at: AtomicI64,
 }
 
 /// The record that a login of this request has.
@@ -38,11 +44,26 @@ pub(crate) struct LoginRef {
     pub(crate) family: Option<FamilyKey>,
 }
 
+impl LoginRef {
+    /// The family of remember tokens that the login's browser was given.
+    pub(crate) fn tokens(&self) -> Option<FamilyKey> {
+        self.family.filter(FamilyKey::has_tokens)
+    }
+
+    /// What a login shares with those it goes on as, if it has no tokens.
+    pub(crate) fn goes_on(&self) -> FamilyKey {
+        let family = self.family.filter(|family| !family.has_tokens());
+        family.unwrap_or_else(|| FamilyKey::of_login(self.key))
+    }
+}
+
 /// What ends because another login takes its place.
 pub(crate) struct Replaced {
     pub(crate) login: Option<LoginKey>,
     pub(crate) is_same_user: bool,
     pub(crate) families: Vec<FamilyKey>,
+    /// Whether the old login goes on as the new one, and not if it has ended meanwhile.
+    pub(crate) goes_on: bool,
 }
 
 /// What is new about a login; the rest of its record follows from the request.
@@ -101,10 +122,14 @@ impl Records {
         } else {
             Vec::new()
         };
-        let inserted = self
-            .store
-            .call(|store| store.insert(key, &record, max, now))
-            .await?;
+        let insert = || {
+            self.store
+                .call(|store| store.insert(key, &record, max, now))
+        };
+        let inserted = match insert().await {
+            Err(error) if error.is_full() && self.relieve(now).await? => insert().await?,
+            answer => answer?,
+        };
         if matches!(inserted, Inserted::Done { ended } if ended > 0) {
             self.end_families_of_ended(before, &record, now).await?;
         }
@@ -115,6 +140,20 @@ impl Records {
             },
             inserted,
         ))
+    }
+
+    /// Has a full store forget the logins that have gone unused for too long. Whether it did.
+    async fn relieve(&self, now: i64) -> Result<bool, StoreError> {
+        // Once a second is enough: no more is unused before the clock moves.
+        if self.relieved_at.swap(now, Ordering::Relaxed) == now {
+            return Ok(false);
+        }
+        let idle_since = self.limits.idle_since(now);
+        Ok(self
+            .store
+            .call(|store| store.purge(now, idle_since, u32::MAX))
+            .await?
+            > 0)
     }
 
     /// Ends logins that must not count against a new one: those that have gone unused for too long,
@@ -188,6 +227,7 @@ impl Records {
             MaxLogins::EndOldest(limit) => MaxLogins::EndOldest(limit.saturating_add(more)),
             MaxLogins::Refuse(limit) => MaxLogins::Refuse(limit.saturating_add(more)),
         });
+        let (kind, user_id) = (login.kind, login.user_id.clone());
         let (login, inserted) = self.insert(id, login, max, request, manager).await?;
         if inserted == Inserted::Refused {
             return Err(LoginError::TooManyLogins);
@@ -197,10 +237,44 @@ impl Records {
                 .call(|store| store.end_many(Which::Family(family)))
                 .await?;
         }
-        if let Some(old) = replaces.login {
-            self.store.call(|store| store.end(old)).await?;
+        if let Some(old) = replaces.login
+            && !self.store.call(|store| store.end(old)).await?
+        {
+            if replaces.goes_on {
+                // Somebody was first: what has ended does not come back under another id.
+                self.store.call(|store| store.end(login.key)).await?;
+                return Err(LoginError::NotLoggedIn);
+            }
+            if more > 0 {
+                // Somebody else has taken the same place.
+                let owner = Owner {
+                    user_type: &kind.name,
+                    user_id: &user_id,
+                };
+                self.enforce(login, owner, manager.now()).await?;
+            }
         }
         Ok(login)
+    }
+
+    /// Ends what is more than the limit allows.
+    async fn enforce(&self, login: LoginRef, owner: Owner<'_>, now: i64) -> Result<(), LoginError> {
+        let (limit, ends_oldest) = match self.max {
+            None => return Ok(()),
+            Some(MaxLogins::EndOldest(limit)) => (limit.max(1), true),
+            Some(MaxLogins::Refuse(limit)) => (limit, false),
+        };
+        let logins = self.store.call(|store| store.list(owner, now)).await?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        if logins.len() > limit && !ends_oldest {
+            self.store.call(|store| store.end(login.key)).await?;
+            return Err(LoginError::TooManyLogins);
+        }
+        // They come newest first.
+        for (key, _) in logins.into_iter().skip(limit) {
+            self.store.call(|store| store.end(key)).await?;
+        }
+        Ok(())
     }
 
     /// Finds a login that is not over.
@@ -269,8 +343,12 @@ impl Records {
                 None => 0,
             };
             // Unless the family was over before.
-            if ended == 0 {
-                store.call(|store| store.end(login.key)).await?;
+            if ended == 0 && !store.call(|store| store.end(login.key)).await? {
+                // Nor was the login there: if it goes on under another id, that ends.
+                let family = FamilyKey::of_login(login.key);
+                store
+                    .call(|store| store.end_many(Which::Family(family)))
+                    .await?;
             }
             Ok(())
         };
@@ -290,7 +368,7 @@ impl Records {
         age: Duration,
         hash: Option<String>,
     ) -> Result<(FamilyKey, Family), StoreError> {
-        let key = FamilyKey(cookies::random_16().map_err(StoreError::new)?);
+        let key = FamilyKey::with_tokens(cookies::random_16().map_err(StoreError::new)?);
         let family = Family {
             user_type: kind.name.clone(),
             user_id: user_id.to_owned(),

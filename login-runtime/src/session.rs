@@ -1,15 +1,15 @@
 //! The only file that touches actix-session and names our session keys.
 
-use std::cell::Ref;
+use std::{cell::Ref, collections::HashMap};
 
+pub(crate) use actix_session::Session;
 use actix_session::{
-    Session, SessionExt, SessionMiddleware, SessionStatus, config::SessionLifecycle,
-    storage::SessionStore,
+    SessionExt, SessionMiddleware, SessionStatus, config::SessionLifecycle, storage::SessionStore,
 };
 use actix_web::{HttpMessage as _, HttpRequest, cookie::Key};
 use serde::Serialize;
 
-use crate::{config::CheckedCookie, cookies::LoginId};
+use crate::{config::CheckedCookie, cookies::LoginId, session_store, store::FamilyKey};
 
 /// The versions that start every entry; an entry of another version is no login.
 const VERSION: u8 = 1;
@@ -20,8 +20,14 @@ const RECORD_VERSION: u8 = 2;
 /// this key, a colon and its name.
 const LOGIN_KEY: &str = "_login";
 
+/// With this at its end, such a key has whose login ended in the session.
+const LEFT: &str = ".left";
+
 /// Under which key the session keeps where a refused client wanted to go.
 const NEXT_KEY: &str = "_login_next";
+
+/// Under this key the session keeps nothing.
+const NOTHING: &str = "_login_nothing";
 
 /// Credentials were given in this session, and nothing has made the login stale since.
 const FRESH: u8 = 1;
@@ -37,6 +43,17 @@ pub(crate) fn login_key(user_type: &str) -> String {
     } else {
         format!("{LOGIN_KEY}:{user_type}")
     }
+}
+
+/// Whether a session keeps logins under this key.
+pub(crate) fn is_login_key(key: &str) -> bool {
+    let rest = key.strip_prefix(LOGIN_KEY);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':') && !rest.ends_with(LEFT))
+}
+
+/// Whether there is a login in what a session keeps.
+pub(crate) fn holds_login(state: &HashMap<String, String>) -> bool {
+    state.keys().any(|key| is_login_key(key))
 }
 
 /// What a session says about a login.
@@ -114,27 +131,33 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Reads the login id from an entry that carries one.
-pub(crate) fn read_login_id(text: &str) -> Option<LoginId> {
-    let (version, id) = text.strip_prefix('[')?.strip_suffix(']')?.split_once(',')?;
-    if version.parse() != Ok(RECORD_VERSION) {
+/// Reads the login id from an entry that carries one, and the family that stands behind it.
+pub(crate) fn read_login_id(text: &str) -> Option<(LoginId, Option<FamilyKey>)> {
+    let mut parts = text.strip_prefix('[')?.strip_suffix(']')?.splitn(3, ',');
+    if parts.next()?.parse() != Ok(RECORD_VERSION) {
         return None;
     }
-    LoginId::parse(id.strip_prefix('"')?.strip_suffix('"')?)
+    let mut quoted = || parts.next()?.strip_prefix('"')?.strip_suffix('"');
+    let id = LoginId::parse(quoted()?)?;
+    Some((id, quoted().and_then(FamilyKey::parse)))
 }
 
-/// Writes an entry that carries a login id.
+/// Writes an entry that carries a login id. The family is there for a log out that comes when the
+/// login already goes on under another id, and its record is gone.
 pub(crate) fn write_login_id(
     session: &Session,
     key: &str,
     id: &LoginId,
+    family: Option<FamilyKey>,
 ) -> Result<(), SessionClosed> {
     if !takes(session) {
         return Err(SessionClosed);
     }
-    session
-        .insert(key, (RECORD_VERSION, id.text()))
-        .map_err(|_| SessionClosed)
+    let written = match family {
+        None => session.insert(key, (RECORD_VERSION, id.text())),
+        Some(family) => session.insert(key, (RECORD_VERSION, id.text(), family.to_string())),
+    };
+    written.map_err(|_| SessionClosed)
 }
 
 /// The session takes nothing any more: it was purged earlier in the request, or the id is none that
@@ -197,13 +220,45 @@ pub(crate) fn holds(session: &Session, key: &str) -> bool {
     session.contains_key(key)
 }
 
+/// Makes a change of our own, which may get lost if the session ends before it is saved: nobody who
+/// only reads a page is told that it is late.
+fn quietly(session: &Session, change: impl FnOnce(&Session)) {
+    let ours =
+        session.status() == SessionStatus::Unchanged || session_store::is_ours(&session.entries());
+    change(session);
+    if ours {
+        session_store::set_ours(&session.entries());
+    }
+}
+
+/// Has the session's store look whether the session is still there when the response is made, though
+/// nothing is to be written: what the response says besides may be out of date.
+pub(crate) fn look_again(session: &Session) {
+    if session.status() == SessionStatus::Unchanged && session_store::is_watched() {
+        quietly(session, |session| {
+            session.remove(NOTHING);
+        });
+    }
+}
+
 /// Removes a login that ended without a log out, and nothing else; notes whose it was, as JSON, if
 /// that is known. What else is in the session is that user's, and not for the next.
 pub(crate) fn forget(session: &Session, key: &str, whose: Option<&str>) {
-    session.remove(key);
-    if !session.entries().is_empty() {
-        let _ = session.insert(left_key(key), whose);
-    }
+    quietly(session, |session| {
+        session.remove(key);
+        if !session.entries().is_empty() {
+            let _ = session.insert(left_key(key), whose);
+        }
+    });
+}
+
+/// Gives the session a new id and a login that a remember cookie restored. If the session has ended
+/// by now, somebody has logged in or out in the meantime, and knows better.
+pub(crate) fn restore(session: &Session, write: impl FnOnce(&Session)) {
+    quietly(session, |session| {
+        session.renew();
+        write(session);
+    });
 }
 
 /// Whether a login ended in this session that was not this user's, or of another type.
@@ -231,7 +286,7 @@ pub(crate) fn forget_who_left(session: &Session, key: &str) {
 
 /// Under which key the session keeps whose login ended in it.
 fn left_key(key: &str) -> String {
-    format!("{key}.left")
+    format!("{key}{LEFT}")
 }
 
 /// Gives the session a new id, and its data to it.
@@ -261,7 +316,9 @@ pub(crate) fn end_if_empty(session: &Session) {
 
 /// Keeps where a refused client wanted to go; the last refusal wins.
 pub(crate) fn keep_next(session: &Session, next: &str) {
-    let _ = session.insert(NEXT_KEY, next);
+    quietly(session, |session| {
+        let _ = session.insert(NEXT_KEY, next);
+    });
 }
 
 /// Where the client wanted to go, as kept at its last refusal; taken out of the session.

@@ -7,22 +7,39 @@
 //!
 //! - A write to a session that is there no more is refused. The client of the late request gets a
 //!   409, since what it wrote is lost, and no session cookie.
-//! - A late request that only read gets its answer, and no session cookie.
+//! - A late request that only read gets its answer, and none of our cookies: the browser may have
+//!   newer ones.
 //! - A late request that renews the session makes none, unless it logs somebody in: two clicks on the
-//!   same button both succeed.
+//!   same button both succeed. So do two that log out.
 //!
 //! With sessions on the server "there no more" is what the store says. Sessions that are kept in
-//! their cookie are always there; with a login store, each of them carries an id that is buried when
-//! the session ends or gets another cookie, and whoever writes to a buried session is late.
+//! their cookie are always there; with a login store, each of them carries an id that is *buried* when
+//! a login ends in the session or takes its place, and whoever writes to a buried session is late. What
+//! visitors do among themselves leaves no notes: their sessions keep their id when they are renewed.
 //!
-//! What this cannot see is a late request that came without a session and makes the first: it takes
-//! the place of a session cookie that the browser got in the meantime.
+//! Late is also who comes with the cookie of a session that a log in or log out has ended within the
+//! last minute: the browser had sent the request before it got the answer. Later than that, the browser
+//! never got the answer, and starts over with a session of its own. Who logs in does not have to wait.
+//!
+//! Between the look whether a session is there and what follows from it, nothing happens to that
+//! session in this process. In another process something may; that is no more than what the network
+//! does to two answers that are under way at once.
+//!
+//! What this cannot see:
+//!
+//! - A request that came without a session cookie and makes the first session takes the place of one
+//!   that the browser got in the meantime.
+//! - Of two answers that are under way to the browser at once, the one that arrives last counts, though
+//!   it was made first.
+//! - Without a login store nobody knows when a session ended: who comes with the cookie of one that is
+//!   there no more gets a new one, and sessions that are kept in their cookie never end.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     collections::HashMap,
     fmt,
     future::Future,
+    hash::{BuildHasher, RandomState},
     sync::{Arc, OnceLock},
 };
 
@@ -30,8 +47,15 @@ use actix_session::storage::{
     CookieSessionStore, LoadError, SaveError, SessionKey, SessionStore, UpdateError,
 };
 use actix_web::cookie::time::Duration;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::{clock::Clock, cookies::LoginId, records::Records, store::LoginKey};
+use crate::{
+    clock::Clock,
+    cookies::LoginId,
+    records::Records,
+    session,
+    store::{LoginKey, StoreError},
+};
 
 /// Under what a session that is kept in its cookie has its id.
 const ID_KEY: &str = "_session_id";
@@ -42,6 +66,18 @@ const ID_KEY: &str = "_session_id";
 /// days also outlast most copies of a cookie.
 const BURIED_FOR: i64 = 7 * 24 * 60 * 60;
 
+/// For how long after the end of a session a request that comes with its cookie counts as late.
+///
+/// Raising it covers slower networks; but for as long a browser that never got the answer which ended
+/// its session cannot write into a new one.
+const LATE_FOR: i64 = 60;
+
+/// Into how many groups sessions are divided, each with a lock of its own.
+///
+/// Raising it lets more requests in at once. A lock is held for as long as the store takes for one or
+/// two answers.
+const LOCKS: usize = 256;
+
 /// A session store that does not bring back what has ended.
 ///
 /// [`LoginManagerBuilder::session_store`](crate::LoginManagerBuilder::session_store) puts the store it
@@ -50,6 +86,28 @@ const BURIED_FOR: i64 = 7 * 24 * 60 * 60;
 pub struct SharedStore<T> {
     store: Arc<T>,
     graves: Arc<OnceLock<Graves>>,
+    locks: Arc<Locks>,
+}
+
+/// One of them is held by whoever looks whether a session is there, until what follows is done.
+struct Locks {
+    locks: Vec<Arc<Mutex<()>>>,
+    hasher: RandomState,
+}
+
+impl Locks {
+    fn new() -> Self {
+        Self {
+            locks: (0..LOCKS).map(|_| Arc::default()).collect(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    async fn lock(&self, session: &[u8]) -> Lock {
+        let index = usize::try_from(self.hasher.hash_one(session) % LOCKS as u64).ok()?;
+        let lock = Arc::clone(self.locks.get(index)?);
+        Some(lock.lock_owned().await)
+    }
 }
 
 /// Where it is noted which sessions that are kept in their cookie have ended.
@@ -64,6 +122,7 @@ impl<T> SharedStore<T> {
         Self {
             store: Arc::new(store),
             graves: Arc::default(),
+            locks: Arc::new(Locks::new()),
         }
     }
 
@@ -78,6 +137,7 @@ impl<T> Clone for SharedStore<T> {
         Self {
             store: Arc::clone(&self.store),
             graves: Arc::clone(&self.graves),
+            locks: Arc::clone(&self.locks),
         }
     }
 }
@@ -97,8 +157,21 @@ tokio::task_local! {
 #[derive(Default)]
 struct Watch {
     late: Cell<Late>,
-    /// Whether the request logged somebody in, so that the session it leaves is a new one.
-    logged_in: Cell<bool>,
+    /// The session keys of the logins that the request made, so that the session it leaves is a new
+    /// one.
+    logged_in: RefCell<Vec<String>>,
+    /// Whether it logged somebody out, so that nobody needs what it leaves in the session.
+    logged_out: Cell<bool>,
+    /// The session after a change of our own, if the application had not changed it before.
+    ours: RefCell<Option<State>>,
+    /// Held while the session is given another id.
+    lock: RefCell<Lock>,
+    /// The name that a renewed session in a cookie keeps.
+    name: RefCell<Option<String>>,
+    /// Whether logins that the request did not make may have ended with the session.
+    only_own_logins: Cell<bool>,
+    /// Whether the login store failed.
+    failed: Cell<bool>,
     /// How many cookies the response sets, before the session middleware adds its own.
     cookies: Cell<usize>,
 }
@@ -125,20 +198,69 @@ pub(crate) async fn watched<F: Future>(
     WATCH
         .scope(Watch::default(), async move {
             let output = work.await;
-            let (late, cookies) = WATCH.with(|watch| (watch.late.get(), watch.cookies.get()));
+            let (late, cookies) = WATCH.with(|watch| {
+                let late = match watch.failed.get() {
+                    true => Late::Unknown,
+                    false => watch.late.get(),
+                };
+                (late, watch.cookies.get())
+            });
             done(output, late, cookies)
         })
         .await
 }
 
 /// The session that this request leaves is a new one, whatever became of the old one.
-pub(crate) fn logged_in() {
-    let _ = WATCH.try_with(|watch| watch.logged_in.set(true));
+pub(crate) fn logged_in(login_key: &str) {
+    let _ = WATCH.try_with(|watch| {
+        watch.logged_in.borrow_mut().push(login_key.to_owned());
+        watch.late.set(Late::No);
+    });
 }
 
-/// Before the session middleware adds its cookie, the response sets so many.
-pub(crate) fn count_cookies(count: impl FnOnce() -> usize) {
-    let _ = WATCH.try_with(|watch| watch.cookies.set(count()));
+/// Whether anybody asks what became of the session.
+pub(crate) fn is_watched() -> bool {
+    WATCH.try_with(|_| ()).is_ok()
+}
+
+fn has_logged_in() -> bool {
+    let logged_in = WATCH.try_with(|watch| !watch.logged_in.borrow().is_empty());
+    logged_in.unwrap_or_default()
+}
+
+/// Nobody needs what this request leaves in its session, if that has ended.
+pub(crate) fn logged_out() {
+    let _ = WATCH.try_with(|watch| watch.logged_out.set(true));
+}
+
+/// The application has not changed the session, and what we have changed may get lost if the session
+/// has ended.
+pub(crate) fn set_ours(state: &State) {
+    let _ = WATCH.try_with(|watch| *watch.ours.borrow_mut() = Some(state.clone()));
+}
+
+/// Whether the session holds what [`set_ours`] was told, and nothing else.
+pub(crate) fn is_ours(state: &State) -> bool {
+    let is_ours = |watch: &Watch| watch.ours.borrow().as_ref() == Some(state);
+    WATCH.try_with(is_ours).unwrap_or_default()
+}
+
+/// Whether a late request may go without this session.
+fn may_lose(state: &State) -> bool {
+    has_logged_out() || is_ours(state)
+}
+
+fn has_logged_out() -> bool {
+    let logged_out = WATCH.try_with(|watch| watch.logged_out.get());
+    logged_out.unwrap_or_default()
+}
+
+/// Before the session middleware adds its cookie, the response sets so many, the last of which are
+/// `ours`. A late response does without those too, for there may be newer ones; but nobody repeats
+/// what a log out says.
+pub(crate) fn count_cookies(ours: usize, count: impl FnOnce() -> usize) {
+    let ours = if has_logged_out() { 0 } else { ours };
+    let _ = WATCH.try_with(|watch| watch.cookies.set(count().saturating_sub(ours)));
 }
 
 /// What the store said so far.
@@ -148,16 +270,9 @@ fn late() -> Late {
 
 /// Notes that the session has ended; outside a login manager nobody asks.
 fn set_late(late: Late) {
-    let _ = WATCH.try_with(|watch| {
-        if !watch.logged_in.get() {
-            watch.late.set(late);
-        }
-    });
-}
-
-/// Notes that the login store failed, since the session middleware makes the same of every error.
-fn store_failed() {
-    let _ = WATCH.try_with(|watch| watch.late.set(Late::Unknown));
+    if !has_logged_in() {
+        let _ = WATCH.try_with(|watch| watch.late.set(late));
+    }
 }
 
 /// Why a late write is refused.
@@ -174,40 +289,109 @@ impl std::error::Error for SessionGone {}
 
 type State = HashMap<String, String>;
 
+/// Keeps others from a session.
+type Lock = Option<OwnedMutexGuard<()>>;
+
 impl<T: SessionStore + 'static> SharedStore<T> {
     /// Whether sessions are kept in their cookies, where a key is the whole session.
     fn is_in_cookie() -> bool {
         is_in_cookie::<Self>()
     }
 
-    /// Whether the session is there no more.
-    async fn is_gone(&self, key: &SessionKey) -> Result<bool, anyhow::Error> {
-        if !Self::is_in_cookie() {
-            return Ok(self.store.load(key).await?.is_none());
-        }
-        match (self.graves.get(), id_in_cookie(key)) {
-            (Some(graves), Some(id)) => {
-                let now = graves.clock.now();
-                let store = &graves.records.store;
-                let buried = store.call(|store| store.is_buried(id, now)).await;
-                Ok(buried.inspect_err(|_| store_failed())?)
-            }
-            _ => Ok(false),
+    /// What is in the session, if it is still there, which nobody in this process changes until the
+    /// guard is gone.
+    ///
+    /// With a login store it is known in time or not at all: who waits for others that wait for the
+    /// store waits no longer than they.
+    async fn lock_and_look(
+        &self,
+        key: &SessionKey,
+    ) -> Result<(Lock, Option<State>), anyhow::Error> {
+        let looking = async {
+            let lock = self.lock(key).await;
+            Ok((lock, self.look(key).await?))
+        };
+        let Some(graves) = self.graves.get() else {
+            return looking.await;
+        };
+        match graves.records.store.in_time(looking).await {
+            Ok(looked) => looked,
+            Err(error) => Ok(watch(Err(error))?),
         }
     }
 
-    /// Notes that a session in a cookie has ended.
-    async fn bury(&self, key: &SessionKey) -> Result<(), anyhow::Error> {
-        if let (true, Some(graves), Some(id)) =
-            (Self::is_in_cookie(), self.graves.get(), id_in_cookie(key))
-        {
-            let until = graves.clock.now().saturating_add(BURIED_FOR);
+    /// What is in the session, if it is still there.
+    async fn look(&self, key: &SessionKey) -> Result<Option<State>, anyhow::Error> {
+        if Self::is_in_cookie() && self.is_buried(key, 0).await? {
+            return Ok(None);
+        }
+        match self.store.load(key).await {
+            Ok(state) => Ok(state),
+            // As actix-session has it: a session that cannot be read is there, and empty.
+            Err(LoadError::Deserialization(_)) => Ok(Some(State::new())),
+            Err(LoadError::Other(error)) => Err(error),
+        }
+    }
+
+    /// Whether it is noted that the session has ended, and the note lasts for so many seconds more.
+    async fn is_buried(&self, key: &SessionKey, more: i64) -> Result<bool, StoreError> {
+        let Some((graves, grave)) = self.graves.get().zip(Self::grave(key)) else {
+            return Ok(false);
+        };
+        let then = graves.clock.now().saturating_add(more);
+        let store = &graves.records.store;
+        watch(store.call(|store| store.is_buried(grave, then)).await)
+    }
+
+    /// Whether the session ended so short a time ago that the browser may not know.
+    async fn ended_lately(&self, key: &SessionKey) -> Result<bool, StoreError> {
+        self.is_buried(key, Self::buried_for() - LATE_FOR).await
+    }
+
+    /// Notes that a session has ended.
+    async fn bury(&self, key: &SessionKey) -> Result<(), StoreError> {
+        if let Some((graves, grave)) = self.graves.get().zip(Self::grave(key)) {
+            let until = graves.clock.now().saturating_add(Self::buried_for());
             let store = &graves.records.store;
-            let buried = store.call(|store| store.bury_session(id, until)).await;
-            buried.inspect_err(|_| store_failed())?;
+            watch(store.call(|store| store.bury_session(grave, until)).await)?;
         }
         Ok(())
     }
+
+    /// For how long. A server that keeps the session itself knows that it has ended, and needs the
+    /// note only for as long as it asks when.
+    fn buried_for() -> i64 {
+        if Self::is_in_cookie() {
+            BURIED_FOR
+        } else {
+            LATE_FOR
+        }
+    }
+
+    /// Under what the end of a session is noted.
+    fn grave(key: &SessionKey) -> Option<LoginKey> {
+        if Self::is_in_cookie() {
+            id_in_cookie(key)
+        } else {
+            Some(LoginKey::of(key.as_ref().as_bytes()))
+        }
+    }
+
+    /// Keeps everybody else in this process from the session until the guard is gone.
+    async fn lock(&self, key: &SessionKey) -> Lock {
+        // A session in its cookie has another key after each change, and the same id.
+        match id_in_cookie(key).filter(|_| Self::is_in_cookie()) {
+            Some(id) => self.locks.lock(id.as_bytes()).await,
+            None => self.locks.lock(key.as_ref().as_bytes()).await,
+        }
+    }
+}
+
+/// Notes whether the login store failed: the session middleware makes the same of every error.
+fn watch<T>(answer: Result<T, StoreError>) -> Result<T, StoreError> {
+    let failed = answer.is_err();
+    let _ = WATCH.try_with(|watch| watch.failed.set(failed));
+    answer
 }
 
 /// Whether a store keeps sessions in their cookies.
@@ -218,54 +402,104 @@ pub(crate) fn is_in_cookie<S: 'static>() -> bool {
         || store == TypeId::of::<CookieSessionStore>()
 }
 
+/// What a session that is kept in its cookie says its id is, as JSON.
+fn name_in_cookie(key: &SessionKey) -> Option<String> {
+    let mut state: State = serde_json::from_str(key.as_ref()).ok()?;
+    state.remove(ID_KEY)
+}
+
 /// Under what the end of a session in a cookie is noted.
 fn id_in_cookie(key: &SessionKey) -> Option<LoginKey> {
-    let state: State = serde_json::from_str(key.as_ref()).ok()?;
-    let id: String = serde_json::from_str(state.get(ID_KEY)?).ok()?;
+    let id: String = serde_json::from_str(&name_in_cookie(key)?).ok()?;
     LoginId::parse(&id).map(|id| id.key())
 }
 
-/// Gives a session in a cookie an id of its own.
-fn name(state: &mut State) -> Result<(), anyhow::Error> {
-    let id = LoginId::random().map_err(anyhow::Error::new)?;
-    state.insert(ID_KEY.to_owned(), serde_json::to_string(&id.text())?);
+/// Gives a session in a cookie the id it had, or one of its own.
+fn name(state: &mut State, kept: Option<String>) -> Result<(), anyhow::Error> {
+    let id = match kept {
+        Some(id) => id,
+        None => serde_json::to_string(&LoginId::random().map_err(anyhow::Error::new)?.text())?,
+    };
+    state.insert(ID_KEY.to_owned(), id);
     Ok(())
+}
+
+/// Takes out of the session of a late log in what may have been logged out meanwhile: without records
+/// nobody else would notice.
+fn drop_ended_logins(state: &mut State) {
+    let _ = WATCH.try_with(|watch| {
+        if watch.only_own_logins.get() {
+            let made = watch.logged_in.borrow();
+            state.retain(|key, _| !session::is_login_key(key) || made.contains(key));
+        }
+    });
 }
 
 impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
     async fn load(&self, key: &SessionKey) -> Result<Option<State>, LoadError> {
-        // It ended before this request came, so the request is not late but has no session. As a
-        // late one it would be answered 409 for as long as the browser keeps the cookie.
-        let can_end = Self::is_in_cookie() && self.graves.get().is_some();
         // A login store that is down keeps nobody from pages that ask for nobody: who the user is
         // depends on the record all the same, and a write looks again.
-        if can_end && matches!(self.is_gone(key).await, Ok(true)) {
-            return Ok(None);
+        let is_buried = Self::is_in_cookie() && matches!(self.is_buried(key, 0).await, Ok(true));
+        let state = match is_buried {
+            true => None,
+            false if Self::is_in_cookie() => self.store.load(key).await?,
+            false => {
+                // While it is being given another id, it is neither there nor gone.
+                let _lock = self.lock(key).await;
+                self.store.load(key).await?
+            }
+        };
+        // A request that comes long after the end is not late but has no session: as a late one it
+        // would be answered 409 for as long as the browser keeps the cookie.
+        if state.is_none() && matches!(self.ended_lately(key).await, Ok(true)) {
+            set_late(Late::Read);
         }
-        self.store.load(key).await
+        let _ = WATCH.try_with(|watch| watch.failed.set(false));
+        Ok(state)
     }
 
     async fn save(&self, mut state: State, ttl: &Duration) -> Result<SessionKey, SaveError> {
         // Renewing deletes, and then saves.
         if late() != Late::No {
+            if may_lose(&state) {
+                // Its cookie is taken out of the response again.
+                let none = SessionKey::try_from(String::new());
+                return none.map_err(|error| SaveError::Other(error.into()));
+            }
             set_late(Late::Write);
             return Err(SaveError::Other(SessionGone.into()));
         }
         if Self::is_in_cookie() && self.graves.get().is_some() {
-            name(&mut state).map_err(SaveError::Other)?;
+            let kept = WATCH.try_with(|watch| watch.name.take()).ok().flatten();
+            name(&mut state, kept).map_err(SaveError::Other)?;
         }
-        self.store.save(state, ttl).await
+        if self.graves.get().is_none() {
+            drop_ended_logins(&mut state);
+        }
+        let saved = self.store.save(state, ttl).await;
+        let _ = WATCH.try_with(|watch| watch.lock.take());
+        saved
     }
 
     async fn update(
         &self,
         key: SessionKey,
-        state: State,
+        mut state: State,
         ttl: &Duration,
     ) -> Result<SessionKey, UpdateError> {
-        if self.is_gone(&key).await.map_err(UpdateError::Other)? {
+        let (_lock, there) = self.lock_and_look(&key).await.map_err(UpdateError::Other)?;
+        if there.is_none() {
+            if may_lose(&state) {
+                set_late(Late::Read);
+                return Ok(key);
+            }
             set_late(Late::Write);
             return Err(UpdateError::Other(SessionGone.into()));
+        }
+        let is_unnamed = !state.contains_key(ID_KEY);
+        if is_unnamed && Self::is_in_cookie() && self.graves.get().is_some() {
+            // The application has emptied it; it is the same session all the same.
+            name(&mut state, name_in_cookie(&key)).map_err(UpdateError::Other)?;
         }
         let old = key.as_ref().to_owned();
         let updated = self.store.update(key, state, ttl).await?;
@@ -283,7 +517,8 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
     }
 
     async fn update_ttl(&self, key: &SessionKey, ttl: &Duration) -> Result<(), anyhow::Error> {
-        if self.is_gone(key).await? {
+        let (_lock, there) = self.lock_and_look(key).await?;
+        if there.is_none() {
             set_late(Late::Read);
             return Ok(());
         }
@@ -291,10 +526,21 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
     }
 
     async fn delete(&self, key: &SessionKey) -> Result<(), anyhow::Error> {
-        if self.is_gone(key).await? {
+        let (lock, state) = self.lock_and_look(key).await?;
+        if state.is_none() {
             set_late(Late::Read);
         }
-        self.bury(key).await?;
-        self.store.delete(key).await
+        // The session of a visitor needs no note, and a renewed one goes on under its name.
+        let held_login = state.as_ref().is_some_and(session::holds_login);
+        if held_login || has_logged_in() {
+            self.bury(key).await?;
+        } else {
+            let _ = WATCH.try_with(|watch| watch.name.replace(name_in_cookie(key)));
+        }
+        let _ = WATCH.try_with(|watch| watch.only_own_logins.set(state.is_none()));
+        self.store.delete(key).await?;
+        // If the session is only renewed, until the new one is there.
+        let _ = WATCH.try_with(|watch| *watch.lock.borrow_mut() = lock);
+        Ok(())
     }
 }

@@ -22,8 +22,7 @@ use crate::{
     protection::{self, Verdict},
     records::{LoginRef, NewLogin, Records, Redeemed},
     remember::{self, Token},
-    session::{self, Entry},
-    session_store,
+    session::{self, Entry, Session},
     store::{Family, FamilyKey, Inserted, Which},
 };
 
@@ -394,7 +393,7 @@ impl Find<'_> {
             let Some(text) = session::entry(&session, &self.kind.session_key) else {
                 return Ok(None);
             };
-            session::read_login_id(&text).map(|id| id.key())
+            session::read_login_id(&text).map(|(id, _)| id.key())
         };
         let Some(key) = key else {
             self.end(EndReason::Invalid, None);
@@ -571,8 +570,6 @@ impl Find<'_> {
             self.reissue(&renewed, now);
         }
         // The login is bound to its client from the start.
-        self.take_session(token.id);
-        session_store::logged_in();
         let entry = Entry {
             authenticated_at: token.authenticated_at,
             fresh: false,
@@ -581,7 +578,7 @@ impl Find<'_> {
             client: client(self.request, self.manager()),
             hash: fingerprint.as_deref(),
         };
-        self.write(&entry, &*user);
+        self.take_session(token.id, |_| self.write(&entry, &*user));
         self.emit(&LoginEvent::LoadedFromCookie {
             user: self.event_user(&user),
         });
@@ -692,10 +689,9 @@ impl Find<'_> {
                 login
             }
         };
-        self.take_session(&family.user_id);
-        let session = session::of(self.request);
-        session_store::logged_in();
-        let _ = session::write_login_id(&session, &self.kind.session_key, &id);
+        self.take_session(&family.user_id, |session| {
+            let _ = session::write_login_id(session, &self.kind.session_key, &id, Some(key));
+        });
         // An older key, or a successor that the browser may not have.
         let send = send || keys.proves(user_type, &token, &family.seed) == Some(Match::Older);
         if send {
@@ -798,20 +794,23 @@ impl Find<'_> {
 
     /// Gives the session to a user whom the remember cookie brought back: under a new id, so that one
     /// planted before this request gains nothing, and without what another user left in it.
-    fn take_session(&self, id: &str) {
-        let session = session::of(self.request);
+    fn take_session(&self, id: &str, write: impl FnOnce(&Session)) {
         let key = &self.kind.session_key;
         let others = || self.manager().other_keys(self.index);
-        if session::is_left_by_another(&session, key, id, others()) {
-            session::clear_but(&session, others());
-        }
-        session::forget_who_left(&session, key);
-        session::renew(&session);
+        session::restore(&session::of(self.request), |session| {
+            if session::is_left_by_another(session, key, id, others()) {
+                session::clear_but(session, others());
+            }
+            session::forget_who_left(session, key);
+            write(session);
+        });
     }
 
     fn refuse_cookie(&self, reason: EndReason) -> Result<Who, LoadError> {
         self.emit(&LoginEvent::RememberCookieRefused { reason });
         self.clear_remember_cookie();
+        // Unless a log in under way has given the browser another one.
+        session::look_again(&session::of(self.request));
         Ok(None)
     }
 

@@ -557,16 +557,16 @@ async fn remember_cookies_are_prolonged_where_nothing_is_declared() {
 
 /// As of an application that re-exports the crate.
 mod facade {
-    pub(crate) use login_runtime;
+    pub(crate) use login_runtime as login;
 }
 
-#[facade::login_runtime::public(crate = crate::deny::facade::login_runtime)]
+#[facade::login::public(crate = crate::deny::facade::login)]
 #[get("/through-a-facade")]
 async fn through_a_facade() -> impl Responder {
     "facade"
 }
 
-#[facade::login_runtime::login_required(crate = crate::deny::facade::login_runtime)]
+#[facade::login::login_required(crate = crate::deny::facade::login)]
 #[post("/closed-by-a-facade")]
 async fn closed_by_a_facade() -> impl Responder {
     "facade"

@@ -719,7 +719,7 @@ async fn a_slow_write_does_not_bring_back_a_login_that_was_ended() {
 #[actix_web::test]
 async fn with_a_login_store_log_out_ends_every_copy_of_both_cookies() {
     let users = Users::new();
-    let (builder, _) = manager(&users);
+    let (builder, clock) = manager(&users);
     // Sessions in cookies: nothing but the login store knows that the login is over.
     let builder = builder.login_store(MemoryLoginStore::new());
     let app = site(builder.build(key()).unwrap(), &users).await;
@@ -737,6 +737,9 @@ async fn with_a_login_store_log_out_ends_every_copy_of_both_cookies() {
         assert_eq!(who(&session).await, Who::default());
         assert_eq!(session.get("/account").await.status(), 303);
     }
+    // What it writes was perhaps meant for the session that ended just now, and later for a new one.
+    assert_eq!(session.post("/cart/tea").await.status(), 409);
+    clock.advance(std::time::Duration::from_secs(60));
     assert_eq!(session.post("/cart/tea").await.status(), 200);
     assert_eq!(cart_of(&session).await.as_deref(), Some("tea"));
     let answer = token.get("/who").await;

@@ -8,6 +8,7 @@
 )]
 
 mod deny;
+mod devices;
 mod events;
 mod first;
 mod fresh;
@@ -16,13 +17,16 @@ mod helpers;
 mod hygiene;
 mod keys;
 mod ledger;
+mod limits;
 mod loads;
 mod login;
 mod next;
 mod protection;
+mod races;
 mod records;
 mod refuse;
 mod remember;
+mod schedule;
 mod setup;
 mod site;
 mod sources;
@@ -30,4 +34,5 @@ mod stores;
 mod tidy;
 mod time;
 mod types;
+mod world;
 mod zoo;

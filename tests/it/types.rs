@@ -1,6 +1,6 @@
 //! User types: more than one of them, ids of every kind, and settings that cannot be said wrong.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, future::IntoFuture, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse, Responder,
@@ -16,8 +16,11 @@ use login_tests::{Admin, User, Users, app, key, load_admin, manager, sessions::M
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::site::{
-    App, REMEMBER, SESSION, Who, assert_clears, assert_leaves, assert_sets, cart_of, pages, who,
+use crate::{
+    site::{
+        App, REMEMBER, SESSION, Who, assert_clears, assert_leaves, assert_sets, cart_of, pages, who,
+    },
+    world::{Gates, while_waiting},
 };
 
 /// The admins' remember cookie.
@@ -230,6 +233,49 @@ async fn a_token_of_one_type_is_no_token_of_another_with_the_same_ids() {
             }
         }
     }
+}
+
+#[actix_web::test]
+async fn a_log_in_under_way_brings_no_login_of_another_type_back() {
+    async fn slow(
+        auth: Auth<Admin>,
+        request: HttpRequest,
+        gates: web::Data<Gates>,
+    ) -> Result<impl Responder, LoginError> {
+        gates.pass("log in").await;
+        admin_log_in(auth, Path::from("root".to_owned()), request).await
+    }
+    let users = Users::new();
+    let gates = Gates::default();
+    let (builder, _) = manager(&users);
+    let builder = builder
+        .user_loader("admin", load_admin)
+        .session_store(MemorySessions::new());
+    let app = app(builder.build(key()).unwrap(), |routes| {
+        pages(routes, users.clone());
+        routes
+            .app_data(web::Data::new(gates.clone()))
+            .route("/admin/slow", web::post().to(slow))
+            .route("/page", web::get().to(admin_page));
+    })
+    .await;
+    let browser = Browser::new(&app);
+    browser.post("/login/1").await;
+    let quick = browser.copy();
+    let gate = gates.close("log in");
+    let (late, _) = while_waiting(
+        &gate,
+        browser.post("/admin/slow").into_future(),
+        quick.post("/logout").into_future(),
+    )
+    .await;
+    assert_eq!(late.status(), 200);
+    assert_eq!(browser.get("/page").await.text(), "admin root");
+    assert_eq!(browser.get("/account").await.status(), 303);
+    // Where nobody has logged out, both stay.
+    browser.post("/login/1").await;
+    browser.post("/admin/slow").await;
+    assert_eq!(browser.get("/account").await.status(), 200);
 }
 
 #[actix_web::test]

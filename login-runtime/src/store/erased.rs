@@ -104,6 +104,12 @@ impl<S: LoginStore> AnyStore for S {
     }
 }
 
+/// How many times the limit of a call there is for one that goes through everything in the store.
+///
+/// Raising it lets larger stores be purged in one go; whoever asks for that waits for as long when the
+/// store is down.
+const PATIENCE: u32 = 30;
+
 /// A store that answers in time or not at all.
 #[derive(Clone)]
 pub(crate) struct Deadline {
@@ -133,10 +139,29 @@ impl Deadline {
         &'a self,
         call: impl FnOnce(&'a dyn AnyStore) -> Answer<'a, T>,
     ) -> Result<T, StoreError> {
-        match timeout(self.limit, call(&*self.store)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(StoreError::new(TooSlow(self.limit))),
-        }
+        within(self.limit, call(&*self.store)).await
+    }
+
+    /// Waits for work of which a call is a part no longer than for the call.
+    pub(crate) async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, StoreError> {
+        let done = timeout(self.limit, work).await;
+        done.map_err(|_| StoreError::new(TooSlow(self.limit)))
+    }
+
+    /// Calls the store for something that may take longer, and that no browser waits for.
+    pub(crate) async fn call_long<'a, T>(
+        &'a self,
+        call: impl FnOnce(&'a dyn AnyStore) -> Answer<'a, T>,
+    ) -> Result<T, StoreError> {
+        let limit = self.limit.saturating_mul(PATIENCE);
+        within(limit, call(&*self.store)).await
+    }
+}
+
+async fn within<T>(limit: Duration, answer: Answer<'_, T>) -> Result<T, StoreError> {
+    match timeout(limit, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(StoreError::new(TooSlow(limit))),
     }
 }
 

@@ -13,8 +13,8 @@ use std::{
 };
 
 use super::{
-    Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins, Owner, StoreError,
-    Which,
+    Family, FamilyKey, Full, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins, Owner,
+    StoreError, Which,
 };
 
 /// Into how many parts each kind of row is divided, each with a lock of its own.
@@ -315,12 +315,14 @@ impl LoginStore for MemoryLoginStore {
     ) -> Result<Inserted, StoreError> {
         self.make_room(now).await;
         if self.logins.len() >= self.max {
-            return Err(StoreError::new("the login store is full"));
+            return Err(StoreError::new(Full));
         }
         self.change(owner_key(record.owner()), |owned| {
-            if self.logins.with(&key, |login| login.is_some()) {
+            let is_live = |login: &mut LoginRecord| now < login.expires_at;
+            if self.logins.with(&key, |login| login.is_some_and(is_live)) {
                 return Ok(Inserted::Done { ended: 0 });
             }
+            self.remove(owned, key, |_| true);
             let mut ended = 0;
             if let Some(max) = max {
                 let mut live: Vec<(i64, LoginKey)> = Vec::new();
@@ -463,7 +465,7 @@ impl LoginStore for MemoryLoginStore {
     async fn insert_family(&self, key: FamilyKey, family: &Family) -> Result<(), StoreError> {
         self.make_room(family.latest()).await;
         if self.families.len() >= self.max {
-            return Err(StoreError::new("the login store is full"));
+            return Err(StoreError::new(Full));
         }
         self.change(owner_key(family.owner()), |owned| {
             owned.families.insert(key);

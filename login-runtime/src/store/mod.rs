@@ -88,6 +88,27 @@ impl fmt::Debug for LoginKey {
 pub struct FamilyKey(pub [u8; 16]);
 
 impl FamilyKey {
+    /// What a login without remember tokens shares with those that it goes on as, each under an id of
+    /// its own: so a log out that only knows an old one ends them too.
+    pub(crate) fn of_login(login: LoginKey) -> Self {
+        let mut bytes = [0; 16];
+        let hash: [u8; 32] = Sha256::digest(login.0).into();
+        bytes.copy_from_slice(&hash[..16]);
+        bytes[15] |= 1;
+        Self(bytes)
+    }
+
+    /// A new one, for a browser that is given tokens.
+    pub(crate) fn with_tokens(mut random: [u8; 16]) -> Self {
+        random[15] &= !1;
+        Self(random)
+    }
+
+    /// Whether a browser was given tokens of it.
+    pub(crate) fn has_tokens(&self) -> bool {
+        self.0[15] & 1 == 0
+    }
+
     /// Reads the 32 hexadecimal digits that `Display` writes.
     pub fn parse(text: &str) -> Option<Self> {
         from_hex(text).map(Self)
@@ -144,7 +165,8 @@ pub struct LoginRecord {
     pub address: String,
     /// The fingerprint of the user's session hash.
     pub hash: Option<String>,
-    /// The family of remember tokens that the login's browser was given.
+    /// The family of remember tokens that the login's browser was given; or, of a login that went on
+    /// under another id without one, what it shares with those before and after it.
     pub family: Option<FamilyKey>,
 }
 
@@ -384,7 +406,24 @@ impl StoreError {
     pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(source.into())
     }
+
+    /// Whether the store has no room.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.is::<Full>()
+    }
 }
+
+/// A login store has no room.
+#[derive(Debug)]
+pub(crate) struct Full;
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the login store is full")
+    }
+}
+
+impl Error for Full {}
 
 impl fmt::Debug for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -42,7 +42,8 @@ const INSERT: &str = concat!(
     record_columns!(),
     ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
 );
-const IS_THERE: &str = "SELECT COUNT(*) FROM login_records WHERE key = $1";
+const IS_THERE: &str = "SELECT COUNT(*) FROM login_records WHERE key = $1 AND expires_at > $2";
+const DELETE_OVER: &str = "DELETE FROM login_records WHERE key = $1 AND expires_at <= $2";
 const COUNT: &str =
     "SELECT COUNT(*) FROM login_records WHERE user_type = $1 AND user_id = $2 AND expires_at > $3";
 /// All that are live but the newest `$4`. The limit is there because SQLite wants one.
@@ -323,12 +324,18 @@ macro_rules! sql_store {
                     let mut tx = $dialect::begin(&mut connection, lock).await?;
                     let is_there: i64 = sqlx::query_scalar(IS_THERE)
                         .bind(key.as_bytes().as_slice())
+                        .bind(now)
                         .fetch_one(&mut *tx)
                         .await?;
                     if is_there > 0 {
                         tx.rollback().await?;
                         return Ok(Inserted::Done { ended: 0 });
                     }
+                    sqlx::query(DELETE_OVER)
+                        .bind(key.as_bytes().as_slice())
+                        .bind(now)
+                        .execute(&mut *tx)
+                        .await?;
                     let mut ended = 0;
                     match max {
                         None => {}

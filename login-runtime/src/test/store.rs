@@ -778,6 +778,18 @@ async fn a_login_that_is_there_is_not_stored_again<S: LoginStore>(store: &Arc<S>
         assert_eq!(ok(store.find(key, NOW + 1).await).as_ref(), Some(&record));
         assert!(is_there(&**store, other).await, "it ended another: {max:?}");
     }
+    // One that is over is not there.
+    let later = LoginRecord {
+        expires_at: record.expires_at + 100,
+        ..changed
+    };
+    ok(store.insert(key, &later, None, record.expires_at).await);
+    let found = ok(store.find(key, record.expires_at).await);
+    assert_eq!(
+        found,
+        Some(later),
+        "a login that is over was kept in its place"
+    );
 }
 
 async fn the_limit_ends_the_oldest<S: LoginStore>(store: &Arc<S>) {

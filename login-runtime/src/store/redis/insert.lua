@@ -7,7 +7,8 @@ drop_over(now, 8)
 
 local key = p .. 'login:' .. id
 local logins = p .. 'user-logins:' .. owner
-if redis.call('EXISTS', key) == 1 and redis.call('ZSCORE', logins, id) then
+local there = redis.call('HGET', key, 'expires_at')
+if there and tonumber(there) > tonumber(now) and redis.call('ZSCORE', logins, id) then
   return 0
 end
 

@@ -1,0 +1,383 @@
+//! The stores there are.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
+
+#[cfg(feature = "redis")]
+use actix_session::storage::RedisSessionStore;
+use actix_session::storage::{LoadError, SaveError, SessionKey, SessionStore, UpdateError};
+use actix_web::cookie::time::Duration;
+use login_runtime::MemoryLoginStore;
+use login_tests::sessions::MemorySessions;
+
+/// Where login records are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LoginPlace {
+    Memory,
+    #[cfg(feature = "sqlite")]
+    Sqlite,
+    #[cfg(feature = "postgres")]
+    Postgres,
+    #[cfg(feature = "redis")]
+    Redis,
+}
+
+impl LoginPlace {
+    const ALL: &[Self] = &[
+        Self::Memory,
+        #[cfg(feature = "sqlite")]
+        Self::Sqlite,
+        #[cfg(feature = "postgres")]
+        Self::Postgres,
+        #[cfg(feature = "redis")]
+        Self::Redis,
+    ];
+
+    /// Whether it is on this machine; that it is not has been reported then.
+    fn is_here(self) -> bool {
+        match self {
+            Self::Memory => true,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite => true,
+            #[cfg(feature = "postgres")]
+            Self::Postgres => login_tests::services::postgres().is_some(),
+            #[cfg(feature = "redis")]
+            Self::Redis => login_tests::services::redis().is_some(),
+        }
+    }
+
+    async fn open(self) -> LoginsThere {
+        match self {
+            Self::Memory => LoginsThere::Memory(MemoryLoginStore::new()),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite => {
+                let file = databases::File::new();
+                let store = file.open().await;
+                LoginsThere::Sqlite(store, file)
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres => {
+                let (store, schema) = databases::Schema::open().await;
+                LoginsThere::Postgres(store, schema)
+            }
+            #[cfg(feature = "redis")]
+            Self::Redis => {
+                let url = login_tests::services::redis().unwrap().url();
+                let prefix = login_tests::services::unique("logins");
+                let store = login_runtime::RedisLoginStore::new(&url).await.unwrap();
+                LoginsThere::Redis(store.key_prefix(&*prefix), prefix)
+            }
+        }
+    }
+}
+
+/// Where sessions are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SessionPlace {
+    Cookie,
+    Memory,
+    #[cfg(feature = "redis")]
+    Redis,
+}
+
+impl SessionPlace {
+    const ALL: &[Self] = &[
+        Self::Cookie,
+        Self::Memory,
+        #[cfg(feature = "redis")]
+        Self::Redis,
+    ];
+
+    fn is_here(self) -> bool {
+        match self {
+            Self::Cookie | Self::Memory => true,
+            #[cfg(feature = "redis")]
+            Self::Redis => login_tests::services::redis().is_some(),
+        }
+    }
+}
+
+/// A combination of stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) logins: LoginPlace,
+    pub(crate) sessions: SessionPlace,
+}
+
+/// Login records in one of the places.
+#[derive(Debug)]
+pub(crate) enum LoginsThere {
+    Memory(MemoryLoginStore),
+    /// And the file that they are in.
+    #[cfg(feature = "sqlite")]
+    Sqlite(login_runtime::SqliteLoginStore, databases::File),
+    /// And the tables that they are in.
+    #[cfg(feature = "postgres")]
+    Postgres(login_runtime::PostgresLoginStore, databases::Schema),
+    /// And what all keys start with.
+    #[cfg(feature = "redis")]
+    Redis(login_runtime::RedisLoginStore, String),
+}
+
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod databases {
+    #[cfg(feature = "sqlite")]
+    use std::{fs, path::PathBuf, time::Duration};
+
+    #[cfg(feature = "sqlite")]
+    use login_tests::services::unique;
+
+    /// A SQLite database that is gone after the test.
+    #[cfg(feature = "sqlite")]
+    #[derive(Debug)]
+    pub(crate) struct File(PathBuf);
+
+    #[cfg(feature = "sqlite")]
+    impl File {
+        pub(super) fn new() -> Self {
+            let dir = std::env::temp_dir().join(unique("login_tests_world"));
+            fs::create_dir(&dir).unwrap();
+            Self(dir)
+        }
+
+        pub(super) async fn open(&self) -> login_runtime::SqliteLoginStore {
+            use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+
+            let database = SqliteConnectOptions::new()
+                .filename(self.0.join("test.db"))
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .busy_timeout(Duration::from_secs(30));
+            let pool = SqlitePoolOptions::new().max_connections(4);
+            let pool = pool.connect_with(database).await.unwrap();
+            let store = login_runtime::SqliteLoginStore::new(pool);
+            store.migrate().await.unwrap();
+            store
+        }
+
+        /// Everything that is in it, and in what belongs to it.
+        pub(crate) fn bytes(&self) -> Vec<u8> {
+            let files = fs::read_dir(&self.0).unwrap();
+            files
+                .flat_map(|file| fs::read(file.unwrap().path()).unwrap())
+                .collect()
+        }
+    }
+
+    #[cfg(feature = "sqlite")]
+    impl Drop for File {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// Tables of its own in a database that all worlds share: a new database takes longer than most
+    /// tests do.
+    #[cfg(feature = "postgres")]
+    #[derive(Debug)]
+    pub(crate) struct Schema {
+        pub(crate) pool: sqlx::PgPool,
+    }
+
+    #[cfg(feature = "postgres")]
+    impl Schema {
+        pub(super) async fn open() -> (login_runtime::PostgresLoginStore, Self) {
+            use std::sync::OnceLock;
+
+            use sqlx::{
+                Executor,
+                postgres::{PgConnectOptions, PgPoolOptions},
+            };
+
+            static DATABASE: OnceLock<String> = OnceLock::new();
+            let postgres = login_tests::services::postgres().unwrap();
+            let url = DATABASE.get_or_init(|| postgres.database());
+            let name = login_tests::services::unique("world");
+            let there: PgConnectOptions = url.parse().unwrap();
+            let there = there.options([("search_path", &name)]);
+            let pool = PgPoolOptions::new().max_connections(8);
+            let pool = pool.connect_with(there).await.unwrap();
+            let create = format!("CREATE SCHEMA {name}");
+            pool.execute(create.as_str()).await.unwrap();
+            let store = login_runtime::PostgresLoginStore::new(pool.clone());
+            store.migrate().await.unwrap();
+            (store, Self { pool })
+        }
+    }
+}
+
+impl Place {
+    /// Everything in the memory of the process.
+    pub(crate) const MEMORY: Self = Self {
+        logins: LoginPlace::Memory,
+        sessions: SessionPlace::Memory,
+    };
+
+    /// Login records in memory, and sessions in their cookies.
+    pub(crate) const COOKIE: Self = Self {
+        sessions: SessionPlace::Cookie,
+        ..Self::MEMORY
+    };
+
+    /// Every combination that there is here.
+    pub(crate) fn all() -> Vec<Self> {
+        let mut all = Vec::new();
+        for logins in LoginPlace::ALL
+            .iter()
+            .copied()
+            .filter(|place| place.is_here())
+        {
+            for sessions in SessionPlace::ALL
+                .iter()
+                .copied()
+                .filter(|place| place.is_here())
+            {
+                all.push(Self { logins, sessions });
+            }
+        }
+        all
+    }
+
+    pub(crate) fn has_cookie_sessions(&self) -> bool {
+        self.sessions == SessionPlace::Cookie
+    }
+
+    pub(crate) async fn open(self) -> (LoginsThere, Option<ServerSessions>) {
+        let logins = self.logins.open().await;
+        let sessions = match self.sessions {
+            SessionPlace::Cookie => None,
+            SessionPlace::Memory => Some(SessionsThere::Memory(MemorySessions::new())),
+            #[cfg(feature = "redis")]
+            SessionPlace::Redis => {
+                let url = login_tests::services::redis().unwrap().url();
+                let prefix = login_tests::services::unique("sessions");
+                let store = RedisSessionStore::builder(url)
+                    .cache_keygen(move |key| format!("{prefix}:{key}"))
+                    .build()
+                    .await;
+                Some(SessionsThere::Redis(store.unwrap()))
+            }
+        };
+        (logins, sessions.map(ServerSessions::new))
+    }
+}
+
+type State = HashMap<String, String>;
+
+/// A call of a session store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SessionCall {
+    Load,
+    Save,
+    Update,
+    UpdateTtl,
+    Delete,
+}
+
+type Hook = Arc<dyn Fn(SessionCall) -> Pin<Box<dyn Future<Output = ()>>> + Send + Sync>;
+
+/// Sessions on a server; clones share them.
+#[derive(Clone)]
+pub(crate) struct ServerSessions {
+    sessions: SessionsThere,
+    before: Arc<Mutex<Option<Hook>>>,
+    /// What was written into sessions.
+    written: Arc<Mutex<Vec<State>>>,
+}
+
+#[derive(Clone)]
+enum SessionsThere {
+    Memory(MemorySessions),
+    #[cfg(feature = "redis")]
+    Redis(RedisSessionStore),
+}
+
+impl fmt::Debug for ServerSessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerSessions").finish_non_exhaustive()
+    }
+}
+
+impl ServerSessions {
+    fn new(sessions: SessionsThere) -> Self {
+        Self {
+            sessions,
+            before: Arc::default(),
+            written: Arc::default(),
+        }
+    }
+
+    /// Calls `hook` before each call from now on.
+    pub(crate) fn before<F>(&self, hook: impl Fn(SessionCall) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        *self.before.lock().unwrap() = Some(Arc::new(move |call| Box::pin(hook(call))));
+    }
+
+    /// What was written into sessions since the last look.
+    pub(crate) fn written(&self) -> Vec<State> {
+        std::mem::take(&mut self.written.lock().unwrap())
+    }
+
+    async fn at(&self, call: SessionCall) {
+        let hook = self.before.lock().unwrap().clone();
+        if let Some(hook) = hook {
+            hook(call).await;
+        }
+    }
+
+    fn note(&self, state: &State) {
+        self.written.lock().unwrap().push(state.clone());
+    }
+}
+
+/// The same call to whichever store it is.
+macro_rules! each {
+    ($self:ident.$method:ident($($arg:expr),*)) => {
+        match &$self.sessions {
+            SessionsThere::Memory(sessions) => sessions.$method($($arg),*).await,
+            #[cfg(feature = "redis")]
+            SessionsThere::Redis(sessions) => sessions.$method($($arg),*).await,
+        }
+    };
+}
+
+impl SessionStore for ServerSessions {
+    async fn load(&self, key: &SessionKey) -> Result<Option<State>, LoadError> {
+        self.at(SessionCall::Load).await;
+        each!(self.load(key))
+    }
+
+    async fn save(&self, state: State, ttl: &Duration) -> Result<SessionKey, SaveError> {
+        self.at(SessionCall::Save).await;
+        self.note(&state);
+        each!(self.save(state, ttl))
+    }
+
+    async fn update(
+        &self,
+        key: SessionKey,
+        state: State,
+        ttl: &Duration,
+    ) -> Result<SessionKey, UpdateError> {
+        self.at(SessionCall::Update).await;
+        self.note(&state);
+        each!(self.update(key, state, ttl))
+    }
+
+    async fn update_ttl(&self, key: &SessionKey, ttl: &Duration) -> Result<(), anyhow::Error> {
+        self.at(SessionCall::UpdateTtl).await;
+        each!(self.update_ttl(key, ttl))
+    }
+
+    async fn delete(&self, key: &SessionKey) -> Result<(), anyhow::Error> {
+        self.at(SessionCall::Delete).await;
+        each!(self.delete(key))
+    }
+}

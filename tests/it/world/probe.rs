@@ -1,0 +1,314 @@
+//! A login store that is watched: its calls are counted, held up, and made to fail.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use login_runtime::{
+    Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins, Owner, StoreError,
+    Which,
+};
+
+use tokio::sync::Barrier;
+
+use super::{Gate, places::LoginsThere};
+
+/// A call of a login store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    Insert,
+    Find,
+    Touch,
+    MakeStale,
+    End,
+    EndMany,
+    List,
+    InsertFamily,
+    FindFamily,
+    ClaimFamily,
+    Purge,
+    BurySession,
+    IsBuried,
+}
+
+/// Before a call does its work, or after, when the answer is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    Before,
+    After,
+}
+
+/// A moment in the life of a store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) call: Call,
+    pub(crate) when: When,
+    /// Which call this is since the hook was set; the first is 1.
+    pub(crate) nth: usize,
+}
+
+type Held = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
+type Hook = Arc<dyn Fn(Moment) -> Held + Send + Sync>;
+
+/// A login store that is watched; clones are the same.
+#[derive(Clone)]
+pub(crate) struct Probe(Arc<Inner>);
+
+struct Inner {
+    store: LoginsThere,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    calls: Vec<Call>,
+    nth: usize,
+    hook: Option<Hook>,
+    /// The families that were claimed, as they were then.
+    claimed: Vec<Family>,
+    /// Every login that there ever was, if those that have ended are found too.
+    ended: Option<HashMap<LoginKey, LoginRecord>>,
+}
+
+impl fmt::Debug for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Probe")
+            .field("store", &self.0.store)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Probe {
+    pub(crate) fn new(store: LoginsThere) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            state: Mutex::default(),
+        }))
+    }
+
+    /// Calls `hook` before and after each call from now on; what it says in error is what the caller
+    /// hears.
+    pub(crate) fn on<F>(&self, hook: impl Fn(Moment) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = Result<(), StoreError>> + Send + 'static,
+    {
+        let mut state = self.0.state.lock().unwrap();
+        state.nth = 0;
+        state.hook = Some(Arc::new(move |moment| Box::pin(hook(moment))));
+    }
+
+    /// The next so many such calls wait for each other.
+    pub(crate) fn meet(&self, many: usize, when: When, call: Call) {
+        let barrier = Arc::new(Barrier::new(many));
+        let left = AtomicUsize::new(many);
+        self.on(move |moment| {
+            let is_one = (moment.when, moment.call) == (when, call)
+                && left
+                    .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                        left.checked_sub(1)
+                    })
+                    .is_ok();
+            let barrier = is_one.then(|| Arc::clone(&barrier));
+            async move {
+                if let Some(barrier) = barrier {
+                    barrier.wait().await;
+                }
+                Ok(())
+            }
+        });
+    }
+
+    /// Does something before each call from now on.
+    pub(crate) fn before_each<F>(&self, hook: impl Fn() -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.on(move |moment| {
+            let work = (moment.when == When::Before).then(&hook);
+            async move {
+                if let Some(work) = work {
+                    work.await;
+                }
+                Ok(())
+            }
+        });
+    }
+
+    /// Finds logins that have ended, too: as if nobody looked whether they have.
+    pub(crate) fn find_ended(&self) {
+        self.0.state.lock().unwrap().ended = Some(HashMap::new());
+    }
+
+    /// Leaves the store alone.
+    pub(crate) fn off(&self) {
+        self.0.state.lock().unwrap().hook = None;
+    }
+
+    /// The next such call waits at this gate.
+    pub(crate) fn hold(&self, when: When, call: Call) -> Arc<Gate> {
+        let gate = Arc::<Gate>::default();
+        let once = Mutex::new(Some(Arc::clone(&gate)));
+        self.on(move |moment| {
+            let mut once = once.lock().unwrap();
+            let held = once.take_if(|_| (moment.when, moment.call) == (when, call));
+            async move {
+                if let Some(gate) = held {
+                    gate.pass().await;
+                }
+                Ok(())
+            }
+        });
+        gate
+    }
+
+    /// The calls since the last look, but for those that ask whether a session that is kept in its
+    /// cookie has ended, of which there is one per request.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        let mut calls = std::mem::take(&mut self.0.state.lock().unwrap().calls);
+        calls.retain(|call| *call != Call::IsBuried);
+        calls
+    }
+
+    /// The families that were claimed since the last look, as they were then.
+    pub(crate) fn claimed(&self) -> Vec<Family> {
+        std::mem::take(&mut self.0.state.lock().unwrap().claimed)
+    }
+
+    async fn at(&self, moment: Moment) -> Result<(), StoreError> {
+        let hook = self.0.state.lock().unwrap().hook.clone();
+        match hook {
+            Some(hook) => hook(moment).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn watch<T>(
+        &self,
+        call: Call,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let nth = {
+            let mut state = self.0.state.lock().unwrap();
+            state.calls.push(call);
+            state.nth += 1;
+            state.nth
+        };
+        let moment = |when| Moment { call, when, nth };
+        self.at(moment(When::Before)).await?;
+        let answer = work.await?;
+        self.at(moment(When::After)).await?;
+        Ok(answer)
+    }
+}
+
+/// The same call to whichever store it is, watched.
+macro_rules! watched {
+    ($self:ident, $call:ident: $method:ident($($arg:expr),*)) => {
+        match &$self.0.store {
+            LoginsThere::Memory(store) => $self.watch(Call::$call, store.$method($($arg),*)).await,
+            #[cfg(feature = "sqlite")]
+            LoginsThere::Sqlite(store, _) => {
+                $self.watch(Call::$call, store.$method($($arg),*)).await
+            }
+            #[cfg(feature = "postgres")]
+            LoginsThere::Postgres(store, _) => {
+                $self.watch(Call::$call, store.$method($($arg),*)).await
+            }
+            #[cfg(feature = "redis")]
+            LoginsThere::Redis(store, _) => {
+                $self.watch(Call::$call, store.$method($($arg),*)).await
+            }
+        }
+    };
+}
+
+impl LoginStore for Probe {
+    async fn insert(
+        &self,
+        key: LoginKey,
+        record: &LoginRecord,
+        max: Option<MaxLogins>,
+        now: i64,
+    ) -> Result<Inserted, StoreError> {
+        if let Some(ended) = &mut self.0.state.lock().unwrap().ended {
+            ended.insert(key, record.clone());
+        }
+        watched!(self, Insert: insert(key, record, max, now))
+    }
+
+    async fn find(&self, key: LoginKey, now: i64) -> Result<Option<LoginRecord>, StoreError> {
+        let found = watched!(self, Find: find(key, now))?;
+        let state = self.0.state.lock().unwrap();
+        Ok(found.or_else(|| state.ended.as_ref()?.get(&key).cloned()))
+    }
+
+    async fn touch(&self, key: LoginKey, last_seen: i64) -> Result<(), StoreError> {
+        watched!(self, Touch: touch(key, last_seen))
+    }
+
+    async fn make_stale(&self, key: LoginKey) -> Result<(), StoreError> {
+        watched!(self, MakeStale: make_stale(key))
+    }
+
+    async fn end(&self, key: LoginKey) -> Result<bool, StoreError> {
+        watched!(self, End: end(key))
+    }
+
+    async fn end_many(&self, which: Which<'_>) -> Result<u64, StoreError> {
+        watched!(self, EndMany: end_many(which))
+    }
+
+    async fn list(
+        &self,
+        owner: Owner<'_>,
+        now: i64,
+    ) -> Result<Vec<(LoginKey, LoginRecord)>, StoreError> {
+        watched!(self, List: list(owner, now))
+    }
+
+    async fn insert_family(&self, key: FamilyKey, family: &Family) -> Result<(), StoreError> {
+        watched!(self, InsertFamily: insert_family(key, family))
+    }
+
+    async fn find_family(&self, key: FamilyKey, now: i64) -> Result<Option<Family>, StoreError> {
+        watched!(self, FindFamily: find_family(key, now))
+    }
+
+    async fn claim_family(
+        &self,
+        key: FamilyKey,
+        expected: i64,
+        family: &Family,
+    ) -> Result<bool, StoreError> {
+        let claimed = watched!(self, ClaimFamily: claim_family(key, expected, family))?;
+        if claimed {
+            let mut state = self.0.state.lock().unwrap();
+            state.claimed.push(family.clone());
+        }
+        Ok(claimed)
+    }
+
+    async fn purge(
+        &self,
+        now: i64,
+        idle_since: Option<i64>,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        watched!(self, Purge: purge(now, idle_since, limit))
+    }
+
+    async fn bury_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
+        watched!(self, BurySession: bury_session(session, until))
+    }
+
+    async fn is_buried(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
+        watched!(self, IsBuried: is_buried(session, now))
+    }
+}
