@@ -12,8 +12,8 @@
 //! refused clients to the login page and back, and reports all of it. With a [`LoginStore`] logins
 //! can be seen, limited and ended.
 //!
-//! It does not store users, show pages, or decide what a user may do. It checks passwords only if
-//! asked to (feature `password`).
+//! It does not store users, show pages, or know what a user may do: it asks the application for roles
+//! and permissions. It checks passwords only if asked to (feature `password`).
 //!
 //! # A whole program
 //!
@@ -81,9 +81,27 @@
 //! | a handler | [`#[login_required]`](macro@login_required), [`#[fresh_login_required]`](macro@fresh_login_required) |
 //! | a closure, a handler of another crate | [`guarded`] |
 //! | a scope, a resource, a route | `.wrap(`[`login_required()`](fn@login_required)`)` |
-//! | inside a handler | [`Auth::require_login`], [`Auth::unauthorized`] |
+//! | inside a handler | [`Auth::require_login`], [`Auth::require`], [`Auth::unauthorized`], [`Auth::forbidden`] |
 //!
 //! A guard that has to wait for the database keeps the body unread meanwhile.
+//!
+//! # Roles and permissions
+//!
+//! A user who is known and may not do something gets 403, and is never sent to the login view.
+//!
+//! | what is asked for | in an attribute | as middleware, or inside a handler |
+//! |---|---|---|
+//! | a role, which `#[auth(roles)]` or [`AuthUser::has_role`] knows | `role = "admin"` | [`Condition::role`] |
+//! | a permission, which [`HasPermission`] looks up with the request at hand | `permission = Permission::EditPost`, [`#[permission_required(..)]`](macro@permission_required) | [`Condition::permission`] |
+//! | something of the application's own | <code>check = \|user: &User\| ..</code> | [`Condition::check`] |
+//! | several of these | `any(..)`, `all(..)`, `not(..)` | [`Condition::any`], [`Condition::all`], `!condition` |
+//!
+//! The reasons to refuse are looked for in this order: nobody is logged in, the user is not active, the
+//! user may not do this, the login is not fresh. Whoever may never do something is so not sent to give
+//! a password for it. A permission that cannot be looked up is a 503, also within `not(..)`.
+//!
+//! [`FreshUser`] and [`UserWith`] are arguments that carry the proof of what the guard asked for. A
+//! handler that takes one of them below a guard that asks for less does not compile.
 //!
 //! # No route forgotten
 //!

@@ -648,6 +648,9 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
 
     /// How long the login store may take for an answer before the client gets a 503; 2 seconds.
     ///
+    /// No request waits longer in vain, however many answers it needs: what it has lost to one it does
+    /// not lose to the next.
+    ///
     /// Raising it survives slower stores; lowering it answers sooner when the store is down.
     #[must_use]
     pub fn store_deadline(self, limit: Duration) -> Self {

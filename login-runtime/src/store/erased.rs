@@ -1,8 +1,11 @@
 //! A store of any type, and a deadline for each call.
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{cell::Cell, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use tokio::time::timeout;
+use tokio::{
+    task::JoinError,
+    time::{Instant, timeout},
+};
 
 use super::{
     Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins, Owner, StoreError,
@@ -110,6 +113,32 @@ impl<S: LoginStore> AnyStore for S {
 /// store is down.
 const PATIENCE: u32 = 30;
 
+tokio::task_local! {
+    /// How long the request at hand has waited for answers that did not come.
+    static LOST: Cell<Duration>;
+}
+
+/// Works on one request. Its calls of a store lose no more time together than one alone may: a
+/// request that goes on without an answer would otherwise wait for the next in the same way.
+pub(crate) async fn losing_time_once<F: Future>(request: F) -> F::Output {
+    LOST.scope(Cell::default(), request).await
+}
+
+/// Does a part of a request in a task of its own, which goes on even if the client hangs up.
+pub(crate) async fn spawn<T: 'static>(
+    part: impl Future<Output = T> + 'static,
+) -> Result<T, JoinError> {
+    let task = LOST.scope(Cell::new(lost()), async { (part.await, lost()) });
+    let (done, lost) = actix_web::rt::spawn(task).await?;
+    let _ = LOST.try_with(|before| before.set(lost));
+    Ok(done)
+}
+
+/// Nothing outside a request, as where an administrator ends logins.
+fn lost() -> Duration {
+    LOST.try_with(Cell::get).unwrap_or_default()
+}
+
 /// A store that answers in time or not at all.
 #[derive(Clone)]
 pub(crate) struct Deadline {
@@ -139,13 +168,28 @@ impl Deadline {
         &'a self,
         call: impl FnOnce(&'a dyn AnyStore) -> Answer<'a, T>,
     ) -> Result<T, StoreError> {
-        within(self.limit, call(&*self.store)).await
+        self.with_what_is_left(call(&*self.store)).await
     }
 
     /// Waits for work of which a call is a part no longer than for the call.
     pub(crate) async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, StoreError> {
-        let done = timeout(self.limit, work).await;
-        done.map_err(|_| StoreError::new(TooSlow(self.limit)))
+        self.with_what_is_left(async { Ok(work.await) }).await
+    }
+
+    async fn with_what_is_left<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let left = self.limit.saturating_sub(lost());
+        if left.is_zero() {
+            return Err(StoreError::new(TooSlow(self.limit)));
+        }
+        let started = Instant::now();
+        let done = within(left, work).await;
+        if done.is_err() {
+            let _ = LOST.try_with(|lost| lost.set(lost.get() + started.elapsed()));
+        }
+        done
     }
 
     /// Calls the store for something that may take longer, and that no browser waits for.
@@ -158,9 +202,12 @@ impl Deadline {
     }
 }
 
-async fn within<T>(limit: Duration, answer: Answer<'_, T>) -> Result<T, StoreError> {
-    match timeout(limit, answer).await {
-        Ok(answer) => answer,
+async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    match timeout(limit, work).await {
+        Ok(done) => done,
         Err(_) => Err(StoreError::new(TooSlow(limit))),
     }
 }

@@ -19,7 +19,7 @@ mod redis;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 
-pub(crate) use self::erased::{AnyStore, Deadline};
+pub(crate) use self::erased::{AnyStore, Deadline, losing_time_once, spawn};
 pub use self::memory::MemoryLoginStore;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisLoginStore;
