@@ -50,7 +50,7 @@ const ELSEWHERE: &[&str] = &[
 pub(crate) enum Condition {
     Role(LitStr),
     Permission(Permission),
-    Check(Check),
+    Check(Box<Check>),
     Any(Vec<Condition>),
     All(Vec<Condition>),
     Not(Box<Condition>),
@@ -78,7 +78,7 @@ impl Condition {
                 let path = opt.value("permission = Permission::EditPost", errors)?;
                 Permission::parse(path, errors).map(Self::Permission)
             }
-            Key::Check => Check::parse(opt, errors).map(Self::Check),
+            Key::Check => Check::parse(opt, errors).map(|check| Self::Check(Box::new(check))),
             Key::Any => parse_list(opt, errors).map(Self::Any),
             Key::All => parse_list(opt, errors).map(Self::All),
             Key::Not => {
@@ -112,7 +112,7 @@ impl Condition {
 
     fn checks(&self) -> impl Iterator<Item = &Check> {
         self.parts().into_iter().filter_map(|part| match part {
-            Self::Check(check) => Some(check),
+            Self::Check(check) => Some(&**check),
             _ => None,
         })
     }

@@ -58,6 +58,7 @@ pub(crate) fn expand(kind: Kind, options: TokenStream, item: TokenStream) -> Tok
 }
 
 #[derive(Clone, Copy, PartialEq)]
+#[allow(clippy::enum_variant_names, reason = "the attributes are called so")]
 pub(crate) enum Kind {
     LoginRequired,
     FreshLoginRequired,

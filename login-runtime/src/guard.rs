@@ -126,10 +126,7 @@ pub(crate) fn check_user(
                     case.conclude(&request, &who, answer.done().await, login)
                 }
             };
-            match decision {
-                Ok(()) => Ok(who),
-                Err(denying) => Err(denying.done().await),
-            }
+            decision.done(who).await
         }));
     };
     if manager.watches_access()
@@ -144,9 +141,9 @@ pub(crate) fn check_user(
         condition,
     };
     match case.judge(request, &who) {
-        Judgement::Now(Ok(())) => Check::Done(Ok(who)),
-        Judgement::Now(Err(Denying::Now(denied))) => Check::Done(Err(denied)),
-        Judgement::Now(Err(later)) => Check::Wait(Box::pin(async move { Err(later.done().await) })),
+        Judgement::Now(Decision::Passes) => Check::Done(Ok(who)),
+        Judgement::Now(Decision::Denies(denied)) => Check::Done(Err(denied)),
+        Judgement::Now(later) => Check::Wait(Box::pin(later.done(who))),
         Judgement::Later(answer, login) => {
             let (request, manager) = (request.clone(), Arc::clone(manager));
             let condition = condition.clone();
@@ -157,10 +154,8 @@ pub(crate) fn check_user(
                     requirement,
                     condition: &condition,
                 };
-                match case.conclude(&request, &who, answer.done().await, login) {
-                    Ok(()) => Ok(who),
-                    Err(denying) => Err(denying.done().await),
-                }
+                let decision = case.conclude(&request, &who, answer.done().await, login);
+                decision.done(who).await
             }))
         }
     }
@@ -176,31 +171,33 @@ struct Case<'a> {
 
 /// A decision about a user who is known, or what it waits for.
 enum Judgement {
-    Now(Result<(), Denying>),
+    Now(Decision),
     /// The condition is being asked; the login by itself was judged.
     Later(Answer, Result<(), Reason>),
 }
 
-/// A denial whose answer may be under way.
-enum Denying {
-    Now(Denied),
-    Later(Refusing),
+/// A decision, whose answer to the client may be under way.
+enum Decision {
+    Passes,
+    Denies(Denied),
+    Refuses(Refusing),
 }
 
-impl From<Refusing> for Denying {
+impl From<Refusing> for Decision {
     fn from(refusing: Refusing) -> Self {
         match refusing {
-            Refusing::Now(refusal) => Self::Now(Denied::Refused(refusal)),
-            later => Self::Later(later),
+            Refusing::Now(refusal) => Self::Denies(Denied::Refused(refusal)),
+            later => Self::Refuses(later),
         }
     }
 }
 
-impl Denying {
-    async fn done(self) -> Denied {
+impl Decision {
+    async fn done(self, who: Who) -> Result<Who, Denied> {
         match self {
-            Self::Now(denied) => denied,
-            Self::Later(refusing) => Denied::Refused(refusing.done().await),
+            Self::Passes => Ok(who),
+            Self::Denies(denied) => Err(denied),
+            Self::Refuses(refusing) => Err(Denied::Refused(refusing.done().await)),
         }
     }
 }
@@ -241,21 +238,21 @@ impl Case<'_> {
         who: &Who,
         answer: Result<bool, Unanswered>,
         login: Result<(), Reason>,
-    ) -> Result<(), Denying> {
+    ) -> Decision {
         let reason = match (answer, login) {
-            (Ok(true), Ok(())) => return Ok(()),
+            (Ok(true), Ok(())) => return Decision::Passes,
             (Ok(true), Err(reason)) => reason,
-            (Ok(false), _) => return Err(self.forbid(request, who.as_ref()).into()),
-            (Err(Unanswered::Setup(error)), _) => return Err(Denying::Now(error.into())),
+            (Ok(false), _) => return self.forbid(request, who.as_ref()).into(),
+            (Err(Unanswered::Setup(error)), _) => return Decision::Denies(error.into()),
             (Err(Unanswered::Failed(error)), _) => {
                 self.manager
                     .emit(&LoginEvent::LoadFailed { error: &error }, request);
-                return Err(Denying::Now(failed(request, self.manager, error)));
+                return Decision::Denies(failed(request, self.manager, error));
             }
         };
         let kind = RefusalKind::of(reason);
         let freshness = self.requirement.freshness;
-        Err(refuse::refuse(request, self.manager, kind, reason, freshness).into())
+        refuse::refuse(request, self.manager, kind, reason, freshness).into()
     }
 
     fn forbid(&self, request: &HttpRequest, known: Option<&Known>) -> Refusing {

@@ -176,8 +176,10 @@ async fn a_user_without_the_role_is_forbidden_and_never_sent_to_the_login_page()
     }
 }
 
+type Holds = fn(&Member) -> bool;
+
 /// By hand what the guards below say in attributes, each at one address.
-const TRUTH: &[(&str, fn(&Member) -> bool)] = &[
+const TRUTH: &[(&str, Holds)] = &[
     ("/any", |m| m.has(ADMIN) || m.has(EDITOR)),
     ("/all", |m| m.has(ADMIN) && m.has(EDITOR)),
     ("/not", |m| !m.has(BANNED)),
@@ -191,7 +193,7 @@ const TRUTH: &[(&str, fn(&Member) -> bool)] = &[
     }),
     ("/nested", |m| {
         (m.has(ADMIN) || (m.has(EDITOR) && !m.has(BANNED)))
-            && (m.is_staff() || m.has(LOCKED) && m.id % 2 == 0)
+            && (m.is_staff() || m.has(LOCKED) && !m.has(ADMIN))
     }),
     ("/permission", |m| {
         (m.is_staff() || m.has(ADMIN)) && !m.has(BANNED)
@@ -254,7 +256,7 @@ async fn own_negated() -> &'static str {
 #[login_required(
     any(role = "admin", all(role = "editor", not(role = "banned"))),
     check = |m: &Member, request: &HttpRequest| {
-        m.is_staff() || m.has(LOCKED) && m.id % 2 == 0 && request.path().len() < 8
+        m.is_staff() || m.has(LOCKED) && !m.has(ADMIN) && request.path().len() < 8
     },
 )]
 #[get("/nested")]
@@ -489,10 +491,6 @@ async fn whoever_may_never_do_this_is_not_asked_for_a_password() {
     }
     assert_eq!(browser.get("/fresh-admin").await.text(), "fresh 1");
     assert_eq!(browser.get("/aged-admin").await.text(), "fresh 1 1");
-    // Who may not be logged in at all is told that first.
-    let inactive = Browser::new(&app);
-    inactive.log_in(Member::new(EDITOR)).await;
-    inactive.get("/fresh-admin").await;
 }
 
 #[actix_web::test]
