@@ -5,7 +5,8 @@
 //! waits on a pipe that this process holds, so the service ends with the test binary, however that
 //! ends.
 //!
-//! A test that needs a service that is not installed says so and passes. Where `CI` or
+//! On Debian, and what descends from it, root installs what is missing, unless `LOGIN_TESTS_INSTALL` is
+//! `0`. Otherwise a test that needs a service that is not installed says so and passes. Where `CI` or
 //! `LOGIN_TESTS_REQUIRE_SERVICES` is set, it fails instead.
 
 use std::{
@@ -17,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        OnceLock,
+        Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -26,6 +27,11 @@ use std::{
 
 /// How long a service may take to start.
 const START_TIME: Duration = Duration::from_secs(60);
+
+/// What Debian calls what is needed. Among the programs of `procps` are those that tell and signal the
+/// children of a process, of which PostgreSQL has one for each connection.
+const REDIS_PACKAGES: &str = "redis-server";
+const POSTGRES_PACKAGES: &str = "postgresql procps";
 
 /// How often a service is started on another port if somebody took the one that was free.
 const ATTEMPTS: usize = 5;
@@ -36,7 +42,7 @@ pub fn redis() -> Option<&'static Redis> {
     static REDIS: OnceLock<Option<Redis>> = OnceLock::new();
     let redis = REDIS.get_or_init(Redis::start_if_installed).as_ref();
     if redis.is_none() {
-        skip("redis-server", "redis-server");
+        skip("redis-server", REDIS_PACKAGES);
     }
     redis
 }
@@ -47,7 +53,7 @@ pub fn postgres() -> Option<&'static Postgres> {
     static POSTGRES: OnceLock<Option<Postgres>> = OnceLock::new();
     let postgres = POSTGRES.get_or_init(Postgres::start_if_installed).as_ref();
     if postgres.is_none() {
-        skip("PostgreSQL", "postgresql");
+        skip("PostgreSQL", POSTGRES_PACKAGES);
     }
     postgres
 }
@@ -62,18 +68,70 @@ pub fn unique(name: &str) -> String {
     )
 }
 
+/// Whether the environment says yes or no to something, if it says anything.
+fn says(name: &str) -> Option<bool> {
+    let value = env::var(name).ok().filter(|value| !value.is_empty())?;
+    Some(!matches!(&*value, "0" | "false"))
+}
+
+/// Says something even where the test harness keeps what a test prints to itself, in one piece, since
+/// other tests write too.
+fn announce(text: &str) {
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
+}
+
+/// Where a service is, once it has been installed if need be and if we may.
+fn installed(packages: &str, find: fn() -> Option<PathBuf>) -> Option<PathBuf> {
+    static TRIED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    if let Some(found) = find() {
+        return Some(found);
+    }
+    // The others wait, and then find it. A second attempt would only take as long again.
+    let mut tried = TRIED.lock().expect("nothing panics here");
+    if !tried.iter().any(|other| other == packages) {
+        tried.push(packages.to_owned());
+        install(packages);
+    }
+    find()
+}
+
+fn install(packages: &str) {
+    let may = says("LOGIN_TESTS_INSTALL") != Some(false) && is_root();
+    let Some(apt) = find_program("apt-get").filter(|_| may) else {
+        return;
+    };
+    announce(&format!(
+        "INSTALLING {packages} for the tests (LOGIN_TESTS_INSTALL=0 skips them instead)"
+    ));
+    let run = |args: &[&str]| {
+        let mut command = Command::new(&apt);
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        command.args(["-qq", "--yes", "--option=DPkg::Lock::Timeout=300"]);
+        command
+            .args(["--option=Acquire::http::Timeout=30"])
+            .args(args);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    // What is known of packages may be old, or nothing.
+    let _ = run(&["update"]);
+    let mut install = vec!["install", "--no-install-recommends"];
+    install.extend(packages.split(' '));
+    if !run(&install) {
+        announce(&format!("{packages} could not be installed"));
+    }
+}
+
 /// Says that the test of this thread does not run, or fails it.
-fn skip(service: &str, package: &str) {
+fn skip(service: &str, packages: &str) {
     let test = thread::current().name().unwrap_or("a test").to_owned();
-    let set = |name| env::var(name).is_ok_and(|value| !matches!(&*value, "" | "0" | "false"));
     assert!(
-        !set("CI") && !set("LOGIN_TESTS_REQUIRE_SERVICES"),
-        "{test} needs {service}: apt-get install {package}",
+        says("CI") != Some(true) && says("LOGIN_TESTS_REQUIRE_SERVICES") != Some(true),
+        "{test} needs {service}: apt-get install {packages}",
     );
-    // Not `eprintln!`, which the test harness keeps to itself while the test passes.
-    // In one piece, since other tests write too.
-    let line = format!("SKIPPED {test}: {service} is not installed (apt-get install {package})\n");
-    let _ = std::io::stderr().write_all(line.as_bytes());
+    announce(&format!(
+        "SKIPPED {test}: {service} is not installed (apt-get install {packages})"
+    ));
 }
 
 /// A Redis of one's own or shared; ended when it is dropped.
@@ -93,13 +151,13 @@ impl Redis {
     pub fn start() -> Option<Self> {
         let redis = Self::start_if_installed();
         if redis.is_none() {
-            skip("redis-server", "redis-server");
+            skip("redis-server", REDIS_PACKAGES);
         }
         redis
     }
 
     fn start_if_installed() -> Option<Self> {
-        let server = find_program("redis-server")?;
+        let server = installed(REDIS_PACKAGES, || find_program("redis-server"))?;
         let dir = TempDir::new("redis");
         let password = password();
         let (service, port) = on_a_free_port(|port| Self::run(&server, &dir, port, &password));
@@ -174,13 +232,13 @@ impl Postgres {
     pub fn start() -> Option<Self> {
         let postgres = Self::start_if_installed();
         if postgres.is_none() {
-            skip("PostgreSQL", "postgresql");
+            skip("PostgreSQL", POSTGRES_PACKAGES);
         }
         postgres
     }
 
     fn start_if_installed() -> Option<Self> {
-        let programs = find_postgres()?;
+        let programs = installed(POSTGRES_PACKAGES, find_postgres)?;
         let dir = TempDir::new("postgres");
         let password = password();
         let password_file = dir.path().join("password");
@@ -482,7 +540,7 @@ fn find_program(name: &str) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// Where PostgreSQL's programs are. Debian keeps them out of `PATH`.
+/// Where PostgreSQL's programs are, if all that is needed is there. Debian keeps them out of `PATH`.
 fn find_postgres() -> Option<PathBuf> {
     let has_all = |dir: &PathBuf| {
         ["initdb", "postgres", "createdb"]
@@ -496,9 +554,10 @@ fn find_postgres() -> Option<PathBuf> {
         .flatten();
     let mut versions: Vec<_> = versions.map(|version| version.path().join("bin")).collect();
     versions.sort();
-    env::split_paths(&path)
+    let found = env::split_paths(&path)
         .chain(versions.into_iter().rev())
-        .find(has_all)
+        .find(has_all);
+    found.filter(|_| find_program("pgrep").is_some())
 }
 
 /// A program, as a user whom PostgreSQL serves: root is not one.
@@ -518,22 +577,21 @@ fn as_user(program: &Path) -> Command {
 
 /// Who runs PostgreSQL when this process is root.
 fn other_user() -> Option<&'static str> {
-    let id = |args: &[&str]| {
-        Command::new("id")
-            .args(args)
-            .stderr(Stdio::null())
-            .output()
-            .ok()
-    };
-    let root = id(&["-u"]).is_some_and(|output| output.stdout.trim_ascii() == b"0");
-    let has_postgres = || id(&["-u", "postgres"]).is_some_and(|output| output.status.success());
-    root.then(|| if has_postgres() { "postgres" } else { "nobody" })
+    let has_postgres = || id(&["-u", "postgres"]).is_some();
+    is_root().then(|| if has_postgres() { "postgres" } else { "nobody" })
+}
+
+fn is_root() -> bool {
+    id(&["-u"]).is_some_and(|id| id == "0")
+}
+
+/// What the program `id` says, if there is somebody to say it of.
+fn id(args: &[&str]) -> Option<String> {
+    let output = Command::new("id").args(args).stderr(Stdio::null()).output();
+    let output = output.ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 fn group_of(user: &str) -> String {
-    let group = Command::new("id")
-        .args(["-g", user])
-        .output()
-        .expect("id can be run");
-    String::from_utf8_lossy(&group.stdout).trim().to_owned()
+    id(&["-g", user]).expect("there is such a user")
 }

@@ -494,6 +494,64 @@ mod tests {
     }
 
     #[test]
+    fn a_family_token_reads_back_under_its_own_user_type_and_keys_only() {
+        let (family, seed) = (FamilyKey([5; 16]), [6; 16]);
+        let value = ring(&[1]).family_token("", family, &seed, 7).unwrap();
+        for (secrets, found) in [(&[1][..], Match::Current), (&[2, 1], Match::Older)] {
+            let token = ring(secrets).read_family_token("", &value).unwrap();
+            assert_eq!((token.family, token.generation), (family, 7));
+            assert_eq!(ring(secrets).proves("", &token, &seed), Some(found));
+            assert_eq!(ring(secrets).proves("", &token, &[0; 16]), None);
+        }
+        assert!(ring(&[2]).read_family_token("", &value).is_none());
+        assert!(ring(&[1]).read_family_token("admin", &value).is_none());
+    }
+
+    /// Not even with tokens of several generations at hand is another made from them. What is no
+    /// token here is never looked up, and so ends nothing and raises no alarm.
+    #[test]
+    fn a_million_forged_family_tokens_are_none() {
+        let (ring, family, seed) = (ring(&[1]), FamilyKey([5; 16]), [6; 16]);
+        let genuine: Vec<_> = (0..4)
+            .map(|generation| {
+                let value = ring.family_token("", family, &seed, generation).unwrap();
+                BASE64.decode(&value[FAMILY_PREFIX.len()..]).unwrap()
+            })
+            .collect();
+        // Xorshift: the same forgeries in every run.
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % below as u64) as usize
+        };
+        let mut value = String::new();
+        for nth in 0..1_000_000 {
+            let mut bytes = genuine[random(4)].clone();
+            match nth % 4 {
+                // Another generation, with the proof of this one.
+                0 => bytes[16..24].copy_from_slice(&(4 + nth as i64).to_be_bytes()),
+                // Flipped bits.
+                1 => (0..=nth % 3).for_each(|_| bytes[random(24)] ^= 1 << random(8)),
+                2 => bytes[24 + random(FAMILY_TOKEN_LEN - 24)] ^= 1 + random(255) as u8,
+                // A tag that was guessed.
+                _ => {
+                    let tag = &mut bytes[FAMILY_TOKEN_LEN - FAMILY_TAG_LEN..];
+                    tag.fill_with(|| random(256) as u8);
+                }
+            }
+            if genuine.contains(&bytes) {
+                continue; // Bits that were flipped twice.
+            }
+            value.clear();
+            value.push_str(FAMILY_PREFIX);
+            BASE64.encode_string(&bytes, &mut value);
+            assert!(ring.read_family_token("", &value).is_none(), "{value}");
+        }
+    }
+
+    #[test]
     fn a_fingerprint_depends_on_key_type_and_hash() {
         let kept = ring(&[1]).fingerprint("", b"hash").unwrap();
         let same = |secrets: &[u8], user_type, kept: Option<&str>, hash| {

@@ -32,7 +32,7 @@ use crate::{
     session::{self, Entry},
     session_store::{self, Late},
     state::LoginState,
-    store::{Family, StoreError},
+    store::{Family, StoreError, losing_time_once},
 };
 
 impl<S, B, T> Transform<S, ServiceRequest> for LoginManager<T>
@@ -128,7 +128,7 @@ where
         let inner = self.service.call(request);
         let step = if self.watches {
             Step::Boxed {
-                future: Box::pin(session_store::watched(inner, settle)),
+                future: Box::pin(losing_time_once(session_store::watched(inner, settle))),
             }
         } else {
             Step::Plain { inner }

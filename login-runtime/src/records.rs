@@ -15,8 +15,8 @@ use crate::{
     remember::{self, Presented},
     state,
     store::{
-        Deadline, Family, FamilyKey, Inserted, LoginKey, LoginRecord, MaxLogins, Owner, StoreError,
-        Which,
+        self, Deadline, Family, FamilyKey, Inserted, LoginKey, LoginRecord, MaxLogins, Owner,
+        StoreError, Which,
     },
 };
 
@@ -352,7 +352,7 @@ impl Records {
             }
             Ok(())
         };
-        match actix_web::rt::spawn(ending).await {
+        match store::spawn(ending).await {
             Ok(ended) => ended,
             Err(error) => Err(StoreError::new(error)),
         }

@@ -1,15 +1,17 @@
 //! Login records: seen, counted, and ended from elsewhere.
 
-use std::{collections::HashSet, future::IntoFuture, sync::Arc, time::Duration};
+use std::{collections::HashSet, future::IntoFuture, time::Duration};
 
 use futures_util::future::join_all;
 use login_runtime::{MaxLogins, test::Browser};
 use login_tests::{START, User};
-use tokio::sync::Barrier;
 
-use crate::world::{
-    App, Call, Options, Parts, REMEMBER, SESSION, When, World, on_every_login_store,
-    on_every_store, who,
+use crate::{
+    crowd::{CROWD, crowd},
+    world::{
+        App, Call, Options, REMEMBER, SESSION, When, World, on_every_login_store, on_every_store,
+        who,
+    },
 };
 
 /// Three browsers of Ada's, of which the first has a remember cookie, and one of Ben's.
@@ -420,45 +422,28 @@ async fn one_login_too_many_is_refused() {
     .await;
 }
 
-/// Logs in from so many browsers at once, in each of several threads. The statuses.
-async fn on_threads(parts: Parts, threads: usize, browsers: usize) -> Vec<u16> {
-    let all_done = Arc::new(Barrier::new(threads));
-    let work: Vec<_> = (0..threads)
-        .map(|_| {
-            let (parts, all_done) = (parts.clone(), Arc::clone(&all_done));
-            let work = std::thread::spawn(move || {
-                actix_web::rt::System::new().block_on(async {
-                    let app = parts.node().await;
-                    let browsers: Vec<_> = (0..browsers).map(|_| Browser::new(&app)).collect();
-                    let log_ins = browsers
-                        .iter()
-                        .map(|browser| browser.post("/login/1").into_future());
-                    let answers = join_all(log_ins).await;
-                    // A database connection that was opened here may be in use in another thread.
-                    all_done.wait().await;
-                    answers.iter().map(|answer| answer.status()).collect()
-                })
-            });
-            tokio::task::spawn_blocking(|| -> Vec<u16> { work.join().unwrap() })
-        })
-        .collect();
-    let statuses = join_all(work).await;
-    statuses.into_iter().flat_map(Result::unwrap).collect()
+/// Logs in from many browsers at once. The statuses.
+async fn all_log_in(world: &World) -> Vec<u16> {
+    let log_in = async |browser: Browser<'_, App>| browser.post("/login/1").await.status();
+    crowd(&world.parts(), log_in).await
 }
 
 #[actix_web::test]
 async fn no_crowd_gets_past_the_limit() {
     on_every_login_store(at_most(MaxLogins::EndOldest(3)), async |world| {
-        let statuses = on_threads(world.parts(), 4, 16).await;
-        assert_eq!(statuses, [200; 64]);
+        let statuses = all_log_in(world).await;
+        assert_eq!(statuses, [200; CROWD]);
         let live = world.everybody().of::<User>(&1).await.unwrap();
         assert_eq!(live.len(), 3);
     })
     .await;
     on_every_login_store(at_most(MaxLogins::Refuse(3)), async |world| {
-        let statuses = on_threads(world.parts(), 4, 16).await;
+        let statuses = all_log_in(world).await;
         assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 3);
-        assert_eq!(statuses.iter().filter(|status| **status == 403).count(), 61);
+        assert_eq!(
+            statuses.iter().filter(|status| **status == 403).count(),
+            CROWD - 3
+        );
         let live = world.everybody().of::<User>(&1).await.unwrap();
         assert_eq!(live.len(), 3);
     })

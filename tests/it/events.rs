@@ -228,7 +228,7 @@ struct Line {
 
 /// Keeps what is logged on this thread.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<Line>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<Line>>>);
 
 /// With a single subscriber about, `tracing` asks the thread that first comes to a place whether
 /// anybody listens there, and tells all others the same. With these there are more.
@@ -237,11 +237,16 @@ static OTHERS: LazyLock<[Dispatch; 2]> =
 
 impl Log {
     /// Starts to keep what is logged, until the guard is dropped.
-    fn start() -> (Self, DefaultGuard) {
+    pub(crate) fn start() -> (Self, DefaultGuard) {
         LazyLock::force(&OTHERS);
         let log = Self::default();
         let guard = set_default(log.clone());
         (log, guard)
+    }
+
+    /// Everything that was logged, whoever did.
+    pub(crate) fn text(&self) -> String {
+        format!("{:#?}", self.0.lock().unwrap())
     }
 
     fn take(&self) -> Vec<Line> {

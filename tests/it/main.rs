@@ -7,6 +7,9 @@
     reason = "tests"
 )]
 
+#[cfg(feature = "redis")]
+mod counts;
+mod crowd;
 mod deny;
 mod devices;
 mod events;
@@ -21,12 +24,16 @@ mod limits;
 mod loads;
 mod login;
 mod next;
+mod nodes;
+mod outage;
 mod protection;
 mod races;
 mod records;
 mod refuse;
 mod remember;
+mod rotation;
 mod schedule;
+mod secrets;
 mod setup;
 mod site;
 mod sources;

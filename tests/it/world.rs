@@ -27,7 +27,7 @@ use login_tests::{Users, app, key, manager};
 
 pub(crate) use self::{
     gates::{Gate, Gates, while_waiting},
-    places::{Place, ServerSessions},
+    places::{LoginsThere, Place, ServerSessions},
     probe::{Call, Probe, When},
 };
 

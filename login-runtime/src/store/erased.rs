@@ -1,8 +1,11 @@
 //! A store of any type, and a deadline for each call.
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{cell::Cell, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use tokio::time::timeout;
+use tokio::{
+    task::JoinError,
+    time::{Instant, timeout},
+};
 
 use super::{
     Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins, Owner, StoreError,
@@ -104,11 +107,40 @@ impl<S: LoginStore> AnyStore for S {
     }
 }
 
+/// How long a login store may take for an answer unless told otherwise.
+pub(crate) const STORE_DEADLINE: Duration = Duration::from_secs(2);
+
 /// How many times the limit of a call there is for one that goes through everything in the store.
 ///
 /// Raising it lets larger stores be purged in one go; whoever asks for that waits for as long when the
 /// store is down.
 const PATIENCE: u32 = 30;
+
+tokio::task_local! {
+    /// How long the request at hand has waited for answers that did not come.
+    static LOST: Cell<Duration>;
+}
+
+/// Works on one request. Its calls of a store lose no more time together than one alone may: a
+/// request that goes on without an answer would otherwise wait for the next in the same way.
+pub(crate) async fn losing_time_once<F: Future>(request: F) -> F::Output {
+    LOST.scope(Cell::default(), request).await
+}
+
+/// Does a part of a request in a task of its own, which goes on even if the client hangs up.
+pub(crate) async fn spawn<T: 'static>(
+    part: impl Future<Output = T> + 'static,
+) -> Result<T, JoinError> {
+    let task = LOST.scope(Cell::new(lost()), async { (part.await, lost()) });
+    let (done, lost) = actix_web::rt::spawn(task).await?;
+    let _ = LOST.try_with(|before| before.set(lost));
+    Ok(done)
+}
+
+/// Nothing outside a request, as where an administrator ends logins.
+fn lost() -> Duration {
+    LOST.try_with(Cell::get).unwrap_or_default()
+}
 
 /// A store that answers in time or not at all.
 #[derive(Clone)]
@@ -119,7 +151,7 @@ pub(crate) struct Deadline {
 
 /// What a store says that took too long.
 #[derive(Debug)]
-struct TooSlow(Duration);
+pub(crate) struct TooSlow(Duration);
 
 impl fmt::Display for TooSlow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -128,6 +160,12 @@ impl fmt::Display for TooSlow {
 }
 
 impl std::error::Error for TooSlow {}
+
+impl From<TooSlow> for StoreError {
+    fn from(error: TooSlow) -> Self {
+        Self::new(error)
+    }
+}
 
 impl Deadline {
     pub(crate) fn new(store: Arc<dyn AnyStore>, limit: Duration) -> Self {
@@ -139,13 +177,7 @@ impl Deadline {
         &'a self,
         call: impl FnOnce(&'a dyn AnyStore) -> Answer<'a, T>,
     ) -> Result<T, StoreError> {
-        within(self.limit, call(&*self.store)).await
-    }
-
-    /// Waits for work of which a call is a part no longer than for the call.
-    pub(crate) async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, StoreError> {
-        let done = timeout(self.limit, work).await;
-        done.map_err(|_| StoreError::new(TooSlow(self.limit)))
+        in_time(self.limit, call(&*self.store)).await?
     }
 
     /// Calls the store for something that may take longer, and that no browser waits for.
@@ -154,15 +186,29 @@ impl Deadline {
         call: impl FnOnce(&'a dyn AnyStore) -> Answer<'a, T>,
     ) -> Result<T, StoreError> {
         let limit = self.limit.saturating_mul(PATIENCE);
-        within(limit, call(&*self.store)).await
+        within(limit, call(&*self.store)).await?
     }
 }
 
-async fn within<T>(limit: Duration, answer: Answer<'_, T>) -> Result<T, StoreError> {
-    match timeout(limit, answer).await {
-        Ok(answer) => answer,
-        Err(_) => Err(StoreError::new(TooSlow(limit))),
+/// Waits for work no longer than the limit, less what the request has lost before.
+pub(crate) async fn in_time<T>(
+    limit: Duration,
+    work: impl Future<Output = T>,
+) -> Result<T, TooSlow> {
+    let left = limit.saturating_sub(lost());
+    if left.is_zero() {
+        return Err(TooSlow(limit));
     }
+    let started = Instant::now();
+    let done = within(left, work).await;
+    if done.is_err() {
+        let _ = LOST.try_with(|lost| lost.set(lost.get() + started.elapsed()));
+    }
+    done
+}
+
+async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, TooSlow> {
+    timeout(limit, work).await.map_err(|_| TooSlow(limit))
 }
 
 /// Several managers, and whoever looks after the logins, share one store.

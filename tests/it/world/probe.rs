@@ -93,6 +93,11 @@ impl Probe {
         }))
     }
 
+    /// What is watched.
+    pub(crate) fn store(&self) -> &LoginsThere {
+        &self.0.store
+    }
+
     /// Calls `hook` before and after each call from now on; what it says in error is what the caller
     /// hears.
     pub(crate) fn on<F>(&self, hook: impl Fn(Moment) -> F + Send + Sync + 'static)
