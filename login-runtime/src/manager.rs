@@ -31,12 +31,9 @@ use crate::{
     refuse::{Flash, Handler, RefusalSettings},
     session,
     session_store::{self, Graves, SharedStore},
-    store::{AnyStore, Deadline, LoginStore, MaxLogins},
+    store::{AnyStore, Deadline, LoginStore, MaxLogins, STORE_DEADLINE},
     user::AuthUser,
 };
-
-/// How long a login store may take for an answer unless told otherwise.
-const STORE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Keeps who is logged in, across requests and browsers.
 ///
@@ -257,13 +254,19 @@ enum Sessions<S: SessionStore> {
 }
 
 type MakeMiddleware<S> =
-    Box<dyn FnOnce(Key, CheckedCookie, SessionLifecycle, Option<Graves>) -> SessionFactory<S>>;
+    Box<dyn FnOnce(Key, CheckedCookie, SessionLifecycle, StoreSettings) -> SessionFactory<S>>;
+
+/// What a session store needs from the manager.
+struct StoreSettings {
+    graves: Option<Graves>,
+    deadline: Duration,
+}
 
 impl<T: SessionStore + Send + Sync + 'static> Sessions<SharedStore<T>> {
     fn stored(store: T) -> Self {
-        let store = SharedStore::new(store);
-        Self::Stored(Box::new(move |key, cookie, lifecycle, graves| {
-            if let Some(graves) = graves {
+        Self::Stored(Box::new(move |key, cookie, lifecycle, settings| {
+            let store = SharedStore::new(store).deadline(settings.deadline);
+            if let Some(graves) = settings.graves {
                 store.set_graves(graves);
             }
             Arc::new(move || {
@@ -646,7 +649,8 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.store = Some(Arc::new(store)))
     }
 
-    /// How long the login store may take for an answer before the client gets a 503; 2 seconds.
+    /// How long the login store, or a session store on the server, may take for an answer before the
+    /// client gets a 503; 2 seconds.
     ///
     /// No request waits longer in vain, however many answers it needs: what it has lost to one it does
     /// not lose to the next.
@@ -744,6 +748,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
             cookie
         };
         let cookie = cookie.check("session")?;
+        let deadline = settings.store_deadline;
         let mut manager = settings.build(&key)?;
         let is_stored = matches!(self.sessions, Sessions::Stored(_));
         if is_stored
@@ -768,7 +773,8 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
                     .records
                     .clone()
                     .map(|records| Graves { records, clock });
-                make(cookies::session_key(&key), cookie, lifecycle, graves)
+                let settings = StoreSettings { graves, deadline };
+                make(cookies::session_key(&key), cookie, lifecycle, settings)
             }
         };
         Ok(LoginManager {

@@ -21,6 +21,8 @@
 //! last minute: the browser had sent the request before it got the answer. Later than that, the browser
 //! never got the answer, and starts over with a session of its own. Who logs in does not have to wait.
 //!
+//! A session store that fails, or does not answer in time, is a 503.
+//!
 //! Between the look whether a session is there and what follows from it, nothing happens to that
 //! session in this process. In another process something may; that is no more than what the network
 //! does to two answers that are under way at once.
@@ -41,6 +43,7 @@ use std::{
     future::Future,
     hash::{BuildHasher, RandomState},
     sync::{Arc, OnceLock},
+    time,
 };
 
 use actix_session::storage::{
@@ -54,7 +57,7 @@ use crate::{
     cookies::LoginId,
     records::Records,
     session,
-    store::{LoginKey, StoreError},
+    store::{LoginKey, STORE_DEADLINE, StoreError, in_time},
 };
 
 /// Under what a session that is kept in its cookie has its id.
@@ -87,6 +90,7 @@ pub struct SharedStore<T> {
     store: Arc<T>,
     graves: Arc<OnceLock<Graves>>,
     locks: Arc<Locks>,
+    deadline: time::Duration,
 }
 
 /// One of them is held by whoever looks whether a session is there, until what follows is done.
@@ -123,7 +127,18 @@ impl<T> SharedStore<T> {
             store: Arc::new(store),
             graves: Arc::default(),
             locks: Arc::new(Locks::new()),
+            deadline: STORE_DEADLINE,
         }
+    }
+
+    /// How long `store` may take for an answer before the request fails; 2 seconds.
+    ///
+    /// A login manager sets it to its
+    /// [`store_deadline`](crate::LoginManagerBuilder::store_deadline).
+    #[must_use]
+    pub fn deadline(mut self, limit: time::Duration) -> Self {
+        self.deadline = limit;
+        self
     }
 
     /// From now on sessions that are kept in their cookie can end.
@@ -138,6 +153,7 @@ impl<T> Clone for SharedStore<T> {
             store: Arc::clone(&self.store),
             graves: Arc::clone(&self.graves),
             locks: Arc::clone(&self.locks),
+            deadline: self.deadline,
         }
     }
 }
@@ -170,7 +186,7 @@ struct Watch {
     name: RefCell<Option<String>>,
     /// Whether logins that the request did not make may have ended with the session.
     only_own_logins: Cell<bool>,
-    /// Whether the login store failed.
+    /// Whether a store failed.
     failed: Cell<bool>,
     /// How many cookies the response sets, before the session middleware adds its own.
     cookies: Cell<usize>,
@@ -186,7 +202,7 @@ pub(crate) enum Late {
     Read,
     /// It has ended, and the request has written to it.
     Write,
-    /// Nobody knows: the login store failed.
+    /// Nobody knows: a store failed.
     Unknown,
 }
 
@@ -298,11 +314,25 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         is_in_cookie::<Self>()
     }
 
+    /// What the session store answers, if it does so in time.
+    async fn ask<R, E>(
+        &self,
+        question: impl Future<Output = Result<R, E>>,
+        other: impl FnOnce(anyhow::Error) -> E,
+    ) -> Result<R, E> {
+        // A session that is kept in its cookie is at hand.
+        if Self::is_in_cookie() {
+            return question.await;
+        }
+        let answer = in_time(self.deadline, question).await;
+        watch(answer.unwrap_or_else(|too_slow| Err(other(too_slow.into()))))
+    }
+
     /// What is in the session, if it is still there, which nobody in this process changes until the
     /// guard is gone.
     ///
-    /// With a login store it is known in time or not at all: who waits for others that wait for the
-    /// store waits no longer than they.
+    /// It is known in time or not at all: who waits for others that wait for a store waits no longer
+    /// than they.
     async fn lock_and_look(
         &self,
         key: &SessionKey,
@@ -311,21 +341,18 @@ impl<T: SessionStore + 'static> SharedStore<T> {
             let lock = self.lock(key).await;
             Ok((lock, self.look(key).await?))
         };
-        let Some(graves) = self.graves.get() else {
-            return looking.await;
-        };
-        match graves.records.store.in_time(looking).await {
+        match in_time(self.deadline, looking).await {
             Ok(looked) => looked,
-            Err(error) => Ok(watch(Err(error))?),
+            Err(too_slow) => watch(Err(too_slow.into())),
         }
     }
 
     /// What is in the session, if it is still there.
     async fn look(&self, key: &SessionKey) -> Result<Option<State>, anyhow::Error> {
-        if Self::is_in_cookie() && self.is_buried(key, 0).await? {
+        if Self::is_in_cookie() && self.is_buried(Self::grave(key), 0).await? {
             return Ok(None);
         }
-        match self.store.load(key).await {
+        match self.ask(self.store.load(key), LoadError::Other).await {
             Ok(state) => Ok(state),
             // As actix-session has it: a session that cannot be read is there, and empty.
             Err(LoadError::Deserialization(_)) => Ok(Some(State::new())),
@@ -333,9 +360,9 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         }
     }
 
-    /// Whether it is noted that the session has ended, and the note lasts for so many seconds more.
-    async fn is_buried(&self, key: &SessionKey, more: i64) -> Result<bool, StoreError> {
-        let Some((graves, grave)) = self.graves.get().zip(Self::grave(key)) else {
+    /// Whether it is noted that a session has ended, and the note lasts for so many seconds more.
+    async fn is_buried(&self, grave: Option<LoginKey>, more: i64) -> Result<bool, StoreError> {
+        let Some((graves, grave)) = self.graves.get().zip(grave) else {
             return Ok(false);
         };
         let then = graves.clock.now().saturating_add(more);
@@ -345,7 +372,11 @@ impl<T: SessionStore + 'static> SharedStore<T> {
 
     /// Whether the session ended so short a time ago that the browser may not know.
     async fn ended_lately(&self, key: &SessionKey) -> Result<bool, StoreError> {
-        self.is_buried(key, Self::buried_for() - LATE_FOR).await
+        if self.graves.get().is_none() {
+            return Ok(false);
+        }
+        let more = Self::buried_for() - LATE_FOR;
+        self.is_buried(Self::grave(key), more).await
     }
 
     /// Notes that a session has ended.
@@ -387,8 +418,8 @@ impl<T: SessionStore + 'static> SharedStore<T> {
     }
 }
 
-/// Notes whether the login store failed: the session middleware makes the same of every error.
-fn watch<T>(answer: Result<T, StoreError>) -> Result<T, StoreError> {
+/// Notes whether a store failed: the session middleware makes the same of every error.
+fn watch<T, E>(answer: Result<T, E>) -> Result<T, E> {
     let failed = answer.is_err();
     let _ = WATCH.try_with(|watch| watch.failed.set(failed));
     answer
@@ -410,8 +441,12 @@ fn name_in_cookie(key: &SessionKey) -> Option<String> {
 
 /// Under what the end of a session in a cookie is noted.
 fn id_in_cookie(key: &SessionKey) -> Option<LoginKey> {
-    let id: String = serde_json::from_str(&name_in_cookie(key)?).ok()?;
-    LoginId::parse(&id).map(|id| id.key())
+    id_of_name(&name_in_cookie(key)?)
+}
+
+fn id_of_name(name: &str) -> Option<LoginKey> {
+    let id = name.strip_prefix('"')?.strip_suffix('"')?;
+    LoginId::parse(id).map(|id| id.key())
 }
 
 /// Gives a session in a cookie the id it had, or one of its own.
@@ -437,25 +472,34 @@ fn drop_ended_logins(state: &mut State) {
 
 impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
     async fn load(&self, key: &SessionKey) -> Result<Option<State>, LoadError> {
-        // A login store that is down keeps nobody from pages that ask for nobody: who the user is
-        // depends on the record all the same, and a write looks again.
-        let is_buried = Self::is_in_cookie() && matches!(self.is_buried(key, 0).await, Ok(true));
-        let state = match is_buried {
-            true => None,
-            false if Self::is_in_cookie() => self.store.load(key).await?,
-            false => {
-                // While it is being given another id, it is neither there nor gone.
-                let _lock = self.lock(key).await;
-                self.store.load(key).await?
-            }
+        let loading = async {
+            // While it is being given another id, it is neither there nor gone.
+            let _lock = match Self::is_in_cookie() {
+                true => None,
+                false => self.lock(key).await,
+            };
+            self.store.load(key).await
         };
+        let mut loaded = self.ask(loading, LoadError::Other).await;
+        if Self::is_in_cookie()
+            && let Ok(Some(state)) = &loaded
+        {
+            let grave = state.get(ID_KEY).and_then(|name| id_of_name(name));
+            // A login store that is down keeps nobody from pages that ask for nobody: who the user is
+            // depends on the record all the same, and a write looks again.
+            if matches!(self.is_buried(grave, 0).await, Ok(true)) {
+                loaded = Ok(None);
+            }
+        }
         // A request that comes long after the end is not late but has no session: as a late one it
         // would be answered 409 for as long as the browser keeps the cookie.
-        if state.is_none() && matches!(self.ended_lately(key).await, Ok(true)) {
+        if matches!(loaded, Ok(None)) && matches!(self.ended_lately(key).await, Ok(true)) {
             set_late(Late::Read);
         }
-        let _ = WATCH.try_with(|watch| watch.failed.set(false));
-        Ok(state)
+        if !matches!(loaded, Err(LoadError::Other(_))) {
+            let _ = WATCH.try_with(|watch| watch.failed.set(false));
+        }
+        loaded
     }
 
     async fn save(&self, mut state: State, ttl: &Duration) -> Result<SessionKey, SaveError> {
@@ -476,7 +520,9 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
         if self.graves.get().is_none() {
             drop_ended_logins(&mut state);
         }
-        let saved = self.store.save(state, ttl).await;
+        let saved = self
+            .ask(self.store.save(state, ttl), SaveError::Other)
+            .await;
         let _ = WATCH.try_with(|watch| watch.lock.take());
         saved
     }
@@ -502,14 +548,13 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
             name(&mut state, name_in_cookie(&key)).map_err(UpdateError::Other)?;
         }
         let old = key.as_ref().to_owned();
-        let updated = self.store.update(key, state, ttl).await?;
+        let updating = self.store.update(key, state, ttl);
+        let updated = self.ask(updating, UpdateError::Other).await?;
         // A store that finds the session gone between the look and the write saves it under a new
         // key. What was brought back ends again.
         if !Self::is_in_cookie() && updated.as_ref() != old {
-            self.store
-                .delete(&updated)
-                .await
-                .map_err(UpdateError::Other)?;
+            let deleted = self.ask(self.store.delete(&updated), |error| error).await;
+            deleted.map_err(UpdateError::Other)?;
             set_late(Late::Write);
             return Err(UpdateError::Other(SessionGone.into()));
         }
@@ -522,7 +567,8 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
             set_late(Late::Read);
             return Ok(());
         }
-        self.store.update_ttl(key, ttl).await
+        self.ask(self.store.update_ttl(key, ttl), |error| error)
+            .await
     }
 
     async fn delete(&self, key: &SessionKey) -> Result<(), anyhow::Error> {
@@ -538,7 +584,7 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
             let _ = WATCH.try_with(|watch| watch.name.replace(name_in_cookie(key)));
         }
         let _ = WATCH.try_with(|watch| watch.only_own_logins.set(state.is_none()));
-        self.store.delete(key).await?;
+        self.ask(self.store.delete(key), |error| error).await?;
         // If the session is only renewed, until the new one is there.
         let _ = WATCH.try_with(|watch| *watch.lock.borrow_mut() = lock);
         Ok(())

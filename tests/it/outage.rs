@@ -4,6 +4,7 @@
 //! costs no more time than the slowest.
 
 use std::{
+    cell::Cell,
     future::IntoFuture,
     sync::Arc,
     time::{Duration, Instant},
@@ -92,7 +93,11 @@ async fn served<S: App>(browser: &Browser<'_, S>, path: &str) -> Answer {
 
 /// Browsers that are about to do what they do, each something else, and what they are answered if the
 /// login store does.
-struct Browsers<'a, S>(Vec<(Browser<'a, S>, Does)>);
+struct Browsers<'a, S> {
+    all: Vec<(Browser<'a, S>, Does)>,
+    /// Whether the log in came about.
+    logged_in: Cell<bool>,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Does {
@@ -160,15 +165,21 @@ impl<'a, S: App> Browsers<'a, S> {
                 browser.restart();
             }
         }
-        Self(browsers)
+        Self {
+            all: browsers,
+            logged_in: Cell::default(),
+        }
     }
 
     /// All of them, at once.
     async fn ask(&self) -> Vec<(Does, Answer)> {
-        let asked = self
-            .0
-            .iter()
-            .map(|(browser, does)| async move { (*does, in_time(does.ask(browser)).await) });
+        let asked = self.all.iter().map(|(browser, does)| async move {
+            let answer = in_time(does.ask(browser)).await;
+            if *does == Does::LogIn {
+                self.logged_in.set(answer.status() == does.status());
+            }
+            (*does, answer)
+        });
         join_all(asked).await
     }
 
@@ -192,16 +203,17 @@ impl<'a, S: App> Browsers<'a, S> {
 
     /// The store is back. Those who logged out may be out if the store has got word of it.
     async fn are_served_again(&self, remembers: bool) {
-        for (browser, does) in &self.0 {
+        for (browser, does) in &self.all {
             let answer = served(browser, "/account").await;
             let is_in = match does {
-                Does::Visit | Does::LogIn => false,
+                Does::Visit => false,
+                Does::LogIn => remembers && self.logged_in.get(),
                 Does::LogOut => remembers && answer.status() == 200,
                 _ => remembers,
             };
             assert_eq!(answer.status(), if is_in { 200 } else { 303 }, "{does:?}");
         }
-        for (browser, _) in &self.0 {
+        for (browser, _) in &self.all {
             assert_eq!(
                 in_time(browser.post("/login/1?remember=true"))
                     .await
@@ -227,7 +239,12 @@ async fn a_frozen_server<S: App>(app: &S, clock: &TestClock, server: &mut impl S
     browsers.are_served_again(true).await;
 }
 
-async fn a_killed_server<S: App, T: Server>(app: &S, clock: &TestClock, server: &mut T) {
+async fn a_killed_server<S: App>(
+    app: &S,
+    clock: &TestClock,
+    server: &mut impl Server,
+    remembers: bool,
+) {
     let browsers = Browsers::new(app, clock).await;
     // Frozen first, so that it dies in the middle of their requests.
     server.pause();
@@ -244,16 +261,16 @@ async fn a_killed_server<S: App, T: Server>(app: &S, clock: &TestClock, server: 
         );
     }
     server.restart();
-    browsers.are_served_again(T::REMEMBERS).await;
+    browsers.are_served_again(remembers).await;
 
     let browsers = Browsers::new(app, clock).await;
     server.kill();
     browsers.are_answered_without_the_store().await;
     server.restart();
-    browsers.are_served_again(T::REMEMBERS).await;
+    browsers.are_served_again(remembers).await;
 }
 
-async fn survives(store: impl LoginStore, mut server: impl Server) {
+async fn survives<T: Server>(store: impl LoginStore, mut server: T) {
     let store = Arc::new(store);
     let users = Users::new();
     let with_store = || {
@@ -264,13 +281,13 @@ async fn survives(store: impl LoginStore, mut server: impl Server) {
     let (builder, clock) = with_store();
     let app = site(builder.build(key()).unwrap(), &users).await;
     a_frozen_server(&app, &clock, &mut server).await;
-    a_killed_server(&app, &clock, &mut server).await;
+    a_killed_server(&app, &clock, &mut server, T::REMEMBERS).await;
 
     let (builder, clock) = with_store();
     let builder = builder.session_store(MemorySessions::new());
     let app = site(builder.build(key()).unwrap(), &users).await;
     a_frozen_server(&app, &clock, &mut server).await;
-    a_killed_server(&app, &clock, &mut server).await;
+    a_killed_server(&app, &clock, &mut server, T::REMEMBERS).await;
 }
 
 /// In a time that passes while everybody waits, so the figure is exact.
@@ -320,7 +337,8 @@ async fn a_store_that_never_answers_costs_a_request_its_deadline_and_not_one_for
 
 #[cfg(feature = "redis")]
 mod redis {
-    use login_runtime::RedisLoginStore;
+    use actix_session::storage::RedisSessionStore;
+    use login_runtime::{MemoryLoginStore, RedisLoginStore};
     use login_tests::services::Redis;
 
     use super::*;
@@ -334,6 +352,24 @@ mod redis {
         };
         let store = RedisLoginStore::new(&redis.url()).await.unwrap();
         survives(store, redis).await;
+    }
+
+    /// Logins outlive the sessions in it, since browsers are remembered.
+    #[actix_web::test]
+    async fn an_application_outlives_the_redis_of_its_sessions() {
+        let Some(mut redis) = Redis::start() else {
+            return;
+        };
+        let users = Users::new();
+        let (builder, clock) = manager(&users);
+        let sessions = RedisSessionStore::new(redis.url()).await.unwrap();
+        let builder = builder
+            .login_store(MemoryLoginStore::new())
+            .store_deadline(DEADLINE)
+            .session_store(sessions);
+        let app = site(builder.build(key()).unwrap(), &users).await;
+        a_frozen_server(&app, &clock, &mut redis).await;
+        a_killed_server(&app, &clock, &mut redis, true).await;
     }
 }
 

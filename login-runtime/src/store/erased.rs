@@ -107,6 +107,9 @@ impl<S: LoginStore> AnyStore for S {
     }
 }
 
+/// How long a login store may take for an answer unless told otherwise.
+pub(crate) const STORE_DEADLINE: Duration = Duration::from_secs(2);
+
 /// How many times the limit of a call there is for one that goes through everything in the store.
 ///
 /// Raising it lets larger stores be purged in one go; whoever asks for that waits for as long when the
@@ -148,7 +151,7 @@ pub(crate) struct Deadline {
 
 /// What a store says that took too long.
 #[derive(Debug)]
-struct TooSlow(Duration);
+pub(crate) struct TooSlow(Duration);
 
 impl fmt::Display for TooSlow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -157,6 +160,12 @@ impl fmt::Display for TooSlow {
 }
 
 impl std::error::Error for TooSlow {}
+
+impl From<TooSlow> for StoreError {
+    fn from(error: TooSlow) -> Self {
+        Self::new(error)
+    }
+}
 
 impl Deadline {
     pub(crate) fn new(store: Arc<dyn AnyStore>, limit: Duration) -> Self {
@@ -168,28 +177,7 @@ impl Deadline {
         &'a self,
         call: impl FnOnce(&'a dyn AnyStore) -> Answer<'a, T>,
     ) -> Result<T, StoreError> {
-        self.with_what_is_left(call(&*self.store)).await
-    }
-
-    /// Waits for work of which a call is a part no longer than for the call.
-    pub(crate) async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, StoreError> {
-        self.with_what_is_left(async { Ok(work.await) }).await
-    }
-
-    async fn with_what_is_left<T>(
-        &self,
-        work: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        let left = self.limit.saturating_sub(lost());
-        if left.is_zero() {
-            return Err(StoreError::new(TooSlow(self.limit)));
-        }
-        let started = Instant::now();
-        let done = within(left, work).await;
-        if done.is_err() {
-            let _ = LOST.try_with(|lost| lost.set(lost.get() + started.elapsed()));
-        }
-        done
+        in_time(self.limit, call(&*self.store)).await?
     }
 
     /// Calls the store for something that may take longer, and that no browser waits for.
@@ -198,18 +186,29 @@ impl Deadline {
         call: impl FnOnce(&'a dyn AnyStore) -> Answer<'a, T>,
     ) -> Result<T, StoreError> {
         let limit = self.limit.saturating_mul(PATIENCE);
-        within(limit, call(&*self.store)).await
+        within(limit, call(&*self.store)).await?
     }
 }
 
-async fn within<T>(
+/// Waits for work no longer than the limit, less what the request has lost before.
+pub(crate) async fn in_time<T>(
     limit: Duration,
-    work: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    match timeout(limit, work).await {
-        Ok(done) => done,
-        Err(_) => Err(StoreError::new(TooSlow(limit))),
+    work: impl Future<Output = T>,
+) -> Result<T, TooSlow> {
+    let left = limit.saturating_sub(lost());
+    if left.is_zero() {
+        return Err(TooSlow(limit));
     }
+    let started = Instant::now();
+    let done = within(left, work).await;
+    if done.is_err() {
+        let _ = LOST.try_with(|lost| lost.set(lost.get() + started.elapsed()));
+    }
+    done
+}
+
+async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, TooSlow> {
+    timeout(limit, work).await.map_err(|_| TooSlow(limit))
 }
 
 /// Several managers, and whoever looks after the logins, share one store.

@@ -19,7 +19,9 @@ mod redis;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 
-pub(crate) use self::erased::{AnyStore, Deadline, losing_time_once, spawn};
+pub(crate) use self::erased::{
+    AnyStore, Deadline, STORE_DEADLINE, in_time, losing_time_once, spawn,
+};
 pub use self::memory::MemoryLoginStore;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisLoginStore;
