@@ -19,7 +19,7 @@ use actix_http::Request;
 use actix_session::{Session, SessionExt as _, SessionMiddleware, storage::CookieSessionStore};
 use actix_web::{
     App, Error, FromRequest, HttpRequest, HttpResponse,
-    body::{BoxBody, MessageBody},
+    body::MessageBody,
     dev::{Payload, Service, ServiceRequest, ServiceResponse},
     error::InternalError,
     http::{Method, header},
@@ -147,9 +147,10 @@ fn session_middleware() -> SessionMiddleware<CookieSessionStore> {
 }
 
 /// A cookie of a session without a login.
-async fn session_cookie<S>(app: &S) -> String
+async fn session_cookie<S, B>(app: &S) -> String
 where
-    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error>,
+    S: Service<Request, Response = ServiceResponse<B>, Error = Error>,
+    B: MessageBody,
 {
     let response = app
         .call(TestRequest::get().uri("/theme").to_request())
@@ -166,9 +167,10 @@ struct Measured {
     allocations: u64,
 }
 
-fn measure<S>(app: &S, method: &Method, path: &str, cookie: Option<&str>) -> Measured
+fn measure<S, B>(app: &S, method: &Method, path: &str, cookie: Option<&str>) -> Measured
 where
-    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error>,
+    S: Service<Request, Response = ServiceResponse<B>, Error = Error>,
+    B: MessageBody,
 {
     let request = || {
         let mut request = TestRequest::default().method(method.clone()).uri(path);

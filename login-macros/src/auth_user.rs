@@ -1,6 +1,6 @@
 //! `#[derive(AuthUser)]`.
 
-use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote};
 use syn::{
     Attribute, Data, DeriveInput, Error, ExprPath, Fields, GenericParam, Generics, MacroDelimiter,
@@ -12,6 +12,7 @@ use crate::{
     errors::Errors,
     options::{Opt, Reader, Table, lookup, names},
     paths::Root,
+    spans::locate,
 };
 
 pub(crate) fn expand(input: &DeriveInput) -> TokenStream {
@@ -41,6 +42,7 @@ enum FieldKey {
     Inactive,
     SessionHash,
     PasswordHash,
+    Roles,
 }
 
 /// What `#[auth(..)]` says about one field.
@@ -50,6 +52,7 @@ const FIELD: Table<FieldKey> = &[
     ("inactive", FieldKey::Inactive),
     ("session_hash", FieldKey::SessionHash),
     ("password_hash", FieldKey::PasswordHash),
+    ("roles", FieldKey::Roles),
 ];
 
 struct Model<'a> {
@@ -306,7 +309,12 @@ impl Model<'_> {
 
     // What only one field can be, one field is.
     fn check_single_marks(&self, fields: &Struct<'_>, errors: &mut Errors) {
-        for key in [FieldKey::Id, FieldKey::SessionHash, FieldKey::PasswordHash] {
+        for key in [
+            FieldKey::Id,
+            FieldKey::SessionHash,
+            FieldKey::PasswordHash,
+            FieldKey::Roles,
+        ] {
             let marks = fields.marks.iter().filter(|mark| mark.key == key);
             for mark in marks.skip(1) {
                 errors.marked_twice(&mark.name);
@@ -442,7 +450,11 @@ impl Model<'_> {
             let part = field.code(quote!(#private::SessionHashPart::part(&self.#member)));
             self.session_hash_method(&part)
         });
-        quote!(#is_active #session_hash)
+        let has_role = fields.marked(FieldKey::Roles).map(|field| {
+            let (root, member, role) = (&self.root, &field.member, local("role"));
+            self.has_role_method(&field.code(quote!(#root::Roles::has_role(&self.#member, #role))))
+        });
+        quote!(#is_active #session_hash #has_role)
     }
 
     fn enum_methods(&self, users: &Enum<'_>) -> TokenStream {
@@ -458,6 +470,7 @@ impl Model<'_> {
             None => authenticated,
         };
         let session_hash = self.session_hash_method(&self.delegate(users, "session_hash"));
+        let has_role = self.has_role_method(&self.delegate(users, "has_role"));
         quote! {
             fn is_active(&self) -> ::core::primitive::bool {
                 #active
@@ -466,6 +479,16 @@ impl Model<'_> {
                 #authenticated
             }
             #session_hash
+            #has_role
+        }
+    }
+
+    fn has_role_method(&self, body: &TokenStream) -> TokenStream {
+        let role = local("role");
+        quote! {
+            fn has_role(&self, #role: &::core::primitive::str) -> ::core::primitive::bool {
+                #body
+            }
         }
     }
 
@@ -486,7 +509,11 @@ impl Model<'_> {
         let method = format_ident!("{method}");
         let user = local("user");
         let arms = users.wrappers().map(|(variant, ty)| {
-            let ask = locate(quote!(#root::AuthUser::#method(#user)), ty.span());
+            let role = (method == "has_role").then(|| local("role")).into_iter();
+            let ask = locate(
+                quote!(#root::AuthUser::#method(#user #(, #role)*)),
+                ty.span(),
+            );
             quote!(Self::#variant(#user) => #ask,)
         });
         quote!(match self { #(#arms)* })
@@ -530,6 +557,7 @@ impl Model<'_> {
                 let bounds = [
                     (fields.id(), quote!(::core::clone::Clone + #root::UserId)),
                     (fields.session_hash(), quote!(#private::SessionHashPart)),
+                    (fields.marked(FieldKey::Roles), quote!(#root::Roles)),
                     (
                         fields.marked(FieldKey::PasswordHash),
                         quote!(#private::PasswordField),
@@ -545,14 +573,21 @@ impl Model<'_> {
             }
             Shape::Enum(users) => {
                 let mut wrapped = users.wrappers().map(|(_, ty)| ty);
+                // Said once here, a type that is no user is not complained about at each method.
+                let is_user = |ty: &Type| -> WherePredicate {
+                    let bound = locate(quote!(#ty: #root::AuthUser), ty.span());
+                    parse_quote!(#bound)
+                };
                 if let Some(first) = wrapped.next() {
-                    if generic(first) {
-                        predicates.push(parse_quote!(#first: #root::AuthUser));
-                    }
-                    for ty in wrapped.filter(|ty| generic(ty) || generic(first)) {
-                        let id = quote!(<#first as #root::AuthUser>::Id);
-                        predicates.push(parse_quote!(#ty: #root::AuthUser<Id = #id>));
-                    }
+                    predicates.push(is_user(first));
+                    let id = quote!(<#first as #root::AuthUser>::Id);
+                    predicates.extend(wrapped.map(|ty| {
+                        if generic(ty) || generic(first) {
+                            parse_quote!(#ty: #root::AuthUser<Id = #id>)
+                        } else {
+                            is_user(ty)
+                        }
+                    }));
                 }
             }
             Shape::Union(_) => {}
@@ -635,25 +670,6 @@ fn local(name: &str) -> Ident {
 /// A call of the function that the user named.
 fn call_with_self(path: &ExprPath) -> TokenStream {
     locate(quote!(#path(self)), path.span())
-}
-
-/// Moves what is written elsewhere to `span`, for errors; names go on meaning what they meant.
-fn locate(tokens: TokenStream, span: Span) -> TokenStream {
-    tokens
-        .into_iter()
-        .map(|token| {
-            let mut token = match token {
-                TokenTree::Group(group) => {
-                    let mut moved = Group::new(group.delimiter(), locate(group.stream(), span));
-                    moved.set_span(group.span());
-                    TokenTree::Group(moved)
-                }
-                token => token,
-            };
-            token.set_span(token.span().located_at(span));
-            token
-        })
-        .collect()
 }
 
 /// Whether the type is `bool`, as far as its name tells.
@@ -1055,7 +1071,7 @@ mod tests {
                 }
             },
             &[
-                "unknown option `ident`, expected `id`, `active`, `inactive`, `session_hash` or `password_hash`",
+                "unknown option `ident`, expected `id`, `active`, `inactive`, `session_hash`, `password_hash` or `roles`",
                 "`crate` goes on the struct, above its fields",
                 "`id` takes no value",
                 "`active = path` goes on the struct; on a field, `active` takes no value",

@@ -2,7 +2,7 @@
 
 use proc_macro2::{Ident, Span};
 use quote::ToTokens;
-use syn::{Error, LitStr, ext::IdentExt as _};
+use syn::{Error, LitStr, Path, ext::IdentExt as _};
 
 /// The mistakes found so far, so that one compile shows all of them.
 #[derive(Default)]
@@ -73,6 +73,136 @@ impl Errors {
             format!(
                 "`{value}` is not a duration; write a number and `s`, `m`, `h` or `d`: \"10m\""
             ),
+        );
+    }
+}
+
+/// Conditions of guards.
+impl Errors {
+    pub(crate) fn needs_conditions(&mut self, name: &Ident) {
+        let example = if name == "not" {
+            "not(role = \"guest\")".to_owned()
+        } else {
+            format!("{name}(role = \"admin\", role = \"editor\")")
+        };
+        self.on(
+            name,
+            format!("`{name}` needs conditions in its parentheses, such as `{example}`"),
+        );
+    }
+
+    pub(crate) fn not_of_several(&mut self, name: &Ident) {
+        self.on(
+            name,
+            "`not(..)` takes one condition; write `not(any(..))` or `not(all(..))`",
+        );
+    }
+
+    pub(crate) fn condition_given_twice(&mut self, name: &Ident) {
+        self.on(
+            name,
+            format!(
+                "`{name}` is given twice; write `any({name} = .., {name} = ..)`, or `all(..)` if both are needed"
+            ),
+        );
+    }
+
+    pub(crate) fn not_a_role(&mut self, role: &LitStr, limit: usize) {
+        self.on(
+            role,
+            format!("a role is a text of 1 to {limit} bytes without spaces around it"),
+        );
+    }
+
+    pub(crate) fn permission_without_set(&mut self, path: impl ToTokens) {
+        let name = path.to_token_stream();
+        self.on(
+            path,
+            format!("a permission is named with its set, such as `Permission::{name}`"),
+        );
+    }
+
+    pub(crate) fn no_permission(&mut self, span: Span) {
+        self.at(
+            span,
+            "no permission is named; write `#[permission_required(Permission::EditPost)]`",
+        );
+    }
+
+    pub(crate) fn not_a_check(&mut self, expr: impl ToTokens) {
+        self.on(
+            expr,
+            "`check` is a closure or the path of a function; write `check = |user: &User| user.is_staff`",
+        );
+    }
+
+    pub(crate) fn check_that_waits(&mut self, token: impl ToTokens) {
+        self.on(
+            token,
+            "a `check` answers at once; write a permission for what has to be looked up",
+        );
+    }
+
+    pub(crate) fn check_of_unknown_user(&mut self, expr: impl ToTokens) {
+        self.on(
+            expr,
+            "`check` does not know the user type; write `|user: &User| ..`, or add `user = User`",
+        );
+    }
+
+    pub(crate) fn type_macro(&mut self, tokens: impl ToTokens, example: &str) {
+        self.on(tokens, format!("write `{example}`"));
+    }
+}
+
+/// `#[derive(Permissions)]`.
+impl Errors {
+    pub(crate) fn permissions_without_options(
+        &mut self,
+        attribute: impl ToTokens,
+        expected: &[&str],
+    ) {
+        let expected = one_of(expected);
+        self.on(
+            attribute,
+            format!("`#[permissions(..)]` needs options in its parentheses: {expected}"),
+        );
+    }
+
+    pub(crate) fn permissions_of_nobody(&mut self, set: &Ident) {
+        self.on(
+            set,
+            "nothing says whose permissions these are; add `#[permissions(user = User)]`",
+        );
+    }
+
+    pub(crate) fn permissions_on(&mut self, token: impl ToTokens, kind: &str) {
+        self.on(
+            token,
+            format!("permissions are the variants of an enum, and this is a {kind}"),
+        );
+    }
+
+    pub(crate) fn no_permissions(&mut self, set: &Ident) {
+        self.on(
+            set,
+            "an enum without variants has no permissions; add one, such as `EditPost`",
+        );
+    }
+
+    pub(crate) fn permission_with_fields(&mut self, name: &Ident, fields: impl ToTokens) {
+        self.on(
+            fields,
+            format!(
+                "a permission holds nothing; write `{name}`, and find what it is about in the request"
+            ),
+        );
+    }
+
+    pub(crate) fn generic_permissions(&mut self, param: impl ToTokens) {
+        self.on(
+            param,
+            "a set of permissions is one type; remove its generics",
         );
     }
 }
@@ -246,11 +376,40 @@ impl Errors {
         );
     }
 
-    pub(crate) fn optional_current_user(&mut self, ty: impl ToTokens) {
+    pub(crate) fn optional_user(&mut self, ty: impl ToTokens, name: &str) {
         self.on(
             ty,
-            "`Option<CurrentUser<..>>` turns an outage into an anonymous user; \
-             inside a guard the user is there: write `CurrentUser<..>`",
+            format!(
+                "`Option<{name}<..>>` turns an outage into an anonymous user; \
+                 inside a guard the user is there: write `{name}<..>`"
+            ),
+        );
+    }
+}
+
+/// `#[public]`.
+impl Errors {
+    pub(crate) fn public_without_route(&mut self) {
+        self.at(
+            Span::call_site(),
+            "no route attribute follows `#[public]`; put it above `#[get(..)]`, \
+             or wrap the route in `public()`",
+        );
+    }
+
+    pub(crate) fn public_and_guarded(&mut self, guard: &Path) {
+        let name = guard.segments.last().map(|segment| segment.ident.unraw());
+        let name = name.map_or_else(String::new, |name| name.to_string());
+        self.on(
+            guard,
+            format!("`#[public]` and `#[{name}]` say opposite things; keep one"),
+        );
+    }
+
+    pub(crate) fn optional_current_user_in_public(&mut self, ty: impl ToTokens) {
+        self.on(
+            ty,
+            "`Option<CurrentUser<..>>` turns an outage into an anonymous user; write `MaybeUser<..>`",
         );
     }
 }

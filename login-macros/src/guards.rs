@@ -24,9 +24,12 @@ use syn::{
 };
 
 use crate::{
+    conditions::{self, Condition, Names, Permission},
     errors::Errors,
-    options::{Reader, Table},
+    options::{Reader, Table, lookup},
     paths::Root,
+    routes,
+    spans::locate,
 };
 
 /// `actix_web::Handler` is implemented for functions with up to so many arguments.
@@ -46,14 +49,39 @@ pub(crate) fn expand(kind: Kind, options: TokenStream, item: TokenStream) -> Tok
     guard.check(&mut errors);
     match errors.finish() {
         Ok(()) => guard.expand(),
-        Err(error) => expand_fallback(&error, &item),
+        Err(error) => {
+            let mut tokens = expand_fallback(&error, &item);
+            tokens.extend(guard.declaration());
+            tokens
+        }
     }
 }
 
 #[derive(Clone, Copy, PartialEq)]
+#[allow(clippy::enum_variant_names, reason = "the attributes are called so")]
 pub(crate) enum Kind {
     LoginRequired,
     FreshLoginRequired,
+    PermissionRequired,
+}
+
+/// What can be asked of the user, in a guard's table of options.
+macro_rules! table {
+    ($(($name:expr, $key:expr)),* $(,)?) => {
+        &[
+            $(($name, $key),)*
+            ("role", Key::Condition(conditions::Key::Role)),
+            ("permission", Key::Condition(conditions::Key::Permission)),
+            ("check", Key::Condition(conditions::Key::Check)),
+            ("any", Key::Condition(conditions::Key::Any)),
+            ("all", Key::Condition(conditions::Key::All)),
+            ("not", Key::Condition(conditions::Key::Not)),
+            ("exempt_options", Key::ExemptOptions),
+            ("passive", Key::Passive),
+            ("crate", Key::Crate),
+            (LAST, Key::Last),
+        ]
+    };
 }
 
 impl Kind {
@@ -61,33 +89,44 @@ impl Kind {
         match self {
             Self::LoginRequired => "login_required",
             Self::FreshLoginRequired => "fresh_login_required",
+            Self::PermissionRequired => "permission_required",
         }
     }
 
     fn table(self) -> Table<Key> {
         match self {
-            Self::LoginRequired => &[
-                ("user", Key::User),
-                ("fresh", Key::Fresh),
-                ("exempt_options", Key::ExemptOptions),
-                ("passive", Key::Passive),
-                ("crate", Key::Crate),
-                (LAST, Key::Last),
-            ],
-            Self::FreshLoginRequired => &[
-                ("user", Key::User),
-                ("max_age", Key::MaxAge),
-                ("exempt_options", Key::ExemptOptions),
-                ("passive", Key::Passive),
-                ("crate", Key::Crate),
-                (LAST, Key::Last),
-            ],
+            Self::LoginRequired | Self::PermissionRequired => {
+                table![("user", Key::User), ("fresh", Key::Fresh)]
+            }
+            Self::FreshLoginRequired => table![("user", Key::User), ("max_age", Key::MaxAge)],
         }
+    }
+
+    /// Where the guard stands among several on one handler: who expands last is asked first. A login
+    /// is asked for before a permission, and a fresh one last.
+    fn rank(self) -> u8 {
+        match self {
+            Self::FreshLoginRequired => 0,
+            Self::PermissionRequired => 1,
+            Self::LoginRequired => 2,
+        }
+    }
+
+    /// The guard that an attribute is.
+    fn of(attr: &Attribute) -> Option<Self> {
+        [
+            Self::LoginRequired,
+            Self::FreshLoginRequired,
+            Self::PermissionRequired,
+        ]
+        .into_iter()
+        .find(|kind| last_is(attr.path(), kind.name()))
     }
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Key {
+    Condition(conditions::Key),
     User,
     Fresh,
     MaxAge,
@@ -113,6 +152,7 @@ struct Options {
     root: Root,
     user: Option<Type>,
     fresh: Freshness,
+    condition: Option<Condition>,
     exempt_options: bool,
     passive: bool,
     last: bool,
@@ -129,10 +169,10 @@ enum Freshness {
 
 /// A function whose body is not looked at: what we do not read, we cannot break.
 #[derive(Clone)]
-struct Handler {
-    attrs: Vec<Attribute>,
+pub(crate) struct Handler {
+    pub(crate) attrs: Vec<Attribute>,
     vis: Visibility,
-    sig: Signature,
+    pub(crate) sig: Signature,
     brace: Brace,
     /// The `#![..]` at the start of the body.
     inner_attrs: Vec<Attribute>,
@@ -147,7 +187,7 @@ impl<'a> Guard<'a> {
         errors: &mut Errors,
     ) -> syn::Result<Self> {
         let options = Options::parse(kind, tokens, errors);
-        let parser = |input: ParseStream<'_>| Handler::parse(kind, input);
+        let parser = |input: ParseStream<'_>| Handler::parse(kind.name(), input);
         let handler = parser.parse2(item.clone())?;
         Ok(Self {
             kind,
@@ -164,9 +204,28 @@ impl Options {
         if kind == Kind::FreshLoginRequired {
             options.fresh = Freshness::OfManager;
         }
-        let mut reader = Reader::new(kind.table(), |_| None);
-        for (key, opt) in reader.read(tokens.clone(), errors) {
+        let mut tokens = tokens.clone();
+        let mut conditions = Vec::new();
+        if kind == Kind::PermissionRequired {
+            let (permission, rest) = take_permission(tokens, errors);
+            conditions.extend(permission);
+            tokens = rest;
+        }
+        let mut seen = Vec::new();
+        let mut reader =
+            Reader::new(kind.table(), |_| None).repeating(|key| matches!(key, Key::Condition(_)));
+        for (key, opt) in reader.read(tokens, errors) {
             match key {
+                Key::Condition(key @ (conditions::Key::Role | conditions::Key::Permission))
+                    if seen.contains(&key) =>
+                {
+                    errors.condition_given_twice(&opt.name);
+                }
+                Key::Condition(key) => {
+                    seen.push(key);
+                    let condition = Condition::parse(key, &opt, errors);
+                    conditions.extend(condition);
+                }
                 Key::User => options.user = opt.value("user = Admin", errors),
                 Key::Fresh if !opt.has_value() => options.fresh = Freshness::OfManager,
                 Key::Fresh | Key::MaxAge => {
@@ -189,21 +248,22 @@ impl Options {
                 Key::Last => options.last = true,
             }
         }
+        options.condition = Condition::all(conditions);
         options
     }
 }
 
 impl Handler {
-    fn parse(kind: Kind, input: ParseStream<'_>) -> syn::Result<Self> {
+    pub(crate) fn parse(attribute: &str, input: ParseStream<'_>) -> syn::Result<Self> {
         let attrs = input.call(Attribute::parse_outer)?;
         let vis = input.parse()?;
         if !starts_function(input) {
             let (span, item) = kind_of_item(input.parse()?);
-            return Err(Errors::not_a_function(span, kind.name(), item));
+            return Err(Errors::not_a_function(span, attribute, item));
         }
         let sig: Signature = input.parse()?;
         if input.peek(Token![;]) {
-            return Err(Errors::no_body(kind.name(), &sig.ident));
+            return Err(Errors::no_body(attribute, &sig.ident));
         }
         let content;
         Ok(Self {
@@ -217,7 +277,7 @@ impl Handler {
     }
 
     /// The arguments without a `self`, which is an error of its own.
-    fn arguments(&self) -> impl Iterator<Item = &PatType> {
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = &PatType> {
         self.sig.inputs.iter().filter_map(|input| match input {
             FnArg::Typed(argument) => Some(argument),
             FnArg::Receiver(_) => None,
@@ -242,9 +302,17 @@ impl ToTokens for Handler {
 
 impl Guard<'_> {
     fn check(&self, errors: &mut Errors) {
+        self.check_conditions(errors);
         self.check_modifiers(errors);
         self.check_future(errors);
         self.check_arguments(errors);
+    }
+
+    // A condition of the application's own is about a user whose type is known.
+    fn check_conditions(&self, errors: &mut Errors) {
+        if let (None, Some(condition)) = (self.user(), &self.options.condition) {
+            condition.check_user(errors);
+        }
     }
 
     // actix-web calls handlers as plain functions.
@@ -293,8 +361,8 @@ impl Guard<'_> {
                     errors.cfg_attr_on_argument(attr.path());
                 }
             }
-            if is_optional_current_user(&argument.ty) {
-                errors.optional_current_user(&argument.ty);
+            if let Some(name) = optional_user(&argument.ty) {
+                errors.optional_user(&argument.ty, &name);
             }
         }
     }
@@ -312,17 +380,25 @@ impl Guard<'_> {
         if self.options.last || !attrs.iter().any(|attr| self.waits_for(attr)) {
             return None;
         }
-        // Who expands last is asked first, and a login is asked for before a fresh one.
         let (behind, before): (Vec<_>, Vec<_>) = attrs
             .iter()
             .cloned()
-            .partition(|attr| self.kind == Kind::FreshLoginRequired && is_login_required(attr));
+            .partition(|attr| Kind::of(attr).is_some_and(|kind| kind.rank() > self.kind.rank()));
         let last = format_ident!("{LAST}");
         let tokens = self.tokens;
         let this = self.attribute(&quote!(#last, #tokens));
         let mut handler = self.handler.clone();
         handler.attrs = before.into_iter().chain([this]).chain(behind).collect();
-        Some(handler.into_token_stream())
+        let mark = routes::guarded_by(&self.options.root, &self.policy());
+        routes::wrap(&mut handler.attrs, &mark);
+        let declaration = self.declaration();
+        Some(quote!(#handler #declaration))
+    }
+
+    /// Lets the handler into a strict configuration, if it is a service by itself.
+    fn declaration(&self) -> TokenStream {
+        let Handler { attrs, sig, .. } = &self.handler;
+        routes::declaration(&self.options.root, attrs, &sig.ident)
     }
 
     /// Takes the first `#[cfg]` off an argument: the handler with it and the one without it, of
@@ -369,11 +445,10 @@ impl Guard<'_> {
     }
 
     fn waits_for(&self, attr: &Attribute) -> bool {
-        let other_guard = match self.kind {
-            Kind::LoginRequired => is_login_required(attr),
-            Kind::FreshLoginRequired => is_login_required(attr) || is_fresh_login_required(attr),
-        };
-        !other_guard && !is_inert(attr)
+        match Kind::of(attr) {
+            Some(kind) => kind.rank() < self.kind.rank(),
+            None => !is_inert(attr),
+        }
     }
 }
 
@@ -412,7 +487,43 @@ impl Guard<'_> {
                 body.to_tokens(tokens);
             }
         });
+        if let (Some(user), Some(condition)) = (self.user(), &self.options.condition) {
+            tokens.extend(condition.items(&self.names(), &user));
+        }
         tokens
+    }
+
+    /// How items are called that stand next to the handler.
+    fn names(&self) -> Names<'_> {
+        let Handler {
+            attrs, vis, sig, ..
+        } = &self.handler;
+        // The same before and after this attribute made way, and another for another guard.
+        let condition = self.options.condition.as_ref();
+        let number = condition.map_or(0, Condition::fingerprint);
+        Names {
+            private: self.options.root.private(),
+            stem: format!("{number:08x}_{}", sig.ident.unraw()),
+            vis,
+            cfgs: attrs
+                .iter()
+                .filter(|attr| attr.path().is_ident("cfg"))
+                .collect(),
+        }
+    }
+
+    /// The user type that is asked for, if anything says which.
+    fn user(&self) -> Option<TokenStream> {
+        let Options {
+            root,
+            user,
+            condition,
+            ..
+        } = &self.options;
+        match user {
+            Some(user) => Some(user.to_token_stream()),
+            None => condition.as_ref()?.user(root),
+        }
     }
 
     /// The one argument that is left.
@@ -433,21 +544,31 @@ impl Guard<'_> {
     fn policy(&self) -> TokenStream {
         let Options {
             root,
-            user,
             fresh,
+            condition,
             exempt_options,
             passive,
             ..
         } = &self.options;
         let private = root.private();
-        let login = match user {
-            Some(user) => quote!(#private::LoginRequired<#user>),
-            None => quote!(#private::LoginRequired),
+        let set = condition.as_ref().and_then(Condition::set_of_user);
+        let login = match (set, self.user()) {
+            // What is no set of permissions is said once, and not in the signature too.
+            (Some(set), _) if self.options.user.is_none() => quote!(#private::LoginOf<#set>),
+            (_, Some(user)) => quote!(#private::LoginRequired<#user>),
+            (_, None) => quote!(#private::LoginRequired),
         };
         let policy = match fresh {
             Freshness::NotAsked => login,
             Freshness::OfManager => quote!(#private::Fresh<#login>),
             Freshness::Seconds(seconds) => quote!(#private::Fresh<#login, #seconds>),
+        };
+        let policy = match condition {
+            Some(condition) => {
+                let term = condition.term(&self.names());
+                quote!(#private::Requires<#policy, #term>)
+            }
+            None => policy,
         };
         let policy = if *passive {
             quote!(#private::Passive<#policy>)
@@ -476,19 +597,34 @@ impl Guard<'_> {
             let span = ty.span().resolved_at(Span::call_site());
             quote_spanned!(span=> const { #private::#name::<#ty>() };)
         };
+        let policy = self.policy();
         let mut assertions = TokenStream::new();
         if let Some(user) = &self.options.user
             && is_concrete(user)
         {
             assertions.extend(assert("assert_user", user));
         }
+        if let (Some(user), Some(condition)) = (self.user(), &self.options.condition) {
+            let asked = self.options.user.is_some();
+            assertions.extend(condition.assertions(&private, &user, asked));
+        }
+        assertions.extend(self.same_user_assertions());
         // Another guard of ours already said the rest.
         if self.handler.arguments().any(is_guarded) {
             return assertions;
         }
         for argument in self.handler.arguments() {
             if is_concrete(&argument.ty) {
-                assertions.extend(assert("assert_extractor", &argument.ty));
+                let ty = &argument.ty;
+                let span = ty.span().resolved_at(Span::call_site());
+                assertions.extend(if is_proof(ty) {
+                    // An item is evaluated also where the program is only checked.
+                    let proof = quote!(#private::assert_proof::<#policy, #ty>());
+                    let proof = locate(proof, ty.span());
+                    quote_spanned!(span=> const _: () = #proof;)
+                } else {
+                    quote_spanned!(span=> const { #private::assert_argument::<#policy, #ty>() };)
+                });
             }
         }
         // Without `async` the type is a future, and what it resolves to is not written here.
@@ -502,8 +638,33 @@ impl Guard<'_> {
     }
 }
 
+/// Whose user an argument is, where the guard names a user type and is alone.
+impl Guard<'_> {
+    fn same_user_assertions(&self) -> TokenStream {
+        let private = self.options.root.private();
+        let alone = !self
+            .handler
+            .attrs
+            .iter()
+            .any(|attr| Kind::of(attr).is_some())
+            && !self.handler.arguments().any(is_guarded);
+        let Some(user) = self.user().filter(|_| alone) else {
+            return TokenStream::new();
+        };
+        let arguments = self.handler.arguments();
+        let users = arguments.filter_map(|argument| only_argument(&argument.ty, "CurrentUser"));
+        users
+            .filter(|other| is_concrete(other))
+            .map(|other| {
+                let span = other.span().resolved_at(Span::call_site());
+                quote_spanned!(span=> const { #private::assert_same_user::<#user, #other>() };)
+            })
+            .collect()
+    }
+}
+
 /// Wrong code never compiles, and the untouched item keeps editors working.
-fn expand_fallback(error: &Error, item: &TokenStream) -> TokenStream {
+pub(crate) fn expand_fallback(error: &Error, item: &TokenStream) -> TokenStream {
     let errors = error.to_compile_error();
     quote!(#errors #item)
 }
@@ -593,12 +754,47 @@ fn is_inert(attr: &Attribute) -> bool {
     }
 }
 
-fn is_login_required(attr: &Attribute) -> bool {
-    last_is(attr.path(), Kind::LoginRequired.name())
+/// Takes the permission off the front of the options, where it has no name.
+fn take_permission(tokens: TokenStream, errors: &mut Errors) -> (Option<Condition>, TokenStream) {
+    let first = tokens.clone().into_iter().next();
+    let at = first.as_ref().map_or_else(Span::call_site, TokenTree::span);
+    let table = Kind::PermissionRequired.table();
+    let is_option = |word: &Ident| lookup(table, &word.to_string()).is_some();
+    let parser = |input: ParseStream<'_>| {
+        let mut mark = TokenStream::new();
+        // A mark of ours comes first.
+        let ahead = input.fork();
+        if ahead.parse::<Ident>().is_ok_and(|word| word == LAST) {
+            let (word, comma): (Ident, Token![,]) = (input.parse()?, input.parse()?);
+            mark = quote!(#word #comma);
+        }
+        let path: Path = input.parse()?;
+        if path.get_ident().is_some_and(is_option) {
+            return Err(input.error(""));
+        }
+        if !input.is_empty() {
+            input.parse::<Token![,]>()?;
+        }
+        let rest: TokenStream = input.parse()?;
+        Ok((path, quote!(#mark #rest)))
+    };
+    match parser.parse2(tokens.clone()) {
+        Ok((path, rest)) => {
+            let permission = Permission::parse(path, errors);
+            (permission.map(Condition::Permission), rest)
+        }
+        Err(_) => {
+            errors.no_permission(at);
+            // What starts like an option is read as one.
+            let rest = matches!(first, Some(TokenTree::Ident(_))).then_some(tokens);
+            (None, rest.unwrap_or_default())
+        }
+    }
 }
 
-fn is_fresh_login_required(attr: &Attribute) -> bool {
-    last_is(attr.path(), Kind::FreshLoginRequired.name())
+/// Whether the attribute is a guard of ours.
+pub(crate) fn is_guard(attr: &Attribute) -> bool {
+    Kind::of(attr).is_some()
 }
 
 /// The place of the first `#[cfg(..)]`, and its condition.
@@ -642,18 +838,34 @@ fn is_future(ty: &Type) -> bool {
     }
 }
 
-fn is_optional_current_user(ty: &Type) -> bool {
-    let Some(option) = last_segment(ty).filter(|segment| segment.ident.unraw() == "Option") else {
-        return false;
+/// `T` in `Name<T>`.
+fn only_argument<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
+    let segment = last_segment(ty).filter(|segment| segment.ident.unraw() == name)?;
+    let PathArguments::AngleBracketed(arguments) = &segment.arguments else {
+        return None;
     };
-    let PathArguments::AngleBracketed(arguments) = &option.arguments else {
-        return false;
-    };
-    matches!(
-        arguments.args.first(),
-        Some(GenericArgument::Type(inner))
-            if last_segment(inner).is_some_and(|segment| segment.ident.unraw() == "CurrentUser")
-    )
+    match arguments.args.first() {
+        Some(GenericArgument::Type(inner)) => Some(inner),
+        _ => None,
+    }
+}
+
+fn is_proof(ty: &Type) -> bool {
+    last_segment(ty).is_some_and(|segment| {
+        let name = segment.ident.unraw();
+        name == "FreshUser" || name == "UserWith"
+    })
+}
+
+/// The user in an `Option`, by the name of one of our arguments.
+fn optional_user(ty: &Type) -> Option<String> {
+    let name = last_segment(only_argument(ty, "Option")?)?.ident.unraw();
+    let name = name.to_string();
+    matches!(&*name, "CurrentUser" | "FreshUser" | "UserWith").then_some(name)
+}
+
+pub(crate) fn is_optional_current_user(ty: &Type) -> bool {
+    optional_user(ty).is_some_and(|name| name == "CurrentUser")
 }
 
 /// Whether the argument is one that a guard made.
@@ -697,7 +909,7 @@ fn starts_with_item(body: &TokenStream) -> bool {
 mod tests {
     use super::*;
 
-    use Kind::{FreshLoginRequired, LoginRequired};
+    use Kind::{FreshLoginRequired, LoginRequired, PermissionRequired};
 
     #[track_caller]
     fn check(kind: Kind, options: TokenStream, item: TokenStream, messages: &[&str]) {
@@ -773,9 +985,9 @@ mod tests {
                         >
                 ) -> Result<HttpResponse, Error> {
                     #![allow(clippy::unwrap_used)]
-                    const { ::login_runtime::__private::assert_extractor::<web::Path<u32> >() };
-                    const { ::login_runtime::__private::assert_extractor::<Bytes>() };
-                    const { ::login_runtime::__private::assert_extractor::<Query<Page> >() };
+                    const { ::login_runtime::__private::assert_argument::<::login_runtime::__private::LoginRequired, web::Path<u32> >() };
+                    const { ::login_runtime::__private::assert_argument::<::login_runtime::__private::LoginRequired, Bytes>() };
+                    const { ::login_runtime::__private::assert_argument::<::login_runtime::__private::LoginRequired, Query<Page> >() };
                     const {
                         ::login_runtime::__private::assert_responder::<Result<HttpResponse, Error> >()
                     };
@@ -872,9 +1084,11 @@ mod tests {
                 async fn h() -> impl Responder {}
             ),
             quote! {
-                #[get("/")]
+                #[get("/", wrap = "crate :: facade :: __private :: declared :: < crate :: facade :: __private :: LoginRequired > ()")]
                 #[crate::facade::login_required(__last, crate = crate::facade)]
                 async fn h() -> impl Responder {}
+                #[automatically_derived]
+                impl crate::facade::__private::DeclaredService for h {}
             },
         );
     }
@@ -895,7 +1109,7 @@ mod tests {
             ),
             item.clone(),
             &[
-                "unknown option `max_age`, expected `user`, `fresh`, `exempt_options`, `passive` or `crate`",
+                "unknown option `max_age`, expected `user`, `fresh`, `role`, `permission`, `check`, `any`, `all`, `not`, `exempt_options`, `passive` or `crate`",
                 "`user` needs a value, such as `user = Admin`",
                 "`soon` is not a duration; write a number and `s`, `m`, `h` or `d`: \"10m\"",
                 "`exempt_options` takes no value",
@@ -907,7 +1121,7 @@ mod tests {
             quote!(fresh, max_age = 10),
             item,
             &[
-                "unknown option `fresh`, expected `user`, `max_age`, `exempt_options`, `passive` or `crate`",
+                "unknown option `fresh`, expected `user`, `max_age`, `role`, `permission`, `check`, `any`, `all`, `not`, `exempt_options`, `passive` or `crate`",
                 "`max_age` needs a value, such as `max_age = \"10m\"`",
             ],
         );
@@ -922,7 +1136,7 @@ mod tests {
                 fn h() {}
             ),
             &[
-                "unknown option `usr`, expected `user`, `fresh`, `exempt_options`, `passive` or `crate`",
+                "unknown option `usr`, expected `user`, `fresh`, `role`, `permission`, `check`, `any`, `all`, `not`, `exempt_options`, `passive` or `crate`",
                 "handlers must be async; write `async fn h`",
                 "handler `h` returns nothing; give it a return type such as `-> impl Responder`",
             ],
@@ -1134,19 +1348,49 @@ mod tests {
                 options.clone(),
                 quote! {
                     /// Docs.
-                    #[get("/")]
+                    #[measured]
                     #[tracing::instrument(skip(req))]
                     async fn h(req: HttpRequest) -> A {}
                 },
                 quote! {
                     /// Docs.
-                    #[get("/")]
+                    #[measured]
                     #[tracing::instrument(skip(req))]
                     #[::login_runtime::login_required(__last, #options)]
                     async fn h(req: HttpRequest) -> A {}
                 },
             );
         }
+    }
+
+    #[test]
+    fn a_route_below_says_what_guards_it_once() {
+        let once = expand(
+            FreshLoginRequired,
+            quote!(max_age = "10m"),
+            quote! {
+                #[login_required]
+                #[cfg(x)]
+                #[web::post("/")]
+                async fn h() -> A {}
+            },
+        );
+        let twice = quote! {
+            #[cfg(x)]
+            #[web::post("/", wrap = ":: login_runtime :: __private :: declared :: < :: login_runtime :: __private :: Fresh < :: login_runtime :: __private :: LoginRequired , 600u64 > > ()")]
+            #[::login_runtime::fresh_login_required(__last, max_age = "10m")]
+            #[login_required]
+            async fn h() -> A {}
+        };
+        let declaration = quote! {
+            #[cfg(x)]
+            #[automatically_derived]
+            impl ::login_runtime::__private::DeclaredService for h {}
+        };
+        assert_eq!(once.to_string(), quote!(#twice #declaration).to_string());
+        let again = expand(LoginRequired, quote!(), twice).to_string();
+        assert_eq!(again.matches("declared ::").count(), 2, "{again}");
+        assert!(!again.contains("DeclaredService"), "{again}");
     }
 
     #[test]
@@ -1194,9 +1438,9 @@ mod tests {
         expands(
             FreshLoginRequired,
             quote!(),
-            quote!(#[get("/")] #[login_required] #[doc = "x"] #handler),
+            quote!(#[instrument] #[login_required] #[doc = "x"] #handler),
             quote! {
-                #[get("/")]
+                #[instrument]
                 #[doc = "x"]
                 #[::login_runtime::fresh_login_required(__last,)]
                 #[login_required]
@@ -1234,7 +1478,7 @@ mod tests {
                         (#p::Guarded<#p::Fresh<#p::LoginRequired>, (Path,)>,)
                     >
                 ) -> Page {
-                    const { #p::assert_extractor::<Path>() };
+                    const { #p::assert_argument::<#p::Fresh<#p::LoginRequired>, Path>() };
                     const { #p::assert_responder::<Page>() };
                     body()
                 }
@@ -1330,5 +1574,182 @@ mod tests {
                 .ends_with("{ use std :: fmt :: Write ; body () } }"),
             "{output}"
         );
+    }
+
+    #[test]
+    fn conditions_are_asked_with_the_login() {
+        let p = quote!(::login_runtime::__private);
+        let role = quote!(#p::Role<1usize, 128935115591136839671669284847193423872u128>);
+        policy_is(
+            LoginRequired,
+            quote!(role = "a", fresh, passive),
+            quote!(#p::Passive<#p::Requires<#p::Fresh<#p::LoginRequired>, #role> >),
+        );
+        policy_is(
+            FreshLoginRequired,
+            quote!(role = "a", user = Admin),
+            quote!(#p::Requires<#p::Fresh<#p::LoginRequired<Admin> >, #role>),
+        );
+        let permitted = quote!(#p::Permitted<P, { P::A as usize }>);
+        for (kind, options) in [
+            (LoginRequired, quote!(permission = P::A)),
+            (PermissionRequired, quote!(P::A)),
+            (PermissionRequired, quote!(__last, P::A,)),
+        ] {
+            policy_is(
+                kind,
+                options,
+                quote!(#p::Requires<#p::LoginOf<P>, #permitted>),
+            );
+        }
+        policy_is(
+            PermissionRequired,
+            quote!(P::A, fresh = "1m", role = "a"),
+            quote!(#p::Requires<
+                #p::Fresh<#p::LoginOf<P>, 60u64>,
+                #p::And<#permitted, #role>
+            >),
+        );
+    }
+
+    #[test]
+    fn what_a_guard_asks_is_said_once() {
+        let item = quote!(
+            async fn h() -> impl Responder {}
+        );
+        check(
+            LoginRequired,
+            quote!(role = "a", role = "b", permission = P::A, permission = P::B),
+            item.clone(),
+            &[
+                "`role` is given twice; write `any(role = .., role = ..)`, or `all(..)` if both are needed",
+                "`permission` is given twice; write `any(permission = .., permission = ..)`, or `all(..)` if both are needed",
+            ],
+        );
+        check(
+            LoginRequired,
+            quote!(any(role = "a"), any(role = "b")),
+            item.clone(),
+            &[],
+        );
+        let unknown =
+            "`check` does not know the user type; write `|user: &User| ..`, or add `user = User`";
+        check(
+            LoginRequired,
+            quote!(check = |u| u.a),
+            item.clone(),
+            &[unknown],
+        );
+        check(
+            LoginRequired,
+            quote!(not(check = is_staff)),
+            item.clone(),
+            &[unknown],
+        );
+        check(
+            LoginRequired,
+            quote!(check = |u| u.a, user = U),
+            item.clone(),
+            &[],
+        );
+        check(
+            LoginRequired,
+            quote!(check = is_staff, permission = P::A),
+            item.clone(),
+            &[],
+        );
+        let nothing =
+            "no permission is named; write `#[permission_required(Permission::EditPost)]`";
+        for options in [
+            quote!(),
+            quote!(user = U),
+            quote!("edit"),
+            quote!(fresh = "1m"),
+        ] {
+            check(PermissionRequired, options, item.clone(), &[nothing]);
+        }
+    }
+
+    #[test]
+    fn a_login_is_asked_for_before_a_permission_and_a_fresh_one_last() {
+        let handler = quote!(
+            async fn h() -> A {}
+        );
+        expands(
+            LoginRequired,
+            quote!(),
+            quote!(#[permission_required(P::A)] #handler),
+            quote!(#[permission_required(P::A)] #[::login_runtime::login_required(__last,)] #handler),
+        );
+        expands(
+            PermissionRequired,
+            quote!(P::A),
+            quote!(#[login_required] #[fresh_login_required] #handler),
+            quote! {
+                #[fresh_login_required]
+                #[::login_runtime::permission_required(__last, P::A)]
+                #[login_required]
+                #handler
+            },
+        );
+    }
+
+    #[test]
+    fn a_check_is_an_item_next_to_its_handler() {
+        let output = expand(
+            LoginRequired,
+            quote!(check = |u: &U| u.a || u.b),
+            quote!(
+                #[cfg(x)]
+                #[doc = "y"]
+                pub async fn r#try() -> A {}
+            ),
+        );
+        let items = quote! {
+            #[cfg(x)]
+            #[doc(hidden)]
+            #[allow(non_camel_case_types)]
+            #[derive(::core::fmt::Debug, ::core::clone::Clone, ::core::marker::Copy)]
+            pub enum __login_check_0_58e6f15e_try {}
+            #[cfg(x)]
+            #[automatically_derived]
+            impl ::login_runtime::__private::Checking for __login_check_0_58e6f15e_try
+        };
+        assert!(output.to_string().contains(&items.to_string()), "{output}");
+    }
+
+    #[test]
+    fn half_typed_bodies_pass_through_untouched() {
+        for body in [
+            "let x = user. ;",
+            "user.",
+            "match user { Some(",
+            "if let Some(x) = user.name.iter(). {",
+            "a b c # $ ! => ..=",
+        ] {
+            // A body never has unbalanced brackets here: editors balance them before they expand.
+            let Ok(body): Result<TokenStream, _> = body.parse() else {
+                continue;
+            };
+            let item = quote!(async fn h(user: CurrentUser<U>) -> String { #body });
+            let output = expand(LoginRequired, quote!(role = "a"), item).to_string();
+            assert!(!output.contains("compile_error"), "{output}");
+            assert!(output.contains(&format!("{body} }}")), "{output}");
+        }
+    }
+
+    #[test]
+    fn a_failed_attribute_leaves_the_function_in_place() {
+        for (kind, options) in [
+            (LoginRequired, quote!(rol = "a")),
+            (LoginRequired, quote!(check = |user| user.)),
+            (FreshLoginRequired, quote!(max_age)),
+            (PermissionRequired, quote!()),
+        ] {
+            let item = quote!(#[get("/")] async fn h(user: CurrentUser<U>) -> String { user. });
+            let output = expand(kind, options, item.clone()).to_string();
+            assert!(output.contains("compile_error"), "{output}");
+            assert!(output.contains(&item.to_string()), "{output}");
+        }
     }
 }

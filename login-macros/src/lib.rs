@@ -4,10 +4,15 @@ use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
 mod auth_user;
+mod conditions;
 mod errors;
 mod guards;
 mod options;
 mod paths;
+mod permissions;
+mod public;
+mod routes;
+mod spans;
 
 // Documented on its re-export in login-runtime.
 #[allow(missing_docs, reason = "documented where login-runtime re-exports it")]
@@ -34,4 +39,45 @@ pub fn fresh_login_required(options: TokenStream, item: TokenStream) -> TokenStr
         item.into(),
     )
     .into()
+}
+
+// Documented on its re-export in login-runtime.
+#[allow(missing_docs, reason = "documented where login-runtime re-exports it")]
+#[proc_macro_attribute]
+pub fn permission_required(options: TokenStream, item: TokenStream) -> TokenStream {
+    guards::expand(
+        guards::Kind::PermissionRequired,
+        options.into(),
+        item.into(),
+    )
+    .into()
+}
+
+// Documented on its re-export in login-runtime.
+#[allow(missing_docs, reason = "documented where login-runtime re-exports it")]
+#[proc_macro_derive(Permissions, attributes(permissions))]
+pub fn derive_permissions(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    permissions::expand(&input).into()
+}
+
+// Documented on its re-export in login-runtime.
+#[allow(missing_docs, reason = "documented where login-runtime re-exports it")]
+#[proc_macro]
+pub fn role(tokens: TokenStream) -> TokenStream {
+    conditions::expand_type(conditions::Key::Role, tokens.into()).into()
+}
+
+// Documented on its re-export in login-runtime.
+#[allow(missing_docs, reason = "documented where login-runtime re-exports it")]
+#[proc_macro]
+pub fn permission(tokens: TokenStream) -> TokenStream {
+    conditions::expand_type(conditions::Key::Permission, tokens.into()).into()
+}
+
+// Documented on its re-export in login-runtime.
+#[allow(missing_docs, reason = "documented where login-runtime re-exports it")]
+#[proc_macro_attribute]
+pub fn public(options: TokenStream, item: TokenStream) -> TokenStream {
+    public::expand(options.into(), item.into()).into()
 }

@@ -1,7 +1,12 @@
 //! `name` and `name = value` options, shared by all macros.
 
-use proc_macro2::{Ident, Spacing, Span, TokenStream, TokenTree};
-use syn::{LitStr, ext::IdentExt as _, parse::Parse};
+use proc_macro2::{Delimiter, Ident, Spacing, Span, TokenStream, TokenTree};
+use quote::quote;
+use syn::{
+    Expr, LitStr, Token,
+    ext::IdentExt as _,
+    parse::{Parse, ParseStream, Parser as _},
+};
 
 use crate::errors::Errors;
 
@@ -32,6 +37,8 @@ pub(crate) struct Reader<K: 'static> {
     table: Table<K>,
     /// Where an option goes that exists, but not here.
     elsewhere: fn(&str) -> Option<&'static str>,
+    /// Which options may be given more than once.
+    repeats: fn(K) -> bool,
     seen: Vec<K>,
 }
 
@@ -40,8 +47,15 @@ impl<K: Copy + PartialEq> Reader<K> {
         Self {
             table,
             elsewhere,
+            repeats: |_| false,
             seen: Vec::new(),
         }
+    }
+
+    /// Lets some options be given more than once.
+    pub(crate) fn repeating(mut self, repeats: fn(K) -> bool) -> Self {
+        self.repeats = repeats;
+        self
     }
 
     /// The options in `tokens` that this place knows, each at most once.
@@ -58,7 +72,9 @@ impl<K: Copy + PartialEq> Reader<K> {
             };
             let name = opt.name.unraw().to_string();
             match lookup(self.table, &name) {
-                Some(key) if self.seen.contains(&key) => errors.option_given_twice(&opt.name),
+                Some(key) if self.seen.contains(&key) && !(self.repeats)(key) => {
+                    errors.option_given_twice(&opt.name)
+                }
                 Some(key) => {
                     self.seen.push(key);
                     known.push((key, opt));
@@ -83,6 +99,8 @@ enum Value {
     Absent,
     /// What follows the `=`.
     Given(TokenStream),
+    /// What is in the parentheses.
+    List(TokenStream),
     /// Something other than `= value`.
     Malformed,
 }
@@ -101,6 +119,11 @@ impl Opt {
                 Value::Given(tokens.collect())
             }
             Some(TokenTree::Punct(punct)) if punct.as_char() == ':' => return Err(name.span()),
+            Some(TokenTree::Group(group))
+                if group.delimiter() == Delimiter::Parenthesis && tokens.next().is_none() =>
+            {
+                Value::List(group.stream())
+            }
             Some(_) => Value::Malformed,
         };
         Ok(Self { name, value })
@@ -132,6 +155,17 @@ impl Opt {
             errors.needs_a_value(at, &self.name, example);
         }
         value.ok()
+    }
+
+    /// Reads the options in the parentheses of one that needs some.
+    pub(crate) fn list(&self, errors: &mut Errors) -> Option<TokenStream> {
+        match &self.value {
+            Value::List(tokens) if !tokens.is_empty() => Some(tokens.clone()),
+            _ => {
+                errors.needs_conditions(&self.name);
+                None
+            }
+        }
     }
 
     /// Reads a duration such as `"10m"`, in seconds.
@@ -171,7 +205,18 @@ fn split_at_commas(tokens: TokenStream) -> Vec<TokenStream> {
     let mut part = Vec::new();
     let mut depth = 0_usize;
     let mut arrow = false;
-    for token in tokens {
+    let mut tokens = tokens.into_iter();
+    loop {
+        // Operators and closures have commas and angle brackets that close nothing.
+        if part.is_empty()
+            && let Some((option, rest)) = take_check(&tokens.clone().collect())
+        {
+            part.extend(option);
+            tokens = rest.into_iter();
+        }
+        let Some(token) = tokens.next() else {
+            break;
+        };
         if let TokenTree::Punct(punct) = &token {
             match punct.as_char() {
                 ',' if depth == 0 => {
@@ -194,6 +239,23 @@ fn split_at_commas(tokens: TokenStream) -> Vec<TokenStream> {
         parts.push(part.into_iter().collect());
     }
     parts
+}
+
+/// Takes `check = expression` off the front, and leaves what follows.
+fn take_check(tokens: &TokenStream) -> Option<(TokenStream, TokenStream)> {
+    let parser = |input: ParseStream<'_>| -> syn::Result<_> {
+        let name: Ident = input.parse()?;
+        if name != "check" {
+            return Err(input.error(""));
+        }
+        let equals: Token![=] = input.parse()?;
+        let expr: Expr = input.parse()?;
+        if !input.is_empty() && !input.peek(Token![,]) {
+            return Err(input.error(""));
+        }
+        Ok((quote!(#name #equals #expr), input.parse()?))
+    };
+    parser.parse2(tokens.clone()).ok()
 }
 
 fn first_span(tokens: &TokenStream) -> Option<Span> {

@@ -14,9 +14,10 @@ use actix_web::{
 };
 
 use crate::{
+    condition::Condition,
     config::MAX_COOKIE_AGE,
     cookies::{self, Carried, FamilyToken, LoginId, Match},
-    current::{CurrentUser, MaybeUser},
+    current::{self, CurrentUser, MaybeUser},
     error::{LoadError, LoginError, Refusal, SetupError},
     events::{EventUser, LoginEvent},
     guard::{self, Check},
@@ -276,11 +277,12 @@ impl<U: AuthUser> Auth<U> {
     ///
     /// [`LoginError::NotLoggedIn`] if there is no login in the session, [`LoginError::OtherUser`] if
     /// the credentials are another user's. Nothing is written then.
-    pub async fn confirm_login(
-        &self,
-        verified: impl Proof<U>,
-    ) -> Result<CurrentUser<U>, LoginError> {
-        let (user, method) = verified.into_verified().into_parts();
+    pub fn confirm_login(&self, verified: impl Proof<U>) -> Confirming<'_, U> {
+        Box::pin(self.confirm(verified.into_verified()))
+    }
+
+    async fn confirm(&self, verified: Verified<U>) -> Result<CurrentUser<U>, LoginError> {
+        let (user, method) = verified.into_parts();
         let kind = self.kind().ok_or(LoginError::NotLoggedIn)?;
         // Looked at first: protection may say that this is not the login's own client.
         let Some(known) = self.state.who(&self.request, self.index).await? else {
@@ -470,7 +472,7 @@ impl<U: AuthUser> Auth<U> {
     ///
     /// The refusal, or the answer to a failing loader.
     pub async fn require_login(&self) -> Result<CurrentUser<U>, actix_web::Error> {
-        self.require(Requirement::LOGIN).await
+        self.meet(Requirement::LOGIN, Condition::ALWAYS).await
     }
 
     /// Decides inside the handler what `#[fresh_login_required]` decides before it.
@@ -479,18 +481,50 @@ impl<U: AuthUser> Auth<U> {
     ///
     /// The refusal, or the answer to a failing loader.
     pub async fn require_fresh_login(&self) -> Result<CurrentUser<U>, actix_web::Error> {
-        self.require(Requirement {
+        let requirement = Requirement {
             freshness: Freshness::Default,
             ..Requirement::LOGIN
-        })
-        .await
+        };
+        self.meet(requirement, Condition::ALWAYS).await
     }
 
-    async fn require(&self, requirement: Requirement) -> Result<CurrentUser<U>, actix_web::Error> {
-        let find = |manager: &Manager| {
-            manager.index(std::any::TypeId::of::<U>(), std::any::type_name::<U>)
-        };
-        let decision = match guard::check_user(&self.request, find, requirement) {
+    /// Decides inside the handler what `#[login_required(role = ..)]` and its relatives decide before
+    /// it: the user who meets the condition, or the refusal to return with `?`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use actix_web::{Result, delete, web};
+    /// use login_runtime::{Auth, AuthUser, Condition, login_required};
+    ///
+    /// #[derive(AuthUser)]
+    /// struct User { id: i64, #[auth(roles)] roles: Vec<String> }
+    ///
+    /// #[login_required]
+    /// #[delete("/users/{id}")]
+    /// async fn delete_user(auth: Auth<User>, id: web::Path<i64>) -> Result<String> {
+    ///     let id = id.into_inner();
+    ///     // Who is neither this user nor an admin gets 403.
+    ///     let oneself = Condition::check(move |user: &User| user.id == id);
+    ///     let user = auth.require(Condition::any([Condition::role("admin"), oneself])).await?;
+    ///     Ok(format!("{id} deleted by {}", user.id))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The refusal, or the answer to a failing loader or permission check.
+    pub async fn require(&self, condition: Condition) -> Result<CurrentUser<U>, actix_web::Error> {
+        self.meet(Requirement::LOGIN, condition).await
+    }
+
+    async fn meet(
+        &self,
+        requirement: Requirement,
+        condition: Condition,
+    ) -> Result<CurrentUser<U>, actix_web::Error> {
+        let find = current::find::<U>;
+        let decision = match guard::check_user(&self.request, find, requirement, &condition) {
             Check::Done(decision) => decision,
             Check::Wait(deciding) => deciding.await,
         };
@@ -506,6 +540,20 @@ impl<U: AuthUser> Auth<U> {
     /// What a guard answers a client with a stale login, whoever is logged in.
     pub async fn needs_refresh(&self) -> Refusal {
         self.refuse(RefusalKind::NeedsRefresh).await
+    }
+
+    /// What a guard answers a user who may not do this.
+    pub async fn forbidden(&self) -> Refusal {
+        // Nobody is looked up for a refusal.
+        let who = LoginState::peek(&self.request, &self.state.manager, self.index).flatten();
+        let user = who.as_ref().zip(self.kind());
+        let event = LoginEvent::Forbidden {
+            user: user.map(|(known, kind)| EventUser::new(kind, &*known.user)),
+            condition: None,
+        };
+        refuse::forbid(&self.request, self.manager(), &event, Reason::Asked)
+            .done()
+            .await
     }
 
     async fn refuse(&self, kind: RefusalKind) -> Refusal {
@@ -578,6 +626,9 @@ impl<U: AuthUser> Auth<U> {
             .finish()
     }
 }
+
+/// What [`Auth::confirm_login`] brings. It names no proof, so that what is none is complained about once.
+type Confirming<'a, U> = Pin<Box<dyn Future<Output = Result<CurrentUser<U>, LoginError>> + 'a>>;
 
 impl<U: AuthUser> FromRequest for Auth<U> {
     type Error = SetupError;

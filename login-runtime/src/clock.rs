@@ -8,6 +8,11 @@ use std::{
 /// Tells the time.
 ///
 /// Everything that expires asks the manager's clock, so a test moves time instead of waiting.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no clock",
+    label = "not a clock",
+    note = "a clock implements `Clock`, as `SystemClock` does; in tests take `TestClock`"
+)]
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Seconds since the Unix epoch.
     fn now(&self) -> i64;

@@ -14,6 +14,7 @@ use std::{
 use actix_web::{Error, FromRequest, HttpRequest, dev::Payload, error::InternalError};
 
 use crate::{
+    condition::Condition,
     error::SetupError,
     guard::{self, Check, GuardManager, GuardUser},
     manager::Manager,
@@ -54,7 +55,7 @@ impl<U: AuthUser> CurrentUser<U> {
         }
     }
 
-    fn of(known: &Known, manager: &Manager) -> Option<Self> {
+    pub(crate) fn of(known: &Known, manager: &Manager) -> Option<Self> {
         let user = Rc::clone(&known.user).downcast().ok()?;
         Some(Self::new(user, known.facts, manager))
     }
@@ -173,7 +174,7 @@ impl<U> fmt::Debug for MaybeUser<U> {
     }
 }
 
-fn find<U: AuthUser>(manager: &Manager) -> Result<usize, SetupError> {
+pub(crate) fn find<U: AuthUser>(manager: &Manager) -> Result<usize, SetupError> {
     <U as GuardUser>::find(&GuardManager(manager))
 }
 
@@ -183,12 +184,7 @@ impl<U: AuthUser> FromRequest for CurrentUser<U> {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         // Whoever wants the user wants it of an OPTIONS request too.
-        let check = guard::check_user(request, find::<U>, Requirement::LOGIN);
-        CurrentUserFuture {
-            check: Some(check),
-            request: request.clone(),
-            user: PhantomData,
-        }
+        CurrentUserFuture::of(request, Requirement::LOGIN, &Condition::ALWAYS)
     }
 }
 
@@ -197,6 +193,31 @@ pub struct CurrentUserFuture<U> {
     check: Option<Check>,
     request: HttpRequest,
     user: PhantomData<fn() -> U>,
+}
+
+impl<U: AuthUser> CurrentUserFuture<U> {
+    pub(crate) fn of(
+        request: &HttpRequest,
+        requirement: Requirement,
+        condition: &Condition,
+    ) -> Self {
+        Self::new(
+            request,
+            guard::check_user(request, find::<U>, requirement, condition),
+        )
+    }
+
+    pub(crate) fn failed(request: &HttpRequest, error: SetupError) -> Self {
+        Self::new(request, Check::Done(Err(error.into())))
+    }
+
+    fn new(request: &HttpRequest, check: Check) -> Self {
+        Self {
+            check: Some(check),
+            request: request.clone(),
+            user: PhantomData,
+        }
+    }
 }
 
 impl<U> fmt::Debug for CurrentUserFuture<U> {

@@ -26,6 +26,13 @@ pub enum SetupError {
         /// The types that the manager loads.
         known: Vec<&'static str>,
     },
+    /// A condition or a proof about one user type belongs to a guard that asks for another.
+    OtherUser {
+        /// The type that it is about.
+        asked: &'static str,
+        /// The type that the guard asks for.
+        guarded: &'static str,
+    },
 }
 
 impl fmt::Display for SetupError {
@@ -39,6 +46,11 @@ impl fmt::Display for SetupError {
                 "the login manager does not load `{asked}` but {known:?}; \
                  add `.user_loader(\"name\", ..)` for it",
             ),
+            Self::OtherUser { asked, guarded } => write!(
+                f,
+                "a guard that asks for `{guarded}` says nothing of `{asked}`; \
+                 name the user type in the guard: `user = {asked}` or `.user::<{asked}>()`",
+            ),
         }
     }
 }
@@ -47,15 +59,29 @@ impl Error for SetupError {}
 
 impl ResponseError for SetupError {}
 
-/// A loader, or the login store, failed, so nobody knows who this is. Answers 503.
+/// A loader, the login store or a permission check failed, so nobody knows who this is, or what they
+/// may do. Answers 503.
 ///
 /// Never an anonymous user: an outage must not look like a log out, and what anonymous users may see
 /// must not be decided by it.
-pub struct LoadError(BoxError);
+pub struct LoadError {
+    what: &'static str,
+    source: BoxError,
+}
 
 impl LoadError {
     pub(crate) fn new(source: impl Into<BoxError>) -> Self {
-        Self(source.into())
+        Self {
+            what: "the user could not be loaded",
+            source: source.into(),
+        }
+    }
+
+    pub(crate) fn of_permission(source: BoxError) -> Self {
+        Self {
+            what: "the permission could not be looked up",
+            source,
+        }
     }
 }
 
@@ -67,19 +93,19 @@ impl From<StoreError> for LoadError {
 
 impl fmt::Debug for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("LoadError").field(&self.0).finish()
+        f.debug_tuple("LoadError").field(&self.source).finish()
     }
 }
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the user could not be loaded")
+        f.write_str(self.what)
     }
 }
 
 impl Error for LoadError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&*self.0)
+        Some(&*self.source)
     }
 }
 
@@ -230,6 +256,7 @@ impl fmt::Display for Refusal {
         f.write_str(match self.reason {
             Reason::Anonymous => "nobody is logged in",
             Reason::Inactive => "the user is not active",
+            Reason::Forbidden => "the user may not do this",
             Reason::Stale => "the login is not fresh",
             Reason::Asked => "the handler refused",
         })

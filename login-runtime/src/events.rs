@@ -9,8 +9,8 @@
 use std::{any::Any, fmt};
 
 use crate::{
-    error::LoadError, manager::UserKind, policy::Reason, protection::SessionProtection,
-    verified::AuthMethod,
+    condition::Condition, error::LoadError, manager::UserKind, policy::Reason,
+    protection::SessionProtection, verified::AuthMethod,
 };
 
 /// Something that happened to a login.
@@ -61,6 +61,13 @@ pub enum LoginEvent<'a> {
         /// Why.
         reason: Reason,
     },
+    /// A user who is logged in was refused for want of a right.
+    Forbidden {
+        /// Who.
+        user: Option<EventUser<'a>>,
+        /// What the guard asked for; nothing if a handler refused by itself.
+        condition: Option<&'a Condition>,
+    },
     /// A login showed up from another client. Flask-Login: `session_protected`.
     SessionProtected {
         /// What was done about it.
@@ -93,7 +100,13 @@ pub enum LoginEvent<'a> {
         /// The user's id as JSON.
         user_id: &'a str,
     },
-    /// A loader or the login store failed; the client got a 503.
+    /// Under [`deny_by_default`](crate::LoginManagerBuilder::deny_by_default), a request came to a route
+    /// that does not declare who may reach it. Reported once for each pattern.
+    UndeclaredRoute {
+        /// The pattern that the path leads to, as `/users/{id}`.
+        pattern: &'a str,
+    },
+    /// A loader, the login store or a permission check failed; the client got a 503.
     LoadFailed {
         /// What the loader said.
         error: &'a LoadError,
@@ -186,12 +199,14 @@ impl LoginEvent<'_> {
             Self::LoginConfirmed { .. } => "login_confirmed",
             Self::Unauthorized { .. } => "unauthorized",
             Self::NeedsRefresh { .. } => "needs_refresh",
+            Self::Forbidden { .. } => "forbidden",
             Self::SessionProtected { .. } => "session_protected",
             Self::Accessed => "accessed",
             Self::LoginEnded { .. } => "login_ended",
             Self::LoginsEnded { .. } => "logins_ended",
             Self::RememberCookieRefused { .. } => "remember_cookie_refused",
             Self::RememberTokenReused { .. } => "remember_token_reused",
+            Self::UndeclaredRoute { .. } => "undeclared_route",
             Self::LoadFailed { .. } => "load_failed",
         }
     }
@@ -204,7 +219,9 @@ impl LoginEvent<'_> {
             | Self::LoadedFromCookie { user }
             | Self::LoadedFromRequest { user }
             | Self::LoginConfirmed { user } => Some(*user),
-            Self::LoggedOut { user } | Self::LoginsEnded { user, .. } => *user,
+            Self::LoggedOut { user }
+            | Self::LoginsEnded { user, .. }
+            | Self::Forbidden { user, .. } => *user,
             _ => None,
         }
     }
@@ -236,6 +253,13 @@ impl LoginEvent<'_> {
             Self::Unauthorized { reason } | Self::NeedsRefresh { reason } => {
                 tracing::info!(target: "login", event, reason = reason.name());
             }
+            Self::Forbidden { user, condition } => {
+                let (user_type, id) = user
+                    .map(|user| (user.user_type(), user.id()))
+                    .unwrap_or_default();
+                let asked = condition.map(ToString::to_string);
+                tracing::warn!(target: "login", event, user_type, user = id, reason = asked);
+            }
             Self::SessionProtected { mode } => {
                 tracing::warn!(target: "login", event, reason = ?mode);
             }
@@ -250,6 +274,14 @@ impl LoginEvent<'_> {
             }
             Self::RememberTokenReused { user_type, user_id } => {
                 tracing::error!(target: "login", event, user_type, user = user_id);
+            }
+            Self::UndeclaredRoute { pattern } => {
+                tracing::warn!(
+                    target: "login", event, pattern,
+                    "a route under this pattern declares nothing, so anonymous clients are refused; \
+                     put `#[login_required]` or `#[public]` above its `#[get(..)]`, or \
+                     `.wrap(public())` around the route, resource or scope"
+                );
             }
             Self::LoadFailed { error } => {
                 let source = std::error::Error::source(error).map(ToString::to_string);

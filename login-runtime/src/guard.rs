@@ -6,11 +6,13 @@
 //! handler's arguments: first the policy decides, then they are extracted.
 
 use std::{
+    borrow::Cow,
     fmt,
     future::{Future, Ready, ready},
     marker::PhantomData,
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -25,11 +27,17 @@ use actix_web::{
 use pin_project_lite::pin_project;
 
 use crate::{
+    condition::{Answer, Condition, Subject, Term, Unanswered},
+    declare::{Declaration, declare},
+    describe::{Described, Description},
     error::{LoadError, Refusal, SetupError},
+    events::{EventUser, LoginEvent},
     manager::Manager,
+    permission::Permissions,
     policy::{self, Freshness, Reason, Requirement},
+    proof::Arguments,
     refuse::{self, RefusalKind, Refusing},
-    state::{LoginState, Look, Search, Who},
+    state::{Known, LoginState, Look, Search, Who},
     user::AuthUser,
 };
 
@@ -49,6 +57,7 @@ pub(crate) enum Deciding {
         search: Search,
         request: HttpRequest,
         requirement: Requirement,
+        condition: Condition,
     },
     Boxed(Pin<Box<dyn Future<Output = Result<Who, Denied>>>>),
 }
@@ -64,47 +73,29 @@ impl Future for Deciding {
                     search,
                     request,
                     requirement,
+                    condition,
                 } => match ready!(search.poll(request, cx)) {
-                    Some(Ok(who)) => match judge(search.manager(), &who, *requirement) {
-                        Ok(()) => return Poll::Ready(Ok(who)),
-                        Err(_) => decide(request.clone(), *requirement, search.index()),
-                    },
+                    Some(Ok(who)) => {
+                        let case = Case {
+                            manager: search.manager(),
+                            index: search.index(),
+                            requirement: *requirement,
+                            condition,
+                        };
+                        match case.decide(request, who) {
+                            Check::Done(decision) => return Poll::Ready(decision),
+                            Check::Wait(deciding) => deciding,
+                        }
+                    }
                     Some(Err(error)) => {
                         return Poll::Ready(Err(failed(request, search.manager(), error)));
                     }
-                    None => decide(request.clone(), *requirement, search.index()),
+                    None => find_out(request.clone(), search.index(), *requirement, condition),
                 },
             };
             *self = next;
         }
     }
-}
-
-/// Decides when everything is known that can be.
-fn decide(request: HttpRequest, requirement: Requirement, index: usize) -> Deciding {
-    Deciding::Boxed(Box::pin(async move {
-        let state = LoginState::of(&request)?;
-        if requirement.passive {
-            state.set_passive();
-        }
-        let who = match state.who(&request, index).await {
-            Ok(who) => who,
-            Err(error) => return Err(failed(&request, &state.manager, error)),
-        };
-        match judge(&state.manager, &who, requirement) {
-            Ok(()) => Ok(who),
-            Err(reason) => Err(Denied::Refused(
-                refuse(&request, &state.manager, reason, requirement)
-                    .done()
-                    .await,
-            )),
-        }
-    }))
-}
-
-fn failed(request: &HttpRequest, manager: &Manager, error: LoadError) -> Denied {
-    let response = refuse::load_failed(request, manager, &error);
-    Denied::Failed(InternalError::from_response(error, response).into())
 }
 
 /// Why a handler does not get to run.
@@ -130,7 +121,12 @@ impl From<Denied> for Error {
 }
 
 /// Decides whether a guard lets a request through; exempt requests pass unseen.
-pub(crate) fn check(request: &HttpRequest, find: FindUser, requirement: Requirement) -> Check {
+pub(crate) fn check(
+    request: &HttpRequest,
+    find: FindUser,
+    requirement: Requirement,
+    condition: &Condition,
+) -> Check {
     if request.method() == Method::OPTIONS {
         match Manager::of(request) {
             Ok(manager) if requirement.exempt_options || manager.exempt_options => {
@@ -139,11 +135,16 @@ pub(crate) fn check(request: &HttpRequest, find: FindUser, requirement: Requirem
             _ => {}
         }
     }
-    check_user(request, find, requirement)
+    check_user(request, find, requirement, condition)
 }
 
 /// Decides whether a request meets a requirement, without waiting if that is possible.
-pub(crate) fn check_user(request: &HttpRequest, find: FindUser, requirement: Requirement) -> Check {
+pub(crate) fn check_user(
+    request: &HttpRequest,
+    find: FindUser,
+    requirement: Requirement,
+    condition: &Condition,
+) -> Check {
     let (manager, index) =
         match Manager::of(request).and_then(|manager| Ok((manager, find(manager)?))) {
             Ok(found) => found,
@@ -156,40 +157,193 @@ pub(crate) fn check_user(request: &HttpRequest, find: FindUser, requirement: Req
                 search,
                 request: request.clone(),
                 requirement,
+                condition: condition.clone(),
             });
         }
-        Look::Wait => return Check::Wait(decide(request.clone(), requirement, index)),
+        Look::Wait => {
+            return Check::Wait(find_out(request.clone(), index, requirement, condition));
+        }
     };
     if manager.watches_access()
         && let Ok(state) = LoginState::of(request)
     {
         state.accessed(request);
     }
-    match judge(manager, &who, requirement) {
-        Ok(()) => Check::Done(Ok(who)),
-        Err(reason) => match refuse(request, manager, reason, requirement) {
-            Refusing::Now(refusal) => Check::Done(Err(Denied::Refused(refusal))),
-            later => Check::Wait(Deciding::Boxed(Box::pin(async move {
-                Err(Denied::Refused(later.done().await))
-            }))),
-        },
+    let case = Case {
+        manager,
+        index,
+        requirement,
+        condition,
+    };
+    case.decide(request, who)
+}
+
+/// Waits for everything that there is to wait for.
+fn find_out(
+    request: HttpRequest,
+    index: usize,
+    requirement: Requirement,
+    condition: &Condition,
+) -> Deciding {
+    let condition = condition.clone();
+    Deciding::Boxed(Box::pin(async move {
+        let state = LoginState::of(&request)?;
+        if requirement.passive {
+            state.set_passive();
+        }
+        let who = match state.who(&request, index).await {
+            Ok(who) => who,
+            Err(error) => return Err(failed(&request, &state.manager, error)),
+        };
+        let case = Case {
+            manager: &state.manager,
+            index,
+            requirement,
+            condition: &condition,
+        };
+        match case.decide(&request, who) {
+            Check::Done(decision) => decision,
+            Check::Wait(deciding) => deciding.await,
+        }
+    }))
+}
+
+/// What is to be decided about one user type.
+struct Case<'a> {
+    manager: &'a Arc<Manager>,
+    index: usize,
+    requirement: Requirement,
+    condition: &'a Condition,
+}
+
+/// A decision about a user who is known, or what it waits for.
+enum Judgement {
+    Now(Decision),
+    /// The condition is being asked; the login by itself was judged.
+    Later(Answer, Result<(), Reason>),
+}
+
+/// A decision, whose answer to the client may be under way.
+enum Decision {
+    Passes,
+    Denies(Denied),
+    Refuses(Refusing),
+}
+
+impl From<Refusing> for Decision {
+    fn from(refusing: Refusing) -> Self {
+        match refusing {
+            Refusing::Now(refusal) => Self::Denies(Denied::Refused(refusal)),
+            later => Self::Refuses(later),
+        }
     }
 }
 
-fn judge(manager: &Manager, who: &Who, requirement: Requirement) -> Result<(), Reason> {
-    let login = who
-        .as_ref()
-        .map(|known| (known.authenticated, &known.facts));
-    // Only freshness has to know the time.
-    let now = if requirement.freshness == Freshness::Any {
-        0
-    } else {
-        manager.now()
-    };
-    policy::decide(&requirement, login, manager.fresh_for, now)
+impl Decision {
+    async fn done(self, who: Who) -> Result<Who, Denied> {
+        match self {
+            Self::Passes => Ok(who),
+            Self::Denies(denied) => Err(denied),
+            Self::Refuses(refusing) => Err(Denied::Refused(refusing.done().await)),
+        }
+    }
 }
 
-fn refuse(
+impl Case<'_> {
+    /// Decides about a user who is known, without waiting if that is possible.
+    fn decide(&self, request: &HttpRequest, who: Who) -> Check {
+        match self.judge(request, &who) {
+            Judgement::Now(Decision::Passes) => Check::Done(Ok(who)),
+            Judgement::Now(Decision::Denies(denied)) => Check::Done(Err(denied)),
+            Judgement::Now(later) => Check::Wait(Deciding::Boxed(Box::pin(later.done(who)))),
+            Judgement::Later(answer, login) => {
+                let (request, manager) = (request.clone(), Arc::clone(self.manager));
+                let (index, requirement) = (self.index, self.requirement);
+                let condition = self.condition.clone();
+                Check::Wait(Deciding::Boxed(Box::pin(async move {
+                    let case = Case {
+                        manager: &manager,
+                        index,
+                        requirement,
+                        condition: &condition,
+                    };
+                    let decision = case.conclude(&request, &who, answer.done().await, login);
+                    decision.done(who).await
+                })))
+            }
+        }
+    }
+
+    fn judge(&self, request: &HttpRequest, who: &Who) -> Judgement {
+        let login = who
+            .as_ref()
+            .map(|known| (known.authenticated, &known.facts));
+        // Only freshness has to know the time.
+        let now = if self.requirement.freshness == Freshness::Any {
+            0
+        } else {
+            self.manager.now()
+        };
+        let login = policy::decide(&self.requirement, login, self.manager.fresh_for, now);
+        // Before freshness: whoever may never do this is not sent to give a password for it.
+        let answer = match (who, login) {
+            (Some(known), Ok(()) | Err(Reason::Stale)) if !self.condition.is_always() => {
+                self.condition.ask(&Subject {
+                    manager: Arc::clone(self.manager),
+                    index: self.index,
+                    user: Rc::clone(&known.user),
+                    request: request.clone(),
+                })
+            }
+            _ => Answer::Now(Ok(true)),
+        };
+        match answer {
+            Answer::Now(answer) => Judgement::Now(self.conclude(request, who, answer, login)),
+            later => Judgement::Later(later, login),
+        }
+    }
+
+    fn conclude(
+        &self,
+        request: &HttpRequest,
+        who: &Who,
+        answer: Result<bool, Unanswered>,
+        login: Result<(), Reason>,
+    ) -> Decision {
+        let reason = match (answer, login) {
+            (Ok(true), Ok(())) => return Decision::Passes,
+            (Ok(true), Err(reason)) => reason,
+            (Ok(false), _) => return self.forbid(request, who.as_ref()).into(),
+            (Err(Unanswered::Setup(error)), _) => return Decision::Denies(error.into()),
+            (Err(Unanswered::Failed(error)), _) => {
+                self.manager
+                    .emit(&LoginEvent::LoadFailed { error: &error }, request);
+                return Decision::Denies(failed(request, self.manager, error));
+            }
+        };
+        let kind = RefusalKind::of(reason);
+        let freshness = self.requirement.freshness;
+        refuse::refuse(request, self.manager, kind, reason, freshness).into()
+    }
+
+    fn forbid(&self, request: &HttpRequest, known: Option<&Known>) -> Refusing {
+        let user = known
+            .zip(self.manager.users.get(self.index))
+            .map(|(known, kind)| EventUser::new(kind, &*known.user));
+        let event = LoginEvent::Forbidden {
+            user,
+            condition: Some(self.condition),
+        };
+        refuse::forbid(request, self.manager, &event, Reason::Forbidden)
+    }
+}
+
+fn failed(request: &HttpRequest, manager: &Manager, error: LoadError) -> Denied {
+    let response = refuse::load_failed(request, manager, &error);
+    Denied::Failed(InternalError::from_response(error, response).into())
+}
+
+pub(crate) fn refuse(
     request: &HttpRequest,
     manager: &Manager,
     reason: Reason,
@@ -205,7 +359,19 @@ fn refuse(
 }
 
 /// What a guard asks for, as a type.
-pub trait Policy: 'static {
+pub trait Policy: Described {
+    /// The user type that is asked for.
+    #[doc(hidden)]
+    type User: GuardUser;
+    /// What is asked of the user besides a login.
+    #[doc(hidden)]
+    const CONDITION: &'static Condition = &Condition::ALWAYS;
+    /// How old a login is at most that gets through, in seconds; without end if the manager says.
+    #[doc(hidden)]
+    const FRESH: Option<u64> = None;
+    /// Whether whoever gets through has met the policy. OPTIONS requests may not have.
+    #[doc(hidden)]
+    const PROVES: bool = true;
     #[doc(hidden)]
     fn requirement() -> GuardRequirement;
     #[doc(hidden)]
@@ -274,6 +440,8 @@ pub struct ExemptOptions<P>(PhantomData<fn() -> P>);
 pub struct Passive<P>(PhantomData<fn() -> P>);
 
 impl<U: GuardUser> Policy for LoginRequired<U> {
+    type User = U;
+
     fn requirement() -> GuardRequirement {
         GuardRequirement(Requirement::LOGIN)
     }
@@ -284,6 +452,11 @@ impl<U: GuardUser> Policy for LoginRequired<U> {
 }
 
 impl<P: Policy, const SECONDS: u64> Policy for Fresh<P, SECONDS> {
+    type User = P::User;
+    const CONDITION: &'static Condition = P::CONDITION;
+    const FRESH: Option<u64> = Some(SECONDS);
+    const PROVES: bool = P::PROVES;
+
     fn requirement() -> GuardRequirement {
         let freshness = match SECONDS {
             u64::MAX => Freshness::Default,
@@ -301,6 +474,11 @@ impl<P: Policy, const SECONDS: u64> Policy for Fresh<P, SECONDS> {
 }
 
 impl<P: Policy> Policy for ExemptOptions<P> {
+    type User = P::User;
+    const CONDITION: &'static Condition = P::CONDITION;
+    const FRESH: Option<u64> = P::FRESH;
+    const PROVES: bool = false;
+
     fn requirement() -> GuardRequirement {
         GuardRequirement(Requirement {
             exempt_options: true,
@@ -314,6 +492,11 @@ impl<P: Policy> Policy for ExemptOptions<P> {
 }
 
 impl<P: Policy> Policy for Passive<P> {
+    type User = P::User;
+    const CONDITION: &'static Condition = P::CONDITION;
+    const FRESH: Option<u64> = P::FRESH;
+    const PROVES: bool = P::PROVES;
+
     fn requirement() -> GuardRequirement {
         GuardRequirement(Requirement {
             passive: true,
@@ -323,6 +506,41 @@ impl<P: Policy> Policy for Passive<P> {
 
     fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
         P::find(manager)
+    }
+}
+
+/// What `P` asks for, and a user who meets the condition `C`.
+#[derive(Debug)]
+pub struct Requires<P, C>(PhantomData<fn() -> (P, C)>);
+
+impl<P: Policy, C: Term<P::User>> Policy for Requires<P, C> {
+    type User = P::User;
+    const CONDITION: &'static Condition = &C::CONDITION;
+    const FRESH: Option<u64> = P::FRESH;
+    const PROVES: bool = P::PROVES;
+
+    fn requirement() -> GuardRequirement {
+        P::requirement()
+    }
+
+    fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
+        P::find(manager)
+    }
+}
+
+/// A login, of the user type that the permissions are about.
+#[derive(Debug)]
+pub struct LoginOf<P>(PhantomData<fn() -> P>);
+
+impl<P: Permissions> Policy for LoginOf<P> {
+    type User = P::User;
+
+    fn requirement() -> GuardRequirement {
+        GuardRequirement(Requirement::LOGIN)
+    }
+
+    fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
+        P::User::find(manager)
     }
 }
 
@@ -349,7 +567,7 @@ impl<P, A> fmt::Debug for Guarded<P, A> {
     }
 }
 
-impl<P: Policy, A: FromRequest> FromRequest for Guarded<P, A> {
+impl<P: Policy, A: Arguments<P>> FromRequest for Guarded<P, A> {
     type Error = Error;
     type Future = GuardedFuture<P, A>;
 
@@ -358,9 +576,10 @@ impl<P: Policy, A: FromRequest> FromRequest for Guarded<P, A> {
             request,
             |manager| P::find(&GuardManager(manager)),
             P::requirement().0,
+            P::CONDITION,
         ) {
             Check::Done(Ok(_)) => Step::Extract {
-                extracting: A::from_request(request, payload),
+                extracting: A::Extractors::from_request(request, payload),
             },
             Check::Done(Err(denied)) => Step::Refused {
                 error: Some(denied.into()),
@@ -381,14 +600,14 @@ impl<P: Policy, A: FromRequest> FromRequest for Guarded<P, A> {
 
 pin_project! {
     /// Decides, then extracts.
-    pub struct GuardedFuture<P, A: FromRequest> {
+    pub struct GuardedFuture<P, A: Arguments<P>> {
         #[pin]
-        step: Step<A>,
+        step: Step<A::Extractors>,
         policy: PhantomData<fn() -> P>,
     }
 }
 
-impl<P, A: FromRequest> fmt::Debug for GuardedFuture<P, A> {
+impl<P, A: Arguments<P>> fmt::Debug for GuardedFuture<P, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GuardedFuture").finish_non_exhaustive()
     }
@@ -412,7 +631,7 @@ pin_project! {
     }
 }
 
-impl<P, A: FromRequest> Future for GuardedFuture<P, A> {
+impl<P, A: Arguments<P>> Future for GuardedFuture<P, A> {
     type Output = Result<Guarded<P, A>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -425,15 +644,15 @@ impl<P, A: FromRequest> Future for GuardedFuture<P, A> {
                     payload,
                 } => match ready!(Pin::new(deciding).poll(cx)) {
                     Ok(_) => Step::Extract {
-                        extracting: A::from_request(request, payload),
+                        extracting: A::Extractors::from_request(request, payload),
                     },
                     Err(denied) => return Poll::Ready(Err(denied.into())),
                 },
                 StepProj::Extract { extracting } => {
                     return extracting
                         .poll(cx)
-                        .map_ok(|args| Guarded {
-                            args,
+                        .map_ok(|extracted| Guarded {
+                            args: A::take(extracted),
                             policy: PhantomData,
                         })
                         .map_err(Into::into);
@@ -507,7 +726,9 @@ where
 pub fn login_required() -> LoginGuard {
     LoginGuard {
         find: |_| Ok(0),
+        user: |_| {},
         requirement: Requirement::LOGIN,
+        condition: Condition::ALWAYS,
     }
 }
 
@@ -515,10 +736,12 @@ pub fn login_required() -> LoginGuard {
 pub fn fresh_login_required() -> LoginGuard {
     LoginGuard {
         find: |_| Ok(0),
+        user: |_| {},
         requirement: Requirement {
             freshness: Freshness::Default,
             ..Requirement::LOGIN
         },
+        condition: Condition::ALWAYS,
     }
 }
 
@@ -527,13 +750,16 @@ pub fn fresh_login_required() -> LoginGuard {
 #[derive(Clone)]
 pub struct LoginGuard {
     find: FindUser,
+    user: fn(&mut Description),
     requirement: Requirement,
+    condition: Condition,
 }
 
 impl fmt::Debug for LoginGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LoginGuard")
             .field("requirement", &self.requirement)
+            .field("condition", &self.condition)
             .finish_non_exhaustive()
     }
 }
@@ -543,6 +769,7 @@ impl LoginGuard {
     #[must_use]
     pub fn user<U: AuthUser>(mut self) -> Self {
         self.find = |manager| <U as GuardUser>::find(&GuardManager(manager));
+        self.user = |description| description.user(std::any::type_name::<U>());
         self
     }
 
@@ -550,6 +777,30 @@ impl LoginGuard {
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.requirement.freshness = Freshness::Within(age);
+        self
+    }
+
+    /// Asks for a role, as [`AuthUser::has_role`] says; a user without it gets 403.
+    #[must_use]
+    pub fn role(self, role: impl Into<Cow<'static, str>>) -> Self {
+        self.condition(Condition::role(role))
+    }
+
+    /// Asks for a permission, and thereby for a user of the type that can have it; a user without the
+    /// permission gets 403.
+    #[must_use]
+    pub fn permission<P: Permissions>(self, permission: P) -> Self {
+        self.user::<P::User>()
+            .condition(Condition::permission(permission))
+    }
+
+    /// Asks for a condition, next to what was asked for before; a user who does not meet it gets 403.
+    ///
+    /// One that is about a user type needs [`user`](Self::user), unless it is that of the manager's
+    /// first loader.
+    #[must_use]
+    pub fn condition(mut self, condition: Condition) -> Self {
+        self.condition = self.condition.and(condition);
         self
     }
 
@@ -566,6 +817,24 @@ impl LoginGuard {
     pub fn exempt_options(mut self) -> Self {
         self.requirement.exempt_options = true;
         self
+    }
+
+    fn describe(&self) -> Description {
+        let mut description = Description::default();
+        (self.user)(&mut description);
+        match self.requirement.freshness {
+            Freshness::Any => {}
+            Freshness::Default => description.fresh(None),
+            Freshness::Within(age) => description.fresh(Some(age)),
+        }
+        self.condition.describe(&mut description);
+        if self.requirement.passive {
+            description.add("passive");
+        }
+        if self.requirement.exempt_options {
+            description.add("exempt_options");
+        }
+        description
     }
 }
 
@@ -616,7 +885,20 @@ where
     actix_web::dev::forward_ready!(service);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        let check = check(request.request(), self.guard.find, self.guard.requirement);
+        declare(&request, || Declaration::Guard(self.guard.describe()));
+        #[cfg(feature = "audit")]
+        if crate::audit::is_audited(&request) {
+            // What is inside is to be seen too; it does not run.
+            let inner = self.service.call(request);
+            return Box::pin(async move { inner.await.map(ServiceResponse::map_into_left_body) });
+        }
+        let LoginGuard {
+            find,
+            requirement,
+            condition,
+            ..
+        } = &self.guard;
+        let check = check(request.request(), *find, *requirement, condition);
         let service = Rc::clone(&self.service);
         Box::pin(async move {
             let decision = match check {

@@ -12,14 +12,16 @@
 //! refused clients to the login page and back, and reports all of it. With a [`LoginStore`] logins
 //! can be seen, limited and ended.
 //!
-//! It does not store users, show pages, or decide what a user may do. It checks passwords only if
-//! asked to (feature `password`).
+//! It does not store users, show pages, or know what a user may do: it asks the application for roles
+//! and permissions. It checks passwords only if asked to (feature `password`).
 //!
 //! # A whole program
 //!
 //! ```no_run
 //! use actix_web::{App, HttpServer, Responder, cookie::Key, get, post, web};
-//! use login_runtime::{Auth, AuthUser, CurrentUser, LoginError, LoginManager, Verified, login_required};
+//! use login_runtime::{
+//!     Auth, AuthUser, CurrentUser, LoginError, LoginManager, Verified, login_required, public,
+//! };
 //!
 //! #[derive(AuthUser, Clone)]
 //! struct User { id: i64, name: String, is_active: bool }
@@ -34,11 +36,13 @@
 //!     format!("Hello, {}!", user.name)
 //! }
 //!
+//! #[public]
 //! #[get("/login")]
 //! async fn login_page() -> impl Responder {
 //!     web::Html::new(r#"<form method="post"><button>Log in as Ada</button></form>"#)
 //! }
 //!
+//! #[public]
 //! #[post("/login")]
 //! async fn log_in(auth: Auth<User>) -> Result<impl Responder, LoginError> {
 //!     // In place of a password check, for which see `PasswordVerifier`.
@@ -49,7 +53,10 @@
 //!
 //! #[actix_web::main]
 //! async fn main() -> std::io::Result<()> {
-//!     let login_manager = LoginManager::new(find).login_view("/login").build(Key::generate())?;
+//!     let login_manager = LoginManager::new(find)
+//!         .login_view("/login")
+//!         .deny_by_default()
+//!         .build(Key::generate())?;
 //!     HttpServer::new(move || {
 //!         App::new().wrap(login_manager.clone()).service(index).service(login_page).service(log_in)
 //!     })
@@ -74,9 +81,45 @@
 //! | a handler | [`#[login_required]`](macro@login_required), [`#[fresh_login_required]`](macro@fresh_login_required) |
 //! | a closure, a handler of another crate | [`guarded`] |
 //! | a scope, a resource, a route | `.wrap(`[`login_required()`](fn@login_required)`)` |
-//! | inside a handler | [`Auth::require_login`], [`Auth::unauthorized`] |
+//! | inside a handler | [`Auth::require_login`], [`Auth::require`], [`Auth::unauthorized`], [`Auth::forbidden`] |
 //!
 //! A guard that has to wait for the database keeps the body unread meanwhile.
+//!
+//! # Roles and permissions
+//!
+//! A user who is known and may not do something gets 403, and is never sent to the login view.
+//!
+//! | what is asked for | in an attribute | as middleware, or inside a handler |
+//! |---|---|---|
+//! | a role, which `#[auth(roles)]` or [`AuthUser::has_role`] knows | `role = "admin"` | [`Condition::role`] |
+//! | a permission, which [`HasPermission`] looks up with the request at hand | `permission = Permission::EditPost`, [`#[permission_required(..)]`](macro@permission_required) | [`Condition::permission`] |
+//! | something of the application's own | <code>check = \|user: &User\| ..</code> | [`Condition::check`] |
+//! | several of these | `any(..)`, `all(..)`, `not(..)` | [`Condition::any`], [`Condition::all`], `!condition` |
+//!
+//! The reasons to refuse are looked for in this order: nobody is logged in, the user is not active, the
+//! user may not do this, the login is not fresh. Whoever may never do something is so not sent to give
+//! a password for it. A permission that cannot be looked up is a 503, also within `not(..)`.
+//!
+//! [`FreshUser`] and [`UserWith`] are arguments that carry the proof of what the guard asked for. A
+//! handler that takes one of them below a guard that asks for less does not compile.
+//!
+//! # No route forgotten
+//!
+//! With [`deny_by_default`](LoginManagerBuilder::deny_by_default) anonymous clients only get to routes that
+//! say so. Each of these declares a route, and all three checks see it:
+//!
+//! | what | how |
+//! |---|---|
+//! | a handler with a route attribute | [`#[login_required]`](macro@login_required) or [`#[public]`](macro@public) *above* it |
+//! | a route without one | `web::get().to(page).wrap(`[`public()`](fn@public)`)`, or `.wrap(`[`login_required()`](fn@login_required)`)` |
+//! | files, services of other crates | a scope around them that is wrapped like that |
+//!
+//! A guard that cannot be seen still guards: below a route attribute, without one, or as [`guarded`].
+//! Its route counts as undeclared then, which closes it to anonymous clients all the same.
+//!
+//! [`strict`] is a configuration in which an undeclared handler does not compile, and the feature
+//! `audit` lists all routes with who may reach them. Middleware that waits hides the routes in it, and
+//! goes in a [`gate`].
 //!
 //! # Who is it?
 //!
@@ -107,6 +150,7 @@
 //! - `flash-messages`: messages for refused clients through `actix-web-flash-messages`.
 //! - `sqlite`, `postgres`: login stores through the application's sqlx pool.
 //! - `redis`: a login store in Redis or Valkey.
+//! - `audit`: the module `audit`, which lists who may reach which route.
 //! - `test-util`: the module `test`, for the tests of applications.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -114,11 +158,18 @@
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+#[cfg(feature = "audit")]
+#[cfg_attr(docsrs, doc(cfg(feature = "audit")))]
+pub mod audit;
 mod auth;
 mod clock;
+mod condition;
 mod config;
 mod cookies;
 mod current;
+mod declare;
+mod deny;
+mod describe;
 mod error;
 mod events;
 mod guard;
@@ -130,7 +181,9 @@ mod middleware;
 mod next;
 #[cfg(feature = "password")]
 mod password;
+mod permission;
 mod policy;
+mod proof;
 mod protection;
 mod records;
 mod refuse;
@@ -140,6 +193,7 @@ mod session;
 mod session_store;
 mod state;
 mod store;
+mod strict;
 #[cfg(feature = "test-util")]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod test;
@@ -153,6 +207,10 @@ mod verified;
 /// | `user = Type` | asks for a user of this type | the type of the manager's first loader |
 /// | `fresh` | asks for a fresh login, as old as the manager's `fresh_for` allows | any login will do |
 /// | `fresh = "10m"` | asks for a fresh login of at most this age: `s`, `m`, `h` or `d` | |
+/// | `role = "admin"` | asks for a role; a user without it gets 403 | none |
+/// | `permission = Permission::EditPost` | asks for a permission, see [`Permissions`](trait@Permissions) | none |
+/// | `check = \|user: &User\| ..` | asks a closure, or the function of this path; it may take the request too | none |
+/// | `any(..)`, `all(..)`, `not(..)` | conditions of conditions: `any(role = "admin", role = "editor")` | |
 /// | `exempt_options` | lets OPTIONS requests through | they are guarded too |
 /// | `passive` | does not count the request as use of the login, for pages that poll | it counts |
 /// | `crate = path` | where `login_runtime` is, if it is re-exported | `::login_runtime` |
@@ -178,6 +236,24 @@ mod verified;
 /// }
 /// ```
 ///
+/// A user who is known and does not meet the conditions gets 403, and is never sent to the login view;
+/// not to the refresh view either, since giving a password would not help.
+///
+/// ```
+/// use actix_web::{Responder, delete, web};
+/// use login_runtime::{AuthUser, login_required};
+///
+/// #[derive(AuthUser)]
+/// struct User { id: i64, #[auth(roles)] roles: Vec<String>, is_trainee: bool }
+///
+/// #[login_required(any(role = "admin", role = "editor"), check = |user: &User| !user.is_trainee)]
+/// #[delete("/pages/{page}")]
+/// async fn delete_page(page: web::Path<String>) -> impl Responder { format!("{page} deleted") }
+/// ```
+///
+/// A `check` becomes an item next to the handler, which cannot be within an `impl` block; a permission
+/// can be asked for there.
+///
 /// What cannot be guarded does not compile:
 ///
 /// ```compile_fail
@@ -194,6 +270,50 @@ pub use login_macros::login_required;
 /// view.
 pub use login_macros::fresh_login_required;
 
+/// Lets only users with a permission reach a handler; a user without it gets 403.
+///
+/// Takes the permission, and then the options of [`login_required`](macro@login_required). See
+/// [`Permissions`](trait@Permissions) for how permissions are declared and looked up.
+pub use login_macros::permission_required;
+
+/// A role as a type, for [`UserWith`]: `UserWith<User, role!("admin")>`.
+pub use login_macros::role;
+
+/// A permission as a type, for [`UserWith`]: `UserWith<User, permission!(Permission::EditPost)>`.
+pub use login_macros::permission;
+/// Declares a handler public, for
+/// [`deny_by_default`](LoginManagerBuilder::deny_by_default), [`strict`] and the audit.
+///
+/// | option | meaning | default |
+/// |---|---|---|
+/// | `crate = path` | where `login_runtime` is, if it is re-exported | `::login_runtime` |
+///
+/// The handler stays as it is: who is logged in may be asked as everywhere. It goes above the route
+/// attribute, since below it there is nothing that it could tell. A route without an attribute is
+/// declared by [`.wrap(public())`](fn@public).
+///
+/// # Examples
+///
+/// ```
+/// use actix_web::{Responder, get};
+/// use login_runtime::public;
+///
+/// #[public]
+/// #[get("/about")]
+/// async fn about() -> impl Responder { "about us" }
+/// ```
+///
+/// Below the route attribute it does not compile:
+///
+/// ```compile_fail
+/// # use actix_web::{Responder, get};
+/// # use login_runtime::public;
+/// #[get("/about")]
+/// #[public] // no route attribute follows `#[public]`; put it above `#[get(..)]`, ..
+/// async fn about() -> impl Responder { "about us" }
+/// ```
+pub use login_macros::public;
+
 #[cfg(feature = "password")]
 pub use crate::password::{PasswordError, PasswordVerifier};
 #[cfg(feature = "postgres")]
@@ -205,15 +325,21 @@ pub use crate::store::SqliteLoginStore;
 pub use crate::{
     auth::{Auth, LogIn},
     clock::{Clock, SystemClock},
+    condition::Condition,
     config::{BuildError, CookieSettings, RememberCookie},
     current::{CurrentUser, MaybeUser},
+    declare::{Declared, public},
+    deny::{Gated, gate},
     error::{LoadError, LoginError, Refusal, SetupError},
     events::{EndReason, EventUser, LoginEvent},
     guard::{GuardedHandler, LoginGuard, fresh_login_required, guarded, login_required},
     limits::Limits,
+    loader::BoxError,
     logins::{Keep, LoginInfo, Logins},
     manager::{LoginManager, LoginManagerBuilder},
+    permission::{HasPermission, Permissions, Roles},
     policy::{LoginSource, Reason},
+    proof::{FreshUser, UserWith},
     protection::{AddressPart, ClientIdentity, SessionProtection},
     refuse::Flash,
     scope::LoginScope,
@@ -222,6 +348,7 @@ pub use crate::{
         Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins,
         MemoryLoginStore, Owner, StoreError, Which,
     },
+    strict::{DeclaredArguments, DeclaredService, Declares, Strict, strict},
     user::{AuthUser, PasswordUser, UserId},
     verified::{AuthMethod, Proof, Verified},
 };

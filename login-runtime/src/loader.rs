@@ -28,8 +28,8 @@ pub(crate) type AnyUser = Rc<dyn Any>;
 /// A loader at work.
 pub(crate) type Loading = Pin<Box<dyn Future<Output = Result<Option<AnyUser>, LoadError>>>>;
 
-/// What a loader's error can be: any error, a `String`, `anyhow::Error`.
-pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// What went wrong in the application: any error, a `String`, `anyhow::Error`.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What the toolkit asks of one user type.
 pub(crate) trait Loader: Send + Sync {
@@ -44,6 +44,9 @@ pub(crate) trait Loader: Send + Sync {
 
     /// Whether guards let the user through, and the user may be logged in.
     fn is_authenticated(&self, user: &dyn Any) -> bool;
+
+    /// Whether the user has a role.
+    fn has_role(&self, user: &dyn Any, role: &str) -> bool;
 
     /// The bytes whose change ends every login.
     fn session_hash<'a>(&self, user: &'a dyn Any) -> Option<Cow<'a, [u8]>>;
@@ -131,6 +134,11 @@ where
     fn is_authenticated(&self, user: &dyn Any) -> bool {
         user.downcast_ref::<U>()
             .is_some_and(|user| user.is_active() && user.is_authenticated())
+    }
+
+    fn has_role(&self, user: &dyn Any, role: &str) -> bool {
+        user.downcast_ref::<U>()
+            .is_some_and(|user| user.has_role(role))
     }
 
     fn session_hash<'a>(&self, user: &'a dyn Any) -> Option<Cow<'a, [u8]>> {

@@ -21,6 +21,7 @@ use crate::{
         BuildError, CheckedCookie, CookieSettings, MAX_COOKIE_AGE, Origin, RememberCookie, View,
     },
     cookies::{self, KeyRing},
+    deny::Reported,
     error::SetupError,
     events::LoginEvent,
     limits::Limits,
@@ -145,6 +146,9 @@ pub(crate) struct Manager {
     pub(crate) watches_sessions: bool,
     /// Nothing without a login store: then the session is all there is.
     pub(crate) records: Option<Arc<Records>>,
+    /// Whether routes that declare nothing are closed to anonymous clients.
+    pub(crate) denies: bool,
+    pub(crate) undeclared: Reported,
 }
 
 pub(crate) type Subscriber = Box<dyn Fn(&LoginEvent<'_>, &HttpRequest) + Send + Sync>;
@@ -295,6 +299,7 @@ struct Settings {
     store_deadline: Duration,
     limits: Option<Limits>,
     max_logins: Option<MaxLogins>,
+    denies: bool,
 }
 
 impl Settings {
@@ -321,6 +326,7 @@ impl Settings {
             store_deadline: STORE_DEADLINE,
             limits: None,
             max_logins: None,
+            denies: false,
         }
     }
 }
@@ -514,6 +520,17 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.refusing.needs_refresh = Some(erase_handler(handler)))
     }
 
+    /// Answers users who may not do what they asked for, in place of a bare 403.
+    #[must_use]
+    pub fn forbidden_handler<F, Fut, R>(self, handler: F) -> Self
+    where
+        F: Fn(HttpRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = R> + 'static,
+        R: Responder + 'static,
+    {
+        self.set(|settings| settings.refusing.forbidden = Some(erase_handler(handler)))
+    }
+
     /// Answers when a loader or the login store failed, at guards and extractors; 503 without a word by
     /// default. Where a handler asks by itself, as with
     /// [`Auth::current_user`](crate::Auth::current_user), the error is the handler's.
@@ -534,6 +551,35 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     #[must_use]
     pub fn exempt_options(self) -> Self {
         self.set(|settings| settings.exempt_options = true)
+    }
+
+    /// Refuses anonymous clients on every route that does not declare who may reach it.
+    ///
+    /// A route declares itself by [`#[login_required]`](macro@crate::login_required) or
+    /// [`#[public]`](macro@crate::public) *above* its route attribute, or by
+    /// [`login_required()`](fn@crate::login_required) or [`public()`](fn@crate::public) around it, its
+    /// resource or its scope. Who is logged in gets to undeclared routes too. The decision is made
+    /// before the handler runs and before the body is read, whatever the method. Each undeclared
+    /// route that is hit is reported once, as
+    /// [`LoginEvent::UndeclaredRoute`](crate::LoginEvent::UndeclaredRoute) and to the log.
+    ///
+    /// A path that leads nowhere is 404 for everybody, and a
+    /// [default service](actix_web::App::default_service) of the application's own that is not declared
+    /// is only shown to who is logged in. Where the path leads somewhere but no route takes the
+    /// method, who is logged in gets the 404 or 405; anonymous clients are refused, since it looks like
+    /// an undeclared route. A resource in `public()` has its 405 for everybody, and the guards in it
+    /// still hold.
+    ///
+    /// What hooks of the application (events, `unauthorized_handler`, `request_loader`) are given at an
+    /// undeclared route is a copy of the request's head with the session, without the application's
+    /// data; what is written into the session there is lost.
+    ///
+    /// Middleware between the manager and the routes must not wait before it calls them, or go in a
+    /// [`gate`](crate::gate()). Cross-origin preflights need their middleware around the manager:
+    /// `.wrap(login_manager).wrap(Cors::..)`.
+    #[must_use]
+    pub fn deny_by_default(self) -> Self {
+        self.set(|settings| settings.denies = true)
     }
 
     /// What happens to a login that shows up from another client; `Basic` by default.
@@ -835,6 +881,8 @@ impl Settings {
             subscribers: self.subscribers,
             watches_sessions: false,
             records,
+            denies: self.denies,
+            undeclared: Reported::default(),
         })
     }
 }

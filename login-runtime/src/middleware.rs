@@ -13,7 +13,7 @@ use std::{
 use actix_session::{SessionMiddleware, storage::SessionStore};
 use actix_web::{
     Error, HttpRequest, HttpResponse,
-    body::MessageBody,
+    body::{EitherBody, MessageBody},
     cookie::Cookie,
     dev::{Extensions, Service, ServiceRequest, ServiceResponse, Transform},
     error::InternalError,
@@ -24,6 +24,7 @@ use pin_project_lite::pin_project;
 use crate::{
     auth,
     cookies::{self, Match},
+    deny::Gate,
     manager::{Handle, LoginManager, Manager, UserKind},
     records::Records,
     refuse,
@@ -41,7 +42,7 @@ where
     B: MessageBody + 'static,
     T: SessionStore + 'static,
 {
-    type Response = ServiceResponse<B>;
+    type Response = ServiceResponse<EitherBody<B>>;
     type Error = Error;
     // The session middleware around the login layer, and never the other way round: it has to save
     // what the login layer wrote into the session.
@@ -59,6 +60,7 @@ where
             service: Rc::new(service),
             data: Rc::new(data),
             refresh: self.manager.refresh_remember,
+            denies: self.manager.denies.then(|| Arc::clone(&self.manager)),
         };
         LateInit {
             init: (self.session)().new_transform(login),
@@ -209,6 +211,8 @@ pub struct LoginService<S> {
     /// How handlers and guards find the manager.
     data: Rc<Extensions>,
     refresh: bool,
+    /// The manager, if it denies by default.
+    denies: Option<Arc<Manager>>,
 }
 
 impl<S> fmt::Debug for LoginService<S> {
@@ -221,9 +225,9 @@ impl<S, B> Service<ServiceRequest> for LoginService<S>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
     S::Future: 'static,
-    B: 'static,
+    B: MessageBody + 'static,
 {
-    type Response = ServiceResponse<B>;
+    type Response = ServiceResponse<EitherBody<B>>;
     type Error = Error;
     type Future = LoginFuture<S::Future, B>;
 
@@ -235,25 +239,47 @@ where
         if let Some(log_in) = crate::test::asked_log_in(request.request()) {
             let service = Rc::clone(&self.service);
             let refresh = self.refresh;
-            let future: Boxed<B> = Box::pin(async move {
+            let future: Boxed<EitherBody<B>> = Box::pin(async move {
                 log_in.await;
-                finish(service.call(request).await?, refresh).await
+                let response = service.call(request).await?.map_into_left_body();
+                finish(response, refresh).await
             });
             return LoginFuture {
                 step: Step::Boxed { future },
             };
         }
-        if self.refresh {
+        #[cfg(feature = "audit")]
+        if let Some(probe) = crate::audit::Probe::of(&request) {
             let inner = self.service.call(request);
-            let future: Boxed<B> = Box::pin(async move { finish(inner.await?, true).await });
+            let future: Boxed<EitherBody<B>> =
+                Box::pin(async move { Ok(probe.answer(inner).await?.map_into_left_body()) });
             return LoginFuture {
                 step: Step::Boxed { future },
             };
         }
+        let gate = self
+            .denies
+            .as_ref()
+            .map(|manager| Gate::watch(&request, manager));
+        let inner = self.service.call(request);
+        let closed = gate.filter(|gate| !gate.is_open());
+        if closed.is_none() && !self.refresh {
+            return LoginFuture {
+                step: Step::Plain { inner },
+            };
+        }
+        let refresh = self.refresh;
+        let future: Boxed<EitherBody<B>> = Box::pin(async move {
+            if let Some(gate) = closed
+                && let Err((request, answer)) = gate.decide().await
+            {
+                let answer = ServiceResponse::new(request, answer).map_into_right_body();
+                return finish(answer, refresh).await;
+            }
+            finish(inner.await?.map_into_left_body(), refresh).await
+        });
         LoginFuture {
-            step: Step::Plain {
-                inner: self.service.call(request),
-            },
+            step: Step::Boxed { future },
         }
     }
 }
@@ -264,7 +290,7 @@ pin_project! {
     /// Waits for the response, and adds what logins have to say to it.
     pub struct LoginFuture<F, B> {
         #[pin]
-        step: Step<F, B>,
+        step: Step<F, EitherBody<B>>,
     }
 }
 
@@ -293,7 +319,7 @@ impl<F, B> Future for LoginFuture<F, B>
 where
     F: Future<Output = Result<ServiceResponse<B>, Error>>,
 {
-    type Output = F::Output;
+    type Output = Result<ServiceResponse<EitherBody<B>>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().step.project() {
@@ -306,7 +332,7 @@ where
                     write(&mut response, cookies);
                 }
                 count_cookies(&response, ours);
-                Poll::Ready(Ok(response))
+                Poll::Ready(Ok(response.map_into_left_body()))
             }
             StepProj::Boxed { future } => future.as_mut().poll(cx),
         }

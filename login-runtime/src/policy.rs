@@ -63,6 +63,8 @@ pub enum Reason {
     Anonymous,
     /// Somebody is logged in who may not be, as the user type says.
     Inactive,
+    /// Somebody is logged in who may not do this.
+    Forbidden,
     /// The login is not fresh, or not fresh enough.
     Stale,
     /// A handler asked for the refusal.
@@ -74,6 +76,7 @@ impl Reason {
         match self {
             Self::Anonymous => "anonymous",
             Self::Inactive => "inactive",
+            Self::Forbidden => "forbidden",
             Self::Stale => "stale",
             Self::Asked => "asked",
         }

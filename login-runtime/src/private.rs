@@ -1,25 +1,24 @@
 //! What generated code may name. Not part of the public interface: only `login-macros` of the very
 //! same version uses it.
 
+pub use actix_web::HttpRequest;
 pub use std::{borrow::Cow, string::String};
 
-use actix_web::{FromRequest, Responder};
+use actix_web::Responder;
 
-use crate::user::AuthUser;
 pub use crate::{
-    guard::{DefaultUser, ExemptOptions, Fresh, Guarded, LoginRequired, Passive},
+    condition::{And, Checked, Checking, Negated, Or, Permitted, Role, Term, check, check_request},
+    declare::declared,
+    guard::{
+        DefaultUser, ExemptOptions, Fresh, GuardUser, Guarded, LoginOf, LoginRequired, Passive,
+        Policy, Requires,
+    },
+    permission::{HasPermission, Permissions, Roles},
+    proof::{Argument, SameUser, assert_proof},
+    strict::DeclaredService,
     user::{PasswordField, SessionHashPart, UnknownId},
 };
-
-/// What a handler can take.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be an argument of a handler",
-    label = "not an extractor",
-    note = "handler arguments implement `FromRequest`, as `web::Path`, `web::Json`, `HttpRequest` and `CurrentUser` do"
-)]
-pub trait Extractor {}
-
-impl<T: FromRequest> Extractor for T {}
+use crate::{loader::BoxError, user::AuthUser};
 
 /// What a handler can return.
 #[diagnostic::on_unimplemented(
@@ -32,11 +31,38 @@ pub trait Response {}
 #[diagnostic::do_not_recommend]
 impl<T: Responder> Response for T {}
 
-/// Fails to compile at the user's own type, before actix-web's message about the whole handler.
-pub const fn assert_extractor<T: Extractor>() {}
+/// Fails to compile at the argument's own type, before actix-web's message about the whole handler.
+pub const fn assert_argument<P: Policy, T: Argument<P>>() {}
 
 /// Fails to compile at the user's own type, before actix-web's message about the whole handler.
 pub const fn assert_responder<T: Response>() {}
 
 /// Fails to compile at the user type that a guard names, and not where the handler is used.
 pub const fn assert_user<U: AuthUser>() {}
+
+/// Fails to compile at a permission that is none of this user's.
+pub const fn assert_term<U, C: Term<U>>() {}
+
+/// Stands for the user of permissions whose derive failed, so that one mistake stays one error.
+#[derive(Debug)]
+pub struct UnknownUser;
+
+impl AuthUser for UnknownUser {
+    type Id = UnknownId;
+
+    fn get_id(&self) -> UnknownId {
+        UnknownId
+    }
+}
+
+impl<P> HasPermission<P> for UnknownUser {
+    async fn has_permission(&self, _: P, _: &HttpRequest) -> Result<bool, BoxError> {
+        Ok(false)
+    }
+}
+
+/// Fails to compile at an argument that is not the user whom the guard asks for.
+pub const fn assert_same_user<U: SameUser<V>, V>() {}
+
+/// Fails to compile at what is no set of permissions.
+pub const fn assert_permissions<P: Permissions>() {}

@@ -1,9 +1,10 @@
-//! What a refused client is answered: the login view, 401, by what the client accepts.
+//! What a refused client is answered: the login view, 401 or 403, by what the client accepts.
 
 use std::{borrow::Cow, future::Future, pin::Pin};
 
 use actix_web::{
     HttpRequest, HttpResponse,
+    error::UrlGenerationError,
     http::{
         Method,
         header::{self, HeaderName, HeaderValue},
@@ -120,6 +121,7 @@ pub(crate) struct RefusalSettings {
     pub(crate) flash: Option<FlashHook>,
     pub(crate) unauthorized: Option<Handler>,
     pub(crate) needs_refresh: Option<Handler>,
+    pub(crate) forbidden: Option<Handler>,
     pub(crate) load_failed: Option<LoadFailed>,
 }
 
@@ -144,6 +146,7 @@ impl Default for RefusalSettings {
             flash: None,
             unauthorized: None,
             needs_refresh: None,
+            forbidden: None,
             load_failed: None,
         }
     }
@@ -184,7 +187,10 @@ impl RefusalKind {
     pub(crate) fn of(reason: Reason) -> Self {
         match reason {
             Reason::Stale => Self::NeedsRefresh,
-            Reason::Anonymous | Reason::Inactive | Reason::Asked => Self::Unauthorized,
+            // Who is forbidden something does not get here, see `forbid`.
+            Reason::Anonymous | Reason::Inactive | Reason::Forbidden | Reason::Asked => {
+                Self::Unauthorized
+            }
         }
     }
 }
@@ -254,6 +260,30 @@ pub(crate) fn refuse(
             response
         }
     };
+    Refusing::Now(Refusal::new(reason, response))
+}
+
+/// Refuses a user who is known and may not do this: with 403, and never with the login view, which
+/// would send them round and round.
+pub(crate) fn forbid(
+    request: &HttpRequest,
+    manager: &Manager,
+    event: &LoginEvent<'_>,
+    reason: Reason,
+) -> Refusing {
+    manager.emit(event, request);
+    if let Some(handler) = &manager.refusing.forbidden {
+        return Refusing::Later(reason, handler(request));
+    }
+    let mut response = HttpResponse::Forbidden();
+    let mut response = if wants_page(request) {
+        response
+            .content_type("text/plain; charset=utf-8")
+            .body("Forbidden: you may not do this.")
+    } else {
+        response.json(serde_json::json!({ "error": "forbidden" }))
+    };
+    keep_private(response.headers_mut());
     Refusing::Now(Refusal::new(reason, response))
 }
 
@@ -393,6 +423,24 @@ pub(crate) fn location(address: &str) -> String {
     utf8_percent_encode(address, LOCATION).to_string()
 }
 
+/// The address of a login view that is the name of a route, for a request that does not know the
+/// routes of the application.
+pub(crate) struct Resolved(pub(crate) Result<url::Url, UrlGenerationError>);
+
+impl Resolved {
+    fn of(request: &HttpRequest, name: &str) -> Result<url::Url, String> {
+        match request.app_data::<Self>() {
+            Some(Self(resolved)) => resolved
+                .as_ref()
+                .cloned()
+                .map_err(|error| error.to_string()),
+            None => request
+                .url_for_static(name)
+                .map_err(|error| error.to_string()),
+        }
+    }
+}
+
 /// The view a client is sent to, taken apart.
 struct Target<'a> {
     /// Scheme and host, if the view names them.
@@ -409,7 +457,7 @@ impl<'a> Target<'a> {
         let target = match view {
             View::Path(text) => Self::split(None, text),
             View::Url(url) => Self::from_url(url, Some(url.origin().ascii_serialization())),
-            View::Name(name) => match request.url_for_static(name) {
+            View::Name(name) => match Resolved::of(request, name) {
                 Ok(url) => {
                     // `url_for` takes scheme and host from headers that any client can set; only an
                     // external resource has a host of its own. Compared as `url_for` writes them,

@@ -6,7 +6,7 @@ pub(crate) use actix_session::Session;
 use actix_session::{
     SessionExt, SessionMiddleware, SessionStatus, config::SessionLifecycle, storage::SessionStore,
 };
-use actix_web::{HttpRequest, cookie::Key};
+use actix_web::{HttpMessage as _, HttpRequest, cookie::Key};
 use serde::Serialize;
 
 use crate::{config::CheckedCookie, cookies::LoginId, session_store, store::FamilyKey};
@@ -217,7 +217,19 @@ pub(crate) fn middleware<S: SessionStore>(
 
 /// The session of a request.
 pub(crate) fn of(request: &HttpRequest) -> Session {
+    if let Some(Carried(session)) = request.extensions().get() {
+        return session.clone();
+    }
     request.get_session()
+}
+
+/// The session of a request, for another that stands in for it.
+pub(crate) struct Carried(Session);
+
+impl Carried {
+    pub(crate) fn of(request: &HttpRequest) -> Self {
+        Self(of(request))
+    }
 }
 
 /// The text of a login entry, borrowed from the session: not to be held across an await.

@@ -14,6 +14,7 @@ use actix_web::{HttpMessage, HttpRequest, cookie::Cookie};
 
 use crate::{
     cookies::{self, Carried, Match},
+    declare::Watch,
     error::{LoadError, SetupError},
     events::{EndReason, EventUser, LoginEvent},
     loader::{AnyUser, Loading},
@@ -179,7 +180,7 @@ impl Search {
         })
     }
 
-    pub(crate) fn manager(&self) -> &Manager {
+    pub(crate) fn manager(&self) -> &Arc<Manager> {
         &self.state.manager
     }
 
@@ -220,8 +221,7 @@ impl LoginState {
     /// The state of a request; made if this is the first to ask.
     pub(crate) fn of(request: &HttpRequest) -> Result<Rc<Self>, SetupError> {
         let manager = Manager::of(request)?;
-        // The state of another manager, around this one, knows other users.
-        let existing = Self::existing(request).filter(|state| Arc::ptr_eq(&state.manager, manager));
+        let existing = Self::of_manager(request, manager);
         Ok(existing.unwrap_or_else(|| Self::new(request, manager)))
     }
 
@@ -236,13 +236,21 @@ impl LoginState {
             passive: Cell::default(),
             end_session_if_empty: Cell::default(),
         });
-        request.extensions_mut().insert(Rc::clone(&state));
+        let mut extensions = request.extensions_mut();
+        if let Some(watch) = extensions.get::<Rc<Watch>>() {
+            // Whoever has the real request finds it there.
+            let _ = watch.state.set(Rc::clone(&state));
+        }
+        extensions.insert(Rc::clone(&state));
+        drop(extensions);
         state
     }
 
     /// The state of a request that something has asked about.
     pub(crate) fn existing(request: &HttpRequest) -> Option<Rc<Self>> {
-        request.extensions().get::<Rc<Self>>().cloned()
+        let extensions = request.extensions();
+        let watched = || extensions.get::<Rc<Watch>>()?.state.get();
+        extensions.get::<Rc<Self>>().or_else(watched).cloned()
     }
 
     fn slot(&self, index: usize) -> Option<&Slot> {
@@ -253,35 +261,45 @@ impl LoginState {
     }
 
     /// What is known without waiting: the answer if it has been found, or that there is nothing to
-    /// look for, which allocates nothing; or whom to wait for.
+    /// look for. Allocates nothing.
+    pub(crate) fn peek(request: &HttpRequest, manager: &Arc<Manager>, index: usize) -> Option<Who> {
+        if let Some(who) = Self::found(&Self::of_manager(request, manager), index) {
+            return Some(who);
+        }
+        let kind = manager.users.get(index)?;
+        let session = session::of(request);
+        let nothing = session::entry(&session, &kind.session_key).is_none()
+            && has_no_other_source(request, manager, kind, index);
+        nothing.then_some(None)
+    }
+
+    /// The same; and if the session names a user, starts to load it.
     pub(crate) fn look(request: &HttpRequest, manager: &Arc<Manager>, index: usize) -> Look {
-        let existing = Self::existing(request).filter(|state| Arc::ptr_eq(&state.manager, manager));
-        if let Some(state) = &existing
-            && let Some(who) = state.slot(index).and_then(|slot| slot.who.borrow().clone())
-        {
+        let existing = Self::of_manager(request, manager);
+        if let Some(who) = Self::found(&existing, index) {
             return Look::Known(who);
         }
         let Some(kind) = manager.users.get(index) else {
             return Look::Wait;
         };
         let session = session::of(request);
-        if let Some(text) = session::entry(&session, &kind.session_key) {
-            if manager.records.is_some() {
-                return Look::Wait;
-            }
-            let search = Search::start(request, text, manager, index, existing);
-            return search.map_or(Look::Wait, Look::Search);
+        match session::entry(&session, &kind.session_key) {
+            Some(_) if manager.records.is_some() => Look::Wait,
+            Some(text) => Search::start(request, text, manager, index, existing)
+                .map_or(Look::Wait, Look::Search),
+            None if has_no_other_source(request, manager, kind, index) => Look::Known(None),
+            None => Look::Wait,
         }
-        let nothing = !cookies::carries(request, &kind.remember.name)
-            && manager
-                .request_loader
-                .as_ref()
-                .is_none_or(|(loads, _)| *loads != index);
-        if nothing {
-            Look::Known(None)
-        } else {
-            Look::Wait
-        }
+    }
+
+    /// The state that this manager has made. That of another, around it, knows other users.
+    fn of_manager(request: &HttpRequest, manager: &Arc<Manager>) -> Option<Rc<Self>> {
+        Self::existing(request).filter(|state| Arc::ptr_eq(&state.manager, manager))
+    }
+
+    fn found(state: &Option<Rc<Self>>, index: usize) -> Option<Who> {
+        let slot = state.as_ref()?.slot(index)?;
+        slot.who.borrow().clone()
     }
 
     /// Reports that a request looked at the user for the first time.
@@ -975,6 +993,18 @@ impl Find<'_> {
                 .set_remember_cookie(self.index, self.kind.remember.clear());
         }
     }
+}
+
+/// Whether there is nowhere to look but in the session.
+fn has_no_other_source(
+    request: &HttpRequest,
+    manager: &Manager,
+    kind: &UserKind,
+    index: usize,
+) -> bool {
+    let loader = manager.request_loader.as_ref();
+    !cookies::carries(request, &kind.remember.name)
+        && loader.is_none_or(|(loads, _)| *loads != index)
 }
 
 /// Reads a session entry and starts to load its user, without holding on to the session.

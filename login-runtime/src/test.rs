@@ -62,7 +62,12 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{auth::Auth, clock::Clock, user::AuthUser, verified::Verified};
 
+#[cfg(feature = "audit")]
+mod audit;
 pub mod store;
+
+#[cfg(feature = "audit")]
+pub use audit::assert_reviewed;
 
 /// What an application under test is sent, for the types of helpers that make one.
 pub use actix_http::Request;

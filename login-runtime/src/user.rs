@@ -15,6 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 /// | `active = path` | struct, enum | a function that says so: `fn(&Self) -> bool` | |
 /// | `session_hash` | field | every login ends when this changes | the `password_hash` |
 /// | `password_hash` | field | the PHC string; implements [`PasswordUser`] too | |
+/// | `roles` | field | the user's role or roles: a text, several, or a [`Roles`](crate::Roles) | none |
 /// | `crate = path` | struct, enum | where `login_runtime` is, if it is re-exported | `::login_runtime` |
 ///
 /// The id is cloned at log in, and read from the session afterwards. It can be any type that serde
@@ -95,6 +96,14 @@ pub trait AuthUser: Sized + 'static {
     /// nowhere.
     fn session_hash(&self) -> Option<Cow<'_, [u8]>> {
         None
+    }
+
+    /// Whether this user has a role: `#[login_required(role = "admin")]` asks so.
+    ///
+    /// No user has any unless a field is marked `#[auth(roles)]`, or this is written by hand.
+    fn has_role(&self, role: &str) -> bool {
+        let _ = role;
+        false
     }
 }
 

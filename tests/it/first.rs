@@ -44,14 +44,14 @@ impl Stream for Body {
 }
 
 /// The bodies that clients send: one that is no JSON, and one of 40 MB.
-const BODIES: [(&str, &[u8], usize); 2] = [
+pub(crate) const BODIES: [(&str, &[u8], usize); 2] = [
     ("malformed", b"{\"words\": [", 1),
     ("huge", &[b'['; 64 * 1024], 640),
 ];
 
 /// Sends a body to a page, with the cookies of a browser: the status of the answer, and how often
 /// the body was asked for a chunk.
-async fn send<S>(
+pub(crate) async fn send<S>(
     app: &S,
     browser: &Browser<'_, S>,
     path: &str,

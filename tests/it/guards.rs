@@ -16,6 +16,7 @@ use login_tests::{User, Users, app, key, manager};
 mod arguments;
 mod attributes;
 mod by_hand;
+mod conditions;
 mod functions;
 mod middleware;
 mod policies;

@@ -4,6 +4,7 @@ use actix_http::Request;
 use actix_web::{
     App, Error,
     dev::{Service, ServiceResponse},
+    middleware::Compat,
     test::init_service,
     web::{self, ServiceConfig},
 };
@@ -23,7 +24,7 @@ where
         .login_view("/login")
         .build(key())
         .unwrap();
-    init_service(App::new().wrap(manager).configure(routes)).await
+    init_service(App::new().wrap(Compat::new(manager)).configure(routes)).await
 }
 
 /// Asserts that the page refuses nobody and answers the user.

@@ -10,6 +10,7 @@
 #[cfg(feature = "redis")]
 mod counts;
 mod crowd;
+mod deny;
 mod devices;
 mod events;
 mod first;
@@ -41,3 +42,4 @@ mod tidy;
 mod time;
 mod types;
 mod world;
+mod zoo;

@@ -247,7 +247,7 @@ fn words(event: &LoginEvent<'_>) -> String {
         let name = match (user.get::<User>(), user.get::<Admin>()) {
             (Some(user), None) => user.name.clone(),
             (None, Some(admin)) => admin.login.clone(),
-            both => panic!("{both:?}"),
+            _ => user.id(),
         };
         words.push_str(&format!(" {name}"));
     }
@@ -258,6 +258,10 @@ fn words(event: &LoginEvent<'_>) -> String {
             detail(reason);
         }
         LoginEvent::SessionProtected { mode } => detail(mode),
+        LoginEvent::Forbidden {
+            condition: Some(condition),
+            ..
+        } => words.push_str(&format!(" {condition}")),
         LoginEvent::LoggedIn { remembered, .. } if *remembered => words.push_str(" remembered"),
         _ => {}
     }

@@ -13,7 +13,7 @@ use actix_web::{
 };
 use login_runtime::{
     Auth, AuthUser, BuildError, CurrentUser, LoginError, LoginManager, MaybeUser, PasswordVerifier,
-    login_required,
+    login_required, public,
 };
 use serde::Deserialize;
 use sqlx::SqlitePool;
@@ -30,6 +30,7 @@ struct User {
     password_hash: String,
 }
 
+#[public]
 #[get("/")]
 async fn home(user: MaybeUser<User>) -> web::Html {
     pages::home(user.user().map(|user| user.name.as_str()))
@@ -41,6 +42,7 @@ async fn account(user: CurrentUser<User>) -> web::Html {
     pages::account(&user.name, CurrentUser::is_fresh(&user))
 }
 
+#[public]
 #[get("/login")]
 async fn login_page() -> HttpResponse {
     pages::login(StatusCode::OK, "", None)
@@ -55,6 +57,7 @@ struct Credentials {
     remember: bool,
 }
 
+#[public]
 #[post("/login")]
 async fn log_in(
     auth: Auth<User>,
@@ -72,6 +75,7 @@ async fn log_in(
     Ok(auth.redirect_to_next_or("/account"))
 }
 
+#[public]
 #[post("/logout")]
 async fn log_out(auth: Auth<User>) -> Result<impl Responder, LoginError> {
     auth.log_out().await?;
@@ -81,6 +85,7 @@ async fn log_out(auth: Auth<User>) -> Result<impl Responder, LoginError> {
 fn login_manager(pool: SqlitePool, key: Key) -> Result<LoginManager, BuildError> {
     LoginManager::new(move |id| db::user(pool.clone(), id))
         .login_view("/login")
+        .deny_by_default()
         .build(key)
 }
 

@@ -9,7 +9,11 @@ use actix_web::{
     test::init_service,
     web,
 };
-use login_runtime::{PasswordVerifier, test::Browser};
+use login_runtime::{
+    PasswordVerifier,
+    audit::audit,
+    test::{Browser, assert_reviewed},
+};
 
 use crate::{db, login_manager, routes};
 
@@ -107,6 +111,13 @@ async fn only_the_right_password_leads_to_the_account() {
         .get("/account")
         .await
         .assert_redirects_to_login("/login", "/account");
+}
+
+#[actix_web::test]
+async fn every_route_says_who_may_reach_it() {
+    let file = File::new("audit");
+    let app = init_service(start(file.0.clone()).await).await;
+    assert_reviewed(&audit(&app).await.unwrap(), "routes.txt");
 }
 
 #[actix_web::test]

@@ -295,6 +295,11 @@ pub enum Which<'a> {
 /// the manager gives each a deadline and answers 503 when it is over.
 ///
 /// Run the suite `login_runtime::test::store` over an implementation of your own.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no login store",
+    label = "not a login store",
+    note = "take `MemoryLoginStore`, or that of the feature `sqlite`, `postgres` or `redis`"
+)]
 pub trait LoginStore: Send + Sync + 'static {
     /// Stores a new login, if the limit allows it. One that is there already stays as it is, and is
     /// [`Inserted::Done`]: requests that restore a login together all store it.

@@ -1,0 +1,225 @@
+//! `#[public]`.
+//!
+//! The handler stays as it is. The route attribute below gets middleware that says that the route is
+//! public, which is all that can be seen of a handler before it runs.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+use syn::{
+    Path,
+    parse::{ParseStream, Parser as _},
+};
+
+use crate::{
+    errors::Errors,
+    guards::{Handler, expand_fallback, is_guard, is_optional_current_user},
+    options::{Reader, Table},
+    paths::Root,
+    routes,
+};
+
+pub(crate) const NAME: &str = "public";
+
+#[derive(Clone, Copy, PartialEq)]
+enum Key {
+    Crate,
+}
+
+const TABLE: Table<Key> = &[("crate", Key::Crate)];
+
+pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let public = match Public::parse(options, &item, &mut errors) {
+        Ok(public) => public,
+        Err(error) => return expand_fallback(&errors.finish_with(error), &item),
+    };
+    public.check(&mut errors);
+    match errors.finish() {
+        Ok(()) => public.expand(),
+        Err(error) => {
+            let mut tokens = expand_fallback(&error, &item);
+            // A strict configuration has nothing to add; a guard below says so itself.
+            if !public.handler.attrs.iter().any(is_guard) {
+                tokens.extend(public.declaration());
+            }
+            tokens
+        }
+    }
+}
+
+struct Public {
+    root: Root,
+    handler: Handler,
+}
+
+impl Public {
+    fn parse(options: TokenStream, item: &TokenStream, errors: &mut Errors) -> syn::Result<Self> {
+        let mut root = Root::default();
+        for (key, opt) in Reader::new(TABLE, |_| None).read(options, errors) {
+            match key {
+                Key::Crate => {
+                    let path: Option<Path> = opt.value("crate = ::my_app::login_runtime", errors);
+                    root = path.map_or_else(Root::default, Root::at);
+                }
+            }
+        }
+        let parser = |input: ParseStream<'_>| Handler::parse(NAME, input);
+        Ok(Self {
+            root,
+            handler: parser.parse2(item.clone())?,
+        })
+    }
+
+    fn check(&self, errors: &mut Errors) {
+        let attrs = &self.handler.attrs;
+        // One that stands above has expanded already, and the route can no longer be told.
+        if !attrs.iter().any(routes::is_route) {
+            errors.public_without_route();
+        }
+        for guard in attrs.iter().filter(|attr| is_guard(attr)) {
+            errors.public_and_guarded(guard.path());
+        }
+        for argument in self.handler.arguments() {
+            if is_optional_current_user(&argument.ty) {
+                errors.optional_current_user_in_public(&argument.ty);
+            }
+        }
+    }
+
+    fn expand(mut self) -> TokenStream {
+        let declaration = self.declaration();
+        let root = &self.root;
+        routes::wrap(&mut self.handler.attrs, &quote!(#root::public()));
+        let mut tokens = self.handler.into_token_stream();
+        tokens.extend(declaration);
+        tokens
+    }
+
+    fn declaration(&self) -> TokenStream {
+        let Handler { attrs, sig, .. } = &self.handler;
+        routes::declaration(&self.root, attrs, &sig.ident)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refuses(options: TokenStream, item: TokenStream, messages: &[&str]) {
+        let mut errors = Errors::default();
+        let found = match Public::parse(options.clone(), &item, &mut errors) {
+            Ok(public) => {
+                public.check(&mut errors);
+                errors.messages()
+            }
+            Err(error) => vec![errors.finish_with(error).to_string()],
+        };
+        assert_eq!(found, messages);
+        let output = expand(options, item.clone()).to_string();
+        assert!(output.contains("compile_error"), "{output}");
+        assert!(output.contains(&item.to_string()), "{output}");
+    }
+
+    #[track_caller]
+    fn expands(options: TokenStream, item: TokenStream, expected: TokenStream) {
+        assert_eq!(expand(options, item).to_string(), expected.to_string());
+    }
+
+    #[test]
+    fn the_route_is_wrapped_and_the_handler_stays() {
+        expands(
+            quote!(),
+            quote! {
+                /// Docs.
+                #[cfg(x)]
+                #[instrument]
+                #[actix_web::get("/", name = "home",)]
+                pub async fn home(a: A) -> B { let = half }
+            },
+            quote! {
+                /// Docs.
+                #[cfg(x)]
+                #[instrument]
+                #[actix_web::get("/", name = "home", wrap = ":: login_runtime :: public ()")]
+                pub async fn home(a: A) -> B { let = half }
+                #[cfg(x)]
+                #[automatically_derived]
+                impl ::login_runtime::__private::DeclaredService for home {}
+            },
+        );
+    }
+
+    #[test]
+    fn each_of_several_routes_is_wrapped() {
+        expands(
+            quote!(crate = crate::facade),
+            quote! {
+                #[routes]
+                #[get("/a")]
+                #[post("/b")]
+                async fn both() -> B {}
+            },
+            quote! {
+                #[routes]
+                #[get("/a", wrap = "crate :: facade :: public ()")]
+                #[post("/b", wrap = "crate :: facade :: public ()")]
+                async fn both() -> B {}
+                #[automatically_derived]
+                impl crate::facade::__private::DeclaredService for both {}
+            },
+        );
+    }
+
+    #[test]
+    fn where_no_route_follows_it_is_refused() {
+        let message = "no route attribute follows `#[public]`; put it above `#[get(..)]`, \
+                       or wrap the route in `public()`";
+        for item in [
+            quote!(
+                async fn h() -> A {}
+            ),
+            quote!(
+                #[instrument]
+                async fn h() -> A {}
+            ),
+            // Of another crate: a route starts with its path.
+            quote!(
+                #[trace(name = "h")]
+                async fn h() -> A {}
+            ),
+        ] {
+            refuses(quote!(), item, &[message]);
+        }
+        refuses(
+            quote!(user = Admin),
+            quote!(
+                async fn h() -> A {}
+            ),
+            &["unknown option `user`, expected `crate`", message],
+        );
+    }
+
+    #[test]
+    fn a_public_handler_has_no_guard_and_no_optional_current_user() {
+        refuses(
+            quote!(),
+            quote! {
+                #[login_runtime::login_required]
+                #[get("/")]
+                async fn h(a: Option<CurrentUser<U>>) -> A {}
+            },
+            &[
+                "`#[public]` and `#[login_required]` say opposite things; keep one",
+                "`Option<CurrentUser<..>>` turns an outage into an anonymous user; write `MaybeUser<..>`",
+            ],
+        );
+        refuses(
+            quote!(),
+            quote!(
+                struct S;
+            ),
+            &["`#[public]` goes on a handler function, not on a struct"],
+        );
+    }
+}

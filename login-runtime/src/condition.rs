@@ -1,0 +1,524 @@
+//! What a guard asks of a user besides a login: roles, permissions, and the application's own checks.
+
+use std::{any::Any, borrow::Cow, fmt, future::Future, ops::Not, pin::Pin, rc::Rc, sync::Arc};
+
+use actix_web::HttpRequest;
+
+use crate::{
+    describe::Description,
+    error::{LoadError, SetupError},
+    loader::AnyUser,
+    manager::{Manager, UserKind},
+    permission::{HasPermission as _, Permissions},
+    user::AuthUser,
+};
+
+/// What a guard asks of a user besides a login.
+///
+/// The attributes make it of `role = ".."`, `permission = ..`, `check = ..`, `any(..)`, `all(..)` and
+/// `not(..)`. Scopes take it by [`LoginGuard::condition`](crate::LoginGuard::condition), handlers by
+/// [`Auth::require`](crate::Auth::require).
+///
+/// # Examples
+///
+/// ```
+/// use actix_web::web;
+/// use login_runtime::{AuthUser, Condition, login_required};
+///
+/// #[derive(AuthUser)]
+/// struct User { id: i64, #[auth(roles)] role: String, is_trainee: bool }
+///
+/// let editors = Condition::any([Condition::role("editor"), Condition::role("admin")]);
+/// let editors = Condition::all([editors, !Condition::check(|user: &User| user.is_trainee)]);
+/// assert_eq!(editors.to_string(), r#"all(any(role = "editor", role = "admin"), not(check))"#);
+///
+/// let drafts = web::scope("/drafts").wrap(login_required().condition(editors));
+/// # let _ = drafts;
+/// ```
+#[derive(Clone)]
+pub struct Condition(Test);
+
+#[derive(Clone)]
+enum Test {
+    Role(Cow<'static, str>),
+    Permission(PermissionTest),
+    Check(Check),
+    Any(List),
+    All(List),
+    Not(List),
+}
+
+/// Conditions that are known when the program is compiled, or made when it runs.
+#[derive(Clone)]
+enum List {
+    Static(&'static [Condition]),
+    Shared(Arc<[Condition]>),
+}
+
+impl List {
+    fn get(&self) -> &[Condition] {
+        match self {
+            Self::Static(list) => list,
+            Self::Shared(list) => list,
+        }
+    }
+}
+
+/// One permission with its type erased.
+#[derive(Clone, Copy)]
+struct PermissionTest {
+    /// Which set of permissions it is of, unlike that of any other.
+    set: &'static str,
+    number: usize,
+    name: fn(usize) -> &'static str,
+    ask: fn(usize, AnyUser, &HttpRequest) -> Result<Answering, OtherUser>,
+}
+
+#[derive(Clone)]
+enum Check {
+    Static(fn(&dyn Any, &HttpRequest) -> Result<bool, OtherUser>),
+    Shared(Arc<DynCheck>),
+}
+
+type DynCheck = dyn Fn(&dyn Any, &HttpRequest) -> Result<bool, OtherUser> + Send + Sync;
+
+type Answering = Pin<Box<dyn Future<Output = Result<bool, Unanswered>>>>;
+
+/// The condition is about another user type, of this name.
+struct OtherUser(&'static str);
+
+/// Why there is no answer. Neither a yes nor a no, so nobody passes and nobody is forbidden.
+pub(crate) enum Unanswered {
+    Setup(SetupError),
+    Failed(LoadError),
+}
+
+/// Whether a condition holds, or a wait for it.
+pub(crate) enum Answer {
+    Now(Result<bool, Unanswered>),
+    Later(Answering),
+}
+
+/// Who is asked about, and in which request.
+#[derive(Clone)]
+pub(crate) struct Subject {
+    pub(crate) manager: Arc<Manager>,
+    pub(crate) index: usize,
+    pub(crate) user: AnyUser,
+    pub(crate) request: HttpRequest,
+}
+
+impl Subject {
+    fn kind(&self) -> Option<&UserKind> {
+        self.manager.users.get(self.index)
+    }
+}
+
+impl Condition {
+    /// Holds for every user.
+    pub(crate) const ALWAYS: Self = Self(Test::All(List::Static(&[])));
+
+    /// The user has this role, as [`AuthUser::has_role`](crate::AuthUser::has_role) says.
+    pub fn role(role: impl Into<Cow<'static, str>>) -> Self {
+        Self(Test::Role(role.into()))
+    }
+
+    /// The user has this permission, as [`HasPermission`](crate::HasPermission) says.
+    pub fn permission<P: Permissions>(permission: P) -> Self {
+        Self::numbered::<P>(permission.number())
+    }
+
+    /// A function of the application says so.
+    pub fn check<U: AuthUser>(check: impl Fn(&U) -> bool + Send + Sync + 'static) -> Self {
+        Self::check_request(move |user: &U, _: &HttpRequest| check(user))
+    }
+
+    /// A function of the application says so, with the request at hand.
+    pub fn check_request<U: AuthUser>(
+        check: impl Fn(&U, &HttpRequest) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self(Test::Check(Check::Shared(Arc::new(
+            move |user, request| Ok(check(typed(user)?, request)),
+        ))))
+    }
+
+    /// One of these holds at least; none of none does. They are asked in turn, until one does.
+    pub fn any(conditions: impl IntoIterator<Item = Self>) -> Self {
+        Self(Test::Any(List::Shared(conditions.into_iter().collect())))
+    }
+
+    /// All of these hold. They are asked in turn, until one does not.
+    pub fn all(conditions: impl IntoIterator<Item = Self>) -> Self {
+        Self(Test::All(List::Shared(conditions.into_iter().collect())))
+    }
+
+    const fn numbered<P: Permissions>(number: usize) -> Self {
+        Self(Test::Permission(PermissionTest {
+            set: P::SET,
+            number,
+            name: |number| P::of_number(number).map_or("", P::name),
+            ask: ask_permission::<P>,
+        }))
+    }
+
+    /// Whether it asks anything at all.
+    pub(crate) fn is_always(&self) -> bool {
+        matches!(&self.0, Test::All(list) if list.get().is_empty())
+    }
+
+    /// Both of these, without a word about one that always holds.
+    pub(crate) fn and(self, other: Self) -> Self {
+        if self.is_always() {
+            other
+        } else {
+            Self::all([self, other])
+        }
+    }
+
+    /// Says in words what is asked: each condition by itself where all have to hold.
+    pub(crate) fn describe(&self, description: &mut Description) {
+        match &self.0 {
+            Test::All(list) => {
+                for condition in list.get() {
+                    condition.describe(description);
+                }
+            }
+            _ => description.add(self.to_string()),
+        }
+    }
+
+    /// Asks whether the condition holds for a user.
+    pub(crate) fn ask(&self, subject: &Subject) -> Answer {
+        match &self.0 {
+            Test::Role(role) => {
+                let kind = subject.kind();
+                Answer::Now(Ok(
+                    kind.is_some_and(|kind| kind.loader.has_role(&*subject.user, role))
+                ))
+            }
+            Test::Permission(test) => {
+                let user = Rc::clone(&subject.user);
+                match (test.ask)(test.number, user, &subject.request) {
+                    Ok(answering) => Answer::Later(answering),
+                    Err(other) => Answer::Now(Err(other.report(subject))),
+                }
+            }
+            Test::Check(check) => {
+                let answer = match check {
+                    Check::Static(check) => check(&*subject.user, &subject.request),
+                    Check::Shared(check) => check(&*subject.user, &subject.request),
+                };
+                Answer::Now(answer.map_err(|other| other.report(subject)))
+            }
+            Test::Any(list) => ask_in_turn(list, true, subject),
+            Test::All(list) => ask_in_turn(list, false, subject),
+            // Not one of these: a list of one.
+            Test::Not(list) => match ask_in_turn(list, true, subject) {
+                Answer::Now(answer) => Answer::Now(answer.map(|holds| !holds)),
+                Answer::Later(answering) => {
+                    Answer::Later(Box::pin(async move { Ok(!answering.await?) }))
+                }
+            },
+        }
+    }
+
+    /// Whether whoever meets this condition meets `other`, for all that can be told from how the two
+    /// are written. Also of a policy's condition, at compile time.
+    pub(crate) const fn implies(&self, other: &Self) -> bool {
+        match &self.0 {
+            Test::All(List::Static(list)) => {
+                let mut rest: &[Self] = list;
+                while let [first, others @ ..] = rest {
+                    if first.implies(other) {
+                        return true;
+                    }
+                    rest = others;
+                }
+                false
+            }
+            Test::Any(List::Static(list)) => {
+                let mut rest: &[Self] = list;
+                while let [first, others @ ..] = rest {
+                    if !first.implies(other) {
+                        return false;
+                    }
+                    rest = others;
+                }
+                !list.is_empty()
+            }
+            Test::Role(Cow::Borrowed(role)) => match &other.0 {
+                Test::Role(Cow::Borrowed(asked)) => same(role, asked),
+                _ => false,
+            },
+            Test::Permission(test) => match &other.0 {
+                Test::Permission(asked) => test.number == asked.number && same(test.set, asked.set),
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+}
+
+/// `==` at compile time.
+const fn same(a: &str, b: &str) -> bool {
+    let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
+    while let ([first_a, rest_a @ ..], [first_b, rest_b @ ..]) = (a, b) {
+        if *first_a != *first_b {
+            return false;
+        }
+        (a, b) = (rest_a, rest_b);
+    }
+    a.is_empty() && b.is_empty()
+}
+
+impl Not for Condition {
+    type Output = Self;
+
+    fn not(self) -> Self {
+        Self(Test::Not(List::Shared(Arc::new([self]))))
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, list) = match &self.0 {
+            Test::Role(role) => return write!(f, "role = {role:?}"),
+            Test::Permission(test) => {
+                return write!(f, "permission = {}", (test.name)(test.number));
+            }
+            Test::Check(_) => return f.write_str("check"),
+            Test::Any(list) => ("any", list),
+            Test::All(list) => ("all", list),
+            Test::Not(list) => ("not", list),
+        };
+        write!(f, "{name}(")?;
+        for (index, condition) in list.get().iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{condition}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl fmt::Debug for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Condition({self})")
+    }
+}
+
+impl Answer {
+    /// Waits for the answer.
+    pub(crate) async fn done(self) -> Result<bool, Unanswered> {
+        match self {
+            Self::Now(answer) => answer,
+            Self::Later(answering) => answering.await,
+        }
+    }
+}
+
+/// Asks one after the other, until one answers `stop`. One that gives no answer ends it too: what
+/// comes behind it must not make up for it.
+fn ask_in_turn(list: &List, stop: bool, subject: &Subject) -> Answer {
+    for (index, condition) in list.get().iter().enumerate() {
+        match condition.ask(subject) {
+            Answer::Now(Ok(answer)) if answer != stop => {}
+            Answer::Now(answer) => return Answer::Now(answer),
+            Answer::Later(first) => {
+                let (list, subject) = (list.clone(), subject.clone());
+                return Answer::Later(Box::pin(async move {
+                    if first.await? == stop {
+                        return Ok(stop);
+                    }
+                    for condition in list.get().iter().skip(index + 1) {
+                        if condition.ask(&subject).done().await? == stop {
+                            return Ok(stop);
+                        }
+                    }
+                    Ok(!stop)
+                }));
+            }
+        }
+    }
+    Answer::Now(Ok(!stop))
+}
+
+fn ask_permission<P: Permissions>(
+    number: usize,
+    user: AnyUser,
+    request: &HttpRequest,
+) -> Result<Answering, OtherUser> {
+    let user: Rc<P::User> = user
+        .downcast()
+        .map_err(|_| OtherUser(std::any::type_name::<P::User>()))?;
+    let request = request.clone();
+    Ok(Box::pin(async move {
+        let Some(permission) = P::of_number(number) else {
+            return Ok(false);
+        };
+        user.has_permission(permission, &request)
+            .await
+            .map_err(|error| Unanswered::Failed(LoadError::of_permission(error)))
+    }))
+}
+
+/// The user, of the type that a condition is about.
+fn typed<U: 'static>(user: &dyn Any) -> Result<&U, OtherUser> {
+    user.downcast_ref()
+        .ok_or(OtherUser(std::any::type_name::<U>()))
+}
+
+impl OtherUser {
+    fn report(self, subject: &Subject) -> Unanswered {
+        let guarded = subject.kind().map_or("", |kind| kind.loader.type_name());
+        let error = SetupError::OtherUser {
+            asked: self.0,
+            guarded,
+        };
+        tracing::error!(target: "login", "{error}");
+        Unanswered::Setup(error)
+    }
+}
+
+/// A condition as a type.
+pub trait ConditionType: 'static {
+    /// What it is made of.
+    const PARTS: &'static [Condition] = &[];
+    /// The condition.
+    const CONDITION: Condition;
+}
+
+/// A condition as a type, about users of type `U`.
+#[diagnostic::on_unimplemented(
+    message = "this condition is not about a `{U}`, and the guard asks for one",
+    label = "not about `{U}`",
+    note = "a guard asks for one user type; use one guard for each"
+)]
+pub trait Term<U>: ConditionType {}
+
+/// A role, as a type: its text in UTF-8, 16 bytes in each number.
+#[derive(Debug)]
+pub struct Role<
+    const LEN: usize,
+    const A: u128,
+    const B: u128 = 0,
+    const C: u128 = 0,
+    const D: u128 = 0,
+>;
+
+impl<const LEN: usize, const A: u128, const B: u128, const C: u128, const D: u128>
+    Role<LEN, A, B, C, D>
+{
+    const BYTES: [[u8; 16]; 4] = [
+        A.to_be_bytes(),
+        B.to_be_bytes(),
+        C.to_be_bytes(),
+        D.to_be_bytes(),
+    ];
+
+    const TEXT: &'static str = match std::str::from_utf8(Self::BYTES.as_flattened().split_at(LEN).0)
+    {
+        Ok(text) => text,
+        Err(_) => "",
+    };
+}
+
+impl<U, const LEN: usize, const A: u128, const B: u128, const C: u128, const D: u128> Term<U>
+    for Role<LEN, A, B, C, D>
+{
+}
+
+impl<const LEN: usize, const A: u128, const B: u128, const C: u128, const D: u128> ConditionType
+    for Role<LEN, A, B, C, D>
+{
+    const CONDITION: Condition = Condition(Test::Role(Cow::Borrowed(Self::TEXT)));
+}
+
+/// The user type that permissions are about, if that is `U`.
+#[diagnostic::on_unimplemented(
+    message = "these are permissions of `{Self}`, and the guard asks for a `{U}`",
+    label = "not permissions of `{U}`",
+    note = "a guard asks for one user type; take `user = {U}` out of it, or use one guard for each type"
+)]
+pub trait Permits<U> {}
+
+impl<U> Permits<U> for U {}
+
+/// A permission, as a type: the set, and which one of it.
+#[derive(Debug)]
+pub struct Permitted<P, const NUMBER: usize>(std::marker::PhantomData<fn() -> P>);
+
+impl<U, P, const NUMBER: usize> Term<U> for Permitted<P, NUMBER> where
+    P: Permissions<User: Permits<U>>
+{
+}
+
+impl<P: Permissions, const NUMBER: usize> ConditionType for Permitted<P, NUMBER> {
+    const CONDITION: Condition = Condition::numbered::<P>(NUMBER);
+}
+
+/// Gives a closure its types, and brackets whatever it is made of.
+pub fn check<U>(user: &U, _: &HttpRequest, check: fn(&U) -> bool) -> bool {
+    check(user)
+}
+
+/// The same for one that also takes the request.
+pub fn check_request<U>(
+    user: &U,
+    request: &HttpRequest,
+    check: fn(&U, &HttpRequest) -> bool,
+) -> bool {
+    check(user, request)
+}
+
+/// What `check = ..` becomes.
+pub trait Checking: 'static {
+    /// Whom it asks about.
+    type User: AuthUser;
+    /// The application's expression.
+    fn check(user: &Self::User, request: &HttpRequest) -> bool;
+}
+
+/// A check of the application's own, as a type.
+#[derive(Debug)]
+pub struct Checked<C>(std::marker::PhantomData<fn() -> C>);
+
+impl<U, C: Checking<User = U>> Term<U> for Checked<C> {}
+
+impl<C: Checking> ConditionType for Checked<C> {
+    const CONDITION: Condition = Condition(Test::Check(Check::Static(|user, request| {
+        Ok(C::check(typed(user)?, request))
+    })));
+}
+
+/// `any(A, B)`.
+#[derive(Debug)]
+pub struct Or<A, B>(std::marker::PhantomData<fn() -> (A, B)>);
+
+impl<U, A: Term<U>, B: Term<U>> Term<U> for Or<A, B> {}
+
+impl<A: ConditionType, B: ConditionType> ConditionType for Or<A, B> {
+    const PARTS: &'static [Condition] = &[A::CONDITION, B::CONDITION];
+    const CONDITION: Condition = Condition(Test::Any(List::Static(Self::PARTS)));
+}
+
+/// `all(A, B)`.
+#[derive(Debug)]
+pub struct And<A, B>(std::marker::PhantomData<fn() -> (A, B)>);
+
+impl<U, A: Term<U>, B: Term<U>> Term<U> for And<A, B> {}
+
+impl<A: ConditionType, B: ConditionType> ConditionType for And<A, B> {
+    const PARTS: &'static [Condition] = &[A::CONDITION, B::CONDITION];
+    const CONDITION: Condition = Condition(Test::All(List::Static(Self::PARTS)));
+}
+
+/// `not(A)`.
+#[derive(Debug)]
+pub struct Negated<A>(std::marker::PhantomData<fn() -> A>);
+
+impl<U, A: Term<U>> Term<U> for Negated<A> {}
+
+impl<A: ConditionType> ConditionType for Negated<A> {
+    const PARTS: &'static [Condition] = &[A::CONDITION];
+    const CONDITION: Condition = Condition(Test::Not(List::Static(Self::PARTS)));
+}

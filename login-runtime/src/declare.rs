@@ -1,0 +1,160 @@
+//! How a route declares who may reach it, and how the gate hears of it.
+//!
+//! A declaration is middleware: it is passed by exactly those requests that its route, resource or
+//! scope is about to answer. As a route guard it would fail open, since a guard that said yes is not
+//! taken back when the next one says no and another route answers.
+
+use std::{
+    cell::Cell,
+    fmt,
+    future::{Ready, ready},
+    rc::Rc,
+};
+
+use actix_web::{
+    HttpMessage as _,
+    dev::{Service, ServiceRequest, Transform},
+};
+use once_cell::unsync::OnceCell;
+
+#[cfg(feature = "audit")]
+use crate::audit::Probe;
+use crate::{
+    describe::{Described, Description},
+    state::LoginState,
+};
+
+/// What a route says about who may reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Declaration {
+    /// Everybody.
+    Public,
+    /// Who meets a guard.
+    Guard(Description),
+    /// Whoever a further gate lets through, which is asked later.
+    Gate,
+}
+
+/// What a request meets on its way to a handler.
+#[derive(Default)]
+pub(crate) struct Watch {
+    declared: Cell<bool>,
+    /// What was found out about the client while nobody had the request; see `deny.rs`.
+    pub(crate) state: OnceCell<Rc<LoginState>>,
+    #[cfg(feature = "audit")]
+    probe: Option<Rc<Probe>>,
+}
+
+impl Watch {
+    #[cfg(feature = "audit")]
+    pub(crate) fn for_audit(probe: Rc<Probe>) -> Self {
+        Self {
+            probe: Some(probe),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn is_declared(&self) -> bool {
+        self.declared.get()
+    }
+}
+
+/// Notes that the request has come to a route that declares itself.
+///
+/// `what` is only asked by an audit.
+pub(crate) fn declare(request: &ServiceRequest, what: impl FnOnce() -> Declaration) {
+    let extensions = request.extensions();
+    let Some(watch) = extensions.get::<Rc<Watch>>() else {
+        return;
+    };
+    watch.declared.set(true);
+    #[cfg(feature = "audit")]
+    if let Some(probe) = &watch.probe {
+        probe.note(request, what());
+    }
+    #[cfg(not(feature = "audit"))]
+    let _ = what;
+}
+
+/// Declares a route, resource or scope public, for
+/// [`deny_by_default`](crate::LoginManagerBuilder::deny_by_default).
+///
+/// What it does not do is open anything that is guarded: guards below it, and around it, still decide.
+/// Put it around what carries no attribute, such as files and services of other crates, and on
+/// handlers write [`#[public]`](macro@crate::public).
+///
+/// # Examples
+///
+/// ```
+/// use actix_web::{App, HttpResponse, web};
+/// use login_runtime::public;
+///
+/// let app = App::new()
+///     .service(web::scope("/static").wrap(public()) /* .service(Files::new("", "static")) */)
+///     .route("/health", web::get().to(HttpResponse::Ok).wrap(public()));
+/// # let _ = app;
+/// ```
+pub fn public() -> Declared {
+    Declared {
+        what: || Declaration::Public,
+    }
+}
+
+/// What `#[login_required]` adds to the route attribute below it.
+pub fn declared<P: Described>() -> Declared {
+    Declared {
+        what: || Declaration::Guard(Description::of::<P>()),
+    }
+}
+
+/// A declaration as middleware; made by [`public`](fn@public).
+#[derive(Clone, Copy)]
+pub struct Declared {
+    what: fn() -> Declaration,
+}
+
+impl fmt::Debug for Declared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Declared").field(&(self.what)()).finish()
+    }
+}
+
+impl<S: Service<ServiceRequest>> Transform<S, ServiceRequest> for Declared {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Transform = DeclaredService<S>;
+    type InitError = ();
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, service: S) -> Self::Future {
+        ready(Ok(DeclaredService {
+            service,
+            what: self.what,
+        }))
+    }
+}
+
+/// The service that [`Declared`] makes.
+pub struct DeclaredService<S> {
+    service: S,
+    what: fn() -> Declaration,
+}
+
+impl<S> fmt::Debug for DeclaredService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeclaredService").finish_non_exhaustive()
+    }
+}
+
+impl<S: Service<ServiceRequest>> Service<ServiceRequest> for DeclaredService<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    actix_web::dev::forward_ready!(service);
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        declare(&request, self.what);
+        self.service.call(request)
+    }
+}

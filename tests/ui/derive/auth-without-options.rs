@@ -1,0 +1,9 @@
+use login_runtime::AuthUser;
+
+#[derive(AuthUser)]
+struct User {
+    #[auth]
+    id: i64,
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use login_runtime::AuthUser;
+
+#[derive(AuthUser)]
+union User {
+    id: i64,
+}
+
+fn main() {}

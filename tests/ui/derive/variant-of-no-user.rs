@@ -1,0 +1,10 @@
+use login_runtime::AuthUser;
+
+struct Guest;
+
+#[derive(AuthUser)]
+enum User {
+    Guest(Guest),
+}
+
+fn main() {}

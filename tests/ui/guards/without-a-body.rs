@@ -1,0 +1,8 @@
+use login_runtime::login_required;
+
+trait Pages {
+    #[login_required]
+    async fn account() -> &'static str;
+}
+
+fn main() {}

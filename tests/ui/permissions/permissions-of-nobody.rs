@@ -1,0 +1,8 @@
+use login_runtime::Permissions;
+
+#[derive(Permissions)]
+enum Permission {
+    EditPost,
+}
+
+fn main() {}

@@ -1,0 +1,29 @@
+use actix_web::HttpRequest;
+use login_runtime::{
+    AuthUser, BoxError, HasPermission, Permissions, UserWith, permission, permission_required,
+};
+
+#[derive(AuthUser)]
+struct User {
+    id: i64,
+}
+
+#[derive(Permissions)]
+#[permissions(user = User)]
+enum Permission {
+    EditPost,
+    DeletePost,
+}
+
+impl HasPermission<Permission> for User {
+    async fn has_permission(&self, _: Permission, _: &HttpRequest) -> Result<bool, BoxError> {
+        Ok(false)
+    }
+}
+
+#[permission_required(Permission::EditPost)]
+async fn account(user: UserWith<User, permission!(Permission::DeletePost)>) -> String {
+    user.id.to_string()
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use login_runtime::public;
+
+#[public]
+struct Page;
+
+fn main() {}

@@ -1,0 +1,9 @@
+use login_runtime::Condition;
+
+struct Visitor {
+    is_staff: bool,
+}
+
+fn main() {
+    let _ = Condition::check(|visitor: &Visitor| visitor.is_staff);
+}

@@ -1,0 +1,22 @@
+use login_runtime::{AuthUser, LoginManager};
+
+#[derive(AuthUser)]
+struct User {
+    id: i64,
+}
+
+struct Admin {
+    id: i64,
+}
+
+async fn find(id: i64) -> Result<Option<User>, std::io::Error> {
+    Ok(Some(User { id }))
+}
+
+async fn find_admin(id: i64) -> Result<Option<Admin>, std::io::Error> {
+    Ok(Some(Admin { id }))
+}
+
+fn main() {
+    let _ = LoginManager::new(find).user_loader("admin", find_admin);
+}
