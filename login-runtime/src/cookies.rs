@@ -347,11 +347,6 @@ impl LoginId {
         BASE64.encode(self.0)
     }
 
-    /// Under what the end of the session is noted that this is the id of.
-    pub(crate) fn into_session(self) -> LoginKey {
-        LoginKey::from_bytes(self.0)
-    }
-
     /// Under what the login's record is stored.
     pub(crate) fn key(&self) -> LoginKey {
         LoginKey::of(&self.0)
@@ -374,6 +369,15 @@ pub(crate) fn random_16() -> Result<[u8; 16], getrandom::Error> {
 /// Sixteen random bytes as text.
 pub(crate) fn nonce() -> Result<String, getrandom::Error> {
     random_16().map(|bytes| BASE64.encode(bytes))
+}
+
+/// Reads what [`nonce`] wrote.
+pub(crate) fn read_nonce(text: &str) -> Option<[u8; 16]> {
+    let mut bytes = [0; 16];
+    match BASE64.decode_slice(text, &mut bytes) {
+        Ok(16) => Some(bytes),
+        _ => None,
+    }
 }
 
 /// What a request carries under the name of a cookie.

@@ -54,7 +54,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::{
     clock::Clock,
-    cookies::LoginId,
+    cookies,
     records::Records,
     session,
     store::{LoginKey, STORE_DEADLINE, StoreError, in_time},
@@ -453,14 +453,14 @@ fn id_in_cookie(key: &SessionKey) -> Option<LoginKey> {
 /// The id itself: it needs no hash as those of logins do, for nobody who knows it can make the cookie.
 fn id_of_name(name: &str) -> Option<LoginKey> {
     let id = name.strip_prefix('"')?.strip_suffix('"')?;
-    LoginId::parse(id).map(LoginId::into_session)
+    cookies::read_nonce(id).map(LoginKey::of_session)
 }
 
 /// Gives a session in a cookie the id it had, or one of its own.
 fn name(state: &mut State, kept: Option<String>) -> Result<(), anyhow::Error> {
     let id = match kept {
         Some(id) => id,
-        None => serde_json::to_string(&LoginId::random().map_err(anyhow::Error::new)?.text())?,
+        None => serde_json::to_string(&cookies::nonce().map_err(anyhow::Error::new)?)?,
     };
     state.insert(ID_KEY.to_owned(), id);
     Ok(())

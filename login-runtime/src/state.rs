@@ -508,7 +508,8 @@ impl Find<'_> {
 
     async fn by_session(&self) -> Result<Who, LoadError> {
         if let Some(records) = &self.manager().records {
-            return self.by_record(records).await;
+            // In a box of its own, so that neither future is too large for what an allocator has at hand.
+            return Box::pin(self.by_record(records)).await;
         }
         let plan = {
             let session = session::of(self.request);

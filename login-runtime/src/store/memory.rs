@@ -23,6 +23,11 @@ use super::{
 /// costs a little memory.
 const SHARDS: usize = 32;
 
+/// How many rows of a kind a purge deletes before it lets others of its thread run.
+///
+/// Raising it gets a purge done sooner; each takes a few microseconds, for which requests wait.
+const BATCH: usize = 512;
+
 /// How many logins a store takes unless told otherwise.
 ///
 /// Raising it lets more people be logged in; lowering it bounds memory.
@@ -268,38 +273,42 @@ impl MemoryLoginStore {
         let mut deleted = 0;
         let first = self.purge_from.load(Ordering::Relaxed);
         for part in (0..SHARDS).map(|part| (first + part) % SHARDS) {
-            // Picked first and looked at again when they are deleted: users are locked before what
-            // is theirs, and no lock is held for long.
-            let logins = self
-                .logins
-                .pick(part, limit - deleted, login_over, |record| {
-                    owner_key(record.owner())
-                });
-            for (key, owner) in logins {
-                let gone = self.change(owner, |owned| self.remove(owned, key, login_over));
-                deleted += usize::from(gone);
+            loop {
+                let batch = BATCH.min(limit - deleted);
+                // Picked first and looked at again when they are deleted: users are locked before what
+                // is theirs, and no lock is held for long.
+                let logins = self
+                    .logins
+                    .pick(part, batch, login_over, |record| owner_key(record.owner()));
+                let room = batch - logins.len();
+                let families = self
+                    .families
+                    .pick(part, room, family_over, |family| owner_key(family.owner()));
+                let room = room - families.len();
+                let note_over = |until: &i64| *until <= now;
+                let notes = self.buried.pick(part, room, note_over, |_| ());
+                let has_more = notes.len() == room;
+                for (key, owner) in logins {
+                    let gone = self.change(owner, |owned| self.remove(owned, key, login_over));
+                    deleted += usize::from(gone);
+                }
+                for (key, owner) in families {
+                    let gone =
+                        self.change(owner, |owned| self.remove_family(owned, key, family_over));
+                    deleted += usize::from(gone);
+                }
+                for (key, ()) in notes {
+                    deleted += usize::from(self.buried.remove_if(&key, note_over).is_some());
+                }
+                if deleted >= limit {
+                    self.purge_from.store(part, Ordering::Relaxed);
+                    return deleted;
+                }
+                rest().await;
+                if !has_more {
+                    break;
+                }
             }
-            let families = self
-                .families
-                .pick(part, limit - deleted, family_over, |family| {
-                    owner_key(family.owner())
-                });
-            for (key, owner) in families {
-                let gone = self.change(owner, |owned| self.remove_family(owned, key, family_over));
-                deleted += usize::from(gone);
-            }
-            for (key, ()) in self
-                .buried
-                .pick(part, limit - deleted, |until| *until <= now, |_| ())
-            {
-                deleted +=
-                    usize::from(self.buried.remove_if(&key, |until| *until <= now).is_some());
-            }
-            if deleted >= limit {
-                self.purge_from.store(part, Ordering::Relaxed);
-                break;
-            }
-            rest().await;
         }
         deleted
     }

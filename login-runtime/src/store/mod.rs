@@ -42,6 +42,13 @@ impl LoginKey {
         Self(Sha256::digest(id).into())
     }
 
+    /// Under what the end of the session with this id is noted.
+    pub(crate) fn of_session(id: [u8; 16]) -> Self {
+        let mut key = [0; 32];
+        key[..16].copy_from_slice(&id);
+        Self(key)
+    }
+
     /// A key from its bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
