@@ -90,6 +90,7 @@ contender!(bare, Bare);
 contender!(floor_memory, FloorMemory);
 contender!(of ours: ours, Ours);
 contender!(of ours: ours_hashed, OursHashed);
+contender!(of ours: ours_denying, OursDenying);
 contender!(of ours: ours_memory, OursMemory);
 #[cfg(feature = "peers")]
 contender!(identity, Identity);
@@ -105,6 +106,7 @@ library_benchmark_group!(
         floor_memory,
         ours,
         ours_hashed,
+        ours_denying,
         ours_memory,
         identity,
         axum
@@ -113,6 +115,6 @@ library_benchmark_group!(
 #[cfg(not(feature = "peers"))]
 library_benchmark_group!(
     name = counts,
-    benchmarks = [floor, ours, ours_hashed, ours_memory]
+    benchmarks = [floor, ours, ours_hashed, ours_denying, ours_memory]
 );
 main!(library_benchmark_groups = counts);

@@ -46,7 +46,9 @@ pub enum Contender {
     Ours,
     /// And logins end when the password changes.
     OursHashed,
-    /// And there are login records in memory.
+    /// And refuses by default, where every route says who may reach it.
+    OursDenying,
+    /// Ours with login records in memory.
     OursMemory,
     OursSqlite,
     /// Records in Redis, sessions in their cookies.
@@ -57,13 +59,14 @@ pub enum Contender {
     Axum,
 }
 
-pub const ALL: [Contender; 12] = [
+pub const ALL: [Contender; 13] = [
     Contender::Bare,
     Contender::Floor,
     Contender::FloorMemory,
     Contender::FloorRedis,
     Contender::Ours,
     Contender::OursHashed,
+    Contender::OursDenying,
     Contender::OursMemory,
     Contender::OursSqlite,
     Contender::OursRedis,
@@ -81,6 +84,7 @@ impl Contender {
             Self::FloorRedis => "floor_redis",
             Self::Ours => "ours",
             Self::OursHashed => "ours_hashed",
+            Self::OursDenying => "ours_denying",
             Self::OursMemory => "ours_memory",
             Self::OursSqlite => "ours_sqlite",
             Self::OursRedis => "ours_redis",
@@ -98,6 +102,7 @@ impl Contender {
             Self::FloorRedis => "floor, sessions in Redis",
             Self::Ours => "ours, session only",
             Self::OursHashed => "ours, session only, with a session hash",
+            Self::OursDenying => "ours, session only, deny by default",
             Self::OursMemory => "ours, records in memory",
             Self::OursSqlite => "ours, records in SQLite",
             Self::OursRedis => "ours, records in Redis",
@@ -193,6 +198,11 @@ macro_rules! with_app {
             | Contender::OursRedis => {
                 let (set, login) = (set.clone(), ours::manager($contender, set).await);
                 let $app = move || ours::app::<User, _>(&set, login.clone());
+                $then
+            }
+            Contender::OursDenying => {
+                let (set, login) = (set.clone(), ours::manager($contender, set).await);
+                let $app = move || ours::denying_app(&set, login.clone());
                 $then
             }
             Contender::OursHashed => {

@@ -9,11 +9,11 @@ use actix_web::{
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     error::ErrorUnauthorized,
-    web,
+    get, web,
 };
 use login_runtime::{
     Auth, CurrentUser, LoginManager, LoginManagerBuilder, MaybeUser, MemoryLoginStore, Verified,
-    login_required,
+    login_required, public,
 };
 
 #[cfg(feature = "stores")]
@@ -76,6 +76,7 @@ fn builder<U: Row>(users: &Users) -> LoginManagerBuilder {
 pub(super) async fn manager(contender: Contender, set: &Set) -> LoginManager {
     let builder = builder::<User>(&set.users);
     let builder = match contender {
+        Contender::OursDenying => builder.deny_by_default(),
         Contender::OursMemory => builder.login_store(MemoryLoginStore::new()),
         #[cfg(feature = "stores")]
         Contender::OursSqlite => builder.login_store(stores::sqlite().await),
@@ -112,6 +113,48 @@ pub(super) fn app<U: Row, T: SessionStore + 'static>(
         .route("/login", web::post().to(log_in::<U>))
         .route("/login/remember", web::post().to(log_in_remembered::<U>))
         .route("/logout", web::post().to(log_out::<U>))
+}
+
+/// Where every route says who may reach it, as those of [`app`] do not.
+pub(super) fn denying_app<T: SessionStore + 'static>(
+    set: &Set,
+    login: LoginManager<T>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody + use<T>>,
+        Error = Error,
+        InitError = (),
+    > + use<T>,
+> {
+    #[login_required]
+    #[get("/account")]
+    async fn declared_account(user: CurrentUser<User>) -> String {
+        format!("Hello, {}!", user.name())
+    }
+
+    #[login_required]
+    #[get("/thrice")]
+    async fn declared_thrice(
+        user: CurrentUser<User>,
+        again: MaybeUser<User>,
+        auth: Auth<User>,
+    ) -> Result<String, Error> {
+        let third = auth.require_login().await?;
+        assert!(again.is_authenticated() && third.id == user.id);
+        Ok(format!("Hello, {}!", user.name()))
+    }
+
+    let remembered = web::post().to(log_in_remembered::<User>);
+    App::new()
+        .wrap(login)
+        .app_data(web::Data::new(set.users.clone()))
+        .route("/", web::get().to(welcome).wrap(public()))
+        .service((declared_account, declared_thrice))
+        .route("/login", web::post().to(log_in::<User>).wrap(public()))
+        .route("/login/remember", remembered.wrap(public()))
+        .route("/logout", web::post().to(log_out::<User>).wrap(public()))
 }
 
 /// The login stores outside this process.

@@ -22,6 +22,8 @@ pub(crate) fn write() -> io::Result<()> {
         ("cookies", cookies()),
         ("redis", redis()),
         ("load", load()),
+        ("growth", growth()),
+        ("build", build()),
         ("breakdown", breakdown()),
         ("versions", versions()),
     ];
@@ -255,6 +257,52 @@ fn load() -> String {
         "memory, MiB",
     ];
     markdown(&head, &rows)
+}
+
+fn growth() -> String {
+    let growth = kept("growth");
+    let of = |what: &str, unit: &str| {
+        growth[what]
+            .as_f64()
+            .map_or_else(String::new, |value| format!("{value:.0} {unit}"))
+    };
+    let rows = [
+        ("memory", of("bytes_per_login", "bytes per login")),
+        ("a purge of all of them", of("purge_ms", "ms")),
+        (
+            "the longest that somebody else waits meanwhile",
+            of("purge_wait_ms", "ms"),
+        ),
+    ];
+    markdown(
+        &["", ""],
+        &rows.map(|(what, value)| vec![what.to_owned(), value]),
+    )
+}
+
+fn build() -> String {
+    let build = kept("build");
+    let rows = ["floor", "ours", "identity"].map(|name| {
+        let seconds = |what: &str| {
+            build[name][what]
+                .as_f64()
+                .map_or_else(String::new, |value| format!("{value:.1}"))
+        };
+        let seconds = ["check", "debug", "release"].map(seconds);
+        [name.to_owned()].into_iter().chain(seconds).collect()
+    });
+    let ratios: Vec<_> = build["guards_ratios"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|ratio| Some(format!("{:.2}", ratio.as_f64()?)))
+        .collect();
+    format!(
+        "{}\n200 guarded handlers take {:.2} s more of `cargo check`; the ratios are {}.\n",
+        markdown(&["", "check", "debug", "release"], &rows),
+        build["guards_seconds"].as_f64().unwrap_or(f64::NAN),
+        ratios.join(", "),
+    )
 }
 
 fn breakdown() -> String {
