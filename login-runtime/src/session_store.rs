@@ -50,7 +50,7 @@ use actix_session::storage::{
     CookieSessionStore, LoadError, SaveError, SessionKey, SessionStore, UpdateError,
 };
 use actix_web::cookie::time::Duration;
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 
 use crate::{
     clock::Clock,
@@ -93,9 +93,10 @@ pub struct SharedStore<T> {
     deadline: time::Duration,
 }
 
-/// One of them is held by whoever looks whether a session is there, until what follows is done.
+/// One of them is held by whoever looks whether a session is there, until what follows is done. Those
+/// who only load sessions share it.
 struct Locks {
-    locks: Vec<Arc<Mutex<()>>>,
+    locks: Vec<Arc<RwLock<()>>>,
     hasher: RandomState,
 }
 
@@ -107,10 +108,9 @@ impl Locks {
         }
     }
 
-    async fn lock(&self, session: &[u8]) -> Lock {
+    fn of(&self, session: &[u8]) -> Option<&Arc<RwLock<()>>> {
         let index = usize::try_from(self.hasher.hash_one(session) % LOCKS as u64).ok()?;
-        let lock = Arc::clone(self.locks.get(index)?);
-        Some(lock.lock_owned().await)
+        self.locks.get(index)
     }
 }
 
@@ -306,7 +306,7 @@ impl std::error::Error for SessionGone {}
 type State = HashMap<String, String>;
 
 /// Keeps others from a session.
-type Lock = Option<OwnedMutexGuard<()>>;
+type Lock = Option<OwnedRwLockWriteGuard<()>>;
 
 impl<T: SessionStore + 'static> SharedStore<T> {
     /// Whether sessions are kept in their cookies, where a key is the whole session.
@@ -417,10 +417,11 @@ impl<T: SessionStore + 'static> SharedStore<T> {
     async fn lock(&self, key: &SessionKey) -> Lock {
         // A session in its cookie has another key after each change, and the same id.
         let id = Self::is_in_cookie().then(|| id_in_cookie(key)).flatten();
-        match &id {
-            Some(id) => self.locks.lock(id.as_bytes()).await,
-            None => self.locks.lock(key.as_ref().as_bytes()).await,
-        }
+        let lock = match &id {
+            Some(id) => self.locks.of(id.as_bytes()),
+            None => self.locks.of(key.as_ref().as_bytes()),
+        };
+        Some(Arc::clone(lock?).write_owned().await)
     }
 }
 
@@ -525,9 +526,10 @@ impl<T: SessionStore + 'static> SharedStore<T> {
     async fn load_watched(&self, key: &SessionKey) -> Result<Option<State>, LoadError> {
         let loading = async {
             // While it is being given another id, it is neither there nor gone.
-            let _lock = match Self::is_in_cookie() {
-                true => None,
-                false => self.lock(key).await,
+            let lock = self.locks.of(key.as_ref().as_bytes());
+            let _lock = match lock.filter(|_| !Self::is_in_cookie()) {
+                Some(lock) => Some(lock.read().await),
+                None => None,
             };
             self.store.load(key).await
         };
