@@ -10,6 +10,8 @@
 #[cfg(feature = "redis")]
 mod counts;
 mod crowd;
+#[cfg(feature = "postgres")]
+mod database;
 mod deny;
 mod devices;
 mod events;

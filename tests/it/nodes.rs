@@ -126,6 +126,17 @@ async fn know_of_each_other(store: &str) {
     assert_eq!(account(&phone_there).await, Err(401));
     assert_eq!(account(&laptop).await, by(&second));
 
+    // Everybody's logins ended, at the other process.
+    let clients = [1, 1, 2].map(|user| (Browser::new(&first), user));
+    for (client, user) in &clients {
+        assert_eq!(client.post(&format!("/login/{user}")).await.status(), 200);
+    }
+    assert_eq!(Browser::new(&second).post("/end-all").await.text(), "4");
+    for (client, _) in &clients {
+        assert_eq!(account(client).await, Err(401));
+    }
+    assert_eq!(laptop.post("/login/1").await.status(), 200);
+
     // A process that is gone takes no login with it.
     let kept = laptop.at(&first);
     drop(second);

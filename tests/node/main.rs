@@ -21,7 +21,8 @@ use actix_web::{
     web::{Data, Path},
 };
 use login_runtime::{
-    Auth, CurrentUser, LoginError, LoginManager, LoginManagerBuilder, Verified, login_required,
+    Auth, CurrentUser, LoginError, LoginManager, LoginManagerBuilder, Logins, Verified,
+    login_required,
 };
 use login_tests::{User, Users, key};
 
@@ -56,6 +57,12 @@ async fn end_others(auth: Auth<User>) -> Result<impl Responder, LoginError> {
     Ok(auth.end_other_logins().await?.to_string())
 }
 
+/// What an administrator does.
+#[post("/end-all")]
+async fn end_all(logins: Data<Logins>) -> impl Responder {
+    logins.end_all().await.unwrap().to_string()
+}
+
 #[actix_web::main]
 async fn main() -> io::Result<()> {
     let users = Users::new();
@@ -70,7 +77,8 @@ async fn main() -> io::Result<()> {
         App::new()
             .wrap(manager.clone())
             .app_data(Data::new(users.clone()))
-            .service((account, log_in, log_out, end_others))
+            .app_data(Data::new(manager.logins().expect("a login store")))
+            .service((account, log_in, log_out, end_others, end_all))
     });
     let server = server.workers(2).bind(("127.0.0.1", 0))?;
     let mut out = io::stdout();
