@@ -273,6 +273,32 @@ impl<U: AuthUser> Auth<U> {
     /// The session gets a new id, and the login is bound to the client at hand. The remember cookie
     /// stays as it is.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use actix_web::{HttpResponse, Result, post};
+    /// use login_runtime::{Auth, AuthUser, CurrentUser, Verified, login_required};
+    ///
+    /// #[derive(AuthUser, Clone)]
+    /// struct User { id: i64 }
+    ///
+    /// // At the manager's `refresh_view`. Not `fresh`, or nobody would get here.
+    /// #[login_required]
+    /// #[post("/confirm")]
+    /// async fn confirm(auth: Auth<User>, user: CurrentUser<User>, typed: String) -> Result<HttpResponse> {
+    ///     let Some(verified) = verify(User::clone(&user), &typed) else {
+    ///         return Ok(HttpResponse::Unauthorized().finish());
+    ///     };
+    ///     auth.confirm_login(verified).await?;
+    ///     Ok(auth.redirect_to_next_or("/"))
+    /// }
+    ///
+    /// // In place of `PasswordVerifier::verify`.
+    /// fn verify(user: User, typed: &str) -> Option<Verified<User>> {
+    ///     (typed == "difference engine").then(|| Verified::trust(user, "example"))
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`LoginError::NotLoggedIn`] if there is no login in the session, [`LoginError::OtherUser`] if

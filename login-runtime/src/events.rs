@@ -101,7 +101,8 @@ pub enum LoginEvent<'a> {
         user_id: &'a str,
     },
     /// Under [`deny_by_default`](crate::LoginManagerBuilder::deny_by_default), a request came to a route
-    /// that does not declare who may reach it. Reported once for each pattern.
+    /// that does not declare who may reach it, or with a method that no route takes, which looks the
+    /// same. Reported once for each pattern.
     UndeclaredRoute {
         /// The pattern that the path leads to, as `/users/{id}`.
         pattern: &'a str,
@@ -278,8 +279,8 @@ impl LoginEvent<'_> {
             Self::UndeclaredRoute { pattern } => {
                 tracing::warn!(
                     target: "login", event, pattern,
-                    "a route under this pattern declares nothing, so anonymous clients are refused; \
-                     put `#[login_required]` or `#[public]` above its `#[get(..)]`, or \
+                    "a route under this pattern declares nothing, or none takes the method, so anonymous \
+                     clients are refused; to declare a route, put `#[login_required]` or `#[public]` above its `#[get(..)]`, or \
                      `.wrap(public())` around the route, resource or scope"
                 );
             }

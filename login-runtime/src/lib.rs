@@ -134,6 +134,13 @@
 //! address (no `action`), so that `?next=` stays; [`Auth::redirect_to_next_or`] follows it, if it
 //! stays on this origin.
 //!
+//! # Fresh logins
+//!
+//! What is worth a password asks for it again: `#[login_required(fresh = "10m")]`. Who gave it longer ago
+//! is sent to the [`refresh_view`](LoginManagerBuilder::refresh_view), a page of the application behind
+//! `#[login_required]`, whose form ends in [`Auth::confirm_login`]. A new password is such a thing, and
+//! [`Auth::credentials_changed`] ends the user's other logins after it.
+//!
 //! # Logins that can be ended
 //!
 //! Without a login store the session is all there is, as in Flask-Login: a copied session cookie is
@@ -152,6 +159,8 @@
 //! - `redis`: a login store in Redis or Valkey.
 //! - `audit`: the module `audit`, which lists who may reach which route.
 //! - `test-util`: the module `test`, for the tests of applications.
+//!
+//! The last two belong into `[dev-dependencies]`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

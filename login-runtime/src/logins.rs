@@ -38,7 +38,7 @@ pub struct LoginInfo {
     pub authenticated_at: SystemTime,
     /// When it was last used, to within a tenth of the idle limit.
     pub last_seen: SystemTime,
-    /// How credentials were checked: `password`, `remember`, or the reason of a
+    /// How the login came about: `password`, `remember`, `credentials changed`, or the reason of a
     /// [`Verified::trust`](crate::Verified::trust).
     pub method: String,
     /// Whether the browser has a remember cookie.
@@ -148,8 +148,34 @@ impl<U: AuthUser> Auth<U> {
 
     /// To be called when the user's password, or another credential, was changed (ASVS 7.4.3).
     ///
-    /// `user` is the user with the new credentials. All logins and remembered browsers of the user
-    /// end; with [`Keep::Current`] the login at hand goes on, under a new id.
+    /// `user` is the user with the new credentials, which are stored before: if this fails, the session
+    /// hash has changed all the same. All logins and remembered browsers of the user end; with
+    /// [`Keep::Current`] the login at hand goes on, under a new id, and is not remembered any longer.
+    ///
+    /// Without a login store a new session hash ends all logins, the one at hand too; log the user in
+    /// again then: `auth.log_in(Verified::trust(user, "new password"))`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use actix_web::{HttpResponse, Result, post};
+    /// use login_runtime::{Auth, AuthUser, FreshUser, Keep, login_required};
+    ///
+    /// #[derive(AuthUser, Clone)]
+    /// struct User { id: i64, #[auth(session_hash)] password_hash: String }
+    ///
+    /// // Who is logged in, and gave the password long ago, is sent to the refresh view.
+    /// #[login_required(fresh = "10m")]
+    /// #[post("/password")]
+    /// async fn change(auth: Auth<User>, user: FreshUser<User>, new: String) -> Result<HttpResponse> {
+    ///     let mut user = User::clone(&user);
+    ///     user.password_hash = hash(&new);
+    ///     // .. store the user, and then:
+    ///     auth.credentials_changed(user, Keep::Current).await?;
+    ///     Ok(HttpResponse::NoContent().finish())
+    /// }
+    /// # fn hash(password: &str) -> String { password.to_owned() }
+    /// ```
     ///
     /// # Errors
     ///

@@ -520,7 +520,8 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.refusing.needs_refresh = Some(erase_handler(handler)))
     }
 
-    /// Answers users who may not do what they asked for, in place of a bare 403.
+    /// Answers users who may not do what they asked for, in place of a bare 403; scripts too, which
+    /// would get it as JSON.
     #[must_use]
     pub fn forbidden_handler<F, Fut, R>(self, handler: F) -> Self
     where

@@ -35,14 +35,17 @@ use crate::{loader::BoxError, user::AuthUser};
 /// impl HasPermission<Permission> for User {
 ///     async fn has_permission(&self, asked: Permission, request: &HttpRequest) -> Result<bool, BoxError> {
 ///         match asked {
-///             Permission::EditPost => Ok(author_of(request.match_info().query("id")).await? == self.id),
+///             Permission::EditPost => {
+///                 let author = author_of(request.match_info().query("id")).await?;
+///                 Ok(author == Some(self.id))
+///             }
 ///             Permission::DeletePost => Ok(self.is_moderator),
 ///         }
 ///     }
 /// }
 ///
-/// // In place of a database.
-/// async fn author_of(post: &str) -> Result<i64, std::num::ParseIntError> { post.parse() }
+/// // In place of a database. Nobody wrote what is not there: no error, which would be a 503.
+/// async fn author_of(post: &str) -> Result<Option<i64>, std::io::Error> { Ok(post.parse().ok()) }
 ///
 /// // Who did not write the post gets 403, before a byte of the body is read.
 /// #[permission_required(Permission::EditPost)]
@@ -91,7 +94,8 @@ pub trait Permissions: Sized + 'static {
 /// # Errors
 ///
 /// An error says that it could not be found out. It is answered with 503: nobody passes, and nobody
-/// is told that they may not.
+/// is told that they may not. A path parameter that cannot be read, or leads to nothing, is the client's
+/// doing and no error: say `false`, or `true` if the handler is to answer 404.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say who has the permissions `{P}`",
     label = "no `HasPermission<{P}>`",
@@ -100,8 +104,8 @@ pub trait Permissions: Sized + 'static {
 pub trait HasPermission<P> {
     /// Whether this user has the permission, in this request.
     ///
-    /// The path's parameters are in `request.match_info()`, the application's data in
-    /// `request.app_data()`. The body has not been read.
+    /// The path's parameters are in `request.match_info()`, what handlers take as `web::Data<T>` in
+    /// `request.app_data::<web::Data<T>>()`. The body has not been read.
     fn has_permission(
         &self,
         permission: P,

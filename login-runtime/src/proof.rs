@@ -96,11 +96,9 @@ pub struct FreshUser<U, const SECONDS: u64 = { u64::MAX }>(CurrentUser<U>);
 /// #[derive(AuthUser)]
 /// struct User { id: i64, #[auth(roles)] role: String }
 ///
-/// type Admin = UserWith<User, role!("admin")>;
-///
 /// #[login_required(role = "admin")]
 /// #[get("/admin")]
-/// async fn admin(admin: Admin) -> String { format!("admin {}", admin.id) }
+/// async fn admin(user: UserWith<User, role!("admin")>) -> String { format!("admin {}", user.id) }
 /// ```
 ///
 /// A guard that asks for less is no proof:
@@ -110,8 +108,12 @@ pub struct FreshUser<U, const SECONDS: u64 = { u64::MAX }>(CurrentUser<U>);
 /// # #[derive(AuthUser)]
 /// # struct User { id: i64 }
 /// #[login_required(any(role = "admin", role = "editor"))]
-/// async fn admin(admin: UserWith<User, role!("admin")>) -> String { admin.id.to_string() }
+/// async fn admin(user: UserWith<User, role!("admin")>) -> String { user.id.to_string() }
 /// ```
+///
+/// Write the type out in the handler, as here: the error then points at the argument. Behind another
+/// name (`type Admin = ..`) only `cargo build` finds it, and not `cargo check`, and the error says less
+/// about where.
 pub struct UserWith<U, C> {
     user: CurrentUser<U>,
     condition: PhantomData<fn() -> C>,

@@ -125,7 +125,8 @@ impl<T: Serialize + DeserializeOwned + 'static> UserId for T {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no password hash to verify",
     label = "no password hash known",
-    note = "mark the field of `{Self}` that holds it with `#[auth(password_hash)]`"
+    note = "mark the field of `{Self}` that holds it with `#[auth(password_hash)]`",
+    note = "it has to be the user itself: of a reference or a `CurrentUser` called `user`, take `User::clone(&user)`"
 )]
 pub trait PasswordUser: AuthUser {
     /// The hash in PHC form (`$argon2id$v=19$...`), or nothing for a user without a password.

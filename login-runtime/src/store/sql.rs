@@ -619,8 +619,8 @@ macro_rules! sql_store {
 /// # }
 /// ```
 ///
-/// A database in memory (`sqlite::memory:`) is another one for each connection, so give its pool no
-/// more than one.
+/// A database in memory (`sqlite::memory:`) goes with its last connection, and a pool closes those that
+/// are idle or old. Give it one that stays: `.max_connections(1).idle_timeout(None).max_lifetime(None)`.
 ///
 /// # Security
 ///

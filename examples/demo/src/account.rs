@@ -1,0 +1,147 @@
+//! Logging in and out, confirming, a new password, and the list of one's logins.
+
+use actix_web::{
+    HttpResponse, Responder, Result, error::ErrorNotFound, get, http::StatusCode, post, web,
+};
+use login_runtime::{
+    Auth, CurrentUser, FreshUser, Keep, LoginError, LoginKey, PasswordVerifier, login_required,
+    public,
+};
+use serde::Deserialize;
+use sqlx::SqlitePool;
+
+use crate::{
+    User, db,
+    pages::{self, CONFIRM, LOGIN, PASSWORD},
+};
+
+#[public]
+#[get("/login")]
+pub(crate) async fn login_page() -> impl Responder {
+    pages::form(LOGIN)
+}
+
+#[derive(Deserialize)]
+struct Credentials {
+    name: String,
+    password: String,
+    /// Browsers leave out a box that is not ticked.
+    #[serde(default)]
+    remember: bool,
+}
+
+#[public]
+#[post("/login")]
+pub(crate) async fn log_in(
+    auth: Auth<User>,
+    form: web::Form<Credentials>,
+    pool: web::Data<SqlitePool>,
+    passwords: web::Data<PasswordVerifier>,
+) -> Result<HttpResponse> {
+    let found = db::user_named(&pool, &form.name).await;
+    let found = found.map_err(db::failed)?;
+    let Some(user) = passwords.verify(found, &form.password).await? else {
+        // Which of the two is wrong stays untold, and so does who has an account.
+        let problem = "There is no user with this name and this password.";
+        return Ok(pages::again(StatusCode::UNAUTHORIZED, LOGIN, problem));
+    };
+    match auth.log_in(user).remember(form.remember).await {
+        Ok(_) => Ok(auth.redirect_to_next_or("/")),
+        // Only told to who knows the password.
+        Err(LoginError::Inactive) => {
+            let problem = "An admin has closed this account.";
+            Ok(pages::again(StatusCode::FORBIDDEN, LOGIN, problem))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[public]
+#[post("/logout")]
+pub(crate) async fn log_out(auth: Auth<User>) -> Result<impl Responder> {
+    auth.log_out().await?;
+    Ok(pages::see_other("/"))
+}
+
+/// Where those are sent whose login is not fresh enough for what they asked for.
+#[login_required]
+#[get("/confirm")]
+pub(crate) async fn confirm_page() -> impl Responder {
+    pages::form(CONFIRM)
+}
+
+#[derive(Deserialize)]
+struct Password {
+    password: String,
+}
+
+#[login_required]
+#[post("/confirm")]
+pub(crate) async fn confirm(
+    auth: Auth<User>,
+    user: CurrentUser<User>,
+    form: web::Form<Password>,
+    passwords: web::Data<PasswordVerifier>,
+) -> Result<HttpResponse> {
+    let found = Some(User::clone(&user));
+    let Some(verified) = passwords.verify(found, &form.password).await? else {
+        let problem = "That is not your password.";
+        return Ok(pages::again(StatusCode::UNAUTHORIZED, CONFIRM, problem));
+    };
+    auth.confirm_login(verified).await?;
+    Ok(auth.redirect_to_next_or("/"))
+}
+
+#[login_required(fresh = "10m")]
+#[get("/password")]
+pub(crate) async fn password_page() -> impl Responder {
+    pages::form(PASSWORD)
+}
+
+#[login_required(fresh = "10m")]
+#[post("/password")]
+pub(crate) async fn change_password(
+    auth: Auth<User>,
+    user: FreshUser<User>,
+    form: web::Form<Password>,
+    pool: web::Data<SqlitePool>,
+    passwords: web::Data<PasswordVerifier>,
+) -> Result<HttpResponse> {
+    if form.password.chars().count() < 12 {
+        let problem = "Take twelve characters or more.";
+        return Ok(pages::again(StatusCode::BAD_REQUEST, PASSWORD, problem));
+    }
+    let mut user = User::clone(&user);
+    user.password_hash = passwords.hash(&form.password).await?;
+    db::save_password(&pool, &user).await.map_err(db::failed)?;
+    auth.credentials_changed(user, Keep::Current).await?;
+    Ok(pages::see_other("/logins"))
+}
+
+#[login_required(fresh = "10m")]
+#[get("/logins")]
+pub(crate) async fn logins(auth: Auth<User>) -> Result<impl Responder> {
+    Ok(pages::logins(&auth.logins().await?))
+}
+
+#[derive(Deserialize)]
+struct Which {
+    key: String,
+}
+
+/// Ends one of the user's own logins; the key of somebody else's ends nothing.
+#[login_required(fresh = "10m")]
+#[post("/logins/end")]
+pub(crate) async fn end_login(auth: Auth<User>, form: web::Form<Which>) -> Result<impl Responder> {
+    let key = LoginKey::parse(&form.key);
+    let key = key.ok_or_else(|| ErrorNotFound("There is no such login."))?;
+    auth.end_login(key).await?;
+    Ok(pages::see_other("/logins"))
+}
+
+#[login_required(fresh = "10m")]
+#[post("/logins/end-others")]
+pub(crate) async fn end_others(auth: Auth<User>) -> Result<impl Responder> {
+    auth.end_other_logins().await?;
+    Ok(pages::see_other("/logins"))
+}
