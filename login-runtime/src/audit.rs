@@ -10,8 +10,8 @@
 //! unless [`Auditor::reviewed_guard`] says that these were looked at; paths for which it finds no
 //! example, unless [`Auditor::example`] gives one; handlers of unsafe methods that share their path and
 //! are told apart by a header. Where a path has routes for some methods only, and where no route is, it
-//! looks what is there: with GET or a method that does not exist, on what declares nothing. That runs
-//! an undeclared default service, or an undeclared handler that takes every method.
+//! looks what is there: with GET or a method that does not exist, on what no guard is around. That runs
+//! an undeclared default service, or a handler that takes every method and is undeclared or public.
 //!
 //! # Examples
 //!
@@ -72,6 +72,8 @@ use crate::declare::{Declaration, Watch};
 const NO_METHOD: &str = "AUDIT";
 /// A segment that no route has.
 const NO_PATH: &str = ".login-runtime-audit";
+/// How many combinations of headers are tried on a path. Raising it takes longer.
+const MOST_COMBINATIONS: usize = 256;
 /// What is tried for a dynamic segment.
 const SAMPLES: &[&str] = &[
     "1",
@@ -383,7 +385,10 @@ impl Auditor {
             routes.push(unseen("no example of such a path".to_owned()));
             return;
         };
-        let headers = headers(&place.guards);
+        let Some(headers) = headers(&place.guards) else {
+            routes.push(unseen("too many headers".to_owned()));
+            return;
+        };
         let mut methods = place.methods.clone();
         methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         methods.dedup();
@@ -392,15 +397,21 @@ impl Auditor {
             methods.push(Method::GET);
         }
         for method in &methods {
-            let mut found = Vec::new();
+            let mut found: Vec<(&Headers, Heard)> = Vec::new();
             for header in &headers {
-                let mut question = Ask::new(method.clone(), &path).with(header.as_ref());
+                let mut question = Ask::new(method.clone(), &path).with(header);
                 // Whether there is a route without the header can only be seen by asking it.
                 if headers.len() > 1 && method == Method::GET {
                     question = question.running();
                 }
                 let answer = ask(app, question).await;
-                if answer.is_there() {
+                let decision = Decision::of(&answer.seen);
+                // Another header more makes no other route of it, as far as can be seen.
+                let is_new = !found.iter().any(|(fewer, other)| {
+                    fewer.iter().all(|one| header.contains(one))
+                        && Decision::of(&other.seen) == decision
+                });
+                if answer.is_there() && is_new {
                     found.push((header, answer));
                 }
             }
@@ -412,11 +423,21 @@ impl Auditor {
             if decisions.len() == 1 {
                 found.truncate(1);
             }
-            for (header, answer) in &found {
-                let condition = header
-                    .as_ref()
-                    .filter(|_| decisions.len() > 1)
-                    .map(|(name, value)| format!("{name}: {value}"));
+            if found.is_empty() && !all {
+                routes.push(Route {
+                    method: name.to_owned(),
+                    ..unseen("it did not answer".to_owned())
+                });
+            }
+            for (headers, answer) in &found {
+                let told_apart = decisions.len() > 1 && !headers.is_empty();
+                let condition = told_apart.then(|| {
+                    let texts: Vec<_> = headers
+                        .iter()
+                        .map(|(name, value)| format!("{name}: {value}"))
+                        .collect();
+                    texts.join(", ")
+                });
                 routes.push(route(name, pattern, condition, answer));
             }
         }
@@ -426,8 +447,15 @@ impl Auditor {
         // A route for every method does not show among the methods of its path.
         for header in &headers {
             let method = Method::from_bytes(NO_METHOD.as_bytes()).unwrap_or(Method::TRACE);
-            let answer = ask(app, Ask::new(method, &path).with(header.as_ref()).running()).await;
-            if answer.seen.is_empty() && answer.is_there() {
+            let question = Ask::new(method, &path).with(header).running().public();
+            let answer = ask(app, question).await;
+            let shows = match Decision::of(&answer.seen) {
+                Decision::Undeclared => !answer.nothing,
+                // A default service is listed by itself.
+                Decision::Public => !answer.nothing && answer.by_route,
+                Decision::Guarded(_) => false,
+            };
+            if shows {
                 routes.push(route("*", pattern, None, &answer));
             }
         }
@@ -503,7 +531,13 @@ fn same(found: &str, pattern: &str) -> bool {
 
 /// Whether the audit can meet the guard.
 fn is_known(guard: &GuardReport) -> bool {
-    !guard.details.is_empty()
+    // Guards of several guards leave out what they are not told: a function, by its type's name.
+    let hides = guard.name.contains("::")
+        && ["AnyGuard(", "AllGuard("]
+            .iter()
+            .any(|name| guard.name.contains(name));
+    !hides
+        && !guard.details.is_empty()
         && guard.details.iter().all(|detail| match detail {
             GuardDetailReport::HttpMethods { .. } | GuardDetailReport::Headers { .. } => true,
             GuardDetailReport::Generic { value } => value.starts_with("mime="),
@@ -511,26 +545,40 @@ fn is_known(guard: &GuardReport) -> bool {
         })
 }
 
-/// The headers that guards of a path ask for, one at a time; first none.
-fn headers(guards: &[GuardReport]) -> Vec<Option<(String, String)>> {
-    let mut headers = vec![None];
+type Headers = Vec<(String, String)>;
+
+/// The headers that guards of a path ask for, in all combinations; first none. Nothing if there are too
+/// many to try.
+fn headers(guards: &[GuardReport]) -> Option<Vec<Headers>> {
+    let mut single: Headers = Vec::new();
     for detail in guards.iter().flat_map(|guard| &guard.details) {
         match detail {
             GuardDetailReport::Headers { headers: asked } => {
-                headers.extend(
-                    asked
-                        .iter()
-                        .map(|h| Some((h.name.clone(), h.value.clone()))),
-                );
+                single.extend(asked.iter().map(|h| (h.name.clone(), h.value.clone())));
             }
             GuardDetailReport::Generic { value } => {
                 let mime = value.strip_prefix("mime=");
-                headers.extend(mime.map(|mime| Some(("accept".to_owned(), mime.to_owned()))));
+                single.extend(mime.map(|mime| ("accept".to_owned(), mime.to_owned())));
             }
             _ => {}
         }
     }
-    headers
+    single.sort();
+    single.dedup();
+    let mut combined = vec![Headers::new()];
+    for header in single {
+        let with: Vec<_> = combined
+            .iter()
+            .filter(|others| others.iter().all(|(name, _)| *name != header.0))
+            .map(|others| [&others[..], std::slice::from_ref(&header)].concat())
+            .collect();
+        combined.extend(with);
+        if combined.len() > MOST_COMBINATIONS {
+            return None;
+        }
+    }
+    combined.sort_by_key(Vec::len);
+    Some(combined)
 }
 
 /// The pattern with a sample in place of each dynamic segment, as far as that is allowed there.
@@ -565,6 +613,7 @@ fn fill(pattern: &str, sample: &str) -> Option<String> {
 struct Ask {
     request: TestRequest,
     runs: bool,
+    runs_public: bool,
 }
 
 impl Ask {
@@ -573,11 +622,12 @@ impl Ask {
         Self {
             request: TestRequest::with_uri(path).method(method),
             runs: false,
+            runs_public: false,
         }
     }
 
-    fn with(mut self, header: Option<&(String, String)>) -> Self {
-        if let Some((name, value)) = header {
+    fn with(mut self, headers: &[(String, String)]) -> Self {
+        for (name, value) in headers {
             self.request = self.request.insert_header((name.as_str(), value.as_str()));
         }
         self
@@ -586,6 +636,12 @@ impl Ask {
     /// Runs what declares nothing.
     fn running(mut self) -> Self {
         self.runs = true;
+        self
+    }
+
+    /// Runs what is public too.
+    fn public(mut self) -> Self {
+        self.runs_public = true;
         self
     }
 }
@@ -598,6 +654,8 @@ struct Heard {
     seen: Vec<Declaration>,
     /// The answer was that of actix-web where nothing is.
     nothing: bool,
+    /// The answer was not that of a default service.
+    by_route: bool,
 }
 
 impl Heard {
@@ -606,19 +664,28 @@ impl Heard {
     }
 }
 
-async fn ask<S, B, E>(app: &S, Ask { request, runs }: Ask) -> Heard
+async fn ask<S, B, E>(app: &S, ask: Ask) -> Heard
 where
     S: Service<Request, Response = ServiceResponse<B>, Error = E>,
     B: MessageBody,
 {
+    let Ask {
+        request,
+        runs,
+        runs_public,
+    } = ask;
     let probe = Rc::new(Probe {
         runs,
+        runs_public,
         seen: RefCell::default(),
         arrival: RefCell::default(),
     });
     let request = request.to_request();
     request.extensions_mut().insert(Rc::clone(&probe));
+    let mut by_route = true;
     let nothing = app.call(request).await.is_ok_and(|answer| {
+        // A route takes all of the path.
+        by_route = answer.request().match_info().unprocessed().is_empty();
         matches!(
             answer.status(),
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
@@ -639,6 +706,7 @@ where
         name,
         seen: probe.seen.take(),
         nothing,
+        by_route,
     }
 }
 
@@ -652,6 +720,8 @@ pub(crate) fn is_audited(request: &ServiceRequest) -> bool {
 pub(crate) struct Probe {
     /// Whether to run what declares nothing.
     runs: bool,
+    /// Whether to run what is public.
+    runs_public: bool,
     seen: RefCell<Vec<Declaration>>,
     arrival: RefCell<Arrival>,
 }
@@ -696,7 +766,12 @@ impl Probe {
             .seen
             .borrow_mut()
             .pop_if(|last| *last == Declaration::Gate);
-        let goes_on = later.is_some() || (self.runs && self.seen.borrow().is_empty());
+        let runs = match Decision::of(&self.seen.borrow()) {
+            Decision::Undeclared => self.runs,
+            Decision::Public => self.runs_public,
+            Decision::Guarded(_) => false,
+        };
+        let goes_on = later.is_some() || runs;
         if goes_on {
             return route.await;
         }

@@ -39,6 +39,8 @@ pub(crate) enum Declaration {
 #[derive(Default)]
 pub(crate) struct Watch {
     declared: Cell<bool>,
+    /// Whether a further gate decides in place of who watches.
+    gated: Cell<bool>,
     /// What was found out about the client while nobody had the request; see `deny.rs`.
     pub(crate) state: OnceCell<Rc<LoginState>>,
     #[cfg(feature = "audit")]
@@ -54,8 +56,32 @@ impl Watch {
         }
     }
 
+    /// The watch that is nearest to the request here.
+    pub(crate) fn of(request: &ServiceRequest) -> Option<Rc<Self>> {
+        request.extensions().get::<Rc<Self>>().cloned()
+    }
+
+    /// Tells an audit.
+    fn tell(&self, request: &ServiceRequest, what: impl FnOnce() -> Declaration) {
+        #[cfg(feature = "audit")]
+        if let Some(probe) = &self.probe {
+            probe.note(request, what());
+        }
+        #[cfg(not(feature = "audit"))]
+        let _ = (request, what);
+    }
+
     pub(crate) fn is_declared(&self) -> bool {
         self.declared.get()
+    }
+
+    pub(crate) fn leave_to_gate(&self) {
+        self.gated.set(true);
+    }
+
+    /// Whether there is nothing to decide for who watches.
+    pub(crate) fn is_open(&self) -> bool {
+        self.declared.get() || self.gated.get()
     }
 }
 
@@ -63,17 +89,18 @@ impl Watch {
 ///
 /// `what` is only asked by an audit.
 pub(crate) fn declare(request: &ServiceRequest, what: impl FnOnce() -> Declaration) {
-    let extensions = request.extensions();
-    let Some(watch) = extensions.get::<Rc<Watch>>() else {
-        return;
-    };
-    watch.declared.set(true);
-    #[cfg(feature = "audit")]
-    if let Some(probe) = &watch.probe {
-        probe.note(request, what());
+    if let Some(watch) = Watch::of(request) {
+        watch.declared.set(true);
+        watch.tell(request, what);
     }
-    #[cfg(not(feature = "audit"))]
-    let _ = what;
+}
+
+/// Notes that the request has come to a gate.
+pub(crate) fn declare_gate(request: &ServiceRequest) {
+    if let Some(watch) = Watch::of(request) {
+        watch.leave_to_gate();
+        watch.tell(request, || Declaration::Gate);
+    }
 }
 
 /// Declares a route, resource or scope public, for
@@ -82,6 +109,12 @@ pub(crate) fn declare(request: &ServiceRequest, what: impl FnOnce() -> Declarati
 /// What it does not do is open anything that is guarded: guards below it, and around it, still decide.
 /// Put it around what carries no attribute, such as files and services of other crates, and on
 /// handlers write [`#[public]`](macro@crate::public).
+///
+/// # Security
+///
+/// A scope hands what it has no route for to its default service, and without one of its own to the
+/// application's: a public scope opens that too, for paths below its own. The audit lists it as
+/// `/scope/{default}`.
 ///
 /// # Examples
 ///

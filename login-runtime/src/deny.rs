@@ -26,7 +26,7 @@ use actix_web::{
 
 use crate::{
     config::View,
-    declare::{Declaration, Watch, declare},
+    declare::{Watch, declare_gate},
     events::LoginEvent,
     guard,
     manager::{Handle, Manager},
@@ -80,7 +80,7 @@ impl Gate {
 
     /// Whether the route that has the request declares itself.
     pub(crate) fn is_open(&self) -> bool {
-        self.watch.is_declared()
+        self.watch.is_open()
     }
 
     /// Decides about a request that came to no declaration; an error is the answer in place of the
@@ -237,7 +237,7 @@ impl<S: Service<ServiceRequest>> Service<ServiceRequest> for GatedService<S> {
     actix_web::dev::forward_ready!(service);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        declare(&request, || Declaration::Gate);
+        declare_gate(&request);
         self.service.call(request)
     }
 }
@@ -277,7 +277,14 @@ where
             Ok(manager) => Arc::clone(manager),
             Err(error) => return Box::pin(ready(Err(error.into()))),
         };
-        if !manager.denies {
+        let around = Watch::of(&request);
+        if let Some(watch) = &around {
+            watch.leave_to_gate();
+        }
+        // A manager around this one may deny, and leaves it to the gate. What is declared as a whole
+        // is declared behind the gate too.
+        let denies = around.map_or(manager.denies, |watch| !watch.is_declared());
+        if !denies {
             let inner = self.service.call(request);
             return Box::pin(async move { Ok(inner.await?.map_into_left_body()) });
         }

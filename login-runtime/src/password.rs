@@ -1,6 +1,6 @@
 //! Checks passwords against argon2id hashes, off the async workers.
 
-use std::{error::Error, fmt, sync::Arc, thread, time::Duration};
+use std::{error::Error, fmt, future::Future, pin::Pin, sync::Arc, thread, time::Duration};
 
 use actix_web::{ResponseError, http::StatusCode, web};
 use argon2::{
@@ -74,6 +74,10 @@ struct Shared {
     decoy: OnceCell<String>,
 }
 
+/// A check of a password under way.
+type Verifying<'a, U> =
+    Pin<Box<dyn Future<Output = Result<Option<Verified<U>>, PasswordError>> + 'a>>;
+
 impl PasswordVerifier {
     /// A verifier with today's recommended costs, that runs as many checks at a time as there are
     /// processors.
@@ -135,7 +139,16 @@ impl PasswordVerifier {
     ///
     /// [`PasswordError::Busy`] if too many checks are waiting, [`PasswordError::MalformedHash`] if
     /// what is stored is no argon2 hash.
-    pub async fn verify<U: PasswordUser>(
+    // An `async fn` would repeat what is missing at the call and at the `.await`.
+    pub fn verify<'a, U: PasswordUser>(
+        &'a self,
+        user: Option<U>,
+        password: &'a str,
+    ) -> Verifying<'a, U> {
+        Box::pin(self.check(user, password))
+    }
+
+    async fn check<U: PasswordUser>(
         &self,
         user: Option<U>,
         password: &str,

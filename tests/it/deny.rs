@@ -438,6 +438,46 @@ async fn a_gate_in_a_scope_shows_what_is_in_it() {
 }
 
 #[actix_web::test]
+async fn a_gate_in_front_of_another_manager_opens_nothing() {
+    let inner = || manager(&Users::new()).0.build(key()).unwrap();
+    let app = app(denying(&Users::new()).build(key()).unwrap(), |routes| {
+        let scope = |path| web::scope(path).service((forgotten, open_page));
+        routes.service(scope("/one").wrap(gate(inner())));
+        let two = scope("/two").wrap(gate(from_fn(wait)));
+        routes.service(two.wrap(gate(inner())));
+        let denying = denying(&Users::new()).build(key()).unwrap();
+        routes.service(scope("/three").wrap(gate(denying)));
+    })
+    .await;
+    let browser = Browser::new(&app);
+    for scope in ["/one", "/two", "/three"] {
+        is_refused(&browser.get(&format!("{scope}/forgotten")).await);
+        let answer = browser.get(&format!("{scope}/public")).await;
+        assert_eq!(answer.text(), "public", "{scope}");
+    }
+}
+
+#[actix_web::test]
+async fn a_declaration_around_a_gate_holds_behind_it() {
+    let app = app(denying(&Users::new()).build(key()).unwrap(), |routes| {
+        let scope = |path| web::scope(path).service(forgotten);
+        routes.service(scope("/closed").wrap(gate(from_fn(wait))));
+        let open = scope("/open").wrap(gate(from_fn(wait)));
+        routes.service(open.wrap(gate(from_fn(wait))).wrap(public()));
+        let any = web::resource("").to(page).wrap(gate(from_fn(wait)));
+        let exempt = login_required().exempt_options();
+        routes.service(web::scope("/exempt").service(any).wrap(exempt));
+    })
+    .await;
+    let browser = Browser::new(&app);
+    is_refused(&browser.get("/closed/forgotten").await);
+    is_refused(&browser.get("/exempt").await);
+    assert_eq!(browser.get("/open/forgotten").await.text(), "forgotten");
+    let answer = browser.ask(Method::OPTIONS, "/exempt").await;
+    assert_eq!(answer.text(), "page");
+}
+
+#[actix_web::test]
 async fn a_gate_without_a_manager_lets_nobody_through() {
     let app = App::new()
         .wrap(Compat::new(gate(from_fn(wait))))

@@ -592,3 +592,78 @@ async fn every_answer_is_the_one_that_the_audit_foretells() {
         }
     }
 }
+
+#[actix_web::test]
+async fn a_public_route_for_every_method_is_listed_next_to_a_guarded_one() {
+    let audit = audit_of(|routes| {
+        let guarded_get = || web::get().to(page).wrap(login_required());
+        let open = || web::to(page);
+        let resource = |path| web::resource(path).route(guarded_get());
+        routes.service(resource("/own").route(open().wrap(public())));
+        routes.service(resource("/default").default_service(open().wrap(public())));
+        let inner = resource("/inner").route(open());
+        let closed = resource("/closed");
+        let scope = web::scope("/open").wrap(public());
+        routes.service(scope.service((inner, closed)));
+        routes.default_service(open().wrap(public()));
+    })
+    .await;
+    let open: Vec<_> = audit.public_and_unsafe().map(|r| &*r.pattern).collect();
+    assert_eq!(
+        open,
+        ["/default", "/open/inner", "/own", "{default}"],
+        "{audit}"
+    );
+}
+
+#[actix_web::test]
+async fn a_route_behind_two_headers_is_listed() {
+    let header = |name| guard::Header(name, "1");
+    let both = || web::get().guard(header("x-a")).guard(header("x-b"));
+    let audit = audit_of(|routes| {
+        routes.route("/alone", both().to(page));
+        routes.service(
+            web::resource("/shared")
+                .route(both().to(page).wrap(public()))
+                .route(web::get().to(page).wrap(login_required())),
+        );
+        let mut many = web::get();
+        for name in ["a", "b", "c", "d", "e", "f", "g", "h", "i"] {
+            many = many.guard(header(name));
+        }
+        routes.route("/many", many.to(page).wrap(public()));
+    })
+    .await;
+    assert_eq!(
+        audit.to_string(),
+        "\
+METHOD  ROUTE                     WHO         HANDLER
+GET     /alone                    UNDECLARED
+*       /many [too many headers]  UNDECLARED
+GET     /shared                   login
+GET     /shared [x-a: 1, x-b: 1]  public
+"
+    );
+}
+
+#[actix_web::test]
+async fn a_function_among_guards_is_not_overlooked() {
+    fn hidden(_: &guard::GuardContext<'_>) -> bool {
+        false
+    }
+    let audit = audit_of(|routes| {
+        let all = guard::All(guard::Get()).and(guard::fn_guard(hidden));
+        let any = guard::Any(guard::Get()).or(guard::fn_guard(hidden));
+        let guarded_get = || web::get().to(page).wrap(login_required());
+        for (path, route) in [
+            ("/all", web::route().guard(all)),
+            ("/any", web::route().guard(any)),
+        ] {
+            let route = route.to(page).wrap(public());
+            routes.service(web::resource(path).route(route).route(guarded_get()));
+        }
+    })
+    .await;
+    let unseen: Vec<_> = audit.undeclared().map(|r| &*r.pattern).collect();
+    assert_eq!(unseen, ["/all", "/any"], "{audit}");
+}

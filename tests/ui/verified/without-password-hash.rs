@@ -1,0 +1,15 @@
+use login_runtime::{AuthUser, PasswordError, PasswordVerifier, Verified};
+
+#[derive(AuthUser)]
+struct Account {
+    id: i64,
+}
+
+async fn check(
+    verifier: &PasswordVerifier,
+    account: Option<Account>,
+) -> Result<Option<Verified<Account>>, PasswordError> {
+    verifier.verify(account, "password").await
+}
+
+fn main() {}
