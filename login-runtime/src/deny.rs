@@ -21,6 +21,7 @@ use actix_web::{
     Error, HttpMessage as _, HttpRequest, HttpResponse,
     body::{EitherBody, MessageBody},
     dev::{RequestHead, Service, ServiceRequest, ServiceResponse, Transform},
+    http::Method,
     test::TestRequest,
 };
 
@@ -36,15 +37,30 @@ use crate::{
     state::LoginState,
 };
 
+/// What a route is usually for.
+const METHODS: [Method; 9] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+    Method::CONNECT,
+    Method::TRACE,
+];
+
 /// The undeclared routes that were hit, so that each is reported once.
 #[derive(Default)]
-pub(crate) struct Reported(Mutex<HashSet<String>>);
+pub(crate) struct Reported(Mutex<HashSet<(Option<Method>, String)>>);
 
 impl Reported {
-    fn is_first(&self, pattern: &str) -> bool {
-        // There are as many patterns as routes, whatever clients send.
+    fn is_first(&self, method: &Method, pattern: &str) -> bool {
+        // There are as many patterns as routes, whatever clients send, and all methods that clients
+        // make up count as one.
+        let method = METHODS.contains(method).then(|| method.clone());
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        !seen.contains(pattern) && seen.insert(pattern.to_owned())
+        seen.insert((method, pattern.to_owned()))
     }
 }
 
@@ -90,7 +106,7 @@ impl Gate {
         let pattern = self.pattern.clone();
         let request = self.stand_in();
         if let Some(pattern) = &pattern
-            && manager.undeclared.is_first(pattern)
+            && manager.undeclared.is_first(request.method(), pattern)
         {
             manager.emit(&LoginEvent::UndeclaredRoute { pattern }, &request);
         }

@@ -102,7 +102,7 @@ pub enum LoginEvent<'a> {
     },
     /// Under [`deny_by_default`](crate::LoginManagerBuilder::deny_by_default), a request came to a route
     /// that does not declare who may reach it, or with a method that no route takes, which looks the
-    /// same. Reported once for each pattern.
+    /// same. Reported once for each method and pattern.
     UndeclaredRoute {
         /// The pattern that the path leads to, as `/users/{id}`.
         pattern: &'a str,

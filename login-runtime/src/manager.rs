@@ -577,7 +577,9 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     ///
     /// Middleware between the manager and the routes must not wait before it calls them, or go in a
     /// [`gate`](crate::gate()). Cross-origin preflights need their middleware around the manager:
-    /// `.wrap(login_manager).wrap(Cors::..)`.
+    /// `.wrap(login_manager).wrap(Cors::..)`. What a service or middleware does before it first waits,
+    /// as the closure of `wrap_fn` may, happens before the decision; handlers and their extractors only
+    /// run after it.
     #[must_use]
     pub fn deny_by_default(self) -> Self {
         self.set(|settings| settings.denies = true)
