@@ -1,24 +1,15 @@
 //! Whether requests cost more than they did: `check`, and `check keep` to keep the counts at hand.
 //!
-//! Only instructions and allocations are compared, which are the same in every run; never times.
-
-mod allocations;
+//! Only instructions are compared, which are the same in every run; never times.
 
 use std::{env, fs, io, path::PathBuf, process::ExitCode};
 
-use actix_web::rt::System;
-use login_benches::{
-    contenders::{self, ALL, Contender, Set},
-    counts::{self, Counts},
-};
+use login_benches::counts::{self, Counts};
 use serde::{Deserialize, Serialize};
 
 /// How much more a scenario may cost, in percent. Raising it lets the cost creep; lowering it makes
 /// changes fail that only moved code around.
 const MOST: f64 = 2.0;
-/// How many more allocations a hundred requests may take: some tables grow when they like. One more in
-/// each request is noticed.
-const MOST_ALLOCATIONS: u64 = 50;
 /// How far the floor's own counts may be from those that were kept, in percent, before ours are
 /// compared as parts of it: another processor picks other code in libraries.
 const SAME: f64 = 0.5;
@@ -29,8 +20,6 @@ struct Kept {
     rustc: String,
     /// Instructions per request.
     counts: Counts,
-    /// Allocations in a hundred requests.
-    allocations: Counts,
 }
 
 fn main() -> io::Result<ExitCode> {
@@ -48,46 +37,19 @@ fn main() -> io::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let counts = counts::count(&["--no-default-features"])?;
-    let allocations = count_allocations(&counts);
-    let is_dearer = compare(&kept.counts, &counts);
-    let allocates_more = compare_allocations(&kept.allocations, &allocations);
-    if is_dearer || allocates_more {
-        println!("if that is meant, `benches/run check keep`");
-        return Ok(ExitCode::FAILURE);
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(compare(&kept.counts, &counts))
 }
 
 fn keep(file: &PathBuf) -> io::Result<()> {
-    let counts = counts::count(&["--no-default-features"])?;
     let kept = Kept {
         rustc: counts::rustc(),
-        allocations: count_allocations(&counts),
-        counts,
+        counts: counts::count(&["--no-default-features"])?,
     };
     fs::write(file, serde_json::to_string_pretty(&kept)? + "\n")
 }
 
-/// The allocations of a hundred requests, in every scenario that instructions were counted in.
-fn count_allocations(counted: &Counts) -> Counts {
-    let is_counted = |contender: &Contender| counted.contains_key(contender.name());
-    let mut counts = Counts::new();
-    for contender in ALL.into_iter().filter(is_counted) {
-        for scenario in contender.scenarios() {
-            let system = System::new();
-            let client = system.block_on(contenders::start(contender, &Set::default()));
-            let many = 4 * allocations::REQUESTS;
-            let asks = system.block_on(contenders::asks(&*client, scenario, many));
-            let allocations = allocations::count(&system, &*client, &asks);
-            let counts = counts.entry(contender.name().to_owned()).or_default();
-            counts.insert(scenario.name().to_owned(), allocations);
-        }
-    }
-    counts
-}
-
-/// Prints every scenario, and says whether one of ours costs more than it may.
-fn compare(kept: &Counts, counts: &Counts) -> bool {
+/// Prints every scenario, and fails if one of ours costs more than it may.
+fn compare(kept: &Counts, counts: &Counts) -> ExitCode {
     let more = |before: u64, now: u64| 100.0 * (now as f64 / before as f64 - 1.0);
     let drift = |scenario: &str| {
         let of = |counts: &Counts| counts.get("floor")?.get(scenario).copied();
@@ -128,23 +90,10 @@ fn compare(kept: &Counts, counts: &Counts) -> bool {
         }
     }
     if failed {
-        println!("requests cost over {MOST} % more instructions than before");
+        println!(
+            "requests cost over {MOST} % more than before; if that is meant, `benches/run check keep`"
+        );
+        return ExitCode::FAILURE;
     }
-    failed
-}
-
-/// Prints the scenarios in which a request of ours allocates more than it did, and whether there are any.
-fn compare_allocations(kept: &Counts, counts: &Counts) -> bool {
-    let mut failed = false;
-    for (contender, scenarios) in kept {
-        for (scenario, &before) in scenarios {
-            let now = counts.get(contender).and_then(|now| now.get(scenario));
-            let now = now.copied().unwrap_or(u64::MAX);
-            if contender != "floor" && now > before.saturating_add(MOST_ALLOCATIONS) {
-                failed = true;
-                println!("{contender:<14}{scenario:<14}{before:>9}{now:>9}  allocations: FAILED");
-            }
-        }
-    }
-    failed
+    ExitCode::SUCCESS
 }

@@ -1,8 +1,6 @@
 //! Measures, prints the table, says which goals are met, and keeps all of it in `results` and in
 //! `BENCHMARKS.md`: `table`, or `table <part> ..`.
 
-#[path = "../allocations.rs"]
-mod allocations;
 mod breakdown;
 mod build;
 mod goals;
