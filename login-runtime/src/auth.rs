@@ -1,6 +1,7 @@
 //! Log in, log out, confirm: what a handler holds in its hand.
 
 use std::{
+    cell::OnceCell,
     fmt,
     future::{Future, IntoFuture, Ready, ready},
     marker::PhantomData,
@@ -9,14 +10,13 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{
-    FromRequest, HttpRequest, HttpResponse, cookie::Cookie, dev::Payload, http::header, web::Query,
-};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::header, web::Query};
 
 use crate::{
+    carrier::{self, Ticket},
     condition::Condition,
     config::MAX_COOKIE_AGE,
-    cookies::{self, Carried, FamilyToken, LoginId, Match},
+    cookies::{self, Carried, FamilyToken, LoginId, Match, SetCookie},
     current::{self, CurrentUser, MaybeUser},
     error::{LoadError, LoginError, Refusal, SetupError},
     events::{EventUser, LoginEvent},
@@ -158,15 +158,21 @@ impl<U: AuthUser> Auth<U> {
             return Ok(());
         };
         // Whatever becomes of it meanwhile: this is the login that is to end.
-        let named = self.session_login(kind);
+        let named = self.carried_login();
         let who = self.state.who(&self.request, self.index).await;
         let session = session::of(&self.request);
         if let Some(records) = &self.manager().records {
             let known = who.as_ref().ok().and_then(Option::as_ref);
             Box::pin(self.end_records(records, kind, known, named)).await?;
         }
-        let entry_remembered = session::entry(&session, &kind.session_key)
-            .and_then(|text| Entry::read(&text).map(|(entry, _)| entry.remembered))
+        let is_late = match &self.manager().records {
+            Some(records) if kind.login_cookie.is_some() => {
+                Box::pin(self.give_up_carried(records, kind)).await
+            }
+            _ => false,
+        };
+        let entry_remembered = self
+            .carried_entry(|entry, _| entry.remembered)
             .unwrap_or_default();
         let family = who.as_ref().is_ok_and(|who| {
             who.as_ref()
@@ -178,9 +184,14 @@ impl<U: AuthUser> Auth<U> {
                 .set_remember_cookie(self.index, kind.remember.clear());
         }
         self.state.settle_remember_cookie(self.index);
+        self.state
+            .drop_login_cookie(&self.request, self.index, is_late);
+        self.state.act();
         session::clear_but(&session, self.manager().other_keys(self.index));
         session::renew(&session);
-        session_store::logged_out();
+        let held_elsewhere =
+            kind.login_cookie.is_some() && carrier::is_carried(&self.request, kind);
+        session_store::logged_out(held_elsewhere);
         self.state.end_session_if_empty();
         self.state.set_who(self.index, None);
         let user = who.as_ref().ok().and_then(Option::as_ref);
@@ -188,6 +199,21 @@ impl<U: AuthUser> Auth<U> {
         self.manager()
             .emit(&LoginEvent::LoggedOut { user }, &self.request);
         Ok(())
+    }
+
+    /// Notes that the browser gives up the login cookie that the request came with. Whether it had done
+    /// so before, and has another one by now, or none.
+    async fn give_up_carried(&self, records: &Records, kind: &UserKind) -> bool {
+        // As it came: the request may have found another one since.
+        let (manager, session) = (self.manager(), OnceCell::new());
+        let carried = carrier::carried(&self.request, manager, kind, None, &session);
+        let Some(login) = carried.and_then(|carried| carried.login()) else {
+            return false;
+        };
+        let now = manager.now();
+        let given_up = records.any_was_given_up(&[login.key], now).await;
+        records.bury(login.key, now).await;
+        given_up.unwrap_or_default()
     }
 
     /// Ends the login of this request, and whatever else could bring its user back.
@@ -257,14 +283,16 @@ impl<U: AuthUser> Auth<U> {
         Ok(Some((token.family, family)))
     }
 
-    /// The login that the session names.
-    fn session_login(&self, kind: &UserKind) -> Option<LoginRef> {
-        let session = session::of(&self.request);
-        let text = session::entry(&session, &kind.session_key)?;
-        let (id, family) = session::read_login_id(&text)?;
-        Some(LoginRef {
-            key: id.key(),
-            family,
+    /// The login whose record the request names.
+    fn carried_login(&self) -> Option<LoginRef> {
+        self.state
+            .carried(&self.request, self.index, |carried| carried.login())
+    }
+
+    /// Reads the login that the request carries, where there are no records.
+    fn carried_entry<T>(&self, read: impl FnOnce(Entry<'_>, &str) -> T) -> Option<T> {
+        self.state.carried(&self.request, self.index, |carried| {
+            carried.entry().map(|(entry, id)| read(entry, id))
         })
     }
 
@@ -321,13 +349,10 @@ impl<U: AuthUser> Auth<U> {
         if kind.loader.id(&*known.user).as_ref() != Some(&id) {
             return Err(LoginError::OtherUser);
         }
-        let session = session::of(&self.request);
         let (remembered, forced) = match known.login {
             Some(_) => (false, known.forced),
-            None => session::entry(&session, &kind.session_key)
-                .and_then(|text| {
-                    Entry::read(&text).map(|(entry, _)| (entry.remembered, entry.forced))
-                })
+            None => self
+                .carried_entry(|entry, _| (entry.remembered, entry.forced))
                 .ok_or(LoginError::NotLoggedIn)?,
         };
         if !forced && !kind.loader.is_authenticated(&*user) {
@@ -432,10 +457,15 @@ impl<U: AuthUser> Auth<U> {
                     client,
                     hash,
                 };
-                let written = kind
-                    .loader
-                    .write(&entry, &session, &kind.session_key, &*any);
-                written.map_err(|_| LoginError::UnfitId)?;
+                if kind.login_cookie.is_some() {
+                    let id = kind.loader.id(&*any).ok_or(LoginError::UnfitId)?;
+                    self.carry(Ticket::Entry(entry.text(&id).into()))?;
+                } else {
+                    let written = kind
+                        .loader
+                        .write(&entry, &session, &kind.session_key, &*any);
+                    written.map_err(|_| LoginError::UnfitId)?;
+                }
                 None
             }
             Some(records) => {
@@ -456,14 +486,20 @@ impl<U: AuthUser> Auth<U> {
                 let login = Box::pin(replacing).await?;
                 // Not before the store has done its part: one that fails takes nothing away.
                 clear();
-                session::write_login_id(&session, &kind.session_key, &id, family)
-                    .map_err(|_| LoginError::SessionPurged)?;
+                if kind.login_cookie.is_some() {
+                    Box::pin(self.give_up_carried(records, kind)).await;
+                    self.carry(Ticket::Record(login))?;
+                } else {
+                    session::write_login_id(&session, &kind.session_key, &id, family)
+                        .map_err(|_| LoginError::SessionPurged)?;
+                }
                 Some(login)
             }
         };
         session::forget_who_left(&session, &kind.session_key);
         session::renew(&session);
         session_store::logged_in(&kind.session_key);
+        self.state.act();
         let facts = LoginFacts {
             source: LoginSource::Session,
             authenticated_at: Some(at),
@@ -479,6 +515,14 @@ impl<U: AuthUser> Auth<U> {
         };
         self.state.set_who(self.index, Some(known.clone()));
         Ok(known)
+    }
+
+    /// Has the response set the login cookie.
+    fn carry(&self, ticket: Ticket) -> Result<(), LoginError> {
+        match self.state.set_login_cookie(self.index, ticket) {
+            true => Ok(()),
+            false => Err(LoginError::UnfitId),
+        }
     }
 
     /// The current user, if there is one.
@@ -794,7 +838,7 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
                     None => None,
                     Some(age) => Some(remember_cookie(manager, kind, hash(), &id, at, age)?),
                 };
-                (auth.previous_in_session(kind, &id), cookie, None)
+                (auth.previous_in_entry(kind, &id), cookie, None)
             }
             Some(records) => {
                 let previous = Box::pin(auth.previous_in_records(records, kind, &id)).await?;
@@ -814,8 +858,9 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
                             &family.seed,
                             family.generation,
                         );
-                        let cookie = value
-                            .and_then(|value| cookies::remember_cookie(&kind.remember, value, age));
+                        let cookie = value.and_then(|value| {
+                            cookies::remember_cookie(&kind.remember, &value, age)
+                        });
                         (
                             previous,
                             Some(cookie.ok_or(LoginError::UnfitId)?),
@@ -900,12 +945,9 @@ struct Previous {
 }
 
 impl<U: AuthUser> Auth<U> {
-    /// What the session and the remember cookie say of the user before.
-    fn previous_in_session(&self, kind: &UserKind, id: &str) -> Previous {
-        let session = session::of(&self.request);
-        let entry = session::entry(&session, &kind.session_key).and_then(|text| {
-            Entry::read(&text).map(|(entry, previous)| (previous != id, entry.remembered))
-        });
+    /// What the login at hand and the remember cookie say of the user before.
+    fn previous_in_entry(&self, kind: &UserKind, id: &str) -> Previous {
+        let entry = self.carried_entry(|entry, previous| (previous != id, entry.remembered));
         let (is_other_user, is_remembered) = entry.unwrap_or_default();
         let drops_cookie = is_other_user && is_remembered
             || carries_token_of_another(&self.request, self.manager(), kind, id);
@@ -926,7 +968,7 @@ impl<U: AuthUser> Auth<U> {
     ) -> Result<Previous, LoginError> {
         let now = self.manager().now();
         let mut previous = Previous::default();
-        if let Some(LoginRef { key, .. }) = self.session_login(kind) {
+        if let Some(LoginRef { key, .. }) = self.carried_login() {
             if let Some(record) = records.find(key, now).await? {
                 previous.login = Some(key);
                 previous.is_other_user = record.user_id != id;
@@ -970,7 +1012,7 @@ fn remember_cookie(
     id: &str,
     at: Option<i64>,
     age: Duration,
-) -> Result<Cookie<'static>, LoginError> {
+) -> Result<SetCookie, LoginError> {
     let now = manager.now();
     let nonce = cookies::nonce().map_err(|_| LoginError::NoRandomness)?;
     let token = Token {
@@ -985,7 +1027,7 @@ fn remember_cookie(
         .keys
         .sign(&kind.name, &token)
         .ok_or(LoginError::UnfitId)?;
-    cookies::remember_cookie(&kind.remember, value, age).ok_or(LoginError::UnfitId)
+    cookies::remember_cookie(&kind.remember, &value, age).ok_or(LoginError::UnfitId)
 }
 
 /// The family token that a request carries, if we made it.

@@ -3,9 +3,11 @@
 use std::{error::Error, fmt, io, time::Duration};
 
 use actix_web::{
-    cookie::{Cookie, SameSite, time},
+    cookie::{Cookie, SameSite},
     http::Uri,
 };
+
+use crate::cookies::SetCookie;
 
 /// How long a remember cookie lasts unless told otherwise: 30 days.
 ///
@@ -148,6 +150,15 @@ impl CookieSettings {
         {
             return refuse("has a domain that is none; write a host name such as `example.com`");
         }
+        let mut cookie = Cookie::new(&*name, "");
+        cookie.set_path(&*self.path);
+        if let Some(domain) = &self.domain {
+            cookie.set_domain(domain);
+        }
+        cookie.set_secure(self.secure);
+        cookie.set_http_only(self.http_only);
+        cookie.set_same_site(self.same_site);
+        let attributes = cookie.to_string().split_off(name.len() + "=".len());
         Ok(CheckedCookie {
             name,
             path: self.path,
@@ -155,6 +166,7 @@ impl CookieSettings {
             same_site: self.same_site,
             secure: self.secure,
             http_only: self.http_only,
+            attributes,
         })
     }
 }
@@ -174,30 +186,27 @@ pub(crate) struct CheckedCookie {
     pub(crate) same_site: Option<SameSite>,
     pub(crate) secure: bool,
     pub(crate) http_only: bool,
+    /// All of these, as a `Set-Cookie` header has them behind the value.
+    attributes: String,
 }
 
 impl CheckedCookie {
+    /// A cookie with this value, until the browser is closed.
+    pub(crate) fn until_closed(&self, value: &str) -> SetCookie {
+        SetCookie::new(&self.name, &[value, &self.attributes])
+    }
+
     /// A cookie with this value and life.
-    pub(crate) fn set(&self, value: String, age: Duration) -> Cookie<'static> {
-        let mut cookie = Cookie::new(self.name.clone(), value);
-        cookie.set_path(self.path.clone());
-        if let Some(domain) = &self.domain {
-            cookie.set_domain(domain.clone());
-        }
-        cookie.set_secure(self.secure);
-        cookie.set_http_only(self.http_only);
-        cookie.set_same_site(self.same_site);
-        let age = i64::try_from(age.min(MAX_COOKIE_AGE).as_secs()).unwrap_or_default();
-        cookie.set_max_age(time::Duration::seconds(age));
-        cookie
+    pub(crate) fn set(&self, value: &str, age: Duration) -> SetCookie {
+        let age = age.min(MAX_COOKIE_AGE).as_secs().to_string();
+        SetCookie::new(&self.name, &[value, &self.attributes, "; Max-Age=", &age])
     }
 
     /// A cookie that makes the browser forget this one. It carries the same attributes, without
     /// which browsers may ignore it.
-    pub(crate) fn clear(&self) -> Cookie<'static> {
-        let mut cookie = self.set(String::new(), Duration::ZERO);
-        cookie.set_expires(time::OffsetDateTime::UNIX_EPOCH);
-        cookie
+    pub(crate) fn clear(&self) -> SetCookie {
+        let now = "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
+        SetCookie::new(&self.name, &[&self.attributes, now])
     }
 }
 
@@ -455,7 +464,7 @@ mod tests {
             .domain("a.test")
             .check("remember")
             .unwrap();
-        let cleared = cookie.clear().to_string();
+        let cleared = cookie.clear().text().to_owned();
         for attribute in [
             "Path=/a",
             "Domain=a.test",

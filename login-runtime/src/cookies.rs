@@ -4,9 +4,10 @@ use std::{fmt, net::IpAddr, time::Duration};
 
 use actix_web::{
     HttpRequest,
-    cookie::{Cookie, Key},
+    cookie::Key,
     http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE},
 };
+use aes_gcm::{Aes256Gcm, aead::AeadInPlace};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
@@ -37,6 +38,7 @@ const FAMILY_TAG_PURPOSE: &[u8] = b"login-runtime remember family tag 2";
 const RESTORED_PURPOSE: &[u8] = b"login-runtime restored login 2";
 const CLIENT_PURPOSE: &[u8] = b"login-runtime client identity 2";
 const SESSION_PURPOSE: &[u8] = b"login-runtime session cookie 1";
+const LOGIN_PURPOSE: &[u8] = b"login-runtime login cookie 1";
 
 /// What is derived from one of the application's secrets.
 struct Keys {
@@ -46,6 +48,7 @@ struct Keys {
     family_tag: Hmac<Sha256>,
     restored: Hmac<Sha256>,
     client: [u8; 16],
+    login: Aes256Gcm,
 }
 
 /// The keys that sign and verify: the first signs, all of them verify.
@@ -58,6 +61,15 @@ pub(crate) enum Match {
     Current,
     /// Under an older key: write it anew.
     Older,
+}
+
+impl Match {
+    fn at(position: usize) -> Self {
+        match position {
+            0 => Self::Current,
+            _ => Self::Older,
+        }
+    }
 }
 
 impl fmt::Debug for KeyRing {
@@ -103,6 +115,7 @@ impl KeyRing {
                         family_tag: mac(&derive(secret, FAMILY_TAG_PURPOSE)),
                         restored: mac(&derive(secret, RESTORED_PURPOSE)),
                         client,
+                        login: aes_gcm::KeyInit::new(&derive(secret, LOGIN_PURPOSE).into()),
                     }
                 })
                 .collect(),
@@ -179,6 +192,50 @@ impl KeyRing {
                 .is_ok()
         })?;
         Some((text, found))
+    }
+
+    /// Seals what a login cookie says, for this user type: encrypted, so that it tells the browser
+    /// nothing, and good for nothing if a bit of it is changed.
+    pub(crate) fn seal(&self, user_type: &str, text: &[u8]) -> Option<String> {
+        let keys = self.0.first()?;
+        let mut nonce = [0; NONCE_LEN];
+        getrandom::fill(&mut nonce).ok()?;
+        let mut bytes = Vec::with_capacity(NONCE_LEN + text.len() + SEAL_LEN);
+        bytes.extend_from_slice(&nonce);
+        bytes.extend_from_slice(text);
+        let sealed = bytes.get_mut(NONCE_LEN..)?;
+        let tag = keys
+            .login
+            .encrypt_in_place_detached(&nonce.into(), user_type.as_bytes(), sealed)
+            .ok()?;
+        bytes.extend_from_slice(&tag);
+        Some(BASE64.encode(bytes))
+    }
+
+    /// Opens what [`seal`](Self::seal) sealed, and hands it over together with the key it was under.
+    pub(crate) fn open<T>(
+        &self,
+        user_type: &str,
+        value: &[u8],
+        read: impl FnOnce(&[u8], Match) -> Option<T>,
+    ) -> Option<T> {
+        if value.len() > remember::MAX_LEN {
+            return None;
+        }
+        for (position, keys) in self.0.iter().enumerate() {
+            // Anew for each key: nobody says what a key that is not the right one leaves of it.
+            let mut sealed = BASE64.decode(value).ok()?;
+            let (nonce, sealed) = sealed.split_first_chunk_mut::<NONCE_LEN>()?;
+            let (text, tag) = sealed.split_last_chunk_mut::<SEAL_LEN>()?;
+            let (nonce, tag) = ((*nonce).into(), (*tag).into());
+            let opened =
+                keys.login
+                    .decrypt_in_place_detached(&nonce, user_type.as_bytes(), text, &tag);
+            if opened.is_ok() {
+                return read(text, Match::at(position));
+            }
+        }
+        None
     }
 
     /// The token of a family's generation, under the key that signs.
@@ -261,12 +318,15 @@ impl KeyRing {
     }
 
     fn matching(&self, is_match: impl Fn(&Keys) -> bool) -> Option<Match> {
-        match self.0.iter().position(is_match)? {
-            0 => Some(Match::Current),
-            _ => Some(Match::Older),
-        }
+        self.0.iter().position(is_match).map(Match::at)
     }
 }
+
+/// How many random bytes a sealed text starts with. Two seals under one key must not have the same:
+/// at 2^32 logins the odds of that are one in 2^33, as with actix-session's own cookies.
+const NONCE_LEN: usize = 12;
+/// How many bytes at its end say that it was sealed here.
+const SEAL_LEN: usize = 16;
 
 /// What starts a family token; a stateless token cannot start like this.
 const FAMILY_PREFIX: &str = "2.";
@@ -396,6 +456,13 @@ pub(crate) fn carries(request: &HttpRequest, name: &str) -> bool {
     values(request, name).next().is_some()
 }
 
+/// The value of a cookie in a request, as it came. Of several nobody knows which one the browser means.
+pub(crate) fn only<'a>(request: &'a HttpRequest, name: &'a str) -> Option<&'a [u8]> {
+    let mut values = values(request, name);
+    let value = values.next()?;
+    values.next().is_none().then_some(value)
+}
+
 /// Reads a cookie from a request.
 pub(crate) fn carried(request: &HttpRequest, name: &str) -> Carried {
     let mut values = values(request, name);
@@ -416,7 +483,7 @@ pub(crate) fn carried(request: &HttpRequest, name: &str) -> Carried {
 /// other hosts set it.
 fn values<'a>(request: &'a HttpRequest, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     let headers = request.headers().get_all(COOKIE);
-    let pairs = headers.flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
+    let pairs = headers.flat_map(|header| Pairs(header.as_bytes()));
     pairs.filter_map(|pair| {
         let rest = pair.trim_ascii().strip_prefix(name.as_bytes())?;
         rest.trim_ascii_start()
@@ -425,9 +492,57 @@ fn values<'a>(request: &'a HttpRequest, name: &'a str) -> impl Iterator<Item = &
     })
 }
 
+/// The pairs of a `Cookie` header. Looked through at every request, and cookies may be long.
+struct Pairs<'a>(&'a [u8]);
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let end = memchr::memchr(b';', self.0).unwrap_or(self.0.len());
+        let (pair, rest) = self.0.split_at_checked(end)?;
+        self.0 = rest.get(1..).unwrap_or_default();
+        Some(pair)
+    }
+}
+
+/// A `Set-Cookie` header.
+///
+/// Only texts that are good in one go in: names and attributes that were checked, and values of ours.
+#[derive(Clone)]
+pub(crate) struct SetCookie {
+    text: String,
+    name: usize,
+}
+
+impl SetCookie {
+    /// A cookie of this name, with the value and the attributes in parts.
+    pub(crate) fn new(name: &str, parts: &[&str]) -> Self {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        let mut text = String::with_capacity(name.len() + "=".len() + len);
+        text.push_str(name);
+        text.push('=');
+        parts.iter().for_each(|part| text.push_str(part));
+        let name = name.len();
+        Self { text, name }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.text.get(..self.name).unwrap_or_default()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
 /// Appends a cookie to a response's headers. `false` if the cookie cannot be put into a header.
-pub(crate) fn append(headers: &mut HeaderMap, cookie: &Cookie<'_>) -> bool {
-    match HeaderValue::from_str(&cookie.to_string()) {
+pub(crate) fn append(headers: &mut HeaderMap, cookie: SetCookie) -> bool {
+    match HeaderValue::try_from(cookie.text) {
         Ok(value) => {
             headers.append(SET_COOKIE, value);
             true
@@ -436,14 +551,21 @@ pub(crate) fn append(headers: &mut HeaderMap, cookie: &Cookie<'_>) -> bool {
     }
 }
 
+/// The cookie for a sealed login, which goes when the browser is closed. `None` if it would be longer
+/// than browsers keep.
+pub(crate) fn login_cookie(settings: &CheckedCookie, value: &str) -> Option<SetCookie> {
+    let cookie = settings.until_closed(value);
+    (cookie.text.len() <= remember::MAX_LEN).then_some(cookie)
+}
+
 /// The cookie for a signed token. `None` if it would be longer than browsers keep.
 pub(crate) fn remember_cookie(
     settings: &CheckedCookie,
-    value: String,
+    value: &str,
     age: Duration,
-) -> Option<Cookie<'static>> {
+) -> Option<SetCookie> {
     let cookie = settings.set(value, age);
-    (cookie.to_string().len() <= remember::MAX_LEN).then_some(cookie)
+    (cookie.text.len() <= remember::MAX_LEN).then_some(cookie)
 }
 
 #[cfg(test)]
@@ -584,6 +706,45 @@ mod tests {
     }
 
     #[test]
+    fn a_sealed_text_opens_under_its_own_user_type_and_keys_only() {
+        let value = ring(&[1]).seal("", b"secret").unwrap();
+        let open = |secrets: &[u8], user_type, value: &[u8]| {
+            ring(secrets).open(user_type, value, |text, found| Some((text.to_vec(), found)))
+        };
+        let secret = b"secret".to_vec();
+        assert_eq!(
+            open(&[1], "", value.as_bytes()),
+            Some((secret.clone(), Match::Current))
+        );
+        assert_eq!(
+            open(&[2, 1], "", value.as_bytes()),
+            Some((secret, Match::Older))
+        );
+        assert_eq!(open(&[2], "", value.as_bytes()), None);
+        assert_eq!(open(&[1], "admin", value.as_bytes()), None);
+        for position in 0..value.len() {
+            let mut changed = value.clone().into_bytes();
+            changed[position] ^= 1;
+            assert_eq!(open(&[1], "", &changed), None, "{position}");
+        }
+        for changed in [
+            "",
+            "A",
+            &value[1..],
+            &value[..value.len() - 1],
+            &value.repeat(100),
+        ] {
+            assert_eq!(open(&[1], "", changed.as_bytes()), None, "{changed}");
+        }
+    }
+
+    #[test]
+    fn the_same_text_is_sealed_differently_each_time() {
+        let ring = ring(&[1]);
+        assert_ne!(ring.seal("", b"secret"), ring.seal("", b"secret"));
+    }
+
+    #[test]
     fn keys_for_different_purposes_differ() {
         let secret = Key::from(&[1; 64]);
         let derived: Vec<_> = [
@@ -591,6 +752,7 @@ mod tests {
             FINGERPRINT_PURPOSE,
             CLIENT_PURPOSE,
             SESSION_PURPOSE,
+            LOGIN_PURPOSE,
         ]
         .map(|purpose| derive(&secret, purpose))
         .into_iter()

@@ -171,6 +171,7 @@ pub mod __private;
 #[cfg_attr(docsrs, doc(cfg(feature = "audit")))]
 pub mod audit;
 mod auth;
+mod carrier;
 mod clock;
 mod condition;
 mod config;

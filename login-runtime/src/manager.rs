@@ -125,6 +125,8 @@ pub(crate) struct UserKind {
     /// Empty for the first.
     pub(crate) name: String,
     pub(crate) session_key: String,
+    /// Where the login is kept, if that is not the session.
+    pub(crate) login_cookie: Option<CheckedCookie>,
     pub(crate) remember: CheckedCookie,
 }
 
@@ -214,6 +216,11 @@ impl Manager {
         !self.subscribers.is_empty() || tracing::enabled!(target: "login", tracing::Level::TRACE)
     }
 
+    /// Whether logins are in cookies of their own.
+    pub(crate) fn has_login_cookies(&self) -> bool {
+        self.users.iter().any(|kind| kind.login_cookie.is_some())
+    }
+
     pub(crate) fn now(&self) -> i64 {
         self.clock.now()
     }
@@ -286,6 +293,7 @@ struct Settings {
     identity: ClientIdentity,
     remember: RememberCookie,
     session_cookie: Option<CookieSettings>,
+    login_cookie: Option<CookieSettings>,
     lifecycle: Option<SessionLifecycle>,
     insecure: bool,
     fresh_for: Option<Duration>,
@@ -313,6 +321,7 @@ impl Settings {
             identity: ClientIdentity::default(),
             remember: RememberCookie::default(),
             session_cookie: None,
+            login_cookie: None,
             lifecycle: None,
             insecure: false,
             fresh_for: None,
@@ -700,6 +709,53 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.session_cookie = Some(cookie))
     }
 
+    /// Keeps logins in a cookie of their own, and not in the session.
+    ///
+    /// The session is then the application's alone, and a browser has one only if something is in it. A
+    /// page that asks for nobody costs next to nothing, and one that does costs less than half: the
+    /// cookie is opened when somebody asks for the user, while a session is decrypted and parsed at every
+    /// request that has one. Log in and log out renew and end the session as before.
+    ///
+    /// # Security
+    ///
+    /// What the cookie says is encrypted and authenticated with a key of its own, and bound to the user
+    /// type; with a login store it names the record of the login and nothing else. It goes when the
+    /// browser is closed. Older keys are good for it too, see [`fallback_keys`](Self::fallback_keys).
+    ///
+    /// [`Session::purge`](actix_session::Session::purge) still ends the login.
+    /// [`Session::clear`](actix_session::Session::clear) does not, and neither does the loss of the
+    /// session: call [`Auth::log_out`](crate::Auth::log_out).
+    ///
+    /// # Errors
+    ///
+    /// [`build`](Self::build) refuses it together with what it would weaken: a session store on the server
+    /// but no login store, where a log out would not be final any more; sessions that outlast the browser,
+    /// which would be left to whoever logs in next; and a `SessionMiddleware` of the application's own, of
+    /// which neither can be told.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use actix_web::cookie::Key;
+    /// use login_runtime::{AuthUser, CookieSettings, LoginManager, MemoryLoginStore};
+    ///
+    /// #[derive(AuthUser)]
+    /// struct User { id: i64 }
+    ///
+    /// # fn main() -> Result<(), login_runtime::BuildError> {
+    /// let login_manager = LoginManager::new(|id| async move { Ok::<_, String>(Some(User { id })) })
+    ///     .login_store(MemoryLoginStore::new())
+    ///     .login_cookie(CookieSettings::new())
+    ///     .build(Key::generate())?;
+    /// # let _ = login_manager;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn login_cookie(self, cookie: CookieSettings) -> Self {
+        self.set(|settings| settings.login_cookie = Some(cookie))
+    }
+
     /// Whether sessions end with the browser (the default) or last for a while.
     #[must_use]
     pub fn session_lifecycle(self, lifecycle: impl Into<SessionLifecycle>) -> Self {
@@ -751,18 +807,43 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
             cookie
         };
         let cookie = cookie.check("session")?;
+        let refuse = |why| {
+            let name = "login_cookie";
+            Err(BuildError::Setting { name, why })
+        };
+        match (&settings.login_cookie, &self.sessions, &lifecycle) {
+            (None, _, _) => {}
+            (Some(_), Sessions::Own(_), _) => {
+                return refuse(
+                    "needs sessions of which it knows how long they last; leave out `session_middleware`",
+                );
+            }
+            (Some(_), _, Some(SessionLifecycle::PersistentSession(_))) => {
+                return refuse(
+                    "ends with the browser, and the session must not outlast it; leave out `session_lifecycle`",
+                );
+            }
+            (Some(_), _, _) if settings.store.is_none() && !session_store::is_in_cookie::<S>() => {
+                return refuse(
+                    "says everything itself without a login store, so that no log out would be final; add `.login_store(..)`",
+                );
+            }
+            (Some(_), _, _) => {}
+        }
         let deadline = settings.store_deadline;
         let mut manager = settings.build(&key)?;
         let is_stored = matches!(self.sessions, Sessions::Stored(_));
-        if is_stored
-            && manager
-                .users
-                .iter()
-                .any(|kind| kind.remember.name == cookie.name)
-        {
+        let of_logins = |kind: &UserKind| {
+            let name = kind.login_cookie.as_ref().map(|cookie| cookie.name.clone());
+            [Some(kind.remember.name.clone()), name]
+        };
+        let mut names: Vec<_> = manager.users.iter().flat_map(of_logins).flatten().collect();
+        names.extend(is_stored.then_some(cookie.name.clone()));
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair.first() == pair.last()) {
             return Err(BuildError::Cookie {
-                name: cookie.name,
-                why: "is session cookie and remember cookie at once; give each a name of its own",
+                name: twice.first().cloned().unwrap_or_default(),
+                why: "is two cookies at once; give each a name of its own",
             });
         }
         // Without records, a session that is kept in its cookie never ends on the server.
@@ -797,6 +878,7 @@ impl Settings {
         }
         if self.insecure {
             self.remember.cookie = self.remember.cookie.danger_insecure();
+            self.login_cookie = self.login_cookie.map(CookieSettings::danger_insecure);
             tracing::warn!(target: "login", "login cookies travel over plain http; this is for development only");
         }
         let mut users: Vec<UserKind> = Vec::new();
@@ -814,6 +896,11 @@ impl Settings {
             }
             users.push(UserKind {
                 session_key: session::login_key(&name),
+                login_cookie: self
+                    .login_cookie
+                    .clone()
+                    .map(|cookie| cookie.for_user_type(&name).check("login"))
+                    .transpose()?,
                 remember: self
                     .remember
                     .cookie

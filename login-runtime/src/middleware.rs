@@ -1,6 +1,7 @@
 //! Ties it together, once per request.
 
 use std::{
+    cell::OnceCell,
     fmt,
     future::Future,
     pin::Pin,
@@ -14,7 +15,6 @@ use actix_session::{SessionMiddleware, storage::SessionStore};
 use actix_web::{
     Error, HttpRequest, HttpResponse,
     body::{EitherBody, MessageBody},
-    cookie::Cookie,
     dev::{Extensions, Service, ServiceRequest, ServiceResponse, Transform},
     error::InternalError,
     http::header::SET_COOKIE,
@@ -22,14 +22,15 @@ use actix_web::{
 use pin_project_lite::pin_project;
 
 use crate::{
-    auth,
-    cookies::{self, Match},
+    auth, carrier,
+    cookies::{self, Match, SetCookie},
     deny::Gate,
+    events::{EventUser, LoginEvent},
     manager::{Handle, LoginManager, Manager, UserKind},
-    records::Records,
+    records::{LoginRef, Records},
     refuse,
     remember::Token,
-    session::{self, Entry},
+    session::{self, EntryAndId},
     session_store::{self, Late},
     state::LoginState,
     store::{Family, StoreError, losing_time_once},
@@ -59,8 +60,8 @@ where
         let login = LoginService {
             service: Rc::new(service),
             data: Rc::new(data),
-            refresh: self.manager.refresh_remember,
-            denies: self.manager.denies.then(|| Arc::clone(&self.manager)),
+            has_login_cookies: self.manager.has_login_cookies(),
+            manager: Arc::clone(&self.manager),
         };
         LateInit {
             init: (self.session)().new_transform(login),
@@ -127,11 +128,11 @@ where
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let inner = self.service.call(request);
         let step = if self.watches {
-            Step::Boxed {
+            LateStep::Watched {
                 future: Box::pin(losing_time_once(session_store::watched(inner, settle))),
             }
         } else {
-            Step::Plain { inner }
+            LateStep::Plain { inner }
         };
         LateFuture { step }
     }
@@ -181,7 +182,21 @@ pin_project! {
     /// Waits for the session middleware.
     pub struct LateFuture<F, B> {
         #[pin]
-        step: Step<F, B>,
+        step: LateStep<F, B>,
+    }
+}
+
+pin_project! {
+    #[project = LateStepProj]
+    enum LateStep<F, B> {
+        Plain {
+            #[pin]
+            inner: F,
+        },
+        // A session may end meanwhile.
+        Watched {
+            future: Boxed<B>,
+        },
     }
 }
 
@@ -199,8 +214,8 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().step.project() {
-            StepProj::Plain { inner } => inner.poll(cx),
-            StepProj::Boxed { future } => future.as_mut().poll(cx),
+            LateStepProj::Plain { inner } => inner.poll(cx),
+            LateStepProj::Watched { future } => future.as_mut().poll(cx),
         }
     }
 }
@@ -210,9 +225,9 @@ pub struct LoginService<S> {
     service: Rc<S>,
     /// How handlers and guards find the manager.
     data: Rc<Extensions>,
-    refresh: bool,
-    /// The manager, if it denies by default.
-    denies: Option<Arc<Manager>>,
+    manager: Arc<Manager>,
+    /// Whether logins are in cookies of their own.
+    has_login_cookies: bool,
 }
 
 impl<S> fmt::Debug for LoginService<S> {
@@ -238,11 +253,11 @@ where
         #[cfg(feature = "test-util")]
         if let Some(log_in) = crate::test::asked_log_in(request.request()) {
             let service = Rc::clone(&self.service);
-            let refresh = self.refresh;
+            let manager = Arc::clone(&self.manager);
             let future: Boxed<EitherBody<B>> = Box::pin(async move {
                 log_in.await;
                 let response = service.call(request).await?.map_into_left_body();
-                finish(response, refresh).await
+                finish(response, &manager, None).await
             });
             return LoginFuture {
                 step: Step::Boxed { future },
@@ -257,26 +272,28 @@ where
                 step: Step::Boxed { future },
             };
         }
+        let carries = self.has_login_cookies && carries_login(&request, &self.manager);
+        let arrived = carries.then(|| self.manager.now());
         let gate = self
+            .manager
             .denies
-            .as_ref()
-            .map(|manager| Gate::watch(&request, manager));
+            .then(|| Gate::watch(&request, &self.manager));
         let inner = self.service.call(request);
         let closed = gate.filter(|gate| !gate.is_open());
-        if closed.is_none() && !self.refresh {
+        if closed.is_none() && !self.manager.refresh_remember {
             return LoginFuture {
-                step: Step::Plain { inner },
+                step: Step::Plain { inner, arrived },
             };
         }
-        let refresh = self.refresh;
+        let manager = Arc::clone(&self.manager);
         let future: Boxed<EitherBody<B>> = Box::pin(async move {
             if let Some(gate) = closed
                 && let Err((request, answer)) = gate.decide().await
             {
                 let answer = ServiceResponse::new(request, answer).map_into_right_body();
-                return finish(answer, refresh).await;
+                return finish(answer, &manager, arrived).await;
             }
-            finish(inner.await?.map_into_left_body(), refresh).await
+            finish(inner.await?.map_into_left_body(), &manager, arrived).await
         });
         LoginFuture {
             step: Step::Boxed { future },
@@ -301,6 +318,8 @@ pin_project! {
         Plain {
             #[pin]
             inner: F,
+            // When, if the request carries a login cookie.
+            arrived: Option<i64>,
         },
         // There is something to do before or after.
         Boxed {
@@ -315,27 +334,114 @@ impl<F, B> fmt::Debug for LoginFuture<F, B> {
     }
 }
 
-impl<F, B> Future for LoginFuture<F, B>
+impl<F, B: 'static> Future for LoginFuture<F, B>
 where
     F: Future<Output = Result<ServiceResponse<B>, Error>>,
 {
     type Output = Result<ServiceResponse<EitherBody<B>>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().step.project() {
-            StepProj::Plain { inner } => {
-                let mut response = ready!(inner.poll(cx))?;
-                let mut ours = 0;
-                if let Some(state) = LoginState::existing(response.request()) {
-                    let cookies = state.finish(response.request());
-                    ours = cookies.len();
-                    write(&mut response, cookies);
+        let mut step = self.project().step;
+        loop {
+            let next = match step.as_mut().project() {
+                StepProj::Plain { inner, arrived } => {
+                    let mut response = ready!(inner.poll(cx))?;
+                    let state = LoginState::existing(response.request());
+                    if arrived.is_some()
+                        && is_to_be_reconsidered(response.request(), state.as_deref())
+                    {
+                        let arrived = *arrived;
+                        let manager = Manager::of(response.request()).map(Arc::clone)?;
+                        let response = response.map_into_left_body();
+                        Step::Boxed {
+                            future: Box::pin(
+                                async move { finish(response, &manager, arrived).await },
+                            ),
+                        }
+                    } else {
+                        let mut ours = 0;
+                        if let Some(state) = state {
+                            let cookies = state.finish(response.request());
+                            ours = cookies.len();
+                            write(&mut response, cookies);
+                        }
+                        count_cookies(&response, ours);
+                        return Poll::Ready(Ok(response.map_into_left_body()));
+                    }
                 }
-                count_cookies(&response, ours);
-                Poll::Ready(Ok(response.map_into_left_body()))
-            }
-            StepProj::Boxed { future } => future.as_mut().poll(cx),
+                StepProj::Boxed { future } => return future.as_mut().poll(cx),
+            };
+            step.set(next);
         }
+    }
+}
+
+/// Whether a request carries a login cookie.
+fn carries_login(request: &ServiceRequest, manager: &Manager) -> bool {
+    let mut users = manager.users.iter();
+    users.any(|kind| carrier::is_carried(request.request(), kind))
+}
+
+/// Whether a response to a request with a login cookie says anything that depends on what became of
+/// the login meanwhile, and is not what the request itself has made of it.
+fn is_to_be_reconsidered(request: &HttpRequest, state: Option<&LoginState>) -> bool {
+    match state {
+        Some(state) if state.has_acted() => false,
+        Some(state) if state.has_findings() => true,
+        _ => session::is_written(&session::of(request)),
+    }
+}
+
+/// What became, while the request was under way, of the logins whose cookies it carries.
+///
+/// The session knows when it ends, and keeps a late request from writing into it. A login cookie does
+/// not know, so the login store is asked, where there is one.
+async fn reconsider(
+    request: &HttpRequest,
+    manager: &Manager,
+    state: Option<&LoginState>,
+    cookies: &mut Vec<SetCookie>,
+    arrived: i64,
+) {
+    let session = session::of(request);
+    let mut carried = Vec::new();
+    for (index, kind) in manager.users.iter().enumerate() {
+        let Some(cookie) = &kind.login_cookie else {
+            continue;
+        };
+        // As it came, whatever was decided since.
+        let login = carrier::carried(request, manager, kind, None, &OnceCell::new())
+            .and_then(|carried| carried.login());
+        // The application has purged the session, and whoever does that means to end the login too.
+        if session::is_purged(&session) && cookies::carries(request, &cookie.name) {
+            if let Some((records, login)) = manager.records.as_ref().zip(login)
+                && let Err(error) = records.end(login).await
+            {
+                tracing::warn!(target: "login", event = "end_failed", reason = ?error);
+            }
+            cookies.retain(|other| other.name() != cookie.name);
+            cookies.push(cookie.clear());
+            let tell = |user: Option<EventUser<'_>>| {
+                manager.emit(&LoginEvent::LoggedOut { user }, request);
+            };
+            match state {
+                Some(state) => state.event_user(index, tell),
+                None => tell(None),
+            }
+            continue;
+        }
+        carried.extend(login.map(|login| login.key));
+    }
+    if let Some(records) = &manager.records {
+        // A browser that has another login by now, or none, keeps what it was given for that. If nobody
+        // knows, too: what this response would set, another one will.
+        if !cookies.is_empty() {
+            let given_up = records.any_was_given_up(&carried, arrived).await;
+            if given_up.unwrap_or(true) {
+                cookies.clear();
+            }
+        }
+        session_store::carries_logins(carried, arrived);
     }
 }
 
@@ -344,9 +450,9 @@ fn count_cookies<B>(response: &ServiceResponse<B>, ours: usize) {
 }
 
 /// Writes into a response that depends on the login: the cookies, and that it is private.
-fn write<B>(response: &mut ServiceResponse<B>, cookies: Vec<Cookie<'static>>) {
+fn write<B>(response: &mut ServiceResponse<B>, cookies: Vec<SetCookie>) {
     for cookie in cookies {
-        cookies::append(response.headers_mut(), &cookie);
+        cookies::append(response.headers_mut(), cookie);
     }
     refuse::keep_private(response.headers_mut());
 }
@@ -354,15 +460,22 @@ fn write<B>(response: &mut ServiceResponse<B>, cookies: Vec<Cookie<'static>>) {
 /// Adds to a response what logins have to say, and prolongs remember cookies if that is wanted.
 async fn finish<B>(
     mut response: ServiceResponse<B>,
-    refresh: bool,
+    manager: &Manager,
+    arrived: Option<i64>,
 ) -> Result<ServiceResponse<B>, Error> {
     let state = LoginState::existing(response.request());
     let mut cookies = state
         .as_ref()
         .map(|state| state.finish(response.request()))
         .unwrap_or_default();
-    if refresh {
-        prolong(response.request(), state.as_deref(), &mut cookies).await;
+    let request = response.request();
+    if manager.refresh_remember {
+        prolong(request, manager, state.as_deref(), &mut cookies).await;
+    }
+    if let Some(arrived) = arrived
+        && !state.as_deref().is_some_and(LoginState::has_acted)
+    {
+        reconsider(request, manager, state.as_deref(), &mut cookies, arrived).await;
     }
     let ours = cookies.len();
     if state.is_some() || ours > 0 {
@@ -376,23 +489,33 @@ async fn finish<B>(
 /// for the same user.
 async fn prolong(
     request: &HttpRequest,
+    manager: &Manager,
     state: Option<&LoginState>,
-    cookies: &mut Vec<Cookie<'static>>,
+    cookies: &mut Vec<SetCookie>,
 ) {
-    let Ok(manager) = Manager::of(request) else {
-        return;
-    };
     for (index, kind) in manager.users.iter().enumerate() {
         if state.is_some_and(|state| !state.remember_counts(index)) {
             continue;
         }
+        let (opened, session) = (state.and_then(|state| state.opened(index)), OnceCell::new());
+        let carried = || carrier::carried(request, manager, kind, opened, &session);
         match &manager.records {
             None => {
                 let asked = state.is_some_and(|state| state.has_found(index));
-                cookies.extend(prolonged(request, manager, kind, asked));
+                let prolonged = carried()
+                    .and_then(|carried| prolonged(request, manager, kind, carried.entry()?, asked));
+                cookies.extend(prolonged);
             }
             // What the response says has happened; a store that is down now does not undo it.
-            Some(records) => match prolonged_family(request, manager, kind, records).await {
+            Some(records) => match prolonged_family(
+                request,
+                manager,
+                kind,
+                records,
+                carried().and_then(|carried| carried.login()),
+            )
+            .await
+            {
                 Ok(cookie) => cookies.extend(cookie),
                 Err(error) => {
                     tracing::warn!(target: "login", event = "prolong_failed", reason = ?error);
@@ -407,20 +530,15 @@ async fn prolonged_family(
     manager: &Manager,
     kind: &UserKind,
     records: &Records,
-) -> Result<Option<Cookie<'static>>, StoreError> {
+    login: Option<LoginRef>,
+) -> Result<Option<SetCookie>, StoreError> {
     let Some(token) = auth::carried_family(request, manager, kind) else {
         return Ok(None);
-    };
-    let login = {
-        let session = session::of(request);
-        session::entry(&session, &kind.session_key)
-            .and_then(|text| session::read_login_id(&text))
-            .map(|(id, _)| id.key())
     };
     // Only the browser of the login that the family belongs to prolongs it.
     let now = manager.now();
     let record = match login {
-        Some(key) => records.find(key, now).await?,
+        Some(login) => records.find(login.key, now).await?,
         None => None,
     };
     if record.is_none_or(|record| record.family != Some(token.family)) {
@@ -446,7 +564,7 @@ async fn prolonged_family(
             .keys
             .family_token(&kind.name, token.family, seed, *generation)?;
         let age = Duration::from_secs(lifetime.max(&0).unsigned_abs());
-        cookies::remember_cookie(&kind.remember, value, age)
+        cookies::remember_cookie(&kind.remember, &value, age)
     }))
 }
 
@@ -455,11 +573,9 @@ fn prolonged(
     request: &HttpRequest,
     manager: &Manager,
     kind: &UserKind,
+    (entry, id): EntryAndId<'_>,
     asked: bool,
-) -> Option<Cookie<'static>> {
-    let session = session::of(request);
-    let text = session::entry(&session, &kind.session_key)?;
-    let (entry, id) = Entry::read(&text)?;
+) -> Option<SetCookie> {
     let now = manager.now();
     let nonce = cookies::nonce().ok()?;
     auth::read_token(request, manager, kind, |token, found| {
@@ -485,7 +601,7 @@ fn prolonged(
             .filter(|_| token.id == id)?;
         cookies::remember_cookie(
             &kind.remember,
-            value,
+            &value,
             Duration::from_secs(age.unsigned_abs()),
         )
     })?

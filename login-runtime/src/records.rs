@@ -13,6 +13,7 @@ use crate::{
     limits::Limits,
     manager::{Manager, UserKind},
     remember::{self, Presented},
+    session_store::{BURIED_FOR, LATE_FOR},
     state,
     store::{
         self, Deadline, Family, FamilyKey, Inserted, LoginKey, LoginRecord, MaxLogins, Owner,
@@ -356,6 +357,39 @@ impl Records {
             Ok(ended) => ended,
             Err(error) => Err(StoreError::new(error)),
         }
+    }
+
+    /// Notes that a browser has given up the login cookie of this login, so that a late response does
+    /// not take the next one away. Without the note that may happen; it is no reason to fail.
+    pub(crate) async fn bury(&self, login: LoginKey, now: i64) {
+        let until = now.saturating_add(BURIED_FOR);
+        let buried = self
+            .store
+            .call(|store| store.bury_session(login, until))
+            .await;
+        if let Err(error) = buried {
+            tracing::warn!(target: "login", event = "bury_failed", reason = ?error);
+        }
+    }
+
+    /// Whether a browser has given up one of these logins after a request with its cookie arrived, or
+    /// so short a time before that it was under way by then.
+    pub(crate) async fn any_was_given_up(
+        &self,
+        logins: &[LoginKey],
+        arrived: i64,
+    ) -> Result<bool, StoreError> {
+        let then = arrived.saturating_add(BURIED_FOR - LATE_FOR);
+        for &login in logins {
+            if self
+                .store
+                .call(|store| store.is_buried(login, then))
+                .await?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Makes a family for a browser that is to be remembered.

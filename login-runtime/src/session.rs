@@ -119,6 +119,21 @@ impl<'a> Entry<'a> {
         Some((entry, id))
     }
 
+    /// The entry for a user, as a login cookie says it.
+    pub(crate) fn text(&self, id: &str) -> String {
+        let facts = match self.hash {
+            None => serde_json::to_string(&(self.packed(), self.client)),
+            Some(hash) => serde_json::to_string(&(self.packed(), self.client, hash)),
+        };
+        // Numbers and a text can be written.
+        let mut text = facts.unwrap_or_default();
+        text.pop();
+        text.push(',');
+        text.push_str(id);
+        text.push(']');
+        text
+    }
+
     /// Writes the entry for a user into the session.
     pub(crate) fn write(
         &self,
@@ -245,6 +260,16 @@ pub(crate) fn takes(session: &Session) -> bool {
     session.status() != SessionStatus::Purged
 }
 
+/// Whether anything was written into the session, or it was ended.
+pub(crate) fn is_written(session: &Session) -> bool {
+    session.status() != SessionStatus::Unchanged
+}
+
+/// Whether the session was ended.
+pub(crate) fn is_purged(session: &Session) -> bool {
+    session.status() == SessionStatus::Purged
+}
+
 /// Makes a change of our own, which may get lost if the session ends before it is saved: nobody who
 /// only reads a page is told that it is late.
 fn quietly(session: &Session, change: impl FnOnce(&Session)) {
@@ -271,10 +296,21 @@ pub(crate) fn look_again(session: &Session) {
 pub(crate) fn forget(session: &Session, key: &str, whose: Option<&str>) {
     quietly(session, |session| {
         session.remove(key);
-        if !session.entries().is_empty() {
-            let _ = session.insert(left_key(key), whose);
-        }
+        note_left(session, key, whose);
     });
+}
+
+/// The same, where the session does not carry the login.
+pub(crate) fn leave(session: &Session, key: &str, whose: Option<&str>) {
+    if !session.entries().is_empty() {
+        quietly(session, |session| note_left(session, key, whose));
+    }
+}
+
+fn note_left(session: &Session, key: &str, whose: Option<&str>) {
+    if !session.entries().is_empty() {
+        let _ = session.insert(left_key(key), whose);
+    }
 }
 
 /// Gives the session a new id and a login that a remember cookie restored. If the session has ended
@@ -396,6 +432,7 @@ mod tests {
                     Some(hash) => serde_json::to_string(&(entry.packed(), entry.client, hash, &id)),
                 };
                 let text = text.unwrap();
+                assert_eq!(entry.text(&id.to_string()), text);
                 assert_eq!(Entry::read(&text), Some((entry, &*id.to_string())));
             }
         }

@@ -67,13 +67,13 @@ const ID_KEY: &str = "_session_id";
 ///
 /// Raising it keeps more notes; lowering it lets requests that take longer bring sessions back. Seven
 /// days also outlast most copies of a cookie.
-const BURIED_FOR: i64 = 7 * 24 * 60 * 60;
+pub(crate) const BURIED_FOR: i64 = 7 * 24 * 60 * 60;
 
 /// For how long after the end of a session a request that comes with its cookie counts as late.
 ///
 /// Raising it covers slower networks; but for as long a browser that never got the answer which ended
 /// its session cannot write into a new one.
-const LATE_FOR: i64 = 60;
+pub(crate) const LATE_FOR: i64 = 60;
 
 /// Into how many groups sessions are divided, each with a lock of its own.
 ///
@@ -178,6 +178,8 @@ struct Watch {
     logged_in: RefCell<Vec<String>>,
     /// Whether it logged somebody out, so that nobody needs what it leaves in the session.
     logged_out: Cell<bool>,
+    /// Whether that ended a login which the session did not hold itself.
+    held_elsewhere: Cell<bool>,
     /// The session after a change of our own, if the application had not changed it before.
     ours: RefCell<Option<State>>,
     /// Held while the session is given another id.
@@ -190,6 +192,8 @@ struct Watch {
     failed: Cell<bool>,
     /// How many cookies the response sets, before the session middleware adds its own.
     cookies: Cell<usize>,
+    /// The logins whose cookies the request carries, and when it arrived.
+    carried: RefCell<(Vec<LoginKey>, i64)>,
 }
 
 /// What became of the session of a request while the request was under way.
@@ -244,9 +248,20 @@ fn has_logged_in() -> bool {
     logged_in.unwrap_or_default()
 }
 
+/// A request that arrived at this time carries the cookies of these logins. If one of them has ended
+/// since, so has the session that the request would make.
+pub(crate) fn carries_logins(logins: Vec<LoginKey>, arrived: i64) {
+    let _ = WATCH.try_with(|watch| watch.carried.replace((logins, arrived)));
+}
+
 /// Nobody needs what this request leaves in its session, if that has ended.
-pub(crate) fn logged_out() {
-    let _ = WATCH.try_with(|watch| watch.logged_out.set(true));
+///
+/// `held_elsewhere` says whether there was a login, and the session did not hold it.
+pub(crate) fn logged_out(held_elsewhere: bool) {
+    let _ = WATCH.try_with(|watch| {
+        watch.logged_out.set(true);
+        watch.held_elsewhere.set(held_elsewhere);
+    });
 }
 
 /// The application has not changed the session, and what we have changed may get lost if the session
@@ -382,6 +397,17 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         }
         let more = Self::buried_for() - LATE_FOR;
         self.is_buried(Self::grave(key), more).await
+    }
+
+    /// Whether somebody has logged out, or in, with a login cookie that the request carries. What it
+    /// makes is none of theirs.
+    async fn has_lost_login(&self) -> Result<bool, StoreError> {
+        let carried = WATCH.try_with(|watch| watch.carried.take());
+        let (logins, arrived) = carried.unwrap_or_default();
+        match self.graves.get() {
+            Some(graves) => watch(graves.records.any_was_given_up(&logins, arrived).await),
+            None => Ok(false),
+        }
     }
 
     /// Notes that a session has ended.
@@ -561,7 +587,12 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         ttl: &Duration,
     ) -> Result<SessionKey, SaveError> {
         // Renewing deletes, and then saves.
-        if late() != Late::No {
+        if late() != Late::No
+            || self
+                .has_lost_login()
+                .await
+                .map_err(|error| SaveError::Other(error.into()))?
+        {
             if may_lose(&state) {
                 // Its cookie is taken out of the response again.
                 let none = SessionKey::try_from(String::new());
@@ -638,7 +669,9 @@ impl<T: SessionStore + 'static> SharedStore<T> {
             set_late(Late::Read);
         }
         // The session of a visitor needs no note, and a renewed one goes on under its name.
-        let held_login = state.as_ref().is_some_and(session::holds_login);
+        let held_elsewhere = WATCH.try_with(|watch| watch.held_elsewhere.get());
+        let held_login =
+            held_elsewhere.unwrap_or_default() || state.as_ref().is_some_and(session::holds_login);
         if held_login || has_logged_in() {
             self.bury(key).await?;
         } else {

@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    cell::{Cell, Ref, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     future::poll_fn,
     rc::Rc,
     sync::Arc,
@@ -10,10 +10,11 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{HttpMessage, HttpRequest, cookie::Cookie};
+use actix_web::{HttpMessage, HttpRequest};
 
 use crate::{
-    cookies::{self, Carried, Match},
+    carrier::{self, Carried, Opened, Ticket},
+    cookies::{self, Match, SetCookie},
     declare::Watch,
     error::{LoadError, SetupError},
     events::{EndReason, EventUser, LoginEvent},
@@ -50,12 +51,15 @@ pub(crate) struct LoginState {
     first: Slot,
     others: Box<[Slot]>,
     /// Cookies for the response.
-    cookies: RefCell<Vec<Cookie<'static>>>,
+    cookies: RefCell<Vec<SetCookie>>,
     accessed: Cell<bool>,
     /// Whether this request counts as no use of the login.
     passive: Cell<bool>,
     /// Whether to end the session if nothing is in it when the response is made.
     end_session_if_empty: Cell<bool>,
+    /// Whether the request has logged somebody in or out, and what its response says of cookies is no
+    /// mere finding.
+    acted: Cell<bool>,
 }
 
 /// What a request has found out about one user type.
@@ -66,6 +70,8 @@ struct Slot {
     finding: Turns,
     /// The remember cookie that came with the request is void, or replaced by the response.
     remember_settled: Cell<bool>,
+    /// The login cookie, where logins are in cookies of their own.
+    opened: Opened,
 }
 
 /// Who of one request is at work; a lock within one thread.
@@ -143,7 +149,7 @@ impl Drop for Search {
 impl Search {
     fn start(
         request: &HttpRequest,
-        text: Ref<'_, str>,
+        carried: Carried<'_>,
         manager: &Arc<Manager>,
         index: usize,
         state: Option<Rc<LoginState>>,
@@ -156,11 +162,11 @@ impl Search {
             return None;
         }
         let turn = Turn(finding);
-        let Plan::Load(load) = plan(request, &text, manager, kind) else {
+        let Plan::Load(load) = plan(request, &carried, manager, kind) else {
             return None;
         };
         // Whoever is told may write into the session.
-        drop(text);
+        drop(carried);
         state.accessed(request);
         // From here on it is given back together with the search.
         std::mem::forget(turn);
@@ -235,6 +241,7 @@ impl LoginState {
             accessed: Cell::default(),
             passive: Cell::default(),
             end_session_if_empty: Cell::default(),
+            acted: Cell::default(),
         });
         let mut extensions = request.extensions_mut();
         if let Some(watch) = extensions.get::<Rc<Watch>>() {
@@ -267,8 +274,7 @@ impl LoginState {
             return Some(who);
         }
         let kind = manager.users.get(index)?;
-        let session = session::of(request);
-        let nothing = session::entry(&session, &kind.session_key).is_none()
+        let nothing = !carrier::is_carried(request, kind)
             && has_no_other_source(request, manager, kind, index);
         nothing.then_some(None)
     }
@@ -282,10 +288,11 @@ impl LoginState {
         let Some(kind) = manager.users.get(index) else {
             return Look::Wait;
         };
-        let session = session::of(request);
-        match session::entry(&session, &kind.session_key) {
+        let session = OnceCell::new();
+        let opened = existing.as_ref().and_then(|state| state.opened(index));
+        match carrier::carried(request, manager, kind, opened, &session) {
             Some(_) if manager.records.is_some() => Look::Wait,
-            Some(text) => Search::start(request, text, manager, index, existing)
+            Some(carried) => Search::start(request, carried, manager, index, existing)
                 .map_or(Look::Wait, Look::Search),
             None if has_no_other_source(request, manager, kind, index) => Look::Known(None),
             None => Look::Wait,
@@ -300,6 +307,85 @@ impl LoginState {
     fn found(state: &Option<Rc<Self>>, index: usize) -> Option<Who> {
         let slot = state.as_ref()?.slot(index)?;
         slot.who.borrow().clone()
+    }
+
+    /// The login cookie of a user type.
+    pub(crate) fn opened(&self, index: usize) -> Option<&Opened> {
+        self.slot(index).map(|slot| &slot.opened)
+    }
+
+    /// Reads what the request carries of a login.
+    pub(crate) fn carried<T>(
+        &self,
+        request: &HttpRequest,
+        index: usize,
+        read: impl FnOnce(Carried<'_>) -> Option<T>,
+    ) -> Option<T> {
+        let (kind, session) = (self.manager.users.get(index)?, OnceCell::new());
+        let opened = self.opened(index);
+        carrier::carried(request, &self.manager, kind, opened, &session).and_then(read)
+    }
+
+    /// Has the response set the login cookie. `false` if it cannot be made.
+    pub(crate) fn set_login_cookie(&self, index: usize, ticket: Ticket) -> bool {
+        let kind = self.manager.users.get(index);
+        let settings = kind.and_then(|kind| Some((kind, kind.login_cookie.as_ref()?)));
+        let cookie = settings.and_then(|(kind, settings)| {
+            cookies::login_cookie(settings, &ticket.seal(&self.manager, kind)?)
+        });
+        let (Some(cookie), Some(opened)) = (cookie, self.opened(index)) else {
+            return false;
+        };
+        self.set_cookie(cookie);
+        opened.set(Some(ticket));
+        true
+    }
+
+    /// From now on the request has no login cookie. Has the response clear it, if there is one, unless
+    /// the browser is to keep what it has got meanwhile.
+    pub(crate) fn drop_login_cookie(&self, request: &HttpRequest, index: usize, keep: bool) {
+        let kind = self.manager.users.get(index);
+        if let Some(cookie) = kind.and_then(|kind| kind.login_cookie.as_ref()) {
+            if !keep && cookies::carries(request, &cookie.name) {
+                self.set_cookie(cookie.clear());
+            } else {
+                let mut cookies = self.cookies.borrow_mut();
+                cookies.retain(|other| other.name() != cookie.name);
+            }
+        }
+        if let Some(opened) = self.opened(index) {
+            opened.set(None);
+        }
+    }
+
+    /// Has the response set a cookie, in place of what was decided before.
+    fn set_cookie(&self, cookie: SetCookie) {
+        let mut cookies = self.cookies.borrow_mut();
+        cookies.retain(|other| other.name() != cookie.name());
+        cookies.push(cookie);
+    }
+
+    /// From now on the response says what its request has done, and not only what it has found.
+    pub(crate) fn act(&self) {
+        self.acted.set(true);
+    }
+
+    /// Whether the request has logged somebody in or out.
+    pub(crate) fn has_acted(&self) -> bool {
+        self.acted.get()
+    }
+
+    /// Whether the response is to set cookies because of what was found.
+    pub(crate) fn has_findings(&self) -> bool {
+        !self.acted.get() && !self.cookies.borrow().is_empty()
+    }
+
+    /// The user who was found, for those who are told.
+    pub(crate) fn event_user(&self, index: usize, tell: impl FnOnce(Option<EventUser<'_>>)) {
+        let who = self.slot(index).and_then(|slot| slot.who.borrow().clone());
+        let known = who.flatten();
+        let user = known.as_ref().zip(self.manager.users.get(index));
+        tell(user.map(|(known, kind)| EventUser::new(kind, &*known.user)));
     }
 
     /// Reports that a request looked at the user for the first time.
@@ -360,10 +446,8 @@ impl LoginState {
     }
 
     /// Has the response set or clear the remember cookie, in place of what was decided before.
-    pub(crate) fn set_remember_cookie(&self, index: usize, cookie: Cookie<'static>) {
-        let mut cookies = self.cookies.borrow_mut();
-        cookies.retain(|other| other.name() != cookie.name());
-        cookies.push(cookie);
+    pub(crate) fn set_remember_cookie(&self, index: usize, cookie: SetCookie) {
+        self.set_cookie(cookie);
         self.settle_remember_cookie(index);
     }
 
@@ -386,7 +470,7 @@ impl LoginState {
     }
 
     /// Takes what the response has to carry.
-    pub(crate) fn finish(&self, request: &HttpRequest) -> Vec<Cookie<'static>> {
+    pub(crate) fn finish(&self, request: &HttpRequest) -> Vec<SetCookie> {
         if self.end_session_if_empty.get() {
             session::end_if_empty(&session::of(request));
         }
@@ -511,12 +595,10 @@ impl Find<'_> {
             // In a box of its own, so that neither future is too large for what an allocator has at hand.
             return Box::pin(self.by_record(records)).await;
         }
-        let plan = {
-            let session = session::of(self.request);
-            let Some(text) = session::entry(&session, &self.kind.session_key) else {
-                return Ok(None);
-            };
-            plan(self.request, &text, self.manager(), self.kind)
+        let plan =
+            |carried: Carried<'_>| Some(plan(self.request, &carried, self.manager(), self.kind));
+        let Some(plan) = self.carried(plan) else {
+            return Ok(None);
         };
         match plan {
             Plan::Invalid => {
@@ -576,7 +658,7 @@ impl Find<'_> {
             rewrite |= login.fresh;
             login.fresh = false;
         }
-        if rewrite {
+        if rewrite || self.slot.opened.old().is_some() {
             self.write(&login.as_entry(), &*user);
         }
         let facts = LoginFacts {
@@ -591,14 +673,10 @@ impl Find<'_> {
     /// request brought back into it, without a record it is nobody's.
     async fn by_record(&self, records: &Records) -> Result<Who, LoadError> {
         let manager = self.manager();
-        let key = {
-            let session = session::of(self.request);
-            let Some(text) = session::entry(&session, &self.kind.session_key) else {
-                return Ok(None);
-            };
-            session::read_login_id(&text).map(|(id, _)| id.key())
+        let Some(named) = self.carried(|carried| Some(carried.login())) else {
+            return Ok(None);
         };
-        let Some(key) = key else {
+        let Some(LoginRef { key, .. }) = named else {
             self.end(EndReason::Invalid, None);
             return Ok(None);
         };
@@ -674,6 +752,9 @@ impl Find<'_> {
             Box::pin(records.touch(key, &record, now)).await;
         }
         drop(hash);
+        if let Some(ticket) = self.slot.opened.old() {
+            self.state.set_login_cookie(self.index, ticket);
+        }
         let facts = LoginFacts {
             source: LoginSource::Session,
             authenticated_at: Some(record.authenticated_at),
@@ -687,8 +768,8 @@ impl Find<'_> {
     async fn note_token(&self, records: &Records, key: FamilyKey, now: i64) {
         let (keys, user_type) = (&self.manager().keys, &self.kind.name);
         let token = match cookies::carried(self.request, &self.kind.remember.name) {
-            Carried::One(value) => keys.read_family_token(user_type, &value),
-            Carried::Nothing | Carried::Unclear => None,
+            cookies::Carried::One(value) => keys.read_family_token(user_type, &value),
+            cookies::Carried::Nothing | cookies::Carried::Unclear => None,
         };
         let Some(token) = token.filter(|token| token.family == key) else {
             return;
@@ -704,9 +785,9 @@ impl Find<'_> {
             return Ok(None);
         }
         let value = match cookies::carried(self.request, &self.kind.remember.name) {
-            Carried::Nothing => return Ok(None),
-            Carried::One(value) => Some(value),
-            Carried::Unclear => None,
+            cookies::Carried::Nothing => return Ok(None),
+            cookies::Carried::One(value) => Some(value),
+            cookies::Carried::Unclear => None,
         };
         if let Some(records) = &self.manager().records {
             return self.by_family(records, value).await;
@@ -864,7 +945,12 @@ impl Find<'_> {
             }
         };
         self.take_session(&family.user_id, |session| {
-            let _ = session::write_login_id(session, &self.kind.session_key, &id, Some(key));
+            if self.kind.login_cookie.is_some() {
+                self.state
+                    .set_login_cookie(self.index, Ticket::Record(login));
+            } else {
+                let _ = session::write_login_id(session, &self.kind.session_key, &id, Some(key));
+            }
         });
         // An older key, or a successor that the browser may not have.
         let send = send || keys.proves(user_type, &token, &family.seed) == Some(Match::Older);
@@ -873,7 +959,7 @@ impl Find<'_> {
                 Duration::from_secs(family.expires_at.saturating_sub(now).max(0).unsigned_abs());
             let value = keys.family_token(user_type, key, &family.seed, family.generation);
             if let Some(cookie) =
-                value.and_then(|value| cookies::remember_cookie(&self.kind.remember, value, age))
+                value.and_then(|value| cookies::remember_cookie(&self.kind.remember, &value, age))
             {
                 self.state.set_remember_cookie(self.index, cookie);
             }
@@ -894,7 +980,7 @@ impl Find<'_> {
         let age = Duration::from_secs(token.expires_at.saturating_sub(now).unsigned_abs());
         let value = self.manager().keys.sign(&self.kind.name, token);
         let cookie =
-            value.and_then(|value| cookies::remember_cookie(&self.kind.remember, value, age));
+            value.and_then(|value| cookies::remember_cookie(&self.kind.remember, &value, age));
         if let Some(cookie) = cookie {
             self.state.cookies.borrow_mut().push(cookie);
         }
@@ -940,7 +1026,18 @@ impl Find<'_> {
         }
     }
 
+    fn carried<T>(&self, read: impl FnOnce(Carried<'_>) -> Option<T>) -> Option<T> {
+        self.state.carried(self.request, self.index, read)
+    }
+
     fn write(&self, entry: &Entry<'_>, user: &dyn Any) {
+        if self.kind.login_cookie.is_some() {
+            if let Some(id) = self.kind.loader.id(user) {
+                let ticket = Ticket::Entry(entry.text(&id).into());
+                self.state.set_login_cookie(self.index, ticket);
+            }
+            return;
+        }
         let session = session::of(self.request);
         // A session that was purged earlier in this request keeps nothing, which was the purpose.
         let _ = self
@@ -956,14 +1053,19 @@ impl Find<'_> {
     }
 
     fn forget(&self, whose: Option<&str>) {
-        session::forget(&session::of(self.request), &self.kind.session_key, whose);
+        let (session, key) = (session::of(self.request), &self.kind.session_key);
+        if self.kind.login_cookie.is_some() {
+            session::leave(&session, key, whose);
+            self.state
+                .drop_login_cookie(self.request, self.index, false);
+        } else {
+            session::forget(&session, key, whose);
+        }
     }
 
-    /// Whose login the session holds, as JSON, if the session itself says so.
+    /// Whose login the request carries, as JSON, if that is all it needs to say.
     fn holder(&self) -> Option<String> {
-        let session = session::of(self.request);
-        let text = session::entry(&session, &self.kind.session_key)?;
-        Entry::read(&text).map(|(_, id)| id.to_owned())
+        self.carried(|carried| carried.entry().map(|(_, id)| id.to_owned()))
     }
 
     /// Gives the session to a user whom the remember cookie brought back: under a new id, so that one
@@ -971,7 +1073,11 @@ impl Find<'_> {
     fn take_session(&self, id: &str, write: impl FnOnce(&Session)) {
         let key = &self.kind.session_key;
         let others = || self.manager().other_keys(self.index);
-        session::restore(&session::of(self.request), |session| {
+        let session = session::of(self.request);
+        if self.kind.login_cookie.is_some() && session.entries().is_empty() {
+            return write(&session);
+        }
+        session::restore(&session, |session| {
             if session::is_left_by_another(session, key, id, others()) {
                 session::clear_but(session, others());
             }
@@ -1008,9 +1114,9 @@ fn has_no_other_source(
         && loader.is_none_or(|(loads, _)| *loads != index)
 }
 
-/// Reads a session entry and starts to load its user, without holding on to the session.
-fn plan(request: &HttpRequest, text: &str, manager: &Manager, kind: &UserKind) -> Plan {
-    let Some((entry, id)) = Entry::read(text) else {
+/// Reads the entry of a login and starts to load its user, without holding on to the session.
+fn plan(request: &HttpRequest, carried: &Carried<'_>, manager: &Manager, kind: &UserKind) -> Plan {
+    let Some((entry, id)) = carried.entry() else {
         return Plan::Invalid;
     };
     let (verdict, found) = judge(request, manager, entry.client);

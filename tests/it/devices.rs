@@ -8,10 +8,7 @@ use login_tests::{START, User};
 
 use crate::{
     crowd::{CROWD, crowd},
-    world::{
-        App, Call, Options, REMEMBER, SESSION, When, World, on_every_login_store, on_every_store,
-        who,
-    },
+    world::{App, Call, Options, REMEMBER, When, World, on_every_login_store, on_every_store, who},
 };
 
 /// Three browsers of Ada's, of which the first has a remember cookie, and one of Ben's.
@@ -286,7 +283,8 @@ async fn every_change_of_authority_changes_the_cookie_and_ends_the_old_one() {
             let before = browser.copy();
             assert_eq!(who(&before.copy()).await, "ada");
             assert_eq!(browser.post(change).await.status(), 200, "{change}");
-            assert_ne!(browser.cookie(SESSION), before.cookie(SESSION));
+            let carrier = world.login_cookie();
+            assert_ne!(browser.cookie(carrier), before.cookie(carrier));
             assert_eq!(who(&before).await, "nobody", "{change}");
             let now = match change {
                 "/logout" => "nobody",

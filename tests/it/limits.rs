@@ -8,7 +8,7 @@ use login_tests::{START, User, Users, app, key, manager};
 use crate::{
     site::pages,
     world::{
-        Call, Options, Place, REMEMBER, SESSION, When, World, on_every_login_store, on_every_store,
+        Call, Options, Place, REMEMBER, When, World, on_every_login_store, on_every_store,
         while_waiting, who,
     },
 };
@@ -181,7 +181,7 @@ async fn a_remember_cookie_restores_what_was_over_and_the_login_is_stale() {
             world.wait(pause);
             let answer = browser.get("/account").await;
             assert_eq!(answer.text(), "ada");
-            assert!(answer.set_cookie(SESSION).is_some());
+            assert!(answer.set_cookie(world.login_cookie()).is_some());
             assert_eq!(browser.get("/vault").await.status(), 401);
             assert!(browser.cookie(REMEMBER).is_some());
         }

@@ -20,7 +20,8 @@ use actix_session::{
 };
 use actix_web::{Error, body::BoxBody, dev::ServiceResponse, web};
 use login_runtime::{
-    Limits, LoginEvent, LoginManagerBuilder, Logins, MaxLogins, RememberCookie, SharedStore,
+    CookieSettings, Limits, LoginEvent, LoginManagerBuilder, Logins, MaxLogins, RememberCookie,
+    SharedStore,
     test::{Answer, Browser, Request, TestClock},
 };
 use login_tests::{Users, app, key, manager};
@@ -39,6 +40,7 @@ mod probe;
 /// The names that the cookies have by default.
 pub(crate) const SESSION: &str = "__Host-session";
 pub(crate) const REMEMBER: &str = "__Host-remember";
+pub(crate) const LOGIN: &str = "__Host-login";
 
 /// One process of the application.
 pub(crate) type App = BoxService<Request, ServiceResponse<BoxBody>, Error>;
@@ -55,6 +57,13 @@ pub(crate) struct Options {
     pub(crate) deadline: Option<Duration>,
     /// The manager keeps no records.
     pub(crate) no_records: bool,
+}
+
+impl Options {
+    /// Whether a manager can be built of both.
+    fn suit(&self, place: &Place) -> bool {
+        !place.login_cookie || !self.sliding && (!self.no_records || place.has_cookie_sessions())
+    }
 }
 
 /// What an application works with, in all its processes and threads.
@@ -165,6 +174,9 @@ impl Parts {
         if !self.options.no_records {
             builder = builder.login_store(self.logins.clone());
         }
+        if self.place.login_cookie {
+            builder = builder.login_cookie(CookieSettings::new());
+        }
         if self.options.refresh_remember {
             builder = builder.remember_cookie(RememberCookie::default().refresh_each_request());
         }
@@ -254,6 +266,15 @@ impl World {
         browser
     }
 
+    /// The cookie that carries logins.
+    pub(crate) fn login_cookie(&self) -> &'static str {
+        if self.place.login_cookie {
+            LOGIN
+        } else {
+            SESSION
+        }
+    }
+
     /// What its browsers are in front of.
     pub(crate) fn app(&self) -> &App {
         &self.app
@@ -267,7 +288,7 @@ impl World {
 
 /// Runs a test on every combination of stores there is.
 pub(crate) async fn on_every_store(options: Options, test: impl AsyncFn(&World)) {
-    for place in Place::all() {
+    for place in Place::all().into_iter().filter(|place| options.suit(place)) {
         // For who reads why it failed.
         eprintln!("on {place:?}");
         test(&World::open(place, options.clone()).await).await;
@@ -276,7 +297,8 @@ pub(crate) async fn on_every_store(options: Options, test: impl AsyncFn(&World))
 
 /// Runs a test on every login store there is, with the sessions in this place.
 pub(crate) async fn on_every_login_store(options: Options, test: impl AsyncFn(&World)) {
-    for place in Place::all().into_iter().filter(Place::has_cookie_sessions) {
+    let places = Place::all().into_iter().filter(Place::has_cookie_sessions);
+    for place in places.filter(|place| options.suit(place)) {
         eprintln!("on {place:?}");
         test(&World::open(place, options.clone()).await).await;
     }

@@ -107,6 +107,8 @@ impl SessionPlace {
 pub(crate) struct Place {
     pub(crate) logins: LoginPlace,
     pub(crate) sessions: SessionPlace,
+    /// What carries a login: a cookie of its own, or its session.
+    pub(crate) login_cookie: bool,
 }
 
 /// Login records in one of the places.
@@ -216,6 +218,7 @@ impl Place {
     pub(crate) const MEMORY: Self = Self {
         logins: LoginPlace::Memory,
         sessions: SessionPlace::Memory,
+        login_cookie: false,
     };
 
     /// Login records in memory, and sessions in their cookies.
@@ -237,7 +240,11 @@ impl Place {
                 .copied()
                 .filter(|place| place.is_here())
             {
-                all.push(Self { logins, sessions });
+                all.extend([false, true].map(|login_cookie| Self {
+                    logins,
+                    sessions,
+                    login_cookie,
+                }));
             }
         }
         all

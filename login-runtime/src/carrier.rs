@@ -1,0 +1,190 @@
+//! What carries a login from request to request: its session, or a cookie of the login's own.
+//!
+//! A session is decrypted, parsed and kept for every request that has one, asked for or not. A login
+//! cookie is opened when somebody asks who the user is, and not before; and without a session there is
+//! none to load. What the cookie says is what the session would say, sealed with a key of ours.
+
+use std::{
+    cell::{OnceCell, Ref, RefCell},
+    rc::Rc,
+};
+
+use actix_web::HttpRequest;
+
+use crate::{
+    cookies::{self, Match},
+    manager::{Manager, UserKind},
+    records::LoginRef,
+    session::{self, Entry, EntryAndId, Session},
+    store::{FamilyKey, LoginKey},
+};
+
+/// What starts the text of a cookie that names the record of its login. An entry that says everything
+/// itself starts with a bracket.
+const RECORD: u8 = 2;
+
+/// What a login cookie says.
+#[derive(Clone)]
+pub(crate) enum Ticket {
+    /// All that is known of the login, as the session would keep it.
+    Entry(Rc<str>),
+    /// The record of the login. Its key, and not the id that it is the hash of: nobody makes a login
+    /// cookie of it without the application's secret.
+    Record(LoginRef),
+}
+
+impl Ticket {
+    fn read(text: &[u8]) -> Option<Self> {
+        let [RECORD, rest @ ..] = text else {
+            return Some(Self::Entry(std::str::from_utf8(text).ok()?.into()));
+        };
+        let (key, family) = rest.split_first_chunk()?;
+        let family = match family {
+            [] => None,
+            family => Some(FamilyKey(family.try_into().ok()?)),
+        };
+        let key = LoginKey::from_bytes(*key);
+        Some(Self::Record(LoginRef { key, family }))
+    }
+
+    /// Seals it for a cookie. `None` if the system has no random bytes.
+    pub(crate) fn seal(&self, manager: &Manager, kind: &UserKind) -> Option<String> {
+        match self {
+            Self::Entry(text) => manager.keys.seal(&kind.name, text.as_bytes()),
+            Self::Record(login) => {
+                let mut text = vec![RECORD];
+                text.extend_from_slice(login.key.as_bytes());
+                if let Some(family) = &login.family {
+                    text.extend_from_slice(&family.0);
+                }
+                manager.keys.seal(&kind.name, &text)
+            }
+        }
+    }
+}
+
+/// What a request carries of a login.
+pub(crate) enum Carried<'a> {
+    /// An entry in the session, which is borrowed: not to be held across an await.
+    Session(Ref<'a, str>),
+    Cookie(Ticket),
+}
+
+impl Carried<'_> {
+    /// All that is known of the login, and the user's id. `None` if that is elsewhere.
+    pub(crate) fn entry(&self) -> Option<EntryAndId<'_>> {
+        match self {
+            Self::Session(text) => Entry::read(text),
+            Self::Cookie(Ticket::Entry(text)) => Entry::read(text),
+            Self::Cookie(Ticket::Record(_)) => None,
+        }
+    }
+
+    /// The login that has a record.
+    pub(crate) fn login(&self) -> Option<LoginRef> {
+        match self {
+            Self::Session(text) => {
+                let (id, family) = session::read_login_id(text)?;
+                let key = id.key();
+                Some(LoginRef { key, family })
+            }
+            Self::Cookie(Ticket::Record(login)) => Some(*login),
+            Self::Cookie(Ticket::Entry(_)) => None,
+        }
+    }
+}
+
+/// The login cookie of a request once it was opened, or as the response will set it; and whether it was
+/// sealed with an older key.
+#[derive(Default)]
+pub(crate) struct Opened(RefCell<Option<Option<(Ticket, Match)>>>);
+
+impl Opened {
+    fn get_or_open(
+        &self,
+        open: impl FnOnce() -> Option<(Ticket, Match)>,
+    ) -> Option<(Ticket, Match)> {
+        self.0.borrow_mut().get_or_insert_with(open).clone()
+    }
+
+    /// From now on the request has this login cookie, or none.
+    pub(crate) fn set(&self, ticket: Option<Ticket>) {
+        *self.0.borrow_mut() = Some(ticket.map(|ticket| (ticket, Match::Current)));
+    }
+
+    /// A good login cookie that was sealed with an older key.
+    pub(crate) fn old(&self) -> Option<Ticket> {
+        match &*self.0.borrow() {
+            Some(Some((ticket, Match::Older))) => Some(ticket.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// What a request carries of a login of this kind. `session` has room for its session, which is only
+/// touched if logins are kept there.
+pub(crate) fn carried<'a>(
+    request: &HttpRequest,
+    manager: &Manager,
+    kind: &UserKind,
+    opened: Option<&Opened>,
+    session: &'a OnceCell<Session>,
+) -> Option<Carried<'a>> {
+    let Some(cookie) = &kind.login_cookie else {
+        let session = session.get_or_init(|| session::of(request));
+        return session::entry(session, &kind.session_key).map(Carried::Session);
+    };
+    let open = || {
+        let value = cookies::only(request, &cookie.name)?;
+        manager.keys.open(&kind.name, value, |text, found| {
+            Ticket::read(text).map(|ticket| (ticket, found))
+        })
+    };
+    let ticket = match opened {
+        Some(opened) => opened.get_or_open(open),
+        None => open(),
+    };
+    ticket.map(|(ticket, _)| Carried::Cookie(ticket))
+}
+
+/// Whether a request carries anything that may be a login of this kind, without a look into it.
+pub(crate) fn is_carried(request: &HttpRequest, kind: &UserKind) -> bool {
+    match &kind.login_cookie {
+        Some(cookie) => cookies::carries(request, &cookie.name),
+        None => session::entry(&session::of(request), &kind.session_key).is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_ticket_is_not_read_as_one() {
+        for text in [
+            &[RECORD][..],
+            &[RECORD; 32],
+            &[RECORD; 34],
+            &[RECORD; 50],
+            &[0xff],
+        ] {
+            assert!(Ticket::read(text).is_none(), "{text:?}");
+        }
+        // Says nothing of a login, which is for whoever reads it to find out.
+        assert!(matches!(Ticket::read(b"[1]"), Some(Ticket::Entry(_))));
+    }
+
+    #[test]
+    fn a_ticket_for_a_record_reads_back() {
+        let read = |text: &[u8]| match Ticket::read(text) {
+            Some(Ticket::Record(login)) => login,
+            _ => panic!("{text:?}"),
+        };
+        let mut text = vec![RECORD];
+        text.extend_from_slice(&[7; 32]);
+        assert_eq!(read(&text).key, LoginKey::from_bytes([7; 32]));
+        assert_eq!(read(&text).family, None);
+        text.extend_from_slice(&[8; 16]);
+        assert_eq!(read(&text).family, Some(FamilyKey([8; 16])));
+    }
+}
