@@ -23,13 +23,13 @@ use actix_web::{
     web::{Data, Path},
 };
 use login_runtime::{
-    Auth, LoginError, LoginManager, Logins, MaybeUser, Verified,
+    Auth, CookieSettings, LoginError, LoginManager, Logins, MaybeUser, Verified,
     test::{Answer, Browser},
 };
 use login_tests::{User, Users, app, key, manager};
 use tokio::sync::oneshot;
 
-use crate::world::{App, Place, Probe, SESSION, ServerSessions, apply};
+use crate::world::{App, LOGIN, Place, Probe, SESSION, ServerSessions, apply};
 
 /// Where everybody waits for their turn.
 #[derive(Clone, Debug, Default)]
@@ -103,7 +103,8 @@ impl Random {
     }
 }
 
-/// The pages. The session keeps a label of the login it holds, that nothing else has.
+/// The pages. The session keeps a label of the login it holds, that nothing else has. Where logins are
+/// in cookies of their own, each value of such a cookie stands for a label.
 mod pages {
     use super::*;
 
@@ -118,6 +119,12 @@ mod pages {
     #[get("/me")]
     pub(super) async fn me(user: MaybeUser<User>, session: Session) -> String {
         user.map_or_else(|| "-".to_owned(), |_| label(&session))
+    }
+
+    /// Whether somebody is logged in.
+    #[get("/who")]
+    pub(super) async fn who(user: MaybeUser<User>) -> &'static str {
+        user.map_or_else(|| "-", |_| "somebody")
     }
 
     #[post("/login/{id}/{label}")]
@@ -242,6 +249,8 @@ struct Stage {
     sessions: Option<ServerSessions>,
     everybody: Option<Logins>,
     labels: Cell<usize>,
+    /// The cookie that logins are in.
+    carrier: &'static str,
 }
 
 impl Stage {
@@ -254,6 +263,9 @@ impl Stage {
         }
         let users = Users::new();
         let (mut builder, _) = manager(&users);
+        if place.login_cookie {
+            builder = builder.login_cookie(CookieSettings::new());
+        }
         if without != Without::RecordsAndWrapper {
             let turns = turns.clone();
             logins.before_each(move || {
@@ -294,6 +306,7 @@ impl Stage {
             sessions,
             everybody,
             labels: Cell::default(),
+            carrier: if place.login_cookie { LOGIN } else { SESSION },
         }
     }
 
@@ -309,6 +322,7 @@ impl Stage {
                 .app_data(Data::new(users))
                 .app_data(Data::new(turns))
                 .service(pages::me)
+                .service(pages::who)
                 .service(pages::log_in)
                 .service(pages::log_out)
                 .service(pages::write)
@@ -323,6 +337,11 @@ impl Stage {
     fn label(&self) -> String {
         self.labels.set(self.labels.get() + 1);
         format!("l{}", self.labels.get())
+    }
+
+    /// Whether sessions have nothing to do with logins.
+    fn has_login_cookies(&self) -> bool {
+        self.carrier == LOGIN
     }
 }
 
@@ -353,6 +372,8 @@ struct Request {
     op: Op,
     browser: usize,
     label: String,
+    /// The label of the login cookie that it carries.
+    carries: Option<String>,
     /// The logins that it may end, and whose they are.
     ends: HashMap<String, i64>,
     priority: usize,
@@ -381,8 +402,10 @@ struct Run<'a> {
     unclear: HashSet<String>,
     /// How often each browser was given a session with another id.
     renewed: [usize; 2],
-    /// Every value that a session cookie ever had.
+    /// Every value that the cookie with the login ever had.
     issued: Vec<String>,
+    /// For which login each of them stands, if it is a cookie of the login's own.
+    names: HashMap<String, String>,
     requests: Vec<Request>,
     done_count: usize,
     under_way: usize,
@@ -404,6 +427,7 @@ impl<'a> Run<'a> {
             unclear: HashSet::new(),
             renewed: [0; 2],
             issued: Vec::new(),
+            names: HashMap::new(),
             requests: Vec::new(),
             done_count: 0,
             under_way: 0,
@@ -420,13 +444,20 @@ impl<'a> Run<'a> {
             let user = 1 + i64::from(run.random.below(2) == 0);
             browser.post(&format!("/login/{user}/{label}")).await;
             run.users.insert(label.clone(), user);
+            run.names
+                .extend(browser.cookie(LOGIN).map(|value| (value, label.clone())));
             run.expected = [Some(label.clone()), Some(label)];
         }
-        run.issued.extend(browser.cookie(SESSION));
+        run.issued.extend(browser.cookie(stage.carrier));
         // The second is a copy of the first.
         run.browsers = [browser.copy(), browser];
         stage.turns.set_open(false);
         run
+    }
+
+    /// The label of the login cookie that a browser has.
+    fn carried(&self, browser: &Browser<'_, App>) -> Option<String> {
+        self.names.get(&browser.cookie(LOGIN)?).cloned()
     }
 
     /// Starts a request with the cookies that its browser has now.
@@ -445,6 +476,7 @@ impl<'a> Run<'a> {
             op,
             browser,
             label: label.clone(),
+            carries: self.carried(&self.browsers[browser]),
             ends,
             priority: self.random.below(1000),
             renewed: self.renewed[browser],
@@ -510,11 +542,15 @@ impl<'a> Run<'a> {
             browser,
             ref label,
             ref ends,
+            ref carries,
             stray,
             ..
         } = self.requests[index];
-        let (status, text) = (answer.status(), answer.text());
-        let cookie = answer.set_cookie(SESSION);
+        let (status, mut text) = (answer.status(), answer.text());
+        if self.stage.has_login_cookies() {
+            text = carries.clone().unwrap_or_else(|| "-".to_owned());
+        }
+        let cookie = answer.set_cookie(self.stage.carrier);
         self.story.push(format!(
             "{index}: answers {status} {text:?}, cookie: {:?}",
             cookie.as_ref().map(|cookie| cookie.value().len())
@@ -524,6 +560,15 @@ impl<'a> Run<'a> {
             .filter(|value| !value.is_empty());
         if stray && cookie.is_some() {
             self.expected[browser] = None;
+        }
+        if self.stage.has_login_cookies()
+            && let Some(value) = &cookie
+        {
+            let name = match op {
+                Op::LogIn(_) => label,
+                _ => &text,
+            };
+            self.names.insert(value.clone(), name.clone());
         }
         self.issued.extend(cookie);
         apply(&self.browsers[browser], answer);
@@ -555,11 +600,17 @@ impl<'a> Run<'a> {
                 self.expected[browser] = Some(label.clone()).filter(|_| only_one);
                 self.renewed[browser] += 1;
             }
+            Op::Renew | Op::Write if self.stage.has_login_cookies() => {}
             // The other browser's copy of the cookie is worth nothing from now on.
             Op::Renew | Op::Confirm if status == 200 => {
                 self.renewed[browser] += 1;
                 self.expected[1 - browser] = None;
                 if op == Op::Confirm {
+                    // With another login made meanwhile, either may be the one that the browser has, and
+                    // may then have been ended by the other browser.
+                    self.expected[browser] = self.expected[browser]
+                        .take()
+                        .filter(|expected| *expected == text);
                     self.own[browser].insert(text);
                 }
             }
@@ -620,8 +671,9 @@ impl<'a> Run<'a> {
         self.issued.dedup();
         for value in &self.issued {
             let browser = Browser::new(self.stage.app);
-            browser.set_cookie(SESSION, value);
-            let looking = rt::spawn(async move { browser.get("/me").await.text() });
+            browser.set_cookie(self.stage.carrier, value);
+            let name = self.names.get(value).cloned();
+            let looking = rt::spawn(async move { Self::who(&browser, name).await });
             for _ in 0..100 {
                 if looking.is_finished() {
                     break;
@@ -643,6 +695,17 @@ impl<'a> Run<'a> {
             }
         }
         self.stage.turns.set_open(false);
+    }
+
+    /// The login that a browser has, which may stand in its cookie.
+    async fn who(browser: &Browser<'_, App>, name: Option<String>) -> String {
+        let Some(name) = name else {
+            return browser.get("/me").await.text();
+        };
+        match browser.get("/who").await.text().as_str() {
+            "somebody" => name,
+            nobody => nobody.to_owned(),
+        }
     }
 
     async fn run(mut self) -> Found {
@@ -709,7 +772,7 @@ impl<'a> Run<'a> {
                 continue;
             }
             self.found.expected += 1;
-            let who = browser.get("/me").await.text();
+            let who = Self::who(browser, self.carried(browser)).await;
             // Of two who gave credentials at once either may win.
             if who != *expected && !self.own[index].contains(&who) {
                 self.found.losses += 1;
@@ -772,6 +835,31 @@ async fn in_no_other_order_either() {
 #[actix_web::test]
 async fn nor_does_it_where_sessions_are_in_their_cookies() {
     nothing_goes_wrong(Place::COOKIE, 0..1_000).await;
+}
+
+// Where logins are in cookies of their own.
+
+#[actix_web::test]
+async fn nor_does_a_login_that_is_in_a_cookie_of_its_own() {
+    nothing_goes_wrong(
+        Place {
+            login_cookie: true,
+            ..Place::MEMORY
+        },
+        0..2_500,
+    )
+    .await;
+}
+
+#[actix_web::test]
+async fn nor_does_one_beside_a_session_in_its_cookie() {
+    let place = Place {
+        login_cookie: true,
+        ..Place::COOKIE
+    };
+    nothing_goes_wrong(place, 0..2_500).await;
+    let found = schedules(place, Without::RecordCheck, 0..500).await;
+    assert!(found.revivals > 0, "{found:?}");
 }
 
 // That the schedules find something shows that they look for it.
