@@ -242,6 +242,15 @@ impl MemoryLoginStore {
                 }
             }
         }
+        for part in 0..SHARDS {
+            self.owners.give_back(part);
+            self.logins.give_back(part);
+            self.families.give_back(part);
+            self.born.give_back(part);
+            self.commons.give_back(part);
+            self.buried.give_back(part);
+            rest().await;
+        }
         deleted
     }
 }

@@ -14,6 +14,12 @@ use std::{
 /// costs a little memory.
 pub(super) const SHARDS: usize = 32;
 
+/// How many times what is left in a part there has to be room for until the part gives it back.
+///
+/// Raising it keeps more memory for longer; lowering it has more rows moved when it is given back,
+/// for which others wait.
+const FEW: usize = 16;
+
 /// A map in parts.
 pub(super) struct Shards<K, V, S> {
     parts: Box<[Mutex<HashMap<K, V, S>>; SHARDS]>,
@@ -125,6 +131,16 @@ impl<K: Eq + Hash, V, S: BuildHasher + Default> Shards<K, V, S> {
         parts.map(|part| mem::take(&mut *lock(part))).collect()
     }
 
+    /// Gives back the memory that a part took at its fullest, if little of it is left.
+    pub(super) fn give_back(&self, part: usize) {
+        let mut part = lock(&self.parts[part]);
+        if part.len() < part.capacity() / FEW {
+            // Room for as many again, or the next ones would have it grow at once.
+            let room = 2 * part.len();
+            part.shrink_to(room);
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.parts.iter().map(|part| lock(part).len()).sum()
     }
@@ -147,5 +163,32 @@ mod tests {
             let most = parts.iter().max().unwrap();
             assert!(*most <= 64, "{place}: {parts:?}");
         }
+    }
+
+    #[test]
+    fn memory_is_given_back_when_little_is_left() {
+        let shards: Shards<[u8; 8], (), RandomKeys> = Shards::default();
+        let room = || -> usize { shards.lock_all().iter().map(|part| part.capacity()).sum() };
+        let (keys, left) = (0_u64..10_000, 0_u64..100);
+        for key in keys.clone() {
+            shards
+                .part(&key.to_le_bytes())
+                .insert(key.to_le_bytes(), ());
+        }
+        let give_back = || (0..SHARDS).for_each(|part| shards.give_back(part));
+        give_back();
+        let fullest = room();
+        assert!(fullest >= 10_000);
+        for key in keys.skip(100) {
+            shards.remove_if(&key.to_le_bytes(), |_, ()| true);
+        }
+        give_back();
+        assert!(room() < fullest / 8);
+        for key in left {
+            let removed = shards.remove_if(&key.to_le_bytes(), |_, ()| true);
+            assert!(removed.is_some(), "what is left is still found");
+        }
+        give_back();
+        assert!(room() < SHARDS * FEW && shards.len() == 0);
     }
 }
