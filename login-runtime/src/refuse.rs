@@ -10,7 +10,7 @@ use actix_web::{
         header::{self, HeaderName, HeaderValue},
     },
 };
-use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{percent_decode_str, percent_encode_byte};
 
 use crate::{
     config::{BuildError, Origin, View},
@@ -31,37 +31,10 @@ const LOGIN_MESSAGE: &str = "Please log in to access this page.";
 const REFRESH_MESSAGE: &str = "Please reauthenticate to access this page.";
 
 /// What a query parameter's value cannot contain as it is.
-const QUERY_VALUE: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'#')
-    .add(b'<')
-    .add(b'>')
-    .add(b'\'')
-    .add(b'&')
-    .add(b'+')
-    .add(b'%')
-    .add(b'=')
-    .add(b'?')
-    .add(b'\\')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'|')
-    .add(b'}');
+static QUERY_VALUE: Escapes = Escapes::new(b" \"#<>'&+%=?\\^`{|}");
 
 /// What a `Location` cannot contain as it is; escapes that are there stay.
-const LOCATION: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'<')
-    .add(b'>')
-    .add(b'\\')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'|')
-    .add(b'}');
+static LOCATION: Escapes = Escapes::new(b" \"<>\\^`{|}");
 
 /// What keeps a response out of caches that depends on the login.
 #[allow(
@@ -418,9 +391,53 @@ fn flash(request: &HttpRequest, settings: &RefusalSettings, message: &Message) {
     );
 }
 
+/// The bytes that are escaped, as a table: every refusal sends a few dozen of them through it.
+struct Escapes([bool; 256]);
+
+impl Escapes {
+    /// These, controls, and what is not ASCII.
+    const fn new(bytes: &[u8]) -> Self {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < table.len() {
+            table[byte] = byte < 0x20 || byte >= 0x7f;
+            byte += 1;
+        }
+        let mut at = 0;
+        while at < bytes.len() {
+            table[bytes[at] as usize] = true;
+            at += 1;
+        }
+        Self(table)
+    }
+
+    fn has(&self, byte: u8) -> bool {
+        self.0[usize::from(byte)]
+    }
+
+    /// How long a text gets.
+    fn len(&self, text: &str) -> usize {
+        let bytes = text.bytes();
+        bytes.map(|byte| if self.has(byte) { 3 } else { 1 }).sum()
+    }
+
+    /// Writes a text.
+    fn push(&self, out: &mut Vec<u8>, text: &str) {
+        let mut rest = text.as_bytes();
+        while let Some(at) = rest.iter().position(|byte| self.has(*byte)) {
+            out.extend_from_slice(&rest[..at]);
+            out.extend_from_slice(percent_encode_byte(rest[at]).as_bytes());
+            rest = &rest[at + 1..];
+        }
+        out.extend_from_slice(rest);
+    }
+}
+
 /// An address as a `Location` header can hold it.
-pub(crate) fn location(address: &str) -> String {
-    utf8_percent_encode(address, LOCATION).to_string()
+pub(crate) fn location(address: &str) -> Vec<u8> {
+    let mut location = Vec::with_capacity(LOCATION.len(address));
+    LOCATION.push(&mut location, address);
+    location
 }
 
 /// The address of a login view that is the name of a route, for a request that does not know the
@@ -541,17 +558,24 @@ impl<'a> Target<'a> {
     }
 
     /// The address to send the client to, with `next` in its query, or in the session.
-    fn location(&self, request: &HttpRequest, settings: &RefusalSettings) -> String {
-        let next = self.next(request, settings);
-        let room = |part: &Option<Cow<'_, str>>| part.as_ref().map_or(0, |part| part.len() + 1);
-        let room_for_next = match &next {
-            Some(next) => next.len() + settings.next_field.len() + 2,
-            None => 0,
+    fn location(&self, request: &HttpRequest, settings: &RefusalSettings) -> Vec<u8> {
+        let mut next = self.next(request, settings);
+        if settings.session_for_next
+            && let Some(next) = next.take()
+        {
+            session::keep_next(&session::of(request), &next);
+        }
+        // Exact for most, since what has room to spare is allocated again on its way into a header.
+        let room = |part: &Option<Cow<'_, str>>| {
+            let part = part.as_deref();
+            part.map_or(0, |part| LOCATION.len(part) + 1)
         };
-        // Grows only if something has to be escaped.
-        let mut location = String::with_capacity(
-            room(&self.base)
-                + self.path.len()
+        let room_for_next = next.as_deref().map_or(0, |next| {
+            QUERY_VALUE.len(&settings.next_field) + QUERY_VALUE.len(next) + 2
+        });
+        let mut location = Vec::with_capacity(
+            self.base.as_ref().map_or(0, |base| base.len())
+                + LOCATION.len(&self.path)
                 + room(&self.query)
                 + room_for_next
                 + room(&self.fragment),
@@ -559,44 +583,38 @@ impl<'a> Target<'a> {
         match (&settings.force_host, &self.base) {
             (Some(host), base) if !settings.session_for_next => {
                 if let Some((scheme, _)) = base.as_deref().and_then(|base| base.split_once("://")) {
-                    location.push_str(scheme);
-                    location.push(':');
+                    location.extend_from_slice(scheme.as_bytes());
+                    location.push(b':');
                 }
-                location.push_str("//");
-                location.push_str(host);
+                location.extend_from_slice(b"//");
+                location.extend_from_slice(host.as_bytes());
             }
-            (_, Some(base)) => location.push_str(base),
+            (_, Some(base)) => location.extend_from_slice(base.as_bytes()),
             (_, None) => {}
         }
-        location.extend(utf8_percent_encode(&self.path, LOCATION));
-        let mut separator = '?';
+        LOCATION.push(&mut location, &self.path);
+        let mut separator = b'?';
         for pair in self.query.iter().flat_map(|query| query.split('&')) {
             let name = pair.split('=').next().unwrap_or_default();
             let is_next = percent_decode_str(name)
                 .decode_utf8()
                 .is_ok_and(|name| name == settings.next_field);
-            if is_next && next.is_some() && !settings.session_for_next {
+            if is_next && next.is_some() {
                 continue;
             }
             location.push(separator);
-            separator = '&';
-            location.extend(utf8_percent_encode(pair, LOCATION));
+            separator = b'&';
+            LOCATION.push(&mut location, pair);
         }
-        match next {
-            Some(next) if settings.session_for_next => {
-                session::keep_next(&session::of(request), &next)
-            }
-            Some(next) => {
-                location.push(separator);
-                location.extend(utf8_percent_encode(&settings.next_field, QUERY_VALUE));
-                location.push('=');
-                location.extend(utf8_percent_encode(&next, QUERY_VALUE));
-            }
-            None => {}
+        if let Some(next) = next {
+            location.push(separator);
+            QUERY_VALUE.push(&mut location, &settings.next_field);
+            location.push(b'=');
+            QUERY_VALUE.push(&mut location, &next);
         }
         if let Some(fragment) = &self.fragment {
-            location.push('#');
-            location.extend(utf8_percent_encode(fragment, LOCATION));
+            location.push(b'#');
+            LOCATION.push(&mut location, fragment);
         }
         location
     }
