@@ -4,9 +4,9 @@ use std::{borrow::Cow, future::Future, pin::Pin};
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    error::UrlGenerationError,
+    error::{HttpError, UrlGenerationError},
     http::{
-        Method,
+        Method, StatusCode,
         header::{self, HeaderName, HeaderValue},
     },
 };
@@ -221,11 +221,7 @@ pub(crate) fn refuse(
     let response = match target {
         Some(target) => {
             flash(request, settings, message);
-            HttpResponse::SeeOther()
-                .insert_header((header::LOCATION, target.location(request, settings)))
-                .insert_header((header::CACHE_CONTROL, NO_STORE))
-                .insert_header((header::VARY, COOKIE))
-                .finish()
+            redirect(target.location(request, settings))
         }
         None => {
             let mut response = unauthorized(request, manager, kind, freshness);
@@ -234,6 +230,21 @@ pub(crate) fn refuse(
         }
     };
     Refusing::Now(Refusal::new(reason, response))
+}
+
+/// Sends a client to the view.
+fn redirect(location: Vec<u8>) -> HttpResponse {
+    let location = match HeaderValue::try_from(location) {
+        Ok(location) => location,
+        Err(error) => return HttpResponse::from_error(HttpError::from(error)),
+    };
+    // Neither `HttpResponseBuilder` nor `insert`, which move whole responses and values of headers.
+    let mut response = HttpResponse::new(StatusCode::SEE_OTHER);
+    let headers = response.headers_mut();
+    headers.append(header::LOCATION, location);
+    headers.append(header::CACHE_CONTROL, NO_STORE);
+    headers.append(header::VARY, COOKIE);
+    response
 }
 
 /// Refuses a user who is known and may not do this: with 403, and never with the login view, which
