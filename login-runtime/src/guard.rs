@@ -18,7 +18,7 @@ use std::{
 };
 
 use actix_web::{
-    Error, FromRequest, Handler, HttpRequest,
+    Error, FromRequest, Handler, HttpRequest, ResponseError,
     body::{EitherBody, MessageBody},
     dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform},
     error::InternalError,
@@ -100,7 +100,7 @@ impl Future for Deciding {
 
 /// Why a handler does not get to run.
 pub(crate) enum Denied {
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// There is no decision: a loader failed, or there is no manager to ask.
     Failed(Error),
 }
@@ -114,7 +114,10 @@ impl From<SetupError> for Denied {
 impl From<Denied> for Error {
     fn from(denied: Denied) -> Self {
         match denied {
-            Denied::Refused(refusal) => refusal.into(),
+            Denied::Refused(refusal) => {
+                let refusal: Box<dyn ResponseError> = refusal;
+                refusal.into()
+            }
             Denied::Failed(error) => error,
         }
     }
@@ -244,7 +247,7 @@ impl Decision {
         match self {
             Self::Passes => Ok(who),
             Self::Denies(denied) => Err(denied),
-            Self::Refuses(refusing) => Err(Denied::Refused(refusing.done().await)),
+            Self::Refuses(refusing) => Err(Denied::Refused(Box::new(refusing.done().await))),
         }
     }
 }

@@ -170,7 +170,8 @@ impl RefusalKind {
 
 /// A refusal, decided or under way.
 pub(crate) enum Refusing {
-    Now(Refusal),
+    /// Boxed where it is made, as an error has to be in the end: it is handed on many times.
+    Now(Box<Refusal>),
     Later(Reason, Answering),
 }
 
@@ -178,7 +179,7 @@ impl Refusing {
     /// Waits for the application's handler, if it has one.
     pub(crate) async fn done(self) -> Refusal {
         match self {
-            Self::Now(refusal) => refusal,
+            Self::Now(refusal) => *refusal,
             Self::Later(reason, answering) => {
                 let mut response = answering.await;
                 keep_private(response.headers_mut());
@@ -229,7 +230,7 @@ pub(crate) fn refuse(
             response
         }
     };
-    Refusing::Now(Refusal::new(reason, response))
+    Refusing::Now(Box::new(Refusal::new(reason, response)))
 }
 
 /// Sends a client to the view.
@@ -268,7 +269,7 @@ pub(crate) fn forbid(
         response.json(serde_json::json!({ "error": "forbidden" }))
     };
     keep_private(response.headers_mut());
-    Refusing::Now(Refusal::new(reason, response))
+    Refusing::Now(Box::new(Refusal::new(reason, response)))
 }
 
 /// The answer when a loader failed.
