@@ -318,6 +318,10 @@ fn wants_page(request: &HttpRequest) -> bool {
     let Some(accept) = bytes(&header::ACCEPT) else {
         return true;
     };
+    // As browsers begin it.
+    if accept.starts_with(b"text/html,") {
+        return true;
+    }
     let mut any = true;
     for entry in accept.split(|byte| *byte == b',') {
         if names(entry, &["text/html", "application/xhtml+xml", "text/*"]) {
