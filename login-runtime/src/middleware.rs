@@ -61,6 +61,7 @@ where
             data: Rc::new(data),
             refresh: self.manager.refresh_remember,
             denies: self.manager.denies.then(|| Arc::clone(&self.manager)),
+            watches: self.manager.watches_sessions,
         };
         LateInit {
             init: (self.session)().new_transform(login),
@@ -213,6 +214,8 @@ pub struct LoginService<S> {
     refresh: bool,
     /// The manager, if it denies by default.
     denies: Option<Arc<Manager>>,
+    /// Whether anybody asks how many cookies a response sets.
+    watches: bool,
 }
 
 impl<S> fmt::Debug for LoginService<S> {
@@ -246,6 +249,7 @@ where
             });
             return LoginFuture {
                 step: Step::Boxed { future },
+                watches: self.watches,
             };
         }
         #[cfg(feature = "audit")]
@@ -255,6 +259,7 @@ where
                 Box::pin(async move { Ok(probe.answer(inner).await?.map_into_left_body()) });
             return LoginFuture {
                 step: Step::Boxed { future },
+                watches: self.watches,
             };
         }
         let gate = self
@@ -266,6 +271,7 @@ where
         if closed.is_none() && !self.refresh {
             return LoginFuture {
                 step: Step::Plain { inner },
+                watches: self.watches,
             };
         }
         let refresh = self.refresh;
@@ -280,6 +286,7 @@ where
         });
         LoginFuture {
             step: Step::Boxed { future },
+            watches: self.watches,
         }
     }
 }
@@ -291,6 +298,7 @@ pin_project! {
     pub struct LoginFuture<F, B> {
         #[pin]
         step: Step<F, EitherBody<B>>,
+        watches: bool,
     }
 }
 
@@ -322,7 +330,8 @@ where
     type Output = Result<ServiceResponse<EitherBody<B>>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().step.project() {
+        let this = self.project();
+        match this.step.project() {
             StepProj::Plain { inner } => {
                 let mut response = ready!(inner.poll(cx))?;
                 let mut ours = 0;
@@ -331,7 +340,9 @@ where
                     ours = cookies.len();
                     write(&mut response, cookies);
                 }
-                count_cookies(&response, ours);
+                if *this.watches {
+                    count_cookies(&response, ours);
+                }
                 Poll::Ready(Ok(response.map_into_left_body()))
             }
             StepProj::Boxed { future } => future.as_mut().poll(cx),
