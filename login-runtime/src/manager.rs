@@ -843,7 +843,7 @@ impl Settings {
             .iter()
             .map(|origin| Origin::parse(origin))
             .collect::<Result<_, _>>()?;
-        self.refusing.check()?;
+        self.refusing.prepare()?;
         let needs_store = |name, set: bool| {
             let why = "needs a login store, where it is kept; add `.login_store(..)`";
             if set && self.store.is_none() {

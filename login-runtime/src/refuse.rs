@@ -83,6 +83,8 @@ pub(crate) struct RefusalSettings {
     pub(crate) login_view: Option<View>,
     pub(crate) refresh_view: Option<View>,
     pub(crate) next_field: String,
+    /// The field as it stands in an address, with what leads to its value.
+    next_parameter: Vec<u8>,
     pub(crate) session_for_next: bool,
     pub(crate) next_for_all_methods: bool,
     pub(crate) force_host: Option<String>,
@@ -108,6 +110,7 @@ impl Default for RefusalSettings {
             login_view: None,
             refresh_view: None,
             next_field: "next".to_owned(),
+            next_parameter: Vec::new(),
             session_for_next: false,
             next_for_all_methods: false,
             force_host: None,
@@ -126,7 +129,8 @@ impl Default for RefusalSettings {
 }
 
 impl RefusalSettings {
-    pub(crate) fn check(&self) -> Result<(), BuildError> {
+    /// Checks the settings, and writes down what does not depend on requests.
+    pub(crate) fn prepare(&mut self) -> Result<(), BuildError> {
         let refuse = |name, why| Err(BuildError::Setting { name, why });
         if self.next_field.is_empty() {
             return refuse(
@@ -143,6 +147,10 @@ impl RefusalSettings {
                 "is no host; write `example.com` or `example.com:8080`",
             );
         }
+        let mut parameter = Vec::new();
+        QUERY_VALUE.push(&mut parameter, &self.next_field);
+        parameter.push(b'=');
+        self.next_parameter = parameter;
         Ok(())
     }
 }
@@ -439,13 +447,16 @@ impl Escapes {
 
     /// Writes a text.
     fn push(&self, out: &mut Vec<u8>, text: &str) {
-        let mut rest = text.as_bytes();
-        while let Some(at) = rest.iter().position(|byte| self.has(*byte)) {
-            out.extend_from_slice(&rest[..at]);
-            out.extend_from_slice(percent_encode_byte(rest[at]).as_bytes());
-            rest = &rest[at + 1..];
+        let text = text.as_bytes();
+        let mut written = 0;
+        for (at, &byte) in text.iter().enumerate() {
+            if self.has(byte) {
+                out.extend_from_slice(&text[written..at]);
+                out.extend_from_slice(percent_encode_byte(byte).as_bytes());
+                written = at + 1;
+            }
         }
-        out.extend_from_slice(rest);
+        out.extend_from_slice(&text[written..]);
     }
 }
 
@@ -587,7 +598,7 @@ impl<'a> Target<'a> {
             part.map_or(0, |part| LOCATION.len(part) + 1)
         };
         let room_for_next = next.as_deref().map_or(0, |next| {
-            QUERY_VALUE.len(&settings.next_field) + QUERY_VALUE.len(next) + 2
+            1 + settings.next_parameter.len() + QUERY_VALUE.len(next)
         });
         let mut location = Vec::with_capacity(
             self.base.as_ref().map_or(0, |base| base.len())
@@ -624,8 +635,7 @@ impl<'a> Target<'a> {
         }
         if let Some(next) = next {
             location.push(separator);
-            QUERY_VALUE.push(&mut location, &settings.next_field);
-            location.push(b'=');
+            location.extend_from_slice(&settings.next_parameter);
             QUERY_VALUE.push(&mut location, &next);
         }
         if let Some(fragment) = &self.fragment {
