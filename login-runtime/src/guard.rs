@@ -255,6 +255,15 @@ impl Decision {
 impl Case<'_> {
     /// Decides about a user who is known, without waiting if that is possible.
     fn decide(&self, request: &HttpRequest, who: Who) -> Check {
+        if who.is_none() {
+            // Nothing to judge.
+            return match self.refuse(request, Reason::Anonymous) {
+                Refusing::Now(refusal) => Check::Done(Err(Denied::Refused(refusal))),
+                later => Check::Wait(Deciding::Boxed(Box::pin(async move {
+                    Err(Denied::Refused(Box::new(later.done().await)))
+                }))),
+            };
+        }
         match self.judge(request, &who) {
             Judgement::Now(Decision::Passes) => Check::Done(Ok(who)),
             Judgement::Now(Decision::Denies(denied)) => Check::Done(Err(denied)),
@@ -324,9 +333,11 @@ impl Case<'_> {
                 return Decision::Denies(failed(request, self.manager, error));
             }
         };
-        let kind = RefusalKind::of(reason);
-        let freshness = self.requirement.freshness;
-        refuse::refuse(request, self.manager, kind, reason, freshness).into()
+        self.refuse(request, reason).into()
+    }
+
+    fn refuse(&self, request: &HttpRequest, reason: Reason) -> Refusing {
+        refuse(request, self.manager, reason, self.requirement)
     }
 
     fn forbid(&self, request: &HttpRequest, known: Option<&Known>) -> Refusing {
