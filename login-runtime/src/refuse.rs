@@ -80,8 +80,8 @@ pub(crate) struct Message {
 
 /// How a manager refuses.
 pub(crate) struct RefusalSettings {
-    pub(crate) login_view: Option<View>,
-    pub(crate) refresh_view: Option<View>,
+    pub(crate) login_view: Option<Entrance>,
+    pub(crate) refresh_view: Option<Entrance>,
     pub(crate) next_field: String,
     /// The field as it stands in an address, with what leads to its value.
     next_parameter: Vec<u8>,
@@ -151,6 +151,12 @@ impl RefusalSettings {
         QUERY_VALUE.push(&mut parameter, &self.next_field);
         parameter.push(b'=');
         self.next_parameter = parameter;
+        let plain = self.force_host.is_none() && !self.session_for_next;
+        for entrance in [&mut self.login_view, &mut self.refresh_view] {
+            if let Some(entrance) = entrance.as_mut().filter(|_| plain) {
+                entrance.prepare(&self.next_parameter);
+            }
+        }
         Ok(())
     }
 }
@@ -224,13 +230,13 @@ pub(crate) fn refuse(
     if let Some(handler) = handler {
         return Refusing::Later(reason, handler(request));
     }
-    let target = view
+    let way = view
         .filter(|_| wants_page(request))
-        .and_then(|view| Target::of(view, request, settings));
-    let response = match target {
-        Some(target) => {
+        .and_then(|view| view.way(request, settings));
+    let response = match way {
+        Some(way) => {
             flash(request, settings, message);
-            redirect(target.location(request, settings))
+            redirect(way.location(request, settings))
         }
         None => {
             let mut response = unauthorized(request, manager, kind, freshness);
@@ -485,6 +491,85 @@ impl Resolved {
     }
 }
 
+/// A view to send clients to.
+#[derive(Clone, Debug)]
+pub(crate) struct Entrance {
+    view: View,
+    /// Its address up to the value of `next`, if nothing else depends on requests. That is what most
+    /// refusals need, and taking the view apart is a good part of what they would cost.
+    address: Option<Vec<u8>>,
+}
+
+impl Entrance {
+    pub(crate) fn parse(text: &str) -> Result<Self, BuildError> {
+        Ok(Self {
+            view: View::parse(text)?,
+            address: None,
+        })
+    }
+
+    pub(crate) fn view(&self) -> &View {
+        &self.view
+    }
+
+    fn prepare(&mut self, parameter: &[u8]) {
+        if let View::Path(path) = &self.view
+            && !path.contains(['?', '#'])
+        {
+            let mut address = location(path);
+            address.push(b'?');
+            address.extend_from_slice(parameter);
+            self.address = Some(address);
+        }
+    }
+
+    /// The way to the view, from where the client is.
+    fn way<'a>(&'a self, request: &HttpRequest, settings: &RefusalSettings) -> Option<Way<'a>> {
+        match (&self.view, &self.address) {
+            (View::Path(path), Some(address))
+                if path != request.path() && leads_back(request, settings) =>
+            {
+                Some(Way::Known(address))
+            }
+            _ => Target::of(&self.view, request, settings).map(Way::Found),
+        }
+    }
+}
+
+/// How a client gets to a view.
+enum Way<'a> {
+    /// By an address that only lacks the value of `next`.
+    Known(&'a [u8]),
+    Found(Target<'a>),
+}
+
+impl Way<'_> {
+    fn location(&self, request: &HttpRequest, settings: &RefusalSettings) -> Vec<u8> {
+        match self {
+            Self::Known(address) => {
+                let next = wanted(request);
+                let mut location = Vec::with_capacity(address.len() + QUERY_VALUE.len(next));
+                location.extend_from_slice(address);
+                QUERY_VALUE.push(&mut location, next);
+                location
+            }
+            Self::Found(target) => target.location(request, settings),
+        }
+    }
+}
+
+/// Whether a client that follows `next` gets to what it asked for.
+fn leads_back(request: &HttpRequest, settings: &RefusalSettings) -> bool {
+    settings.next_for_all_methods || matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
+/// Path and query as they came: escapes in them stay, and the host that a proxy-style request names
+/// does not become part of them.
+fn wanted(request: &HttpRequest) -> &str {
+    let uri = request.uri();
+    uri.path_and_query().map_or("/", |path| path.as_str())
+}
+
 /// The view a client is sent to, taken apart.
 struct Target<'a> {
     /// Scheme and host, if the view names them.
@@ -651,17 +736,10 @@ impl<'a> Target<'a> {
         request: &'r HttpRequest,
         settings: &RefusalSettings,
     ) -> Option<Cow<'r, str>> {
-        let leads_back = settings.next_for_all_methods
-            || matches!(*request.method(), Method::GET | Method::HEAD);
-        if !leads_back {
+        if !leads_back(request, settings) {
             return None;
         }
-        // The path as it came: escapes in it stay, and the host that a proxy-style request names
-        // does not become part of it.
-        let path = request
-            .uri()
-            .path_and_query()
-            .map_or("/", |path| path.as_str());
+        let path = wanted(request);
         let Some(base) = &self.base else {
             return Some(Cow::Borrowed(path));
         };
