@@ -125,6 +125,7 @@ where
 
     actix_web::dev::forward_ready!(service);
 
+    #[inline]
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let inner = self.service.call(request);
         let step = if self.watches {
@@ -236,6 +237,7 @@ where
 
     actix_web::dev::forward_ready!(service);
 
+    #[inline]
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         request.add_data_container(Rc::clone(&self.data));
         #[cfg(feature = "test-util")]
@@ -329,6 +331,7 @@ where
 {
     type Output = Result<ServiceResponse<EitherBody<B>>, Error>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         match this.step.project() {
