@@ -809,3 +809,63 @@ pub(crate) fn send_flash_message(flash: Flash<'_>) {
     };
     FlashMessage::new(flash.text.to_owned(), level).send();
 }
+
+#[cfg(test)]
+mod tests {
+    use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(escapes: &Escapes, set: &'static AsciiSet) {
+        let texts = (0..=0x400)
+            .filter_map(char::from_u32)
+            .map(|char| format!("{char}a{char}{char}b"));
+        for text in texts {
+            let mut escaped = Vec::new();
+            escapes.push(&mut escaped, &text);
+            assert_eq!(escaped.len(), escapes.len(&text), "{text:?}");
+            let expected = utf8_percent_encode(&text, set).to_string();
+            assert_eq!(String::from_utf8(escaped), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn a_query_value_holds_no_separators() {
+        const SET: &AsciiSet = &CONTROLS
+            .add(b' ')
+            .add(b'"')
+            .add(b'#')
+            .add(b'<')
+            .add(b'>')
+            .add(b'\'')
+            .add(b'&')
+            .add(b'+')
+            .add(b'%')
+            .add(b'=')
+            .add(b'?')
+            .add(b'\\')
+            .add(b'^')
+            .add(b'`')
+            .add(b'{')
+            .add(b'|')
+            .add(b'}');
+        check(&QUERY_VALUE, SET);
+    }
+
+    #[test]
+    fn a_location_keeps_its_escapes() {
+        const SET: &AsciiSet = &CONTROLS
+            .add(b' ')
+            .add(b'"')
+            .add(b'<')
+            .add(b'>')
+            .add(b'\\')
+            .add(b'^')
+            .add(b'`')
+            .add(b'{')
+            .add(b'|')
+            .add(b'}');
+        check(&LOCATION, SET);
+    }
+}
