@@ -32,7 +32,7 @@ use crate::{
     guard,
     manager::{Handle, Manager},
     policy::{Reason, Requirement},
-    refuse::{self, Resolved},
+    refuse::{self, Entrance, Resolved},
     session::Carried,
     state::LoginState,
 };
@@ -87,7 +87,7 @@ impl Gate {
             head: request.head().clone(),
             session: Carried::of(request),
             pattern: request.resource_map().match_pattern(request.path()),
-            login_view: match &manager.refusing.login_view {
+            login_view: match manager.refusing.login_view.as_ref().map(Entrance::view) {
                 Some(View::Name(name)) => Some(Resolved(request.url_for_static(name))),
                 _ => None,
             },

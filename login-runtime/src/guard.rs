@@ -18,7 +18,7 @@ use std::{
 };
 
 use actix_web::{
-    Error, FromRequest, Handler, HttpRequest,
+    Error, FromRequest, Handler, HttpRequest, ResponseError,
     body::{EitherBody, MessageBody},
     dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform},
     error::InternalError,
@@ -100,7 +100,7 @@ impl Future for Deciding {
 
 /// Why a handler does not get to run.
 pub(crate) enum Denied {
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// There is no decision: a loader failed, or there is no manager to ask.
     Failed(Error),
 }
@@ -114,7 +114,10 @@ impl From<SetupError> for Denied {
 impl From<Denied> for Error {
     fn from(denied: Denied) -> Self {
         match denied {
-            Denied::Refused(refusal) => refusal.into(),
+            Denied::Refused(refusal) => {
+                let refusal: Box<dyn ResponseError> = refusal;
+                refusal.into()
+            }
             Denied::Failed(error) => error,
         }
     }
@@ -244,7 +247,7 @@ impl Decision {
         match self {
             Self::Passes => Ok(who),
             Self::Denies(denied) => Err(denied),
-            Self::Refuses(refusing) => Err(Denied::Refused(refusing.done().await)),
+            Self::Refuses(refusing) => Err(Denied::Refused(Box::new(refusing.done().await))),
         }
     }
 }
@@ -252,6 +255,15 @@ impl Decision {
 impl Case<'_> {
     /// Decides about a user who is known, without waiting if that is possible.
     fn decide(&self, request: &HttpRequest, who: Who) -> Check {
+        if who.is_none() {
+            // Nothing to judge.
+            return match self.refuse(request, Reason::Anonymous) {
+                Refusing::Now(refusal) => Check::Done(Err(Denied::Refused(refusal))),
+                later => Check::Wait(Deciding::Boxed(Box::pin(async move {
+                    Err(Denied::Refused(Box::new(later.done().await)))
+                }))),
+            };
+        }
         match self.judge(request, &who) {
             Judgement::Now(Decision::Passes) => Check::Done(Ok(who)),
             Judgement::Now(Decision::Denies(denied)) => Check::Done(Err(denied)),
@@ -321,9 +333,11 @@ impl Case<'_> {
                 return Decision::Denies(failed(request, self.manager, error));
             }
         };
-        let kind = RefusalKind::of(reason);
-        let freshness = self.requirement.freshness;
-        refuse::refuse(request, self.manager, kind, reason, freshness).into()
+        self.refuse(request, reason).into()
+    }
+
+    fn refuse(&self, request: &HttpRequest, reason: Reason) -> Refusing {
+        refuse(request, self.manager, reason, self.requirement)
     }
 
     fn forbid(&self, request: &HttpRequest, known: Option<&Known>) -> Refusing {

@@ -17,9 +17,7 @@ use actix_web::{HttpRequest, HttpResponse, Responder, cookie::Key};
 
 use crate::{
     clock::{Clock, SystemClock},
-    config::{
-        BuildError, CheckedCookie, CookieSettings, MAX_COOKIE_AGE, Origin, RememberCookie, View,
-    },
+    config::{BuildError, CheckedCookie, CookieSettings, MAX_COOKIE_AGE, Origin, RememberCookie},
     cookies::{self, KeyRing},
     deny::Reported,
     error::SetupError,
@@ -28,7 +26,7 @@ use crate::{
     loader::{self, BoxError, Loader, RequestLoader},
     protection::{ClientIdentity, SessionProtection},
     records::Records,
-    refuse::{Flash, Handler, RefusalSettings},
+    refuse::{Entrance, Flash, Handler, RefusalSettings},
     session,
     session_store::{self, Graves, SharedStore},
     store::{AnyStore, Deadline, LoginStore, MaxLogins, STORE_DEADLINE},
@@ -923,14 +921,22 @@ impl Settings {
                 }
             }
         };
-        self.refusing.login_view = self.login_view.as_deref().map(View::parse).transpose()?;
-        self.refusing.refresh_view = self.refresh_view.as_deref().map(View::parse).transpose()?;
+        self.refusing.login_view = self
+            .login_view
+            .as_deref()
+            .map(Entrance::parse)
+            .transpose()?;
+        self.refusing.refresh_view = self
+            .refresh_view
+            .as_deref()
+            .map(Entrance::parse)
+            .transpose()?;
         self.refusing.origins = self
             .origins
             .iter()
             .map(|origin| Origin::parse(origin))
             .collect::<Result<_, _>>()?;
-        self.refusing.check()?;
+        self.refusing.prepare()?;
         let needs_store = |name, set: bool| {
             let why = "needs a login store, where it is kept; add `.login_store(..)`";
             if set && self.store.is_none() {

@@ -125,6 +125,7 @@ where
 
     actix_web::dev::forward_ready!(service);
 
+    #[inline]
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let inner = self.service.call(request);
         let step = if self.watches {
@@ -248,6 +249,7 @@ where
 
     actix_web::dev::forward_ready!(service);
 
+    #[inline]
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         request.add_data_container(Rc::clone(&self.data));
         #[cfg(feature = "test-util")]
@@ -261,6 +263,7 @@ where
             });
             return LoginFuture {
                 step: Step::Boxed { future },
+                watches: self.manager.watches_sessions,
             };
         }
         #[cfg(feature = "audit")]
@@ -270,6 +273,7 @@ where
                 Box::pin(async move { Ok(probe.answer(inner).await?.map_into_left_body()) });
             return LoginFuture {
                 step: Step::Boxed { future },
+                watches: self.manager.watches_sessions,
             };
         }
         let carries = self.has_login_cookies && carries_login(&request, &self.manager);
@@ -283,6 +287,7 @@ where
         if closed.is_none() && !self.manager.refresh_remember {
             return LoginFuture {
                 step: Step::Plain { inner, arrived },
+                watches: self.manager.watches_sessions,
             };
         }
         let manager = Arc::clone(&self.manager);
@@ -297,6 +302,7 @@ where
         });
         LoginFuture {
             step: Step::Boxed { future },
+            watches: self.manager.watches_sessions,
         }
     }
 }
@@ -308,6 +314,7 @@ pin_project! {
     pub struct LoginFuture<F, B> {
         #[pin]
         step: Step<F, EitherBody<B>>,
+        watches: bool,
     }
 }
 
@@ -340,33 +347,39 @@ where
 {
     type Output = Result<ServiceResponse<EitherBody<B>>, Error>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut step = self.project().step;
+        let this = self.project();
+        let mut step = this.step;
         loop {
             let next = match step.as_mut().project() {
                 StepProj::Plain { inner, arrived } => {
                     let mut response = ready!(inner.poll(cx))?;
                     let state = LoginState::existing(response.request());
-                    if arrived.is_some()
-                        && is_to_be_reconsidered(response.request(), state.as_deref())
-                    {
-                        let arrived = *arrived;
-                        let manager = Manager::of(response.request()).map(Arc::clone)?;
-                        let response = response.map_into_left_body();
-                        Step::Boxed {
-                            future: Box::pin(
-                                async move { finish(response, &manager, arrived).await },
-                            ),
+                    match *arrived {
+                        Some(arrived)
+                            if is_to_be_reconsidered(response.request(), state.as_deref()) =>
+                        {
+                            let manager = Manager::of(response.request()).map(Arc::clone)?;
+                            let response = response.map_into_left_body();
+                            Step::Boxed {
+                                future: Box::pin(async move {
+                                    finish(response, &manager, Some(arrived)).await
+                                }),
+                            }
                         }
-                    } else {
-                        let mut ours = 0;
-                        if let Some(state) = state {
-                            let cookies = state.finish(response.request());
-                            ours = cookies.len();
-                            write(&mut response, cookies);
+                        _ => {
+                            let mut ours = 0;
+                            if let Some(state) = state {
+                                let cookies = state.finish(response.request());
+                                ours = cookies.len();
+                                write(&mut response, cookies);
+                            }
+                            if *this.watches {
+                                count_cookies(&response, ours);
+                            }
+                            return Poll::Ready(Ok(response.map_into_left_body()));
                         }
-                        count_cookies(&response, ours);
-                        return Poll::Ready(Ok(response.map_into_left_body()));
                     }
                 }
                 StepProj::Boxed { future } => return future.as_mut().poll(cx),

@@ -4,13 +4,13 @@ use std::{borrow::Cow, future::Future, pin::Pin};
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    error::UrlGenerationError,
+    error::{HttpError, UrlGenerationError},
     http::{
-        Method,
+        Method, StatusCode,
         header::{self, HeaderName, HeaderValue},
     },
 };
-use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{percent_decode_str, percent_encode_byte};
 
 use crate::{
     config::{BuildError, Origin, View},
@@ -31,37 +31,10 @@ const LOGIN_MESSAGE: &str = "Please log in to access this page.";
 const REFRESH_MESSAGE: &str = "Please reauthenticate to access this page.";
 
 /// What a query parameter's value cannot contain as it is.
-const QUERY_VALUE: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'#')
-    .add(b'<')
-    .add(b'>')
-    .add(b'\'')
-    .add(b'&')
-    .add(b'+')
-    .add(b'%')
-    .add(b'=')
-    .add(b'?')
-    .add(b'\\')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'|')
-    .add(b'}');
+static QUERY_VALUE: Escapes = Escapes::new(b" \"#<>'&+%=?\\^`{|}");
 
 /// What a `Location` cannot contain as it is; escapes that are there stay.
-const LOCATION: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'<')
-    .add(b'>')
-    .add(b'\\')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'|')
-    .add(b'}');
+static LOCATION: Escapes = Escapes::new(b" \"<>\\^`{|}");
 
 /// What keeps a response out of caches that depends on the login.
 #[allow(
@@ -107,9 +80,11 @@ pub(crate) struct Message {
 
 /// How a manager refuses.
 pub(crate) struct RefusalSettings {
-    pub(crate) login_view: Option<View>,
-    pub(crate) refresh_view: Option<View>,
+    pub(crate) login_view: Option<Entrance>,
+    pub(crate) refresh_view: Option<Entrance>,
     pub(crate) next_field: String,
+    /// The field as it stands in an address, with what leads to its value.
+    next_parameter: Vec<u8>,
     pub(crate) session_for_next: bool,
     pub(crate) next_for_all_methods: bool,
     pub(crate) force_host: Option<String>,
@@ -135,6 +110,7 @@ impl Default for RefusalSettings {
             login_view: None,
             refresh_view: None,
             next_field: "next".to_owned(),
+            next_parameter: Vec::new(),
             session_for_next: false,
             next_for_all_methods: false,
             force_host: None,
@@ -153,7 +129,8 @@ impl Default for RefusalSettings {
 }
 
 impl RefusalSettings {
-    pub(crate) fn check(&self) -> Result<(), BuildError> {
+    /// Checks the settings, and writes down what does not depend on requests.
+    pub(crate) fn prepare(&mut self) -> Result<(), BuildError> {
         let refuse = |name, why| Err(BuildError::Setting { name, why });
         if self.next_field.is_empty() {
             return refuse(
@@ -169,6 +146,16 @@ impl RefusalSettings {
                 "force_host_for_redirects",
                 "is no host; write `example.com` or `example.com:8080`",
             );
+        }
+        let mut parameter = Vec::new();
+        QUERY_VALUE.push(&mut parameter, &self.next_field);
+        parameter.push(b'=');
+        self.next_parameter = parameter;
+        let plain = self.force_host.is_none() && !self.session_for_next;
+        for entrance in [&mut self.login_view, &mut self.refresh_view] {
+            if let Some(entrance) = entrance.as_mut().filter(|_| plain) {
+                entrance.prepare(&self.next_parameter);
+            }
         }
         Ok(())
     }
@@ -197,7 +184,8 @@ impl RefusalKind {
 
 /// A refusal, decided or under way.
 pub(crate) enum Refusing {
-    Now(Refusal),
+    /// Boxed where it is made, as an error has to be in the end: it is handed on many times.
+    Now(Box<Refusal>),
     Later(Reason, Answering),
 }
 
@@ -205,7 +193,7 @@ impl Refusing {
     /// Waits for the application's handler, if it has one.
     pub(crate) async fn done(self) -> Refusal {
         match self {
-            Self::Now(refusal) => refusal,
+            Self::Now(refusal) => *refusal,
             Self::Later(reason, answering) => {
                 let mut response = answering.await;
                 keep_private(response.headers_mut());
@@ -242,17 +230,13 @@ pub(crate) fn refuse(
     if let Some(handler) = handler {
         return Refusing::Later(reason, handler(request));
     }
-    let target = view
+    let way = view
         .filter(|_| wants_page(request))
-        .and_then(|view| Target::of(view, request, settings));
-    let response = match target {
-        Some(target) => {
+        .and_then(|view| view.way(request, settings));
+    let response = match way {
+        Some(way) => {
             flash(request, settings, message);
-            HttpResponse::SeeOther()
-                .insert_header((header::LOCATION, target.location(request, settings)))
-                .insert_header((header::CACHE_CONTROL, NO_STORE))
-                .insert_header((header::VARY, COOKIE))
-                .finish()
+            redirect(way.location(request, settings))
         }
         None => {
             let mut response = unauthorized(request, manager, kind, freshness);
@@ -260,7 +244,22 @@ pub(crate) fn refuse(
             response
         }
     };
-    Refusing::Now(Refusal::new(reason, response))
+    Refusing::Now(Box::new(Refusal::new(reason, response)))
+}
+
+/// Sends a client to the view.
+fn redirect(location: Vec<u8>) -> HttpResponse {
+    let location = match HeaderValue::try_from(location) {
+        Ok(location) => location,
+        Err(error) => return HttpResponse::from_error(HttpError::from(error)),
+    };
+    // Neither `HttpResponseBuilder` nor `insert`, which move whole responses and values of headers.
+    let mut response = HttpResponse::new(StatusCode::SEE_OTHER);
+    let headers = response.headers_mut();
+    headers.append(header::LOCATION, location);
+    headers.append(header::CACHE_CONTROL, NO_STORE);
+    headers.append(header::VARY, COOKIE);
+    response
 }
 
 /// Refuses a user who is known and may not do this: with 403, and never with the login view, which
@@ -284,7 +283,7 @@ pub(crate) fn forbid(
         response.json(serde_json::json!({ "error": "forbidden" }))
     };
     keep_private(response.headers_mut());
-    Refusing::Now(Refusal::new(reason, response))
+    Refusing::Now(Box::new(Refusal::new(reason, response)))
 }
 
 /// The answer when a loader failed.
@@ -333,6 +332,10 @@ fn wants_page(request: &HttpRequest) -> bool {
     let Some(accept) = bytes(&header::ACCEPT) else {
         return true;
     };
+    // As browsers begin it.
+    if accept.starts_with(b"text/html,") {
+        return true;
+    }
     let mut any = true;
     for entry in accept.split(|byte| *byte == b',') {
         if names(entry, &["text/html", "application/xhtml+xml", "text/*"]) {
@@ -418,9 +421,56 @@ fn flash(request: &HttpRequest, settings: &RefusalSettings, message: &Message) {
     );
 }
 
+/// The bytes that are escaped, as a table: every refusal sends a few dozen of them through it.
+struct Escapes([bool; 256]);
+
+impl Escapes {
+    /// These, controls, and what is not ASCII.
+    const fn new(bytes: &[u8]) -> Self {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < table.len() {
+            table[byte] = byte < 0x20 || byte >= 0x7f;
+            byte += 1;
+        }
+        let mut at = 0;
+        while at < bytes.len() {
+            table[bytes[at] as usize] = true;
+            at += 1;
+        }
+        Self(table)
+    }
+
+    fn has(&self, byte: u8) -> bool {
+        self.0[usize::from(byte)]
+    }
+
+    /// How long a text gets.
+    fn len(&self, text: &str) -> usize {
+        let bytes = text.bytes();
+        bytes.map(|byte| if self.has(byte) { 3 } else { 1 }).sum()
+    }
+
+    /// Writes a text.
+    fn push(&self, out: &mut Vec<u8>, text: &str) {
+        let text = text.as_bytes();
+        let mut written = 0;
+        for (at, &byte) in text.iter().enumerate() {
+            if self.has(byte) {
+                out.extend_from_slice(&text[written..at]);
+                out.extend_from_slice(percent_encode_byte(byte).as_bytes());
+                written = at + 1;
+            }
+        }
+        out.extend_from_slice(&text[written..]);
+    }
+}
+
 /// An address as a `Location` header can hold it.
-pub(crate) fn location(address: &str) -> String {
-    utf8_percent_encode(address, LOCATION).to_string()
+pub(crate) fn location(address: &str) -> Vec<u8> {
+    let mut location = Vec::with_capacity(LOCATION.len(address));
+    LOCATION.push(&mut location, address);
+    location
 }
 
 /// The address of a login view that is the name of a route, for a request that does not know the
@@ -439,6 +489,85 @@ impl Resolved {
                 .map_err(|error| error.to_string()),
         }
     }
+}
+
+/// A view to send clients to.
+#[derive(Clone, Debug)]
+pub(crate) struct Entrance {
+    view: View,
+    /// Its address up to the value of `next`, if nothing else depends on requests. That is what most
+    /// refusals need, and taking the view apart is a good part of what they would cost.
+    address: Option<Vec<u8>>,
+}
+
+impl Entrance {
+    pub(crate) fn parse(text: &str) -> Result<Self, BuildError> {
+        Ok(Self {
+            view: View::parse(text)?,
+            address: None,
+        })
+    }
+
+    pub(crate) fn view(&self) -> &View {
+        &self.view
+    }
+
+    fn prepare(&mut self, parameter: &[u8]) {
+        if let View::Path(path) = &self.view
+            && !path.contains(['?', '#'])
+        {
+            let mut address = location(path);
+            address.push(b'?');
+            address.extend_from_slice(parameter);
+            self.address = Some(address);
+        }
+    }
+
+    /// The way to the view, from where the client is.
+    fn way<'a>(&'a self, request: &HttpRequest, settings: &RefusalSettings) -> Option<Way<'a>> {
+        match (&self.view, &self.address) {
+            (View::Path(path), Some(address))
+                if path != request.path() && leads_back(request, settings) =>
+            {
+                Some(Way::Known(address))
+            }
+            _ => Target::of(&self.view, request, settings).map(Way::Found),
+        }
+    }
+}
+
+/// How a client gets to a view.
+enum Way<'a> {
+    /// By an address that only lacks the value of `next`.
+    Known(&'a [u8]),
+    Found(Target<'a>),
+}
+
+impl Way<'_> {
+    fn location(&self, request: &HttpRequest, settings: &RefusalSettings) -> Vec<u8> {
+        match self {
+            Self::Known(address) => {
+                let next = wanted(request);
+                let mut location = Vec::with_capacity(address.len() + QUERY_VALUE.len(next));
+                location.extend_from_slice(address);
+                QUERY_VALUE.push(&mut location, next);
+                location
+            }
+            Self::Found(target) => target.location(request, settings),
+        }
+    }
+}
+
+/// Whether a client that follows `next` gets to what it asked for.
+fn leads_back(request: &HttpRequest, settings: &RefusalSettings) -> bool {
+    settings.next_for_all_methods || matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
+/// Path and query as they came: escapes in them stay, and the host that a proxy-style request names
+/// does not become part of them.
+fn wanted(request: &HttpRequest) -> &str {
+    let uri = request.uri();
+    uri.path_and_query().map_or("/", |path| path.as_str())
 }
 
 /// The view a client is sent to, taken apart.
@@ -541,17 +670,24 @@ impl<'a> Target<'a> {
     }
 
     /// The address to send the client to, with `next` in its query, or in the session.
-    fn location(&self, request: &HttpRequest, settings: &RefusalSettings) -> String {
-        let next = self.next(request, settings);
-        let room = |part: &Option<Cow<'_, str>>| part.as_ref().map_or(0, |part| part.len() + 1);
-        let room_for_next = match &next {
-            Some(next) => next.len() + settings.next_field.len() + 2,
-            None => 0,
+    fn location(&self, request: &HttpRequest, settings: &RefusalSettings) -> Vec<u8> {
+        let mut next = self.next(request, settings);
+        if settings.session_for_next
+            && let Some(next) = next.take()
+        {
+            session::keep_next(&session::of(request), &next);
+        }
+        // Exact for most, since what has room to spare is allocated again on its way into a header.
+        let room = |part: &Option<Cow<'_, str>>| {
+            let part = part.as_deref();
+            part.map_or(0, |part| LOCATION.len(part) + 1)
         };
-        // Grows only if something has to be escaped.
-        let mut location = String::with_capacity(
-            room(&self.base)
-                + self.path.len()
+        let room_for_next = next.as_deref().map_or(0, |next| {
+            1 + settings.next_parameter.len() + QUERY_VALUE.len(next)
+        });
+        let mut location = Vec::with_capacity(
+            self.base.as_ref().map_or(0, |base| base.len())
+                + LOCATION.len(&self.path)
                 + room(&self.query)
                 + room_for_next
                 + room(&self.fragment),
@@ -559,44 +695,37 @@ impl<'a> Target<'a> {
         match (&settings.force_host, &self.base) {
             (Some(host), base) if !settings.session_for_next => {
                 if let Some((scheme, _)) = base.as_deref().and_then(|base| base.split_once("://")) {
-                    location.push_str(scheme);
-                    location.push(':');
+                    location.extend_from_slice(scheme.as_bytes());
+                    location.push(b':');
                 }
-                location.push_str("//");
-                location.push_str(host);
+                location.extend_from_slice(b"//");
+                location.extend_from_slice(host.as_bytes());
             }
-            (_, Some(base)) => location.push_str(base),
+            (_, Some(base)) => location.extend_from_slice(base.as_bytes()),
             (_, None) => {}
         }
-        location.extend(utf8_percent_encode(&self.path, LOCATION));
-        let mut separator = '?';
+        LOCATION.push(&mut location, &self.path);
+        let mut separator = b'?';
         for pair in self.query.iter().flat_map(|query| query.split('&')) {
             let name = pair.split('=').next().unwrap_or_default();
             let is_next = percent_decode_str(name)
                 .decode_utf8()
                 .is_ok_and(|name| name == settings.next_field);
-            if is_next && next.is_some() && !settings.session_for_next {
+            if is_next && next.is_some() {
                 continue;
             }
             location.push(separator);
-            separator = '&';
-            location.extend(utf8_percent_encode(pair, LOCATION));
+            separator = b'&';
+            LOCATION.push(&mut location, pair);
         }
-        match next {
-            Some(next) if settings.session_for_next => {
-                session::keep_next(&session::of(request), &next)
-            }
-            Some(next) => {
-                location.push(separator);
-                location.extend(utf8_percent_encode(&settings.next_field, QUERY_VALUE));
-                location.push('=');
-                location.extend(utf8_percent_encode(&next, QUERY_VALUE));
-            }
-            None => {}
+        if let Some(next) = next {
+            location.push(separator);
+            location.extend_from_slice(&settings.next_parameter);
+            QUERY_VALUE.push(&mut location, &next);
         }
         if let Some(fragment) = &self.fragment {
-            location.push('#');
-            location.extend(utf8_percent_encode(fragment, LOCATION));
+            location.push(b'#');
+            LOCATION.push(&mut location, fragment);
         }
         location
     }
@@ -607,17 +736,10 @@ impl<'a> Target<'a> {
         request: &'r HttpRequest,
         settings: &RefusalSettings,
     ) -> Option<Cow<'r, str>> {
-        let leads_back = settings.next_for_all_methods
-            || matches!(*request.method(), Method::GET | Method::HEAD);
-        if !leads_back {
+        if !leads_back(request, settings) {
             return None;
         }
-        // The path as it came: escapes in it stay, and the host that a proxy-style request names
-        // does not become part of it.
-        let path = request
-            .uri()
-            .path_and_query()
-            .map_or("/", |path| path.as_str());
+        let path = wanted(request);
         let Some(base) = &self.base else {
             return Some(Cow::Borrowed(path));
         };
@@ -686,4 +808,64 @@ pub(crate) fn send_flash_message(flash: Flash<'_>) {
         _ => Level::Info,
     };
     FlashMessage::new(flash.text.to_owned(), level).send();
+}
+
+#[cfg(test)]
+mod tests {
+    use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(escapes: &Escapes, set: &'static AsciiSet) {
+        let texts = (0..=0x400)
+            .filter_map(char::from_u32)
+            .map(|char| format!("{char}a{char}{char}b"));
+        for text in texts {
+            let mut escaped = Vec::new();
+            escapes.push(&mut escaped, &text);
+            assert_eq!(escaped.len(), escapes.len(&text), "{text:?}");
+            let expected = utf8_percent_encode(&text, set).to_string();
+            assert_eq!(String::from_utf8(escaped), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn a_query_value_holds_no_separators() {
+        const SET: &AsciiSet = &CONTROLS
+            .add(b' ')
+            .add(b'"')
+            .add(b'#')
+            .add(b'<')
+            .add(b'>')
+            .add(b'\'')
+            .add(b'&')
+            .add(b'+')
+            .add(b'%')
+            .add(b'=')
+            .add(b'?')
+            .add(b'\\')
+            .add(b'^')
+            .add(b'`')
+            .add(b'{')
+            .add(b'|')
+            .add(b'}');
+        check(&QUERY_VALUE, SET);
+    }
+
+    #[test]
+    fn a_location_keeps_its_escapes() {
+        const SET: &AsciiSet = &CONTROLS
+            .add(b' ')
+            .add(b'"')
+            .add(b'<')
+            .add(b'>')
+            .add(b'\\')
+            .add(b'^')
+            .add(b'`')
+            .add(b'{')
+            .add(b'|')
+            .add(b'}');
+        check(&LOCATION, SET);
+    }
 }
