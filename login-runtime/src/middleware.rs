@@ -17,7 +17,7 @@ use actix_web::{
     body::{EitherBody, MessageBody},
     dev::{Extensions, Service, ServiceRequest, ServiceResponse, Transform},
     error::InternalError,
-    http::header::SET_COOKIE,
+    http::header::{COOKIE, SET_COOKIE},
 };
 use pin_project_lite::pin_project;
 
@@ -276,7 +276,8 @@ where
                 watches: self.manager.watches_sessions,
             };
         }
-        let carries = self.has_login_cookies && carries_login(&request, &self.manager);
+        // Which cookies those are is looked at where it matters.
+        let carries = self.has_login_cookies && request.headers().contains_key(COOKIE);
         let arrived = carries.then(|| self.manager.now());
         let gate = self
             .manager
@@ -325,7 +326,7 @@ pin_project! {
         Plain {
             #[pin]
             inner: F,
-            // When, if the request carries a login cookie.
+            // When, if the request may carry a login cookie.
             arrived: Option<i64>,
         },
         // There is something to do before or after.
@@ -389,13 +390,7 @@ where
     }
 }
 
-/// Whether a request carries a login cookie.
-fn carries_login(request: &ServiceRequest, manager: &Manager) -> bool {
-    let mut users = manager.users.iter();
-    users.any(|kind| carrier::is_carried(request.request(), kind))
-}
-
-/// Whether a response to a request with a login cookie says anything that depends on what became of
+/// Whether a response to a request that may carry a login cookie says anything that depends on what became of
 /// the login meanwhile, and is not what the request itself has made of it.
 fn is_to_be_reconsidered(request: &HttpRequest, state: Option<&LoginState>) -> bool {
     match state {

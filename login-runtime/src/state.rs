@@ -3,7 +3,8 @@
 use std::{
     any::Any,
     cell::{Cell, OnceCell, RefCell},
-    future::poll_fn,
+    future::{Future, poll_fn},
+    pin::Pin,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
@@ -25,7 +26,7 @@ use crate::{
     records::{LoginRef, NewLogin, Records, Redeemed},
     remember::{self, Token},
     session::{self, Entry, Session},
-    store::{Family, FamilyKey, Inserted, Which},
+    store::{Family, FamilyKey, Inserted, LoginKey, LoginRecord, StoreError, Which},
 };
 
 /// The user of a request, and what is known of the login.
@@ -72,6 +73,8 @@ struct Slot {
     remember_settled: Cell<bool>,
     /// The login cookie, where logins are in cookies of their own.
     opened: Opened,
+    /// What a search left for whoever goes on.
+    prefetched: RefCell<Option<Prefetched>>,
 }
 
 /// Who of one request is at work; a lock within one thread.
@@ -125,17 +128,40 @@ pub(crate) enum Look {
     Wait,
 }
 
-/// A search that began with the session, as most do.
+/// A search that began with what the request carries, as most do.
 ///
-/// No future of its own holds it, since one is made at every request with a login.
+/// No future of its own holds it, since one is made at every request with a login. It goes straight on:
+/// where anything has to be written or ended, [`LoginState::who`] takes over what was found.
 pub(crate) struct Search {
     state: Rc<LoginState>,
     index: usize,
-    loading: Loading,
-    login: SessionLogin,
-    changed_client: bool,
-    /// Whether the login was bound under an older key.
-    rewrite: bool,
+    step: SearchStep,
+}
+
+/// What a search waits for.
+enum SearchStep {
+    /// The record of the login.
+    Record {
+        finding: Pin<Box<dyn Future<Output = Result<Option<LoginRecord>, StoreError>>>>,
+        login: LoginRef,
+        now: i64,
+    },
+    /// The user, where the request carries everything else.
+    User(Load),
+    /// The user whom the record names.
+    UserOfRecord {
+        loading: Loading,
+        record: LoginRecord,
+        login: LoginRef,
+    },
+}
+
+/// What a search has found before it gave up.
+struct Prefetched {
+    /// Of which login. The request may have another one by then.
+    key: LoginKey,
+    record: Option<LoginRecord>,
+    user: Option<Option<AnyUser>>,
 }
 
 impl Drop for Search {
@@ -155,6 +181,9 @@ impl Search {
         state: Option<Rc<LoginState>>,
     ) -> Option<Self> {
         let kind = manager.users.get(index)?;
+        if carried.is_old() {
+            return None;
+        }
         let state = state.unwrap_or_else(|| LoginState::new(request, manager));
         let finding = &state.slot(index)?.finding;
         // Not the loader first: somebody may be waiting for it already.
@@ -162,28 +191,26 @@ impl Search {
             return None;
         }
         let turn = Turn(finding);
-        let Plan::Load(load) = plan(request, &carried, manager, kind) else {
-            return None;
+        let step = match &manager.records {
+            None => match plan(request, &carried, manager, kind) {
+                Plan::Load(load) => SearchStep::User(load),
+                Plan::Invalid | Plan::Over => return None,
+            },
+            Some(records) => {
+                let (records, login, now) = (Arc::clone(records), carried.login()?, manager.now());
+                SearchStep::Record {
+                    finding: Box::pin(async move { records.find(login.key, now).await }),
+                    login,
+                    now,
+                }
+            }
         };
         // Whoever is told may write into the session.
         drop(carried);
         state.accessed(request);
         // From here on it is given back together with the search.
         std::mem::forget(turn);
-        let Load {
-            loading,
-            login,
-            changed_client,
-            rewrite,
-        } = load;
-        Some(Self {
-            state,
-            index,
-            loading,
-            login,
-            changed_client,
-            rewrite,
-        })
+        Some(Self { state, index, step })
     }
 
     pub(crate) fn manager(&self) -> &Arc<Manager> {
@@ -194,32 +221,55 @@ impl Search {
         self.index
     }
 
-    /// Waits for the loader. Without an answer, [`LoginState::who`] has to go on.
+    /// Waits for the record and the loader. Without an answer, [`LoginState::who`] has to go on.
     pub(crate) fn poll(
         &mut self,
         request: &HttpRequest,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Who, LoadError>>> {
-        let loaded = ready!(self.loading.as_mut().poll(cx));
-        Poll::Ready(self.found(request, loaded))
-    }
-
-    fn found(
-        &mut self,
-        request: &HttpRequest,
-        loaded: Result<Option<AnyUser>, LoadError>,
-    ) -> Option<Result<Who, LoadError>> {
-        let find = self.state.find(request, self.index)?;
-        let user = match loaded {
-            Ok(user) => user,
-            Err(error) => return Some(Err(find.failed(error))),
+        let state = Rc::clone(&self.state);
+        let Some(find) = state.find(request, self.index) else {
+            return Poll::Ready(None);
         };
-        // A log in or log out that happened meanwhile knows better.
-        if let Some(who) = find.slot.who.borrow().clone() {
-            return Some(Ok(who));
+        loop {
+            let next = match &mut self.step {
+                SearchStep::Record {
+                    finding,
+                    login,
+                    now,
+                } => match ready!(finding.as_mut().poll(cx)) {
+                    Ok(record) => match find.start_to_load(record, *login, *now) {
+                        Some(step) => step,
+                        None => return Poll::Ready(None),
+                    },
+                    Err(error) => return Poll::Ready(Some(Err(find.failed(error.into())))),
+                },
+                SearchStep::User(load) => {
+                    let loaded = ready!(load.loading.as_mut().poll(cx));
+                    let found = find.unless_decided(loaded, |user| {
+                        find.loaded(user, &mut load.login, load.changed_client, load.rewrite)
+                    });
+                    return Poll::Ready(found);
+                }
+                SearchStep::UserOfRecord {
+                    loading,
+                    record,
+                    login,
+                } => {
+                    let loaded = ready!(loading.as_mut().poll(cx));
+                    let found = find.unless_decided(loaded, |user| {
+                        let same = find.has_same_hash(user.as_ref(), record);
+                        if let (true, Some(user)) = (same, user.clone()) {
+                            return Some(find.known_by_record(user, record, record.fresh, *login));
+                        }
+                        find.leave(login.key, Some(record.clone()), Some(user));
+                        None
+                    });
+                    return Poll::Ready(found);
+                }
+            };
+            self.step = next;
         }
-        let known = find.loaded(user, &mut self.login, self.changed_client, self.rewrite)?;
-        Some(Ok(find.settle(Some(known))))
     }
 }
 
@@ -291,7 +341,6 @@ impl LoginState {
         let session = OnceCell::new();
         let opened = existing.as_ref().and_then(|state| state.opened(index));
         match carrier::carried(request, manager, kind, opened, &session) {
-            Some(_) if manager.records.is_some() => Look::Wait,
             Some(carried) => Search::start(request, carried, manager, index, existing)
                 .map_or(Look::Wait, Look::Search),
             None if has_no_other_source(request, manager, kind, index) => Look::Known(None),
@@ -681,11 +730,12 @@ impl Find<'_> {
             return Ok(None);
         };
         let now = manager.now();
-        let Some(record) = records
-            .find(key, now)
-            .await?
-            .filter(|record| record.user_type == self.kind.name)
-        else {
+        let prefetched = self.slot.prefetched.take();
+        let (record, user) = match prefetched.filter(|found| found.key == key) {
+            Some(Prefetched { record, user, .. }) => (record, user),
+            None => (records.find(key, now).await?, None),
+        };
+        let Some(record) = record.filter(|record| record.user_type == self.kind.name) else {
             self.end(EndReason::Ended, None);
             return Ok(None);
         };
@@ -713,21 +763,19 @@ impl Find<'_> {
             self.clear_remember_cookie();
             return Ok(None);
         }
-        let user = match self.kind.loader.load(&record.user_id) {
-            Some(loading) => loading.await?,
-            None => None,
+        let user = match user {
+            Some(user) => user,
+            None => match self.kind.loader.load(&record.user_id) {
+                Some(loading) => loading.await?,
+                None => None,
+            },
         };
         let Some(user) = user else {
             Box::pin(records.end(login)).await?;
             self.end(EndReason::UserGone, None);
             return Ok(None);
         };
-        let hash = self.kind.loader.session_hash(&*user);
-        if manager
-            .keys
-            .same_hash(&self.kind.name, record.hash.as_deref(), hash.as_deref())
-            .is_none()
-        {
+        if !self.has_same_hash(Some(&user), &record) {
             Box::pin(records.end(login)).await?;
             self.end(EndReason::SessionHashChanged, Some(&record.user_id));
             return Ok(None);
@@ -751,16 +799,93 @@ impl Find<'_> {
         if !self.state.passive.get() && records.is_step(&record, now) {
             Box::pin(records.touch(key, &record, now)).await;
         }
-        drop(hash);
         if let Some(ticket) = self.slot.opened.old() {
             self.state.set_login_cookie(self.index, ticket);
         }
+        let fresh = record.fresh && verdict == Verdict::Same;
+        Ok(Some(self.known_by_record(user, &record, fresh, login)))
+    }
+
+    /// Starts to load the user of a record, if there is nothing else to do.
+    fn start_to_load(
+        &self,
+        record: Option<LoginRecord>,
+        named: LoginRef,
+        now: i64,
+    ) -> Option<SearchStep> {
+        let manager = self.manager();
+        let records = manager.records.as_ref()?;
+        let goes_on = |record: &LoginRecord| {
+            let is_new = now.saturating_sub(record.created_at) < remember::GRACE;
+            record.user_type == self.kind.name
+                && !records.limits.is_idle(record.last_seen, now)
+                && !records.is_step(record, now)
+                && !(is_new && record.family.is_some())
+                && judge(self.request, manager, record.client).0 == Verdict::Same
+        };
+        let found = record.as_ref().filter(|record| goes_on(record));
+        let loading = found.and_then(|record| self.kind.loader.load(&record.user_id));
+        match (loading, record) {
+            (Some(loading), Some(record)) => Some(SearchStep::UserOfRecord {
+                login: LoginRef {
+                    family: record.family,
+                    ..named
+                },
+                loading,
+                record,
+            }),
+            (_, record) => {
+                self.leave(named.key, record, None);
+                None
+            }
+        }
+    }
+
+    /// Leaves what was found to whoever goes on.
+    fn leave(&self, key: LoginKey, record: Option<LoginRecord>, user: Option<Option<AnyUser>>) {
+        let found = Prefetched { key, record, user };
+        self.slot.prefetched.replace(Some(found));
+    }
+
+    /// Whether the user has the credentials with which the login was made.
+    fn has_same_hash(&self, user: Option<&AnyUser>, record: &LoginRecord) -> bool {
+        user.is_some_and(|user| {
+            let hash = self.kind.loader.session_hash(&**user);
+            let (keys, name) = (&self.manager().keys, &self.kind.name);
+            let found = keys.same_hash(name, record.hash.as_deref(), hash.as_deref());
+            found.is_some()
+        })
+    }
+
+    fn known_by_record(
+        &self,
+        user: AnyUser,
+        record: &LoginRecord,
+        fresh: bool,
+        login: LoginRef,
+    ) -> Known {
         let facts = LoginFacts {
             source: LoginSource::Session,
             authenticated_at: Some(record.authenticated_at),
-            fresh: record.fresh && verdict == Verdict::Same,
+            fresh,
         };
-        Ok(Some(self.known(user, facts, record.forced, Some(login))))
+        self.known(user, facts, record.forced, Some(login))
+    }
+
+    /// What a loaded user comes to, unless a log in or log out that happened meanwhile knows better.
+    fn unless_decided(
+        &self,
+        loaded: Result<Option<AnyUser>, LoadError>,
+        found: impl FnOnce(Option<AnyUser>) -> Who,
+    ) -> Option<Result<Who, LoadError>> {
+        let user = match loaded {
+            Ok(user) => user,
+            Err(error) => return Some(Err(self.failed(error))),
+        };
+        if let Some(who) = self.slot.who.borrow().clone() {
+            return Some(Ok(who));
+        }
+        found(user).map(|known| Ok(self.settle(Some(known))))
     }
 
     /// Notes that the browser has the current token of its family, so that whoever presents the one
