@@ -30,7 +30,7 @@ mod shards;
 /// How many rows of a kind a purge deletes before it lets others of its thread run.
 ///
 /// Raising it gets a purge done sooner; each takes a few microseconds, for which requests wait.
-const BATCH: usize = 512;
+const BATCH: usize = 256;
 
 /// How many logins a store takes unless told otherwise.
 ///
