@@ -224,7 +224,14 @@ impl KeyRing {
         }
         for (position, keys) in self.0.iter().enumerate() {
             // Anew for each key: nobody says what a key that is not the right one leaves of it.
-            let mut sealed = BASE64.decode(value).ok()?;
+            let (mut short, mut long) = ([0; SHORT_LEN], Vec::new());
+            let sealed = if value.len() <= SHORT_LEN {
+                let len = BASE64.decode_slice(value, &mut short).ok()?;
+                short.get_mut(..len)?
+            } else {
+                BASE64.decode_vec(value, &mut long).ok()?;
+                &mut long
+            };
             let (nonce, sealed) = sealed.split_first_chunk_mut::<NONCE_LEN>()?;
             let (text, tag) = sealed.split_last_chunk_mut::<SEAL_LEN>()?;
             let (nonce, tag) = ((*nonce).into(), (*tag).into());
@@ -325,6 +332,8 @@ impl KeyRing {
 /// How many random bytes a sealed text starts with. Two seals under one key must not have the same:
 /// at 2^32 logins the odds of that are one in 2^33, as with actix-session's own cookies.
 const NONCE_LEN: usize = 12;
+/// Up to which length no memory is allocated to open one.
+const SHORT_LEN: usize = 160;
 /// How many bytes at its end say that it was sealed here.
 const SEAL_LEN: usize = 16;
 

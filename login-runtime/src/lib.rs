@@ -167,6 +167,7 @@
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+mod at_work;
 #[cfg(feature = "audit")]
 #[cfg_attr(docsrs, doc(cfg(feature = "audit")))]
 pub mod audit;

@@ -33,7 +33,7 @@ use crate::{
     session::{self, EntryAndId},
     session_store::{self, Late},
     state::LoginState,
-    store::{Family, StoreError, losing_time_once},
+    store::{Family, StoreError},
 };
 
 impl<S, B, T> Transform<S, ServiceRequest> for LoginManager<T>
@@ -130,7 +130,7 @@ where
         let inner = self.service.call(request);
         let step = if self.watches {
             LateStep::Watched {
-                future: Box::pin(losing_time_once(session_store::watched(inner, settle))),
+                future: Box::pin(session_store::watched(inner, settle)),
             }
         } else {
             LateStep::Plain { inner }

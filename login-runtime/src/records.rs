@@ -287,6 +287,15 @@ impl Records {
         self.store.call(|store| store.find(key, now)).await
     }
 
+    /// Finds what a request has to know of a login that is not over.
+    pub(crate) async fn find_bare(
+        &self,
+        key: LoginKey,
+        now: i64,
+    ) -> Result<Option<LoginRecord>, StoreError> {
+        self.store.call(|store| store.find_bare(key, now)).await
+    }
+
     /// Whether it is time to note something about a login again.
     pub(crate) fn is_step(&self, record: &LoginRecord, now: i64) -> bool {
         self.limits.is_step(record.last_seen, now)

@@ -306,6 +306,11 @@ pub(crate) fn keep_private(headers: &mut header::HeaderMap) {
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, NO_STORE);
     }
+    // Most responses say nothing of it, and one look is enough to see that.
+    if !headers.contains_key(header::VARY) {
+        headers.insert(header::VARY, COOKIE);
+        return;
+    }
     let varies = headers
         .get_all(header::VARY)
         .filter_map(|value| value.to_str().ok())

@@ -53,6 +53,7 @@ use actix_web::cookie::time::Duration;
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 
 use crate::{
+    at_work::{self, AtWork},
     clock::Clock,
     cookies,
     records::Records,
@@ -164,14 +165,9 @@ impl<T> fmt::Debug for SharedStore<T> {
     }
 }
 
-tokio::task_local! {
-    /// What the store has to say about the session of the request at hand.
-    static WATCH: Watch;
-}
-
 /// One request, as the store sees it.
 #[derive(Default)]
-struct Watch {
+pub(crate) struct Watch {
     late: Cell<Late>,
     /// The session keys of the logins that the request made, so that the session it leaves is a new
     /// one.
@@ -215,24 +211,29 @@ pub(crate) async fn watched<F: Future>(
     work: F,
     done: impl FnOnce(F::Output, Late, usize) -> F::Output,
 ) -> F::Output {
-    WATCH
-        .scope(Watch::default(), async move {
-            let output = work.await;
-            let (late, cookies) = WATCH.with(|watch| {
-                let late = match watch.failed.get() {
-                    true => Late::Unknown,
-                    false => watch.late.get(),
-                };
-                (late, watch.cookies.get())
-            });
-            done(output, late, cookies)
-        })
-        .await
+    at_work::on(AtWork::default(), async move {
+        let output = work.await;
+        let found = watching(|watch| {
+            let late = match watch.failed.get() {
+                true => Late::Unknown,
+                false => watch.late.get(),
+            };
+            (late, watch.cookies.get())
+        });
+        let (late, cookies) = found.unwrap_or_default();
+        done(output, late, cookies)
+    })
+    .await
+}
+
+/// Looks at what is known of the request at work; outside a login manager nobody asks.
+fn watching<T>(look: impl FnOnce(&Watch) -> T) -> Option<T> {
+    at_work::look(|work| look(&work.watch))
 }
 
 /// The session that this request leaves is a new one, whatever became of the old one.
 pub(crate) fn logged_in(login_key: &str) {
-    let _ = WATCH.try_with(|watch| {
+    let _ = watching(|watch| {
         watch.logged_in.borrow_mut().push(login_key.to_owned());
         watch.late.set(Late::No);
     });
@@ -240,25 +241,25 @@ pub(crate) fn logged_in(login_key: &str) {
 
 /// Whether anybody asks what became of the session.
 pub(crate) fn is_watched() -> bool {
-    WATCH.try_with(|_| ()).is_ok()
+    watching(|_| ()).is_some()
 }
 
 fn has_logged_in() -> bool {
-    let logged_in = WATCH.try_with(|watch| !watch.logged_in.borrow().is_empty());
+    let logged_in = watching(|watch| !watch.logged_in.borrow().is_empty());
     logged_in.unwrap_or_default()
 }
 
 /// A request that arrived at this time carries the cookies of these logins. If one of them has ended
 /// since, so has the session that the request would make.
 pub(crate) fn carries_logins(logins: Vec<LoginKey>, arrived: i64) {
-    let _ = WATCH.try_with(|watch| watch.carried.replace((logins, arrived)));
+    let _ = watching(|watch| watch.carried.replace((logins, arrived)));
 }
 
 /// Nobody needs what this request leaves in its session, if that has ended.
 ///
 /// `held_elsewhere` says whether there was a login, and the session did not hold it.
 pub(crate) fn logged_out(held_elsewhere: bool) {
-    let _ = WATCH.try_with(|watch| {
+    let _ = watching(|watch| {
         watch.logged_out.set(true);
         watch.held_elsewhere.set(held_elsewhere);
     });
@@ -267,13 +268,13 @@ pub(crate) fn logged_out(held_elsewhere: bool) {
 /// The application has not changed the session, and what we have changed may get lost if the session
 /// has ended.
 pub(crate) fn set_ours(state: &State) {
-    let _ = WATCH.try_with(|watch| *watch.ours.borrow_mut() = Some(state.clone()));
+    let _ = watching(|watch| *watch.ours.borrow_mut() = Some(state.clone()));
 }
 
 /// Whether the session holds what [`set_ours`] was told, and nothing else.
 pub(crate) fn is_ours(state: &State) -> bool {
     let is_ours = |watch: &Watch| watch.ours.borrow().as_ref() == Some(state);
-    WATCH.try_with(is_ours).unwrap_or_default()
+    watching(is_ours).unwrap_or_default()
 }
 
 /// Whether a late request may go without this session.
@@ -282,7 +283,7 @@ fn may_lose(state: &State) -> bool {
 }
 
 fn has_logged_out() -> bool {
-    let logged_out = WATCH.try_with(|watch| watch.logged_out.get());
+    let logged_out = watching(|watch| watch.logged_out.get());
     logged_out.unwrap_or_default()
 }
 
@@ -291,18 +292,18 @@ fn has_logged_out() -> bool {
 /// what a log out says.
 pub(crate) fn count_cookies(ours: usize, count: impl FnOnce() -> usize) {
     let ours = if has_logged_out() { 0 } else { ours };
-    let _ = WATCH.try_with(|watch| watch.cookies.set(count().saturating_sub(ours)));
+    let _ = watching(|watch| watch.cookies.set(count().saturating_sub(ours)));
 }
 
 /// What the store said so far.
 fn late() -> Late {
-    WATCH.try_with(|watch| watch.late.get()).unwrap_or_default()
+    watching(|watch| watch.late.get()).unwrap_or_default()
 }
 
 /// Notes that the session has ended; outside a login manager nobody asks.
 fn set_late(late: Late) {
     if !has_logged_in() {
-        let _ = WATCH.try_with(|watch| watch.late.set(late));
+        let _ = watching(|watch| watch.late.set(late));
     }
 }
 
@@ -402,7 +403,7 @@ impl<T: SessionStore + 'static> SharedStore<T> {
     /// Whether somebody has logged out, or in, with a login cookie that the request carries. What it
     /// makes is none of theirs.
     async fn has_lost_login(&self) -> Result<bool, StoreError> {
-        let carried = WATCH.try_with(|watch| watch.carried.take());
+        let carried = watching(|watch| watch.carried.take());
         let (logins, arrived) = carried.unwrap_or_default();
         match self.graves.get() {
             Some(graves) => watch(graves.records.any_was_given_up(&logins, arrived).await),
@@ -454,7 +455,7 @@ impl<T: SessionStore + 'static> SharedStore<T> {
 /// Notes whether a store failed: the session middleware makes the same of every error.
 fn watch<T, E>(answer: Result<T, E>) -> Result<T, E> {
     let failed = answer.is_err();
-    let _ = WATCH.try_with(|watch| watch.failed.set(failed));
+    let _ = watching(|watch| watch.failed.set(failed));
     answer
 }
 
@@ -496,7 +497,7 @@ fn name(state: &mut State, kept: Option<String>) -> Result<(), anyhow::Error> {
 /// Takes out of the session of a late log in what may have been logged out meanwhile: without records
 /// nobody else would notice.
 fn drop_ended_logins(state: &mut State) {
-    let _ = WATCH.try_with(|watch| {
+    let _ = watching(|watch| {
         if watch.only_own_logins.get() {
             let made = watch.logged_in.borrow();
             state.retain(|key, _| !session::is_login_key(key) || made.contains(key));
@@ -576,7 +577,7 @@ impl<T: SessionStore + 'static> SharedStore<T> {
             set_late(Late::Read);
         }
         if !matches!(loaded, Err(LoadError::Other(_))) {
-            let _ = WATCH.try_with(|watch| watch.failed.set(false));
+            let _ = watching(|watch| watch.failed.set(false));
         }
         loaded
     }
@@ -602,7 +603,7 @@ impl<T: SessionStore + 'static> SharedStore<T> {
             return Err(SaveError::Other(SessionGone.into()));
         }
         if Self::is_in_cookie() && self.graves.get().is_some() {
-            let kept = WATCH.try_with(|watch| watch.name.take()).ok().flatten();
+            let kept = watching(|watch| watch.name.take()).flatten();
             name(&mut state, kept).map_err(SaveError::Other)?;
         }
         if self.graves.get().is_none() {
@@ -611,7 +612,7 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         let saved = self
             .ask(self.store.save(state, ttl), SaveError::Other)
             .await;
-        let _ = WATCH.try_with(|watch| watch.lock.take());
+        let _ = watching(|watch| watch.lock.take());
         saved
     }
 
@@ -669,18 +670,18 @@ impl<T: SessionStore + 'static> SharedStore<T> {
             set_late(Late::Read);
         }
         // The session of a visitor needs no note, and a renewed one goes on under its name.
-        let held_elsewhere = WATCH.try_with(|watch| watch.held_elsewhere.get());
+        let held_elsewhere = watching(|watch| watch.held_elsewhere.get());
         let held_login =
             held_elsewhere.unwrap_or_default() || state.as_ref().is_some_and(session::holds_login);
         if held_login || has_logged_in() {
             self.bury(key).await?;
         } else {
-            let _ = WATCH.try_with(|watch| watch.name.replace(name_in_cookie(key)));
+            let _ = watching(|watch| watch.name.replace(name_in_cookie(key)));
         }
-        let _ = WATCH.try_with(|watch| watch.only_own_logins.set(state.is_none()));
+        let _ = watching(|watch| watch.only_own_logins.set(state.is_none()));
         self.ask(self.store.delete(key), |error| error).await?;
         // If the session is only renewed, until the new one is there.
-        let _ = WATCH.try_with(|watch| *watch.lock.borrow_mut() = lock);
+        let _ = watching(|watch| *watch.lock.borrow_mut() = lock);
         Ok(())
     }
 }

@@ -149,11 +149,7 @@ enum SearchStep {
     /// The user, where the request carries everything else.
     User(Load),
     /// The user whom the record names.
-    UserOfRecord {
-        loading: Loading,
-        record: LoginRecord,
-        login: LoginRef,
-    },
+    UserOfRecord(Loading),
 }
 
 /// What a search has found before it gave up.
@@ -199,7 +195,7 @@ impl Search {
             Some(records) => {
                 let (records, login, now) = (Arc::clone(records), carried.login()?, manager.now());
                 SearchStep::Record {
-                    finding: Box::pin(async move { records.find(login.key, now).await }),
+                    finding: Box::pin(async move { records.find_bare(login.key, now).await }),
                     login,
                     now,
                 }
@@ -251,20 +247,9 @@ impl Search {
                     });
                     return Poll::Ready(found);
                 }
-                SearchStep::UserOfRecord {
-                    loading,
-                    record,
-                    login,
-                } => {
+                SearchStep::UserOfRecord(loading) => {
                     let loaded = ready!(loading.as_mut().poll(cx));
-                    let found = find.unless_decided(loaded, |user| {
-                        let same = find.has_same_hash(user.as_ref(), record);
-                        if let (true, Some(user)) = (same, user.clone()) {
-                            return Some(find.known_by_record(user, record, record.fresh, *login));
-                        }
-                        find.leave(login.key, Some(record.clone()), Some(user));
-                        None
-                    });
+                    let found = find.unless_decided(loaded, |user| find.loaded_by_record(user));
                     return Poll::Ready(found);
                 }
             };
@@ -733,7 +718,7 @@ impl Find<'_> {
         let prefetched = self.slot.prefetched.take();
         let (record, user) = match prefetched.filter(|found| found.key == key) {
             Some(Prefetched { record, user, .. }) => (record, user),
-            None => (records.find(key, now).await?, None),
+            None => (records.find_bare(key, now).await?, None),
         };
         let Some(record) = record.filter(|record| record.user_type == self.kind.name) else {
             self.end(EndReason::Ended, None);
@@ -775,7 +760,7 @@ impl Find<'_> {
             self.end(EndReason::UserGone, None);
             return Ok(None);
         };
-        if !self.has_same_hash(Some(&user), &record) {
+        if !self.has_same_hash(&user, &record) {
             Box::pin(records.end(login)).await?;
             self.end(EndReason::SessionHashChanged, Some(&record.user_id));
             return Ok(None);
@@ -825,36 +810,38 @@ impl Find<'_> {
         };
         let found = record.as_ref().filter(|record| goes_on(record));
         let loading = found.and_then(|record| self.kind.loader.load(&record.user_id));
-        match (loading, record) {
-            (Some(loading), Some(record)) => Some(SearchStep::UserOfRecord {
-                login: LoginRef {
-                    family: record.family,
-                    ..named
-                },
-                loading,
-                record,
-            }),
-            (_, record) => {
-                self.leave(named.key, record, None);
+        self.slot.prefetched.replace(Some(Prefetched {
+            key: named.key,
+            record,
+            user: None,
+        }));
+        loading.map(SearchStep::UserOfRecord)
+    }
+
+    /// What the login of a record comes to whose user was loaded, if there is nothing to end.
+    fn loaded_by_record(&self, user: Option<AnyUser>) -> Who {
+        let mut prefetched = self.slot.prefetched.borrow_mut();
+        let found = prefetched.as_mut()?;
+        let record = found.record.as_ref()?;
+        match user {
+            Some(user) if self.has_same_hash(&user, record) => {
+                let (key, family) = (found.key, record.family);
+                let login = LoginRef { key, family };
+                Some(self.known_by_record(user, record, record.fresh, login))
+            }
+            user => {
+                found.user = Some(user);
                 None
             }
         }
     }
 
-    /// Leaves what was found to whoever goes on.
-    fn leave(&self, key: LoginKey, record: Option<LoginRecord>, user: Option<Option<AnyUser>>) {
-        let found = Prefetched { key, record, user };
-        self.slot.prefetched.replace(Some(found));
-    }
-
     /// Whether the user has the credentials with which the login was made.
-    fn has_same_hash(&self, user: Option<&AnyUser>, record: &LoginRecord) -> bool {
-        user.is_some_and(|user| {
-            let hash = self.kind.loader.session_hash(&**user);
-            let (keys, name) = (&self.manager().keys, &self.kind.name);
-            let found = keys.same_hash(name, record.hash.as_deref(), hash.as_deref());
-            found.is_some()
-        })
+    fn has_same_hash(&self, user: &AnyUser, record: &LoginRecord) -> bool {
+        let hash = self.kind.loader.session_hash(&**user);
+        let (keys, name) = (&self.manager().keys, &self.kind.name);
+        let found = keys.same_hash(name, record.hash.as_deref(), hash.as_deref());
+        found.is_some()
     }
 
     fn known_by_record(

@@ -71,7 +71,6 @@ fn builder<U: Row>(users: &Users) -> LoginManagerBuilder {
         async move { Ok::<_, Infallible>(users.find::<U>(id).await) }
     })
     .login_view("/login")
-    .login_cookie(login_runtime::CookieSettings::new())
 }
 
 pub(super) async fn manager(contender: Contender, set: &Set) -> LoginManager {

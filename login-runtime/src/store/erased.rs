@@ -1,7 +1,6 @@
 //! A store of any type, and a deadline for each call.
 
 use std::{
-    cell::Cell,
     fmt,
     future::{Future, poll_fn},
     pin::{Pin, pin},
@@ -19,6 +18,7 @@ use super::{
     Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins, Owner, StoreError,
     Which,
 };
+use crate::at_work::{self, AtWork};
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
@@ -32,6 +32,7 @@ pub(crate) trait AnyStore: Send + Sync {
         now: i64,
     ) -> Answer<'a, Inserted>;
     fn find(&self, key: LoginKey, now: i64) -> Answer<'_, Option<LoginRecord>>;
+    fn find_bare(&self, key: LoginKey, now: i64) -> Answer<'_, Option<LoginRecord>>;
     fn touch(&self, key: LoginKey, last_seen: i64) -> Answer<'_, ()>;
     fn make_stale(&self, key: LoginKey) -> Answer<'_, ()>;
     fn end(&self, key: LoginKey) -> Answer<'_, bool>;
@@ -63,6 +64,10 @@ impl<S: LoginStore> AnyStore for S {
 
     fn find(&self, key: LoginKey, now: i64) -> Answer<'_, Option<LoginRecord>> {
         Box::pin(LoginStore::find(self, key, now))
+    }
+
+    fn find_bare(&self, key: LoginKey, now: i64) -> Answer<'_, Option<LoginRecord>> {
+        Box::pin(LoginStore::find_bare(self, key, now))
     }
 
     fn touch(&self, key: LoginKey, last_seen: i64) -> Answer<'_, ()> {
@@ -124,30 +129,21 @@ pub(crate) const STORE_DEADLINE: Duration = Duration::from_secs(2);
 /// store is down.
 const PATIENCE: u32 = 30;
 
-tokio::task_local! {
-    /// How long the request at hand has waited for answers that did not come.
-    static LOST: Cell<Duration>;
-}
-
-/// Works on one request. Its calls of a store lose no more time together than one alone may: a
-/// request that goes on without an answer would otherwise wait for the next in the same way.
-pub(crate) async fn losing_time_once<F: Future>(request: F) -> F::Output {
-    LOST.scope(Cell::default(), request).await
-}
-
 /// Does a part of a request in a task of its own, which goes on even if the client hangs up.
 pub(crate) async fn spawn<T: 'static>(
     part: impl Future<Output = T> + 'static,
 ) -> Result<T, JoinError> {
-    let task = LOST.scope(Cell::new(lost()), async { (part.await, lost()) });
+    let work = AtWork::default();
+    work.lost.set(lost());
+    let task = at_work::on(work, async { (part.await, lost()) });
     let (done, lost) = actix_web::rt::spawn(task).await?;
-    let _ = LOST.try_with(|before| before.set(lost));
+    at_work::look(|before| before.lost.set(lost));
     Ok(done)
 }
 
 /// Nothing outside a request, as where an administrator ends logins.
 fn lost() -> Duration {
-    LOST.try_with(Cell::get).unwrap_or_default()
+    at_work::look(|work| work.lost.get()).unwrap_or_default()
 }
 
 /// A store that answers in time or not at all.
@@ -210,7 +206,7 @@ pub(crate) async fn in_time<T>(
     let started = Instant::now();
     let done = within(left, work).await;
     if done.is_err() {
-        let _ = LOST.try_with(|lost| lost.set(lost.get() + started.elapsed()));
+        at_work::look(|work| work.lost.set(work.lost.get() + started.elapsed()));
     }
     done
 }
@@ -238,6 +234,10 @@ impl<S: LoginStore> LoginStore for Arc<S> {
 
     async fn find(&self, key: LoginKey, now: i64) -> Result<Option<LoginRecord>, StoreError> {
         LoginStore::find(&**self, key, now).await
+    }
+
+    async fn find_bare(&self, key: LoginKey, now: i64) -> Result<Option<LoginRecord>, StoreError> {
+        LoginStore::find_bare(&**self, key, now).await
     }
 
     async fn touch(&self, key: LoginKey, last_seen: i64) -> Result<(), StoreError> {

@@ -19,9 +19,7 @@ mod redis;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 
-pub(crate) use self::erased::{
-    AnyStore, Deadline, STORE_DEADLINE, in_time, losing_time_once, spawn,
-};
+pub(crate) use self::erased::{AnyStore, Deadline, STORE_DEADLINE, in_time, spawn};
 pub use self::memory::MemoryLoginStore;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisLoginStore;
@@ -327,6 +325,18 @@ pub trait LoginStore: Send + Sync + 'static {
         key: LoginKey,
         now: i64,
     ) -> impl Future<Output = Result<Option<LoginRecord>, StoreError>> + Send;
+
+    /// Finds a login that is not over, for a request that asks who its user is: what is only there for
+    /// people to read (`method`, `user_agent`, `address`) may be left out.
+    ///
+    /// A store need not have this; one that has may spare every such request a little.
+    fn find_bare(
+        &self,
+        key: LoginKey,
+        now: i64,
+    ) -> impl Future<Output = Result<Option<LoginRecord>, StoreError>> + Send {
+        self.find(key, now)
+    }
 
     /// Moves `last_seen` forward, never back, and only of a login that is there.
     fn touch(

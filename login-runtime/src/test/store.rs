@@ -269,6 +269,18 @@ async fn logins_read_back_as_written<S: LoginStore>(store: &Arc<S>) {
             Some(&record),
             "a login reads back as written"
         );
+        let bare = ok(store.find_bare(key, NOW).await);
+        let filled_in = bare.map(|bare| LoginRecord {
+            method: record.method.clone(),
+            user_agent: record.user_agent.clone(),
+            address: record.address.clone(),
+            ..bare
+        });
+        assert_eq!(
+            filled_in.as_ref(),
+            Some(&record),
+            "a bare login lacks nothing but what is for people to read"
+        );
         let listed = ok(store.list(record.owner(), NOW).await);
         assert!(
             listed.contains(&(key, record)),

@@ -308,6 +308,11 @@ impl LoginStore for MemoryLoginStore {
         Ok(self.logins.look(&key, record).flatten())
     }
 
+    async fn find_bare(&self, key: LoginKey, now: i64) -> Result<Option<LoginRecord>, StoreError> {
+        let record = |row: &Row, _: &_| row.is_live(now).then(|| row.bare_record());
+        Ok(self.logins.look(&key, record).flatten())
+    }
+
     async fn touch(&self, key: LoginKey, last_seen: i64) -> Result<(), StoreError> {
         self.logins.look(&key, |row, ()| row.touch(last_seen));
         Ok(())

@@ -70,6 +70,19 @@ impl Row {
         let (mut common, mut own) = (self.0.common.texts(), Texts::of(&self.0.packed));
         // What was packed is there: none of these is ever missing.
         let text = |texts: &mut Texts<'_>| texts.next().unwrap_or_default().to_owned();
+        let bare = self.bare_record();
+        LoginRecord {
+            method: text(&mut common),
+            user_agent: text(&mut common),
+            address: own.nth(2).unwrap_or_default().to_owned(),
+            ..bare
+        }
+    }
+
+    /// The same without what is only for people to read.
+    pub(super) fn bare_record(&self) -> LoginRecord {
+        let mut own = Texts::of(&self.0.packed);
+        let text = |texts: &mut Texts<'_>| texts.next().unwrap_or_default().to_owned();
         LoginRecord {
             user_type: text(&mut own),
             user_id: text(&mut own),
@@ -79,11 +92,11 @@ impl Row {
             expires_at: self.0.expires_at,
             fresh: self.0.fresh.load(Ordering::Relaxed),
             forced: self.0.forced,
-            method: text(&mut common),
+            method: String::new(),
             client: self.0.client,
-            user_agent: text(&mut common),
-            address: text(&mut own),
-            hash: own.next().map(str::to_owned),
+            user_agent: String::new(),
+            address: String::new(),
+            hash: own.nth(1).map(str::to_owned),
             family: self.0.family,
         }
     }
