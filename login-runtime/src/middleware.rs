@@ -264,6 +264,14 @@ where
                 watches: self.watches,
             };
         }
+        // As with most managers; room for a gate costs a request something even if there is none.
+        if self.denies.is_none() && !self.refresh {
+            let inner = self.service.call(request);
+            return LoginFuture {
+                step: Step::Plain { inner },
+                watches: self.watches,
+            };
+        }
         let gate = self
             .denies
             .as_ref()
