@@ -279,6 +279,14 @@ where
         // Which cookies those are is looked at where it matters.
         let carries = self.has_login_cookies && request.headers().contains_key(COOKIE);
         let arrived = carries.then(|| self.manager.now());
+        let plain = |inner| LoginFuture {
+            step: Step::Plain { inner, arrived },
+            watches: self.manager.watches_sessions,
+        };
+        // As with most managers; room for a gate costs a request something even if there is none.
+        if !self.manager.denies && !self.manager.refresh_remember {
+            return plain(self.service.call(request));
+        }
         let gate = self
             .manager
             .denies
@@ -286,10 +294,7 @@ where
         let inner = self.service.call(request);
         let closed = gate.filter(|gate| !gate.is_open());
         if closed.is_none() && !self.manager.refresh_remember {
-            return LoginFuture {
-                step: Step::Plain { inner, arrived },
-                watches: self.manager.watches_sessions,
-            };
+            return plain(inner);
         }
         let manager = Arc::clone(&self.manager);
         let future: Boxed<EitherBody<B>> = Box::pin(async move {
