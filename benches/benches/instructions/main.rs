@@ -7,7 +7,7 @@
     reason = "the macros of the harness make undocumented items"
 )]
 
-mod random;
+mod system;
 
 use std::any::Any;
 
@@ -39,6 +39,7 @@ impl Work {
 }
 
 fn prepare((contender, scenario): (Contender, Scenario)) -> Work {
+    system::check();
     let system = actix_rt::System::new();
     let (client, requests) = system.block_on(async {
         let client = contenders::start(contender, &Set::default()).await;
