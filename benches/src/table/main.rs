@@ -14,8 +14,10 @@ use std::{env, fs, io};
 
 use serde_json::Value;
 
+type Measure = fn() -> io::Result<Value>;
+
 /// What can be measured on its own, in the order in which it is.
-const PARTS: [(&str, fn() -> io::Result<Value>); 6] = [
+const PARTS: [(&str, Measure); 6] = [
     ("counts", counts),
     ("requests", here::measure),
     ("redis", server::redis_commands),

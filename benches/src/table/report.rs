@@ -54,13 +54,13 @@ fn markdown(head: &[&str], rows: &[Vec<String>]) -> String {
 
 /// Instructions in thousands, allocations, and the ratio to the floor.
 fn cell(contender: &str, scenario: Scenario) -> String {
-    let (counts, requests) = (kept("counts"), kept("requests"));
-    let of = |contender: &str| counts[contender][scenario.name()].as_f64();
+    let counts = kept("counts");
+    let of = |contender: &str| counts[contender][scenario.name()]["instructions"].as_f64();
     let Some(count) = of(contender) else {
         return String::new();
     };
     let mut cell = format!("{:.1}", count / 1000.0);
-    if let Some(allocations) = requests[contender][scenario.name()]["allocations"].as_f64() {
+    if let Some(allocations) = counts[contender][scenario.name()]["allocations"].as_f64() {
         let _ = write!(cell, " / {allocations:.0}");
     }
     if let Some(floor) = of("floor").filter(|_| contender != "floor") {
