@@ -141,9 +141,12 @@ pub fn rustc() -> String {
     version("rustc")
 }
 
-/// What a program says that it is.
+/// What a program says that it is, in the first line.
 pub fn version(program: &str) -> String {
     let output = Command::new(program).arg("--version").output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    text.unwrap_or_else(|_| format!("no {program}"))
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let line = text
+        .ok()
+        .and_then(|text| text.lines().next().map(str::to_owned));
+    line.unwrap_or_else(|| format!("no {program}"))
 }
