@@ -1,99 +1,199 @@
-//! Whether requests cost more than they did: `check`, and `check keep` to keep the counts at hand.
+//! Whether requests cost more than they did: `check`; `check keep` to keep the counts at hand, and
+//! `check twice` to see that counts are the same in each run.
 //!
-//! Only instructions are compared, which are the same in every run; never times.
+//! Only instructions and allocations are compared, which are the same in every run; never times.
 
-use std::{env, fs, io, path::PathBuf, process::ExitCode};
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use login_benches::counts::{self, Counts};
+use login_benches::counts::{self, Count, Counts};
 use serde::{Deserialize, Serialize};
 
 /// How much more a scenario may cost, in percent. Raising it lets the cost creep; lowering it makes
 /// changes fail that only moved code around.
 const MOST: f64 = 2.0;
+/// How many more allocations a request may take. Raising it to one lets an allocation in each request
+/// pass; lowering it makes changes fail after which only a table grows a request earlier.
+const MOST_ALLOCATIONS: f64 = 0.5;
 /// How far the floor's own counts may be from those that were kept, in percent, before ours are
 /// compared as parts of it: another processor picks other code in libraries.
 const SAME: f64 = 0.5;
+/// How far two runs of the same code may be from each other, in percent.
+const NOISE: f64 = 1.0;
+
+/// Other login layers do not change with ours.
+const FEATURES: &[&str] = &["--no-default-features"];
 
 #[derive(Deserialize, Serialize)]
 struct Kept {
     /// The compiler; another one makes other code.
     rustc: String,
-    /// Instructions per request.
+    /// What a request takes.
     counts: Counts,
 }
 
 fn main() -> io::Result<ExitCode> {
     let file = counts::here().join("counts.json");
-    if env::args().nth(1).as_deref() == Some("keep") {
-        return keep(&file).map(|()| ExitCode::SUCCESS);
+    match env::args().nth(1).as_deref() {
+        None => check(&file),
+        Some("keep") => keep(&file).map(|()| ExitCode::SUCCESS),
+        Some("twice") => twice(),
+        Some(_) => Err(io::Error::other("check, check keep, or check twice")),
     }
-    let kept: Kept = serde_json::from_str(&fs::read_to_string(&file)?)?;
-    let rustc = counts::rustc();
-    if kept.rustc != rustc {
-        println!(
-            "SKIPPED: the counts are of {}, and this is {rustc}; keep new ones with `benches/run check keep`",
-            kept.rustc
-        );
-        return Ok(ExitCode::SUCCESS);
-    }
-    let counts = counts::count(&["--no-default-features"])?;
-    Ok(compare(&kept.counts, &counts))
 }
 
 fn keep(file: &PathBuf) -> io::Result<()> {
     let kept = Kept {
         rustc: counts::rustc(),
-        counts: counts::count(&["--no-default-features"])?,
+        counts: counts::count(FEATURES)?,
     };
     fs::write(file, serde_json::to_string_pretty(&kept)? + "\n")
 }
 
-/// Prints every scenario, and fails if one of ours costs more than it may.
-fn compare(kept: &Counts, counts: &Counts) -> ExitCode {
-    let more = |before: u64, now: u64| 100.0 * (now as f64 / before as f64 - 1.0);
-    let drift = |scenario: &str| {
-        let of = |counts: &Counts| counts.get("floor")?.get(scenario).copied();
-        match (of(kept), of(counts)) {
-            (Some(before), Some(now)) if more(before, now).abs() > SAME => {
-                now as f64 / before as f64
-            }
-            _ => 1.0,
-        }
-    };
-    let mut failed = false;
-    println!("{:<14}{:<14}{:>9}{:>9}  change", "", "", "kept", "now");
-    for (contender, scenarios) in kept {
-        for (scenario, &before) in scenarios {
-            let Some(&now) = counts
-                .get(contender)
-                .and_then(|counts| counts.get(scenario))
-            else {
-                failed = true;
-                println!("{contender:<14}{scenario:<14}{before:>9}  missing: FAILED");
-                continue;
-            };
-            // Without the floor among them, a scenario is compared as it is.
-            let drift = if contender == "floor" {
-                1.0
-            } else {
-                drift(scenario)
-            };
-            let more = more(before, now) / drift - 100.0 * (1.0 - 1.0 / drift);
-            let over = contender != "floor" && more > MOST;
-            failed |= over;
-            let verdict = match (over, drift != 1.0) {
-                (true, _) => ": FAILED",
-                (false, true) => " (as a part of the floor, which differs here)",
-                (false, false) => "",
-            };
-            println!("{contender:<14}{scenario:<14}{before:>9}{now:>9}  {more:+.2} %{verdict}");
-        }
+fn check(file: &Path) -> io::Result<ExitCode> {
+    let kept: Kept = serde_json::from_str(&fs::read_to_string(file)?)?;
+    let counts = counts::count(FEATURES)?;
+    let same_compiler = kept.rustc == counts::rustc();
+    let failed = compare(&kept.counts, &counts, same_compiler);
+    if !same_compiler {
+        println!(
+            "ONLY ALLOCATIONS WERE CHECKED: the counts are of {}, and this is {}",
+            kept.rustc,
+            counts::rustc()
+        );
     }
     if failed {
         println!(
-            "requests cost over {MOST} % more than before; if that is meant, `benches/run check keep`"
+            "requests cost over {MOST} % or {MOST_ALLOCATIONS} allocations more than before; if that is meant, `benches/run check keep`"
         );
-        return ExitCode::FAILURE;
+        return Ok(ExitCode::FAILURE);
     }
-    ExitCode::SUCCESS
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints every scenario, and says whether one of ours costs more than it may. Instructions are judged
+/// only if it is the same compiler's code.
+fn compare(kept: &Counts, counts: &Counts, same_compiler: bool) -> bool {
+    let mut failed = false;
+    println!(
+        "{:<28}{:>9}{:>9}{:>10}{:>9}{:>9}",
+        "", "kept", "now", "", "kept", "now"
+    );
+    for (contender, scenarios) in counts {
+        for (scenario, now) in scenarios {
+            let name = format!("{contender:<14}{scenario:<14}");
+            let before = kept.get(contender).and_then(|kept| kept.get(scenario));
+            let Some(before) = before else {
+                failed = true;
+                println!("{name}{:>9}{:>9}  FAILED: not kept", "", now.instructions);
+                continue;
+            };
+            let (is_floor, drift) = (contender == "floor", drift(kept, counts, scenario));
+            let expected = if is_floor {
+                before.instructions as f64
+            } else {
+                before.instructions as f64 * drift
+            };
+            let more = percent_more(expected, now.instructions as f64);
+            let is_over = !is_floor && same_compiler && more > MOST;
+            let allocates = !is_floor && now.allocations > before.allocations + MOST_ALLOCATIONS;
+            failed |= is_over || allocates;
+            println!(
+                "{name}{:>9}{:>9}{more:>+8.2} %{:>9.2}{:>9.2}{}{}{}",
+                before.instructions,
+                now.instructions,
+                before.allocations,
+                now.allocations,
+                if is_over {
+                    "  FAILED: instructions"
+                } else {
+                    ""
+                },
+                if allocates {
+                    "  FAILED: allocations"
+                } else {
+                    ""
+                },
+                if !is_floor && drift != 1.0 {
+                    "  (as a part of the floor, which differs here)"
+                } else {
+                    ""
+                },
+            );
+        }
+    }
+    for (contender, scenarios) in kept {
+        let counted = counts.get(contender);
+        for scenario in scenarios.keys() {
+            if !counted.is_some_and(|counted| counted.contains_key(scenario)) {
+                failed = true;
+                println!("{contender:<14}{scenario:<14}  FAILED: not counted any more");
+            }
+        }
+    }
+    failed
+}
+
+/// What the floor takes here, as a part of what it took where the counts were kept; 1 if that differs
+/// by no more than moved code does.
+fn drift(kept: &Counts, counts: &Counts, scenario: &str) -> f64 {
+    let of = |counts: &Counts| {
+        let floor = counts.get("floor")?;
+        // What only ours can do is nearest to a protected page.
+        let count = floor.get(scenario).or_else(|| floor.get("protected"))?;
+        Some(count.instructions as f64)
+    };
+    match of(kept).zip(of(counts)) {
+        Some((before, now)) if percent_more(before, now).abs() > SAME => now / before,
+        _ => 1.0,
+    }
+}
+
+fn percent_more(before: f64, now: f64) -> f64 {
+    100.0 * (now / before - 1.0)
+}
+
+/// Counts every contender twice, and prints where two runs of the same code differ most.
+fn twice() -> io::Result<ExitCode> {
+    let (first, second) = (counts::count(&[])?, counts::count(&[])?);
+    let mut largest = (0.0, String::new());
+    let (mut scenarios_counted, mut scenarios_different) = (0, 0);
+    for (contender, scenarios) in &first {
+        for (scenario, &one) in scenarios {
+            let other = second
+                .get(contender)
+                .and_then(|counts| counts.get(scenario));
+            let &other = other.ok_or_else(|| {
+                io::Error::other(format!("{contender}, {scenario} was counted only once"))
+            })?;
+            let difference = difference(one, other);
+            scenarios_counted += 1;
+            if difference > 0.0 {
+                scenarios_different += 1;
+                println!("{contender:<14}{scenario:<14}{difference:>8.3} %  {one:?}, {other:?}");
+            }
+            if difference > largest.0 {
+                largest = (difference, format!(", {contender}, {scenario}"));
+            }
+        }
+    }
+    let (most, place) = largest;
+    println!(
+        "{scenarios_different} of {scenarios_counted} scenarios differ between two runs; the largest difference is {most:.3} %{place}"
+    );
+    if most >= NOISE {
+        println!("FAILED: that is {NOISE} % or more");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// In percent, of instructions or allocations, whichever differ more.
+fn difference(one: Count, other: Count) -> f64 {
+    let instructions = percent_more(one.instructions as f64, other.instructions as f64);
+    let allocations = percent_more(one.allocations, other.allocations);
+    instructions.abs().max(allocations.abs())
 }

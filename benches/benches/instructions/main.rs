@@ -7,12 +7,12 @@
     reason = "the macros of the harness make undocumented items"
 )]
 
-mod random;
+mod system;
 
 use std::any::Any;
 
 use actix_rt::SystemRunner;
-use gungraun::prelude::*;
+use gungraun::{Callgrind, prelude::*};
 use login_benches::{
     contenders::{self, AnyClient, Contender, Set},
     scenario::Scenario,
@@ -39,6 +39,7 @@ impl Work {
 }
 
 fn prepare((contender, scenario): (Contender, Scenario)) -> Work {
+    system::check();
     let system = actix_rt::System::new();
     let (client, requests) = system.block_on(async {
         let client = contenders::start(contender, &Set::default()).await;
@@ -97,24 +98,28 @@ contender!(identity, Identity);
 #[cfg(feature = "peers")]
 contender!(axum, Axum);
 
-#[cfg(feature = "peers")]
-library_benchmark_group!(
-    name = counts,
-    benchmarks = [
-        bare,
-        floor,
-        floor_memory,
-        ours,
-        ours_hashed,
-        ours_denying,
-        ours_memory,
-        identity,
-        axum
-    ]
-);
-#[cfg(not(feature = "peers"))]
 library_benchmark_group!(
     name = counts,
     benchmarks = [floor, ours, ours_hashed, ours_denying, ours_memory]
 );
-main!(library_benchmark_groups = counts);
+#[cfg(feature = "peers")]
+library_benchmark_group!(
+    name = peers,
+    benchmarks = [bare, floor_memory, identity, axum]
+);
+
+/// By address, too: how often a function's first instruction ran is how often it was called, and calls
+/// that callgrind counts itself include those of the preparation.
+fn config() -> LibraryBenchmarkConfig {
+    let mut config = LibraryBenchmarkConfig::default();
+    config.tool(Callgrind::with_args(["--dump-instr=yes"]));
+    config
+}
+
+#[cfg(feature = "peers")]
+main!(
+    config = config(),
+    library_benchmark_groups = [counts, peers]
+);
+#[cfg(not(feature = "peers"))]
+main!(config = config(), library_benchmark_groups = counts);

@@ -1,9 +1,6 @@
 //! Where the instructions go: the profile of a scenario, by function.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fs, io,
-};
+use std::{collections::BTreeMap, io};
 
 use login_benches::counts::{self, REQUESTS};
 use serde_json::{Value, json};
@@ -54,39 +51,13 @@ pub(crate) fn measure() -> io::Result<Value> {
 /// The instructions of one request that each function has itself; generic functions of all types
 /// together.
 fn by_function(contender: &str, scenario: &str) -> io::Result<BTreeMap<String, u64>> {
-    let text = fs::read_to_string(counts::profile(contender, scenario))?;
-    let mut names = HashMap::new();
+    let profile = counts::profile(contender, scenario)?;
     let mut costs: BTreeMap<String, u64> = BTreeMap::new();
-    let mut function = String::new();
-    let mut is_call = false;
-    for line in text.lines() {
-        if let Some(name) = line.strip_prefix("fn=") {
-            function = resolve(&mut names, name);
-        } else if let Some(name) = line.strip_prefix("cfn=") {
-            resolve(&mut names, name);
-        } else if line.starts_with("calls=") {
-            is_call = true;
-        } else if line.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '*')) {
-            let cost = line.split(' ').nth(1).and_then(|cost| cost.parse().ok());
-            // The line after a call is what the callee cost.
-            if !std::mem::take(&mut is_call) {
-                *costs.entry(short(&function)).or_default() += cost.unwrap_or(0);
-            }
-        }
+    for (function, _, instructions) in counts::own_costs(&profile) {
+        *costs.entry(short(function)).or_default() += instructions;
     }
     costs.values_mut().for_each(|cost| *cost /= REQUESTS);
     Ok(costs)
-}
-
-/// Names are written once, and then as numbers.
-fn resolve(names: &mut HashMap<String, String>, text: &str) -> String {
-    match text.split_once(' ') {
-        Some((number, name)) if number.starts_with('(') => {
-            names.insert(number.to_owned(), name.to_owned());
-            name.to_owned()
-        }
-        _ => names.get(text).cloned().unwrap_or_else(|| text.to_owned()),
-    }
 }
 
 /// A function's name without the types it is made for.

@@ -1,6 +1,7 @@
 //! How long applications take to compile: the floor, ours, actix-identity; guarded handlers and others.
 //!
-//! All in processor time, which is the same whatever else the machine does, or nearly so.
+//! All in processor time, which is the same whatever else the machine does, or nearly so. Nothing is
+//! compiled incrementally: what comes from a registry never is, and ours lies beside this package.
 
 use std::{
     fmt::Write as _,
@@ -13,8 +14,10 @@ use login_benches::counts::here;
 use serde_json::{Value, json};
 
 const HANDLERS: usize = 200;
-/// How often each pair takes turns.
+/// How often the two take turns.
 const ROUNDS: usize = 5;
+/// How often everything is built from scratch; an odd number, for its median.
+const CLEAN_BUILDS: usize = 3;
 
 const ACTIX: &str = "actix-web = { version = \"4.18\", default-features = false, features = [\"cookies\", \"macros\"] }\n";
 const SESSION: &str = "actix-session = { version = \"0.11\", features = [\"cookie-session\"] }\n";
@@ -35,25 +38,30 @@ pub(crate) fn measure() -> io::Result<Value> {
         "{SESSION}login-runtime = {{ path = \"{}\" }}\n",
         here().join("../login-runtime").display()
     );
-    let mut measured = serde_json::Map::new();
-    for (name, dependencies) in [
+    let applications = [
         ("floor", SESSION.to_owned()),
         ("ours", ours.clone()),
         ("identity", format!("{SESSION}actix-identity = \"0.9\"\n")),
+    ];
+    let mut measured = serde_json::Map::new();
+    for (what, arguments, rounds) in [
+        ("check", &["check"][..], 1),
+        ("debug", &["build"], CLEAN_BUILDS),
+        ("release", &["build", "--release"], 1),
     ] {
-        let package = make(&packages.0.join(name), &dependencies, "fn main() {}\n")?;
-        let mut of_package = serde_json::Map::new();
-        for (what, arguments) in [
-            ("check", &["check"][..]),
-            ("debug", &["build"]),
-            ("release", &["build", "--release"]),
-        ] {
-            let _ = fs::remove_dir_all(package.join("target"));
-            let seconds = cargo(&package, arguments)?;
-            eprintln!("{name}, {what}: {seconds:.1} s");
-            of_package.insert(what.to_owned(), json!(seconds));
+        let mut seconds = applications.each_ref().map(|_| Vec::new());
+        for _ in 0..rounds {
+            for ((name, dependencies), seconds) in applications.iter().zip(&mut seconds) {
+                let package = make(&packages.0.join(name), dependencies, "fn main() {}\n")?;
+                let _ = fs::remove_dir_all(package.join("target"));
+                seconds.push(cargo(&package, arguments)?);
+                eprintln!("{name}, {what}: {:.1} s", seconds[seconds.len() - 1]);
+            }
         }
-        measured.insert(name.to_owned(), Value::Object(of_package));
+        for ((name, _), seconds) in applications.iter().zip(seconds) {
+            let of_application = measured.entry(*name).or_insert_with(|| json!({}));
+            of_application[what] = json!(median(seconds));
+        }
     }
     let ratio =
         |what: &str| Some(measured["ours"][what].as_f64()? / measured["floor"][what].as_f64()?);
@@ -102,9 +110,13 @@ fn handlers(directory: &Path, dependencies: &str) -> io::Result<(f64, Vec<f64>)>
         more.push(seconds[1] - seconds[0]);
         ratios.push(seconds[1] / seconds[0]);
     }
-    more.sort_by(f64::total_cmp);
     ratios.sort_by(f64::total_cmp);
-    Ok((more[ROUNDS / 2], ratios))
+    Ok((median(more), ratios))
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 fn make(package: &Path, dependencies: &str, main: &str) -> io::Result<PathBuf> {
@@ -124,6 +136,7 @@ fn cargo(package: &Path, arguments: &[&str]) -> io::Result<f64> {
     let output = Command::new("bash")
         .current_dir(package)
         .env_remove("CARGO_TARGET_DIR")
+        .env("CARGO_INCREMENTAL", "0")
         .args([
             "-c",
             "TIMEFORMAT='%U %S'; time cargo --quiet \"$@\"",

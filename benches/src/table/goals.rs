@@ -7,7 +7,6 @@ use crate::kept;
 /// The measurements that goals are about.
 struct Measured {
     counts: Value,
-    requests: Value,
     redis: Value,
     load: Value,
     growth: Value,
@@ -16,7 +15,7 @@ struct Measured {
 
 impl Measured {
     fn count(&self, contender: &str, scenario: &str) -> Option<f64> {
-        self.counts[contender][scenario].as_f64()
+        self.counts[contender][scenario]["instructions"].as_f64()
     }
 
     fn ratio(&self, one: &str, other: &str, scenario: &str) -> Option<f64> {
@@ -24,7 +23,7 @@ impl Measured {
     }
 
     fn more_allocations(&self, contender: &str, scenario: &str) -> Option<f64> {
-        let of = |contender| self.requests[contender][scenario]["allocations"].as_f64();
+        let of = |contender| self.counts[contender][scenario]["allocations"].as_f64();
         Some(of(contender)? - of("floor")?)
     }
 
@@ -39,7 +38,6 @@ impl Measured {
 pub(crate) fn all() -> Vec<Value> {
     let measured = Measured {
         counts: kept("counts"),
-        requests: kept("requests"),
         redis: kept("redis"),
         load: kept("load"),
         growth: kept("growth"),

@@ -1,4 +1,4 @@
-//! What is counted in this process: allocations, calls of the loader, bytes of `Set-Cookie`.
+//! What is counted in this process: calls of the loader, bytes of cookies.
 
 use std::io;
 
@@ -30,25 +30,16 @@ fn scenario_of(contender: Contender, scenario: Scenario) -> Value {
     let set = Set::default();
     let system = System::new();
     let client = system.block_on(contenders::start(contender, &set));
-    let asks = system.block_on(contenders::asks(&*client, scenario, 4 * REQUESTS));
-    let (warm_up, asks) = asks.split_at(REQUESTS);
-    let (one, two) = asks.split_at(REQUESTS);
-    system.block_on(client.answer(client.requests(warm_up)));
+    let asks = system.block_on(contenders::asks(&*client, scenario, REQUESTS));
     let loads = set.users.loads();
-    // The difference, so that what does not grow with the requests does not count.
-    let allocations = [one, two].map(|asks| {
-        let requests = client.requests(asks);
-        let answered = || system.block_on(client.answer(requests));
-        allocation_counter::measure(answered).count_total
-    });
+    system.block_on(client.answer(client.requests(&asks)));
     let loads = set.users.loads() - loads;
     let again = system.block_on(contenders::asks(&*client, scenario, 1));
     let answer = system.block_on(client.ask(&again[0]));
     let set_cookie: usize = answer.cookies.iter().map(String::len).sum();
     let carried = again[0].cookie.as_deref().unwrap_or_default().len();
     json!({
-        "allocations": allocations[1].saturating_sub(allocations[0]) as f64 / REQUESTS as f64,
-        "loads": loads as f64 / (3 * REQUESTS) as f64,
+        "loads": loads as f64 / REQUESTS as f64,
         "set_cookie": set_cookie,
         "cookie": carried,
     })

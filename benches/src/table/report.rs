@@ -15,31 +15,35 @@ use crate::{goals, keep, kept};
 pub(crate) fn write() -> io::Result<()> {
     let goals = goals::all();
     keep("goals", &json!(goals))?;
-    let sections = [
-        ("table", table()),
-        ("goals", goals_table(&goals)),
-        ("modes", modes()),
-        ("cookies", cookies()),
-        ("redis", redis()),
-        ("load", load()),
-        ("growth", growth()),
-        ("build", build()),
-        ("breakdown", breakdown()),
-        ("versions", versions()),
-    ];
+    keep("versions", &versions())?;
     let file = counts::here().join("BENCHMARKS.md");
     let mut text = fs::read_to_string(&file)?;
-    for (name, section) in sections {
-        println!("{section}");
+    // The table comes last, so that it is what is seen when all is done.
+    for (name, section) in [
+        ("versions", versions_list()),
+        ("breakdown", breakdown()),
+        ("build", build()),
+        ("growth", growth()),
+        ("load", load()),
+        ("redis", redis()),
+        ("cookies", cookies()),
+        ("modes", modes()),
+        ("table", table()),
+        ("goals", goals_table(&goals)),
+    ] {
+        println!("== {name}\n\n{section}");
         let (start, end) = (
             format!("<!-- {name} -->\n"),
             format!("<!-- end of {name} -->"),
         );
         let from = text.find(&start).map(|at| at + start.len());
-        if let Some((from, to)) = from.zip(text.find(&end)) {
-            text.replace_range(from..to, &section);
-        }
+        let (from, to) = from.zip(text.find(&end)).ok_or_else(|| {
+            io::Error::other(format!("{} has no place for {name}", file.display()))
+        })?;
+        text.replace_range(from..to, &section);
     }
+    let met = goals.iter().filter(|goal| goal["met"] == true).count();
+    println!("{met} of {} goals are met", goals.len());
     fs::write(file, text)
 }
 
@@ -54,13 +58,13 @@ fn markdown(head: &[&str], rows: &[Vec<String>]) -> String {
 
 /// Instructions in thousands, allocations, and the ratio to the floor.
 fn cell(contender: &str, scenario: Scenario) -> String {
-    let (counts, requests) = (kept("counts"), kept("requests"));
-    let of = |contender: &str| counts[contender][scenario.name()].as_f64();
+    let counts = kept("counts");
+    let of = |contender: &str| counts[contender][scenario.name()]["instructions"].as_f64();
     let Some(count) = of(contender) else {
         return String::new();
     };
     let mut cell = format!("{:.1}", count / 1000.0);
-    if let Some(allocations) = requests[contender][scenario.name()]["allocations"].as_f64() {
+    if let Some(allocations) = counts[contender][scenario.name()]["allocations"].as_f64() {
         let _ = write!(cell, " / {allocations:.0}");
     }
     if let Some(floor) = of("floor").filter(|_| contender != "floor") {
@@ -282,13 +286,15 @@ fn growth() -> String {
 
 fn build() -> String {
     let build = kept("build");
+    let Some(guards) = build["guards_seconds"].as_f64() else {
+        return "Not measured.\n".to_owned();
+    };
     let rows = ["floor", "ours", "identity"].map(|name| {
-        let seconds = |what: &str| {
+        let seconds = ["check", "debug", "release"].map(|what| {
             build[name][what]
                 .as_f64()
                 .map_or_else(String::new, |value| format!("{value:.1}"))
-        };
-        let seconds = ["check", "debug", "release"].map(seconds);
+        });
         [name.to_owned()].into_iter().chain(seconds).collect()
     });
     let ratios: Vec<_> = build["guards_ratios"]
@@ -298,9 +304,8 @@ fn build() -> String {
         .filter_map(|ratio| Some(format!("{:.2}", ratio.as_f64()?)))
         .collect();
     format!(
-        "{}\n200 guarded handlers take {:.2} s more of `cargo check`; the ratios are {}.\n",
+        "{}\n200 guarded handlers take {guards:.2} s more of `cargo check`; the ratios are {}.\n",
         markdown(&["", "check", "debug", "release"], &rows),
-        build["guards_seconds"].as_f64().unwrap_or(f64::NAN),
         ratios.join(", "),
     )
 }
@@ -329,21 +334,23 @@ fn breakdown() -> String {
     text
 }
 
-/// The crates whose versions decide what is measured.
-const CRATES: [&str; 10] = [
+/// The crates whose versions decide what is measured; `Cargo.lock` has all of them.
+const CRATES: [&str; 12] = [
     "actix-http",
     "actix-identity",
     "actix-session",
     "actix-web",
     "axum",
     "axum-login",
+    "cookie",
     "gungraun",
     "redis",
+    "serde_json",
     "sqlx",
     "tower-sessions",
 ];
 
-fn versions() -> String {
+fn versions() -> Value {
     let lock = fs::read_to_string(counts::here().join("Cargo.lock")).unwrap_or_default();
     let version = |name: &str| {
         let package = lock
@@ -356,6 +363,10 @@ fn versions() -> String {
         });
         line.unwrap_or("?").trim_matches('"').to_owned()
     };
+    let crates: Vec<_> = CRATES
+        .iter()
+        .map(|name| format!("{name} {}", version(name)))
+        .collect();
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let models: Vec<_> = cpu
         .lines()
@@ -364,23 +375,28 @@ fn versions() -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let python =
         fs::read_to_string(counts::here().join("flask/requirements.txt")).unwrap_or_default();
-    let crates: Vec<_> = CRATES
-        .iter()
-        .map(|name| format!("{name} {}", version(name)))
-        .collect();
-    format!(
-        "- {}\n- {}\n- {}\n- {}\n- {} processors, {}, Linux {}\n- {}\n",
-        counts::rustc(),
-        counts::version("valgrind"),
-        counts::version("redis-server"),
-        crates.join(", "),
-        models.len(),
-        models.first().unwrap_or(&"unknown"),
-        kernel.trim(),
-        python
-            .lines()
-            .collect::<Vec<_>>()
-            .join(", ")
-            .replace("==", " "),
-    )
+    let python: Vec<_> = python.lines().map(|line| line.replace("==", " ")).collect();
+    json!({
+        "compiler": counts::rustc(),
+        "C library": counts::version("ldd"),
+        "valgrind": counts::version("valgrind"),
+        "wrk": counts::version("wrk"),
+        "Redis": counts::version("redis-server"),
+        "crates": crates.join(", "),
+        "machine": format!(
+            "{} processors, {}, Linux {}",
+            models.len(),
+            models.first().unwrap_or(&"unknown"),
+            kernel.trim(),
+        ),
+        "Python": python.join(", "),
+    })
+}
+
+fn versions_list() -> String {
+    let versions = versions();
+    let versions = versions.as_object().into_iter().flatten();
+    let lines = versions
+        .map(|(what, version)| format!("- {what}: {}\n", version.as_str().unwrap_or_default()));
+    lines.collect()
 }
