@@ -92,6 +92,8 @@ contender!(floor_memory, FloorMemory);
 contender!(of ours: ours, Ours);
 contender!(of ours: ours_hashed, OursHashed);
 contender!(of ours: ours_denying, OursDenying);
+contender!(of ours: ours_cookie, OursCookie);
+contender!(of ours: ours_cookie_memory, OursCookieMemory);
 contender!(of ours: ours_memory, OursMemory);
 #[cfg(feature = "peers")]
 contender!(identity, Identity);
@@ -100,7 +102,15 @@ contender!(axum, Axum);
 
 library_benchmark_group!(
     name = counts,
-    benchmarks = [floor, ours, ours_hashed, ours_denying, ours_memory]
+    benchmarks = [
+        floor,
+        ours,
+        ours_hashed,
+        ours_denying,
+        ours_cookie,
+        ours_cookie_memory,
+        ours_memory
+    ]
 );
 #[cfg(feature = "peers")]
 library_benchmark_group!(

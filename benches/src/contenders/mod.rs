@@ -48,6 +48,12 @@ pub enum Contender {
     OursHashed,
     /// And refuses by default, where every route says who may reach it.
     OursDenying,
+    /// Ours, with logins in a cookie of their own.
+    OursCookie,
+    /// And records of them in memory.
+    OursCookieMemory,
+    /// And records of them in Redis.
+    OursCookieRedis,
     /// Ours with login records in memory.
     OursMemory,
     OursSqlite,
@@ -59,7 +65,7 @@ pub enum Contender {
     Axum,
 }
 
-pub const ALL: [Contender; 13] = [
+pub const ALL: [Contender; 16] = [
     Contender::Bare,
     Contender::Floor,
     Contender::FloorMemory,
@@ -67,6 +73,9 @@ pub const ALL: [Contender; 13] = [
     Contender::Ours,
     Contender::OursHashed,
     Contender::OursDenying,
+    Contender::OursCookie,
+    Contender::OursCookieMemory,
+    Contender::OursCookieRedis,
     Contender::OursMemory,
     Contender::OursSqlite,
     Contender::OursRedis,
@@ -85,6 +94,9 @@ impl Contender {
             Self::Ours => "ours",
             Self::OursHashed => "ours_hashed",
             Self::OursDenying => "ours_denying",
+            Self::OursCookie => "ours_cookie",
+            Self::OursCookieMemory => "ours_cookie_memory",
+            Self::OursCookieRedis => "ours_cookie_redis",
             Self::OursMemory => "ours_memory",
             Self::OursSqlite => "ours_sqlite",
             Self::OursRedis => "ours_redis",
@@ -103,6 +115,9 @@ impl Contender {
             Self::Ours => "ours, session only",
             Self::OursHashed => "ours, session only, with a session hash",
             Self::OursDenying => "ours, session only, deny by default",
+            Self::OursCookie => "ours, login cookie",
+            Self::OursCookieMemory => "ours, login cookie, records in memory",
+            Self::OursCookieRedis => "ours, login cookie, records in Redis",
             Self::OursMemory => "ours, records in memory",
             Self::OursSqlite => "ours, records in SQLite",
             Self::OursRedis => "ours, records in Redis",
@@ -133,7 +148,11 @@ impl Contender {
     pub fn is_counted(self) -> bool {
         !matches!(
             self,
-            Self::FloorRedis | Self::OursSqlite | Self::OursRedis | Self::OursAllRedis
+            Self::FloorRedis
+                | Self::OursCookieRedis
+                | Self::OursSqlite
+                | Self::OursRedis
+                | Self::OursAllRedis
         )
     }
 }
@@ -193,6 +212,9 @@ macro_rules! with_app {
                 $then
             }
             Contender::Ours
+            | Contender::OursCookie
+            | Contender::OursCookieMemory
+            | Contender::OursCookieRedis
             | Contender::OursMemory
             | Contender::OursSqlite
             | Contender::OursRedis => {

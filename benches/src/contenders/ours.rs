@@ -12,8 +12,8 @@ use actix_web::{
     get, web,
 };
 use login_runtime::{
-    Auth, CurrentUser, LoginManager, LoginManagerBuilder, MaybeUser, MemoryLoginStore, Verified,
-    login_required, public,
+    Auth, CookieSettings, CurrentUser, LoginManager, LoginManagerBuilder, MaybeUser,
+    MemoryLoginStore, Verified, login_required, public,
 };
 
 #[cfg(feature = "stores")]
@@ -77,6 +77,14 @@ pub(super) async fn manager(contender: Contender, set: &Set) -> LoginManager {
     let builder = builder::<User>(&set.users);
     let builder = match contender {
         Contender::OursDenying => builder.deny_by_default(),
+        Contender::OursCookie => builder.login_cookie(CookieSettings::new()),
+        Contender::OursCookieMemory => builder
+            .login_cookie(CookieSettings::new())
+            .login_store(MemoryLoginStore::new()),
+        #[cfg(feature = "stores")]
+        Contender::OursCookieRedis => builder
+            .login_cookie(CookieSettings::new())
+            .login_store(stores::redis(set).await),
         Contender::OursMemory => builder.login_store(MemoryLoginStore::new()),
         #[cfg(feature = "stores")]
         Contender::OursSqlite => builder.login_store(stores::sqlite().await),

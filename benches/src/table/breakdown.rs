@@ -6,12 +6,15 @@ use login_benches::counts::{self, REQUESTS};
 use serde_json::{Value, json};
 
 /// What is taken apart.
-const SCENARIOS: [(&str, &str); 5] = [
+const SCENARIOS: [(&str, &str); 8] = [
     ("ours", "public_known"),
     ("ours", "refused"),
     ("ours", "protected"),
     ("ours", "log_in"),
     ("ours_memory", "protected"),
+    ("ours_cookie", "protected"),
+    ("ours_cookie", "log_in"),
+    ("ours_cookie_memory", "protected"),
 ];
 /// How many functions are named.
 const FUNCTIONS: usize = 25;

@@ -53,77 +53,79 @@ pub(crate) fn all() -> Vec<Value> {
         }));
     };
     let m = &measured;
-    let more = |scenario| Some(m.count("ours", scenario)? - m.count("floor", scenario)?);
-    at_most(
-        "public, no cookie: more instructions",
-        "",
-        400.0,
-        more("public"),
-    );
-    at_most(
-        "public, no cookie: more allocations",
-        "",
-        0.0,
-        m.more_allocations("ours", "public"),
-    );
-    for (title, contender, scenario, limit) in [
-        ("public, logged-in cookie", "ours", "public_known", 1.03),
-        (
-            "protected, anonymous, redirect with `next`",
-            "ours",
-            "refused",
-            1.10,
-        ),
-        (
-            "protected, logged in, session only",
-            "ours",
-            "protected",
-            1.07,
-        ),
-        (
-            "protected, logged in, records in memory",
-            "ours_memory",
-            "protected",
-            1.15,
-        ),
-        ("log in", "ours", "log_in", 1.10),
-        ("log out", "ours", "log_out", 1.10),
+    for (place, ours, with_records) in [
+        ("", "ours", "ours_memory"),
+        (", login cookie", "ours_cookie", "ours_cookie_memory"),
     ] {
-        at_most(title, " x", limit, m.ratio(contender, "floor", scenario));
-    }
-    let allocations = m.more_allocations("ours", "protected");
-    at_most(
-        "protected, logged in, session only: more allocations",
-        "",
-        4.0,
-        allocations,
-    );
-    let trips = |contender: &str| m.redis[contender]["protected"]["round_trips"].as_f64();
-    at_most(
-        "records in Redis: round trips",
-        "",
-        2.0,
-        trips("ours_redis"),
-    );
-    at_most(
-        "records and sessions in Redis: round trips",
-        "",
-        2.0,
-        trips("ours_all_redis"),
-    );
-    let common = login_benches::scenario::COMMON;
-    for scenario in common {
-        let title = format!("against actix-identity: {}", scenario.title());
+        let mut at_most = |what: &str, unit: &str, limit: f64, value: Option<f64>| {
+            at_most(&format!("{what}{place}"), unit, limit, value);
+        };
+        let more = |scenario| Some(m.count(ours, scenario)? - m.count("floor", scenario)?);
         at_most(
-            &title,
-            " x",
-            1.0,
-            m.ratio("ours", "identity", scenario.name()),
+            "public, no cookie: more instructions",
+            "",
+            400.0,
+            more("public"),
         );
+        at_most(
+            "public, no cookie: more allocations",
+            "",
+            0.0,
+            m.more_allocations(ours, "public"),
+        );
+        for (title, contender, scenario, limit) in [
+            ("public, logged-in cookie", ours, "public_known", 1.03),
+            (
+                "protected, anonymous, redirect with `next`",
+                ours,
+                "refused",
+                1.10,
+            ),
+            ("protected, logged in, no records", ours, "protected", 1.07),
+            (
+                "protected, logged in, records in memory",
+                with_records,
+                "protected",
+                1.15,
+            ),
+            ("log in", ours, "log_in", 1.10),
+            ("log out", ours, "log_out", 1.10),
+        ] {
+            at_most(title, " x", limit, m.ratio(contender, "floor", scenario));
+        }
+        at_most(
+            "protected, logged in, no records: more allocations",
+            "",
+            4.0,
+            m.more_allocations(ours, "protected"),
+        );
+        for scenario in login_benches::scenario::COMMON {
+            let title = format!("against actix-identity: {}", scenario.title());
+            at_most(
+                &title,
+                " x",
+                1.0,
+                m.ratio(ours, "identity", scenario.name()),
+            );
+        }
+        for scenario in login_benches::scenario::COMMON {
+            let title = format!("against axum-login: {}", scenario.title());
+            at_most(&title, " x", 0.65, m.ratio(ours, "axum", scenario.name()));
+        }
     }
-    for scenario in common {
-        let title = format!("against axum-login: {}", scenario.title());
-        at_most(&title, " x", 0.65, m.ratio("ours", "axum", scenario.name()));
+    let trips = |contender: &str| m.redis[contender]["protected"]["round_trips"].as_f64();
+    for (title, contender) in [
+        ("records in Redis: round trips", "ours_redis"),
+        (
+            "records and sessions in Redis: round trips",
+            "ours_all_redis",
+        ),
+        (
+            "records in Redis: round trips, login cookie",
+            "ours_cookie_redis",
+        ),
+    ] {
+        at_most(title, "", 2.0, trips(contender));
     }
     let build = |what: &str| m.build[what].as_f64();
     at_most(

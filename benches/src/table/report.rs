@@ -183,6 +183,7 @@ fn redis() -> String {
         .collect();
     let rows: Vec<_> = [
         Contender::FloorRedis,
+        Contender::OursCookieRedis,
         Contender::OursRedis,
         Contender::OursAllRedis,
     ]

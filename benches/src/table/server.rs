@@ -273,6 +273,8 @@ pub(crate) fn load() -> io::Result<Value> {
                 Scenario::Protected,
             ][..],
         ),
+        (Contender::OursCookie, Contender::Floor, &known),
+        (Contender::OursCookieMemory, Contender::Floor, &known[1..]),
         (Contender::OursMemory, Contender::Floor, &known[1..]),
         (Contender::OursSqlite, Contender::Floor, &known[1..]),
         (Contender::OursRedis, Contender::FloorRedis, &known[1..]),
@@ -390,6 +392,7 @@ pub(crate) fn redis_commands() -> io::Result<Value> {
     ];
     for contender in [
         Contender::FloorRedis,
+        Contender::OursCookieRedis,
         Contender::OursRedis,
         Contender::OursAllRedis,
     ] {
