@@ -3,8 +3,7 @@
 use std::{
     any::Any,
     cell::{Cell, OnceCell, RefCell},
-    future::{Future, poll_fn},
-    pin::Pin,
+    future::{pending, poll_fn},
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
@@ -26,7 +25,7 @@ use crate::{
     records::{LoginRef, NewLogin, Records, Redeemed},
     remember::{self, Token},
     session::{self, Entry, Session},
-    store::{Family, FamilyKey, Inserted, LoginKey, LoginRecord, StoreError, Which},
+    store::{Answer, Family, FamilyKey, Inserted, LoginKey, LoginRecord, Which},
 };
 
 /// The user of a request, and what is known of the login.
@@ -142,7 +141,9 @@ pub(crate) struct Search {
 enum SearchStep {
     /// The record of the login.
     Record {
-        finding: Pin<Box<dyn Future<Output = Result<Option<LoginRecord>, StoreError>>>>,
+        finding: Answer<'static, Option<LoginRecord>>,
+        /// Whether the wait has an end.
+        ends: bool,
         login: LoginRef,
         now: i64,
     },
@@ -193,9 +194,10 @@ impl Search {
                 Plan::Invalid | Plan::Over => return None,
             },
             Some(records) => {
-                let (records, login, now) = (Arc::clone(records), carried.login()?, manager.now());
+                let (login, now) = (carried.login()?, manager.now());
                 SearchStep::Record {
-                    finding: Box::pin(async move { records.find_bare(login.key, now).await }),
+                    finding: records.store.find_bare(login.key, now),
+                    ends: false,
                     login,
                     now,
                 }
@@ -231,14 +233,32 @@ impl Search {
             let next = match &mut self.step {
                 SearchStep::Record {
                     finding,
+                    ends,
                     login,
                     now,
-                } => match ready!(finding.as_mut().poll(cx)) {
-                    Ok(record) => match find.start_to_load(record, *login, *now) {
+                } => match finding.as_mut().poll(cx) {
+                    Poll::Ready(Ok(record)) => match find.start_to_load(record, *login, *now) {
                         Some(step) => step,
                         None => return Poll::Ready(None),
                     },
-                    Err(error) => return Poll::Ready(Some(Err(find.failed(error.into())))),
+                    Poll::Ready(Err(error)) => {
+                        return Poll::Ready(Some(Err(find.failed(error.into()))));
+                    }
+                    Poll::Pending if *ends => return Poll::Pending,
+                    // A store that answers at once, as one in memory does, needs no timer.
+                    Poll::Pending => {
+                        let (login, now) = (*login, *now);
+                        let Some(records) = &state.manager.records else {
+                            return Poll::Ready(None);
+                        };
+                        let unended = std::mem::replace(finding, Box::pin(pending()));
+                        SearchStep::Record {
+                            finding: records.store.in_time(unended),
+                            ends: true,
+                            login,
+                            now,
+                        }
+                    }
                 },
                 SearchStep::User(load) => {
                     let loaded = ready!(load.loading.as_mut().poll(cx));

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::at_work::{self, AtWork};
 
-type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// [`LoginStore`] with its futures boxed, so that a manager need not be generic over it.
 pub(crate) trait AnyStore: Send + Sync {
@@ -33,6 +33,12 @@ pub(crate) trait AnyStore: Send + Sync {
     ) -> Answer<'a, Inserted>;
     fn find(&self, key: LoginKey, now: i64) -> Answer<'_, Option<LoginRecord>>;
     fn find_bare(&self, key: LoginKey, now: i64) -> Answer<'_, Option<LoginRecord>>;
+    /// The same, by whoever has a share of the store.
+    fn find_bare_by(
+        self: Arc<Self>,
+        key: LoginKey,
+        now: i64,
+    ) -> Answer<'static, Option<LoginRecord>>;
     fn touch(&self, key: LoginKey, last_seen: i64) -> Answer<'_, ()>;
     fn make_stale(&self, key: LoginKey) -> Answer<'_, ()>;
     fn end(&self, key: LoginKey) -> Answer<'_, bool>;
@@ -68,6 +74,14 @@ impl<S: LoginStore> AnyStore for S {
 
     fn find_bare(&self, key: LoginKey, now: i64) -> Answer<'_, Option<LoginRecord>> {
         Box::pin(LoginStore::find_bare(self, key, now))
+    }
+
+    fn find_bare_by(
+        self: Arc<Self>,
+        key: LoginKey,
+        now: i64,
+    ) -> Answer<'static, Option<LoginRecord>> {
+        Box::pin(async move { LoginStore::find_bare(&*self, key, now).await })
     }
 
     fn touch(&self, key: LoginKey, last_seen: i64) -> Answer<'_, ()> {
@@ -182,6 +196,22 @@ impl Deadline {
         call: impl FnOnce(&'a dyn AnyStore) -> Answer<'a, T>,
     ) -> Result<T, StoreError> {
         in_time(self.limit, call(&*self.store)).await?
+    }
+
+    /// Finds a login, for a request that polls for the answer. If it is not there at once, the rest is
+    /// to be awaited [`in_time`](Self::in_time).
+    pub(crate) fn find_bare(
+        &self,
+        key: LoginKey,
+        now: i64,
+    ) -> Answer<'static, Option<LoginRecord>> {
+        Arc::clone(&self.store).find_bare_by(key, now)
+    }
+
+    /// Waits for an answer no longer than the limit.
+    pub(crate) fn in_time<T: 'static>(&self, answer: Answer<'static, T>) -> Answer<'static, T> {
+        let limit = self.limit;
+        Box::pin(async move { in_time(limit, answer).await? })
     }
 
     /// Calls the store for something that may take longer, and that no browser waits for.
