@@ -1,0 +1,343 @@
+//! Logins that end by themselves, or from outside; and what they leave behind.
+
+use login_runtime::{Logins, StoreError};
+
+use super::*;
+use crate::{
+    site::{HOUR, MINUTE, SECOND},
+    world::{Moment, Options, Place, World},
+};
+
+/// Asserts what happened, but for looks and refusals.
+#[track_caller]
+fn assert_happened(events: &Events, expected: &[&str]) {
+    let mut events = events.take_but_accessed();
+    events.retain(|event| !event.starts_with("unauthorized"));
+    assert_eq!(events, expected);
+}
+
+#[actix_web::test]
+async fn a_login_that_was_not_used_for_too_long_is_cleared_once() {
+    let users = Users::new();
+    let (builder, clock) = builder(&users, true);
+    let (builder, events) = Events::of(builder);
+    let app = site(builder.build(key()).unwrap(), &users).await;
+    let browser = Browser::new(&app);
+    browser.post("/login/1").await;
+    clock.advance(30 * MINUTE);
+    assert_eq!(status(&browser).await, 200);
+    clock.advance(30 * MINUTE + SECOND);
+    events.take();
+    // A page that asks for nobody notices nothing.
+    assert_no_cookies(&browser.get("/").await);
+    assert_eq!(events.take(), [""; 0]);
+    let answer = browser.get("/account").await;
+    assert_eq!(answer.status(), 303);
+    assert_clears(&answer, LOGIN);
+    assert_happened(&events, &["login_ended Idle"]);
+    assert_no_cookies(&browser.get("/account").await);
+    assert_happened(&events, &[]);
+}
+
+#[actix_web::test]
+async fn a_login_that_an_administrator_ended_is_cleared_once() {
+    let users = Users::new();
+    let (builder, events) = Events::of(builder(&users, true).0);
+    let manager = builder.build(key()).unwrap();
+    let logins: Logins = manager.logins().unwrap();
+    let app = site(manager, &users).await;
+    let browser = Browser::new(&app);
+    browser.post("/login/1").await;
+    browser.post("/cart/tea").await;
+    assert_eq!(logins.end_all_of::<User>(&1).await.unwrap(), 1);
+    events.take();
+    let answer = browser.get("/who").await;
+    assert_eq!(answer.json(), Some(Who::default()));
+    assert_clears(&answer, LOGIN);
+    assert_happened(&events, &["login_ended Ended"]);
+    let answer = browser.get("/who").await;
+    assert_eq!(answer.json(), Some(Who::default()));
+    assert_no_cookies(&answer);
+    assert_happened(&events, &[]);
+}
+
+#[actix_web::test]
+async fn that_of_a_manager_with_records_is_none_of_one_without_and_the_other_way_round() {
+    let users = Users::new();
+    for with_records in WITH_RECORDS {
+        let before = builder(&users, with_records).0.build(key()).unwrap();
+        let before = site(before, &users).await;
+        let browser = Browser::new(&before);
+        browser.post("/login/1").await;
+        let (builder, events) = Events::of(builder(&users, !with_records).0);
+        let after = site(builder.build(key()).unwrap(), &users).await;
+        let browser = browser.at(&after);
+        let answer = browser.get("/who").await;
+        assert_eq!(answer.json(), Some(Who::default()));
+        assert_clears(&answer, LOGIN);
+        assert_happened(&events, &["login_ended Invalid"]);
+    }
+}
+
+#[actix_web::test]
+async fn basic_protection_makes_the_login_of_a_changed_client_stale() {
+    for with_records in WITH_RECORDS {
+        let users = Users::new();
+        let (builder, events) = Events::of(builder(&users, with_records).0);
+        let app = site(builder.build(key()).unwrap(), &users).await;
+        let browser = Browser::new(&app);
+        browser.post("/login/1").await;
+        browser.post("/cart/tea").await;
+        assert_eq!(browser.get("/settings").await.status(), 200);
+        let value = browser.cookie(LOGIN);
+        browser.set_user_agent("test/2");
+        events.take();
+        let answer = browser.get("/settings").await;
+        assert_eq!(answer.status(), 401);
+        assert_leaves(&answer, SESSION);
+        match with_records {
+            // It is the record that says so.
+            true => assert_no_cookies(&answer),
+            false => assert_ne!(value, Some(assert_sets(&answer, LOGIN, None))),
+        }
+        assert_eq!(
+            events.take_but_accessed(),
+            ["session_protected Basic", "needs_refresh Stale"]
+        );
+        let answer = browser.get("/account").await;
+        assert_eq!(answer.text(), "account of ada");
+        assert_no_cookies(&answer);
+        assert_eq!(cart_of(&browser).await.as_deref(), Some("tea"));
+        // Going back does not make it fresh again; credentials do.
+        browser.set_user_agent("test/1");
+        assert_eq!(browser.get("/settings").await.status(), 401);
+        let answer = browser.post("/confirm/1").await;
+        assert_eq!(answer.status(), 200);
+        assert_sets(&answer, LOGIN, None);
+        assert_eq!(browser.get("/settings").await.status(), 200);
+    }
+}
+
+#[actix_web::test]
+async fn strong_protection_ends_the_login_of_a_changed_client() {
+    for with_records in WITH_RECORDS {
+        let users = Users::new();
+        let (builder, _) = builder(&users, with_records);
+        let builder = builder.session_protection(SessionProtection::Strong);
+        let (builder, events) = Events::of(builder);
+        let app = site(builder.build(key()).unwrap(), &users).await;
+        let browser = Browser::new(&app);
+        browser.post("/login/1?remember=true").await;
+        assert_eq!(status(&browser).await, 200);
+        let copy = browser.copy();
+        browser.set_user_agent("thief/1");
+        events.take();
+        let answer = browser.get("/settings").await;
+        assert_eq!(answer.status(), 303);
+        assert_clears(&answer, LOGIN);
+        assert_clears(&answer, REMEMBER);
+        assert_happened(&events, &["session_protected Strong"]);
+        assert_eq!(browser.cookie_names(), [""; 0]);
+        // The record ends for both; without one the owner's own cookie is still good.
+        let after = if with_records { 303 } else { 200 };
+        assert_eq!(status(&copy).await, after);
+    }
+}
+
+#[actix_web::test]
+async fn new_credentials_and_the_deletion_of_the_user_end_the_login() {
+    for with_records in WITH_RECORDS {
+        for (reason, end) in [
+            (
+                "SessionHashChanged",
+                (|users: &Users| {
+                    users.change(1, |user| user.hash.push('!'));
+                }) as fn(&Users),
+            ),
+            ("UserGone", |users: &Users| users.delete(1)),
+        ] {
+            let users = Users::new();
+            let (builder, events) = Events::of(builder(&users, with_records).0);
+            let app = site(builder.build(key()).unwrap(), &users).await;
+            let browser = Browser::new(&app);
+            browser.post("/login/1").await;
+            assert_eq!(status(&browser).await, 200);
+            let copy = browser.copy();
+            end(&users);
+            events.take();
+            for browser in [&browser, &copy] {
+                let answer = browser.get("/account").await;
+                assert_eq!(answer.status(), 303, "{reason}");
+                assert_clears(&answer, LOGIN);
+                assert_no_cookies(&browser.get("/account").await);
+            }
+            assert!(events.take().contains(&format!("login_ended {reason}")));
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_user_who_is_not_active_is_refused_and_keeps_it() {
+    for with_records in WITH_RECORDS {
+        let users = Users::new();
+        let (builder, _) = builder(&users, with_records);
+        let app = site(builder.build(key()).unwrap(), &users).await;
+        let browser = Browser::new(&app);
+        let answer = browser.post("/login/3").await;
+        assert_eq!(answer.status(), 403);
+        assert_no_cookies(&answer);
+        browser.post("/login/1").await;
+        users.change(1, |user| user.is_active = false);
+        let answer = browser.get("/account").await;
+        assert_eq!(answer.status(), 303);
+        assert_no_cookies(&answer);
+        let who = who(&browser).await;
+        assert_eq!((who.id, who.authenticated), (Some(1), false));
+        users.change(1, |user| user.is_active = true);
+        assert_eq!(status(&browser).await, 200);
+        // Unless the application insists.
+        let forced = Browser::new(&app);
+        assert_sets(&forced.post("/login/3?force=true").await, LOGIN, None);
+        assert_eq!(forced.get("/settings").await.text(), "settings of cy");
+    }
+}
+
+/// What the next user of a browser finds in the session after a login ended, and what the same one
+/// does.
+async fn check_left_behind(
+    builder: impl AsyncFn() -> (LoginManager, Option<TestClock>, Users),
+    what: &str,
+    end: impl AsyncFn(&Option<TestClock>, &Users, Option<Logins>),
+    same_finds: Option<&str>,
+) {
+    for asked in [true, false] {
+        for (next, finds) in [(2, None), (1, same_finds)] {
+            let (manager, clock, users) = builder().await;
+            let logins = manager.logins();
+            let app = site(manager, &users).await;
+            let browser = Browser::new(&app);
+            browser.post("/login/1").await;
+            browser.post("/cart/secret").await;
+            end(&clock, &users, logins).await;
+            browser.set_user_agent("test/2");
+            if asked {
+                assert_eq!(who(&browser).await, Who::default(), "{what}");
+            }
+            users.put(User::new(1, "ada"));
+            browser.post(&format!("/login/{next}")).await;
+            // Nobody but the user could say whose it was, if nobody asked while it was known.
+            let cart = cart_of(&browser).await;
+            if next == 2 || asked {
+                assert_eq!(cart.as_deref(), finds, "{what}, {next}, asked: {asked}");
+            }
+            assert_eq!(who(&browser).await.id, Some(next), "{what}");
+        }
+    }
+    // The same when a remember cookie brings the other user.
+    let (manager, clock, users) = builder().await;
+    let logins = manager.logins();
+    let app = site(manager, &users).await;
+    let browser = Browser::new(&app);
+    browser.post("/login/2?remember=true").await;
+    let token = browser.cookie(REMEMBER).unwrap();
+    let browser = Browser::new(&app);
+    browser.post("/login/1").await;
+    browser.post("/cart/secret").await;
+    end(&clock, &users, logins).await;
+    browser.set_user_agent("test/2");
+    browser.set_cookie(REMEMBER, &token);
+    // Strong protection clears the token of a changed client with the rest.
+    if who(&browser).await.id.is_none() {
+        browser.set_cookie(REMEMBER, &token);
+    }
+    assert_eq!(who(&browser).await.id, Some(2), "{what}");
+    assert_eq!(cart_of(&browser).await, None, "{what}");
+}
+
+#[actix_web::test]
+async fn a_login_that_ended_leaves_nothing_to_the_next_user() {
+    for with_records in WITH_RECORDS {
+        let basic = async || {
+            let users = Users::new();
+            let (builder, clock) = builder(&users, with_records);
+            let builder = builder.session_protection(SessionProtection::None);
+            (builder.build(key()).unwrap(), Some(clock), users)
+        };
+        let strong = async || {
+            let users = Users::new();
+            let (builder, clock) = builder(&users, with_records);
+            let builder = builder.session_protection(SessionProtection::Strong);
+            (builder.build(key()).unwrap(), Some(clock), users)
+        };
+        type Clock = Option<TestClock>;
+        let new_password = async |_: &Clock, users: &Users, _: Option<Logins>| {
+            users.change(1, |user| user.hash.push('!'));
+        };
+        check_left_behind(basic, "new password", new_password, Some("secret")).await;
+        let nothing = async |_: &Clock, _: &Users, _: Option<Logins>| {};
+        check_left_behind(strong, "other client", nothing, Some("secret")).await;
+        let delete = async |_: &Clock, users: &Users, _: Option<Logins>| users.delete(1);
+        check_left_behind(basic, "deleted", delete, None).await;
+        if with_records {
+            let idle = async |clock: &Clock, _: &Users, _: Option<Logins>| {
+                clock.as_ref().unwrap().advance(HOUR);
+            };
+            check_left_behind(basic, "idle", idle, Some("secret")).await;
+            let end = async |_: &Clock, _: &Users, logins: Option<Logins>| {
+                logins.unwrap().end_all_of::<User>(&1).await.unwrap();
+            };
+            check_left_behind(basic, "ended", end, None).await;
+        }
+    }
+}
+
+#[actix_web::test]
+async fn another_user_finds_nothing_of_the_first_and_a_visitor_keeps_everything() {
+    for with_records in WITH_RECORDS {
+        let users = Users::new();
+        let (builder, _) = builder(&users, with_records);
+        let app = site(builder.build(key()).unwrap(), &users).await;
+        let browser = Browser::new(&app);
+        browser.post("/cart/tea").await;
+        let planted = browser.cookie(SESSION);
+        assert_sets(&browser.post("/login/1").await, SESSION, None);
+        assert_ne!(browser.cookie(SESSION), planted);
+        assert_eq!(cart_of(&browser).await.as_deref(), Some("tea"));
+        browser.post("/login/1").await;
+        assert_eq!(cart_of(&browser).await.as_deref(), Some("tea"));
+        browser.post("/login/2").await;
+        assert_eq!(cart_of(&browser).await, None);
+        assert_eq!(who(&browser).await.id, Some(2));
+    }
+}
+
+async fn world() -> World {
+    let place = Place {
+        login_cookie: true,
+        ..Place::COOKIE
+    };
+    World::open(place, Options::default()).await
+}
+
+#[actix_web::test]
+async fn a_login_store_that_is_down_is_503_and_logs_nobody_out() {
+    let world = world().await;
+    let browser = world.remembered(1).await;
+    world
+        .logins
+        .on(|_: Moment| async { Err(StoreError::new("down")) });
+    for (path, status) in [("/account", 503), ("/me", 503), ("/read", 503)] {
+        let answer = browser.get(path).await;
+        assert_eq!(answer.status(), status, "{path}");
+        assert_no_cookies(&answer);
+    }
+    for path in ["/login/2", "/logout", "/confirm/1", "/end-others"] {
+        let answer = browser.post(path).await;
+        assert_eq!(answer.status(), 503, "{path}");
+        assert_no_cookies(&answer);
+    }
+    world.logins.off();
+    assert_eq!(crate::world::who(&browser).await, "ada");
+    browser.post("/logout").await;
+    assert_eq!(crate::world::who(&browser).await, "nobody");
+}
