@@ -67,16 +67,22 @@ impl Ticket {
 pub(crate) enum Carried<'a> {
     /// An entry in the session, which is borrowed: not to be held across an await.
     Session(Ref<'a, str>),
-    Cookie(Ticket),
+    /// A login cookie, and the key that it was sealed with.
+    Cookie(Ticket, Match),
 }
 
 impl Carried<'_> {
+    /// Whether a login cookie was sealed with an older key.
+    pub(crate) fn is_old(&self) -> bool {
+        matches!(self, Self::Cookie(_, Match::Older))
+    }
+
     /// All that is known of the login, and the user's id. `None` if that is elsewhere.
     pub(crate) fn entry(&self) -> Option<EntryAndId<'_>> {
         match self {
             Self::Session(text) => Entry::read(text),
-            Self::Cookie(Ticket::Entry(text)) => Entry::read(text),
-            Self::Cookie(Ticket::Record(_)) => None,
+            Self::Cookie(Ticket::Entry(text), _) => Entry::read(text),
+            Self::Cookie(Ticket::Record(_), _) => None,
         }
     }
 
@@ -88,8 +94,8 @@ impl Carried<'_> {
                 let key = id.key();
                 Some(LoginRef { key, family })
             }
-            Self::Cookie(Ticket::Record(login)) => Some(*login),
-            Self::Cookie(Ticket::Entry(_)) => None,
+            Self::Cookie(Ticket::Record(login), _) => Some(*login),
+            Self::Cookie(Ticket::Entry(_), _) => None,
         }
     }
 }
@@ -144,7 +150,7 @@ pub(crate) fn carried<'a>(
         Some(opened) => opened.get_or_open(open),
         None => open(),
     };
-    ticket.map(|(ticket, _)| Carried::Cookie(ticket))
+    ticket.map(|(ticket, found)| Carried::Cookie(ticket, found))
 }
 
 /// Whether a request carries anything that may be a login of this kind, without a look into it.

@@ -134,7 +134,7 @@ pub(crate) struct Search {
     loading: Loading,
     login: SessionLogin,
     changed_client: bool,
-    /// Whether the login was bound under an older key.
+    /// Whether the login was bound, or its cookie sealed, under an older key.
     rewrite: bool,
 }
 
@@ -501,7 +501,7 @@ struct Load {
     loading: Loading,
     login: SessionLogin,
     changed_client: bool,
-    /// Whether the login was bound under an older key.
+    /// Whether the login was bound, or its cookie sealed, under an older key.
     rewrite: bool,
 }
 
@@ -658,7 +658,7 @@ impl Find<'_> {
             rewrite |= login.fresh;
             login.fresh = false;
         }
-        if rewrite || self.slot.opened.old().is_some() {
+        if rewrite {
             self.write(&login.as_entry(), &*user);
         }
         let facts = LoginFacts {
@@ -1134,7 +1134,7 @@ fn plan(request: &HttpRequest, carried: &Carried<'_>, manager: &Manager, kind: &
             loading,
             login,
             changed_client: verdict == Verdict::Stale,
-            rewrite,
+            rewrite: rewrite || carried.is_old(),
         }),
     }
 }

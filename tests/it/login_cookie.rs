@@ -429,6 +429,47 @@ async fn under_an_older_key_it_is_good_and_comes_back_under_the_new_one() {
 }
 
 #[actix_web::test]
+async fn that_of_a_client_that_has_changed_comes_back_under_the_new_key_too() {
+    for with_records in WITH_RECORDS {
+        for (mode, stale) in [
+            (SessionProtection::None, false),
+            (SessionProtection::Basic, true),
+        ] {
+            let store = Arc::new(MemoryLoginStore::new());
+            let build = async |secret, old: Option<Key>| {
+                let builder = LoginManager::new(load_admin)
+                    .login_cookie(CookieSettings::new())
+                    .session_protection(mode)
+                    .fallback_keys(old);
+                let builder = match with_records {
+                    true => builder.login_store(Arc::clone(&store)),
+                    false => builder,
+                };
+                app(builder.build(secret).unwrap(), |routes| {
+                    routes.route("/admin", web::get().to(admin_page));
+                })
+                .await
+            };
+            let first = build(secret(1), None).await;
+            let browser = Browser::new(&first);
+            let log_in = browser.log_in(Admin::new("root"));
+            match stale {
+                true => log_in.stale().await,
+                false => log_in.await,
+            }
+            browser.set_user_agent("test/2");
+            let second = build(secret(2), Some(secret(1))).await;
+            let browser = browser.at(&second);
+            let answer = browser.get("/admin").await;
+            assert_eq!(answer.text(), "admin root");
+            assert_sets(&answer, LOGIN, None);
+            let third = build(secret(2), None).await;
+            assert_eq!(browser.at(&third).get("/admin").await.text(), "admin root");
+        }
+    }
+}
+
+#[actix_web::test]
 async fn purging_the_session_ends_the_login() {
     for with_records in WITH_RECORDS {
         for (page, told) in [

@@ -157,7 +157,8 @@ async fn new_credentials_and_the_deletion_of_the_user_end_the_login() {
             ("UserGone", |users: &Users| users.delete(1)),
         ] {
             let users = Users::new();
-            let (builder, events) = Events::of(builder(&users, with_records).0);
+            let (builder, clock) = builder(&users, with_records);
+            let (builder, events) = Events::of(builder);
             let app = site(builder.build(key()).unwrap(), &users).await;
             let browser = Browser::new(&app);
             browser.post("/login/1").await;
@@ -170,6 +171,7 @@ async fn new_credentials_and_the_deletion_of_the_user_end_the_login() {
                 assert_eq!(answer.status(), 303, "{reason}");
                 assert_clears(&answer, LOGIN);
                 assert_no_cookies(&browser.get("/account").await);
+                clock.advance(MINUTE + SECOND);
             }
             assert!(events.take().contains(&format!("login_ended {reason}")));
         }

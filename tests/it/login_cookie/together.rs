@@ -6,7 +6,7 @@ use actix_web::{
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     error::ErrorImATeapot,
-    middleware::{Next, from_fn},
+    middleware::{Compat, Next, from_fn},
 };
 use login_runtime::{RememberCookie, public};
 
@@ -257,5 +257,48 @@ async fn an_error_of_a_middleware_loses_what_was_set_but_ends_records() {
         assert_no_cookies(&answer);
         // As documented: without records a log out is what the answer says.
         assert_eq!(status(&browser).await, if with_records { 303 } else { 200 });
+    }
+}
+
+#[actix_web::test]
+async fn a_manager_within_another_one_logs_out_its_own_users() {
+    for with_records in WITH_RECORDS {
+        let users = Users::new();
+        let named = |name: &str| CookieSettings::new().name(format!("__Host-inner-{name}"));
+        let inner = LoginManager::new(load_admin)
+            .session_cookie(named("session"))
+            .remember_cookie(RememberCookie::new().cookie(named("remember")))
+            .login_cookie(named("login"));
+        let inner = match with_records {
+            true => inner.login_store(MemoryLoginStore::new()),
+            false => inner,
+        };
+        let inner = inner.build(secret(2)).unwrap();
+        let outer = builder(&users, with_records).0.build(key()).unwrap();
+        let app = app(outer, |routes| {
+            more_pages(routes, users.clone());
+            routes.service(
+                web::scope("/inner")
+                    .wrap(Compat::new(inner))
+                    .route("/admin", web::get().to(admin_page))
+                    .route("/login", web::post().to(admin_log_in))
+                    .route("/logout", web::post().to(admin_log_out)),
+            );
+        })
+        .await;
+        let browser = Browser::new(&app);
+        let pages = async || {
+            let inner = browser.get("/inner/admin").await.status();
+            (status(&browser).await, inner)
+        };
+        assert_eq!(pages().await, (303, 401));
+        browser.post("/login/1").await;
+        browser.post("/inner/login").await;
+        assert_eq!(pages().await, (200, 200));
+        browser.post("/inner/logout").await;
+        assert_eq!(pages().await, (200, 401));
+        browser.post("/inner/login").await;
+        browser.post("/logout").await;
+        assert_eq!(pages().await, (303, 200));
     }
 }
