@@ -187,7 +187,7 @@ impl<U: AuthUser> Auth<U> {
         self.state
             .drop_login_cookie(&self.request, self.index, is_late);
         self.state.act();
-        session::clear_but(&session, self.manager().other_keys(self.index));
+        session::clear_but(&session, self.manager().kept_keys(self.index));
         session::renew(&session);
         let held_elsewhere =
             kind.login_cookie.is_some() && carrier::is_carried(&self.request, kind);
@@ -441,12 +441,11 @@ impl<U: AuthUser> Auth<U> {
         let at = at.unwrap_or_else(|| manager.now());
         let clear = || {
             if clears_session {
-                session::clear_but(&session, manager.other_keys(self.index));
+                session::clear_but(&session, manager.kept_keys(self.index));
             }
         };
         let login = match &manager.records {
             None => {
-                clear();
                 let client = state::client(&self.request, manager);
                 let hash = fingerprint.as_deref();
                 let entry = Entry {
@@ -459,8 +458,11 @@ impl<U: AuthUser> Auth<U> {
                 };
                 if kind.login_cookie.is_some() {
                     let id = kind.loader.id(&*any).ok_or(LoginError::UnfitId)?;
+                    // It may be longer than a cookie can be, and then nothing is taken away.
                     self.carry(Ticket::Entry(entry.text(&id).into()))?;
+                    clear();
                 } else {
+                    clear();
                     let written = kind
                         .loader
                         .write(&entry, &session, &kind.session_key, &*any);
@@ -883,7 +885,8 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
                     &kind.session_key,
                     &id,
                     manager.other_keys(auth.index),
-                ),
+                )
+                || kind.login_cookie.is_some() && session::keeps_login(&session),
             replaces: Replaced {
                 login: previous.login,
                 is_same_user: !previous.is_other_user,

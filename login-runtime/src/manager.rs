@@ -234,6 +234,13 @@ impl Manager {
             .filter(move |(i, _)| *i != index);
         others.map(|(_, kind)| kind.session_key.as_str())
     }
+
+    /// The session keys of those among them whose logins are in the session, and stay there when the rest
+    /// of it goes.
+    pub(crate) fn kept_keys(&self, index: usize) -> impl Iterator<Item = &str> + Clone {
+        let others = self.other_keys(index);
+        others.filter(|_| !self.has_login_cookies())
+    }
 }
 
 /// How a request finds its manager: in the app data that the middleware adds.

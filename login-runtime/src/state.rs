@@ -1072,14 +1072,12 @@ impl Find<'_> {
     /// planted before this request gains nothing, and without what another user left in it.
     fn take_session(&self, id: &str, write: impl FnOnce(&Session)) {
         let key = &self.kind.session_key;
-        let others = || self.manager().other_keys(self.index);
-        let session = session::of(self.request);
-        if self.kind.login_cookie.is_some() && session.entries().is_empty() {
-            return write(&session);
-        }
-        session::restore(&session, |session| {
-            if session::is_left_by_another(session, key, id, others()) {
-                session::clear_but(session, others());
+        let others = self.manager().other_keys(self.index);
+        session::restore(&session::of(self.request), |session| {
+            if session::is_left_by_another(session, key, id, others)
+                || self.kind.login_cookie.is_some() && session::keeps_login(session)
+            {
+                session::clear_but(session, self.manager().kept_keys(self.index));
             }
             session::forget_who_left(session, key);
             write(session);

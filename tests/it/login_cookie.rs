@@ -7,12 +7,12 @@ use actix_web::{
     Responder,
     cookie::Key,
     http::Method,
-    web::{self, Data, ServiceConfig},
+    web::{self, Data, Json, Path, ServiceConfig},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use login_runtime::{
     Auth, AuthUser, CookieSettings, CurrentUser, LoginError, LoginManager, LoginManagerBuilder,
-    MemoryLoginStore, SessionProtection, Verified, login_required,
+    MaybeUser, MemoryLoginStore, SessionProtection, Verified, login_required,
     test::{Browser, TestClock},
 };
 use login_tests::{Admin, User, Users, app, key, load_admin, manager};
@@ -562,6 +562,55 @@ async fn a_log_out_clears_it_and_ends_the_session() {
             assert_no_cookies(&browser.post("/logout").await);
         }
     }
+}
+
+#[actix_web::test]
+async fn an_id_that_fits_into_no_cookie_is_an_error_and_nothing_is_written() {
+    async fn enter(auth: Auth<Guest>, id: web::Bytes) -> Result<impl Responder, LoginError> {
+        let guest = Guest::new(std::str::from_utf8(&id).unwrap());
+        let done = auth
+            .log_in(Verified::trust(guest, "test"))
+            .await
+            .map(|_| ());
+        let now = auth.current_user().await?;
+        let now = now.map_or_else(|| "nobody".to_owned(), |guest| guest.id.clone());
+        done.map(|()| now)
+    }
+    async fn maybe(guest: MaybeUser<Guest>) -> Json<Option<String>> {
+        Json(guest.user().map(|guest| guest.id.clone()))
+    }
+    async fn fill(session: Session, item: Path<String>) -> impl Responder {
+        session.insert("cart", item.into_inner()).unwrap();
+        "filled"
+    }
+    async fn cart(session: Session) -> Json<Option<String>> {
+        Json(session.get("cart").unwrap())
+    }
+    let builder = LoginManager::new(load_guest).login_cookie(CookieSettings::new());
+    let (builder, events) = Events::of(builder);
+    let app = app(builder.build(key()).unwrap(), |routes| {
+        routes
+            .route("/enter", web::post().to(enter))
+            .route("/who", web::get().to(maybe))
+            .route("/cart", web::get().to(cart))
+            .route("/cart/{item}", web::post().to(fill));
+    })
+    .await;
+    let browser = Browser::new(&app);
+    let long = "x".repeat(5000);
+    let answer = browser.post("/enter").body(long.clone()).await;
+    assert_eq!(answer.status(), 500, "{}", answer.text());
+    assert_no_cookies(&answer);
+    assert_eq!(events.take_but_accessed(), [""; 0]);
+    // Whoever was logged in before still is, with what is in the session.
+    browser.post("/enter").body("ann").await.assert_logged_in();
+    browser.post("/cart/tea").await.assert_logged_in();
+    let answer = browser.post("/enter").body(long).await;
+    assert_eq!(answer.status(), 500, "{}", answer.text());
+    assert_no_cookies(&answer);
+    let who: Option<Option<String>> = browser.get("/who").await.json();
+    assert_eq!(who, Some(Some("ann".to_owned())));
+    assert_eq!(cart_of(&browser).await.as_deref(), Some("tea"));
 }
 
 #[actix_web::test]

@@ -313,6 +313,32 @@ async fn another_user_finds_nothing_of_the_first_and_a_visitor_keeps_everything(
     }
 }
 
+#[actix_web::test]
+async fn what_a_user_left_before_logins_had_a_cookie_is_not_for_the_next() {
+    for with_records in WITH_RECORDS {
+        let users = Users::new();
+        let store = Arc::new(MemoryLoginStore::new());
+        let before = manager(&users).0;
+        let after = builder(&users, false).0;
+        let (before, after) = match with_records {
+            true => (
+                before.login_store(Arc::clone(&store)),
+                after.login_store(store),
+            ),
+            false => (before, after),
+        };
+        let before = site(before.build(key()).unwrap(), &users).await;
+        let after = site(after.build(key()).unwrap(), &users).await;
+        let browser = Browser::new(&before);
+        browser.post("/login/1").await;
+        browser.post("/cart/secret").await;
+        let browser = browser.at(&after);
+        assert_eq!(who(&browser).await, Who::default());
+        browser.post("/login/2").await;
+        assert_eq!(cart_of(&browser).await, None);
+    }
+}
+
 async fn world() -> World {
     let place = Place {
         login_cookie: true,

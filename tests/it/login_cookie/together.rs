@@ -225,6 +225,30 @@ async fn a_session_planted_before_a_restore_is_nobodys_after_it() {
     }
 }
 
+#[actix_web::test]
+async fn an_empty_session_planted_before_a_restore_is_not_shared_after_it() {
+    use login_tests::sessions::MemorySessions;
+    let sessions = MemorySessions::new();
+    let users = Users::new();
+    let (builder, _) = builder(&users, true);
+    let builder = builder.session_store(sessions.clone());
+    let app = app(builder.build(key()).unwrap(), |routes| {
+        more_pages(routes, users.clone());
+    });
+    let app = app.await;
+    let victim = Browser::new(&app);
+    victim.post("/login/1?remember=true").await;
+    victim.restart();
+    let thief = Browser::new(&app);
+    thief.post("/cart/bait").await;
+    thief.post("/clear").await;
+    victim.set_cookie(SESSION, &thief.cookie(SESSION).unwrap());
+    assert_eq!(who(&victim).await.id, Some(1));
+    victim.post("/cart/secret").await;
+    assert_eq!(cart_of(&victim).await.as_deref(), Some("secret"));
+    assert_eq!(cart_of(&thief).await, None);
+}
+
 /// A middleware of the application that answers with an error whatever was done.
 async fn fail(
     request: ServiceRequest,
