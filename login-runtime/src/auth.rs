@@ -13,7 +13,7 @@ use std::{
 use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::header, web::Query};
 
 use crate::{
-    carrier::{self, Ticket},
+    carrier::{self, Opened, Ticket},
     condition::Condition,
     config::MAX_COOKIE_AGE,
     cookies::{self, Carried, FamilyToken, LoginId, Match, SetCookie},
@@ -204,6 +204,11 @@ impl<U: AuthUser> Auth<U> {
     /// Notes that the browser gives up the login cookie that the request came with. Whether it had done
     /// so before, and has another one by now, or none.
     async fn give_up_carried(&self, records: &Records, kind: &UserKind) -> bool {
+        let opened = self.state.opened(self.index);
+        // Asked before this request does it: what it gives up itself is not late for that.
+        if let Some(given_up) = opened.and_then(Opened::had_given_up) {
+            return given_up;
+        }
         // As it came: the request may have found another one since.
         let (manager, session) = (self.manager(), OnceCell::new());
         let carried = carrier::carried(&self.request, manager, kind, None, &session);
@@ -213,7 +218,11 @@ impl<U: AuthUser> Auth<U> {
         let now = manager.now();
         let given_up = records.any_was_given_up(&[login.key], now).await;
         records.bury(login.key, now).await;
-        given_up.unwrap_or_default()
+        let given_up = given_up.unwrap_or_default();
+        if let Some(opened) = opened {
+            opened.gives_up(given_up);
+        }
+        given_up
     }
 
     /// Ends the login of this request, and whatever else could bring its user back.

@@ -729,7 +729,8 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// type; with a login store it names the record of the login and nothing else. It goes when the
     /// browser is closed. Older keys are good for it too, see [`fallback_keys`](Self::fallback_keys).
     ///
-    /// [`Session::purge`](actix_session::Session::purge) still ends the login.
+    /// [`Session::purge`](actix_session::Session::purge) still ends the login, that of every user type; if
+    /// the login store cannot be told, the answer is 503 and everybody is still logged in.
     /// [`Session::clear`](actix_session::Session::clear) does not, and neither does the loss of the
     /// session: call [`Auth::log_out`](crate::Auth::log_out).
     ///

@@ -511,6 +511,47 @@ async fn purging_the_session_ends_the_login() {
 }
 
 #[actix_web::test]
+async fn purging_the_session_ends_the_logins_of_all_user_types() {
+    for with_records in WITH_RECORDS {
+        for page in ["/purge", "/out-and-purge"] {
+            let users = Users::new();
+            let (builder, _) = builder(&users, with_records);
+            let app = more(builder.user_loader("admin", load_admin), &users).await;
+            let browser = Browser::new(&app);
+            browser.post("/login/1").await;
+            browser.post("/admin/login").await;
+            browser.post("/cart/tea").await;
+            let copy = browser.copy();
+            assert_eq!(browser.post(page).await.status(), 200);
+            assert_eq!(status(&browser).await, 303, "{page}");
+            assert_eq!(browser.get("/admin").await.status(), 303, "{page}");
+            assert_eq!(browser.cookie_names(), [""; 0], "{page}");
+            if with_records {
+                assert_eq!(copy.get("/admin").await.status(), 303, "{page}");
+            }
+        }
+    }
+}
+
+#[actix_web::test]
+async fn purging_the_session_ends_a_login_that_was_just_made() {
+    for with_records in WITH_RECORDS {
+        for before in [None, Some("/login/2")] {
+            let users = Users::new();
+            let (builder, _) = builder(&users, with_records);
+            let app = more(builder.user_loader("admin", load_admin), &users).await;
+            let browser = Browser::new(&app);
+            if let Some(before) = before {
+                browser.post(before).await;
+            }
+            assert_eq!(browser.post("/in-and-purge").await.text(), "purged");
+            assert_eq!(who(&browser).await, Who::default(), "{before:?}");
+            assert_eq!(browser.cookie_names(), [""; 0], "{before:?}");
+        }
+    }
+}
+
+#[actix_web::test]
 async fn clearing_the_session_does_not_end_the_login() {
     for with_records in WITH_RECORDS {
         let users = Users::new();
@@ -560,6 +601,33 @@ async fn a_log_out_clears_it_and_ends_the_session() {
             assert_eq!(status(&copy).await, after);
             // Twice is fine.
             assert_no_cookies(&browser.post("/logout").await);
+        }
+    }
+}
+
+#[actix_web::test]
+async fn what_happened_last_in_a_request_counts() {
+    for with_records in WITH_RECORDS {
+        for before in [None, Some("/login/1"), Some("/login/2")] {
+            let users = Users::new();
+            let (builder, _) = builder(&users, with_records);
+            let app = more(builder.user_loader("admin", load_admin), &users).await;
+            let browser = Browser::new(&app);
+            if let Some(before) = before {
+                browser.post(before).await;
+            }
+            let (one, other) = (browser.copy(), browser);
+            let answer = one.post("/in-and-out").await;
+            assert_eq!(answer.text(), "out");
+            match before {
+                None => assert_no_cookies(&answer),
+                Some(_) => assert_clears(&answer, LOGIN),
+            }
+            assert_eq!(who(&one).await, Who::default(), "{before:?}");
+            let answer = other.post("/out-and-in").await;
+            assert_eq!(answer.text(), "in");
+            assert_sets(&answer, LOGIN, None);
+            assert_eq!(who(&other).await.id, Some(1), "{before:?}");
         }
     }
 }
@@ -630,6 +698,40 @@ async fn pages_of_every_method_leave_it_alone() {
             assert_no_cookies(&answer);
         }
         assert_eq!(status(&browser).await, 200);
+    }
+}
+
+#[actix_web::test]
+async fn a_handler_that_asks_twice_is_told_the_same() {
+    async fn twice(
+        one: Auth<User>,
+        other: Auth<User>,
+        users: Data<Users>,
+    ) -> Result<Json<[Option<i64>; 4]>, LoginError> {
+        let id = async |auth: &Auth<User>| -> Result<Option<i64>, LoginError> {
+            Ok(auth.current_user().await?.user().map(|user| user.id))
+        };
+        let before = [id(&one).await?, id(&other).await?];
+        one.log_in(Verified::trust(users.get(2).unwrap(), "test"))
+            .await?;
+        let between = id(&other).await?;
+        other.log_out().await?;
+        Ok(Json([before[0], before[1], between, id(&one).await?]))
+    }
+    for with_records in WITH_RECORDS {
+        let users = Users::new();
+        let (builder, _) = builder(&users, with_records);
+        let app = app(builder.build(key()).unwrap(), |routes| {
+            pages(routes, users.clone());
+            routes.route("/twice", web::post().to(twice));
+        })
+        .await;
+        let browser = Browser::new(&app);
+        browser.post("/login/1").await;
+        let answer = browser.post("/twice").await;
+        assert_eq!(answer.json(), Some([Some(1), Some(1), Some(2), None]));
+        assert_clears(&answer, LOGIN);
+        assert_eq!(who(&browser).await, Who::default());
     }
 }
 

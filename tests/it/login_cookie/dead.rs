@@ -5,7 +5,7 @@ use login_runtime::{Logins, StoreError};
 use super::*;
 use crate::{
     site::{HOUR, MINUTE, SECOND},
-    world::{Moment, Options, Place, World},
+    world::{Call, Moment, Options, Place, When, World},
 };
 
 /// Asserts what happened, but for looks and refusals.
@@ -171,6 +171,7 @@ async fn new_credentials_and_the_deletion_of_the_user_end_the_login() {
                 assert_eq!(answer.status(), 303, "{reason}");
                 assert_clears(&answer, LOGIN);
                 assert_no_cookies(&browser.get("/account").await);
+                // Who comes with it within the next minute may be late.
                 clock.advance(MINUTE + SECOND);
             }
             assert!(events.take().contains(&format!("login_ended {reason}")));
@@ -368,4 +369,86 @@ async fn a_login_store_that_is_down_is_503_and_logs_nobody_out() {
     assert_eq!(crate::world::who(&browser).await, "ada");
     browser.post("/logout").await;
     assert_eq!(crate::world::who(&browser).await, "nobody");
+}
+
+#[actix_web::test]
+async fn a_purge_that_the_login_store_does_not_hear_of_is_no_log_out() {
+    for (call, when) in [(Call::End, When::Before), (Call::EndMany, When::Before)] {
+        let world = world().await;
+        let browser = match call {
+            Call::End => world.logged_in(1).await,
+            _ => world.remembered(1).await,
+        };
+        let copy = browser.copy();
+        world.logins.on(move |moment: Moment| async move {
+            match (moment.call, moment.when) == (call, when) {
+                true => Err(StoreError::new("down")),
+                false => Ok(()),
+            }
+        });
+        let answer = browser.post("/purge").await;
+        assert_eq!(answer.status(), 503, "{call:?}");
+        assert_no_cookies(&answer);
+        world.logins.off();
+        assert_eq!(crate::world::who(&browser).await, "ada");
+        assert_eq!(browser.post("/purge").await.status(), 200);
+        assert_eq!(crate::world::who(&browser).await, "nobody");
+        assert_eq!(crate::world::who(&copy).await, "nobody");
+    }
+}
+
+/// What a page answers, if need be at the second try.
+async fn tried_twice(browser: &Browser<'_, crate::world::App>) -> u16 {
+    match browser.get("/account").await.status() {
+        503 => browser.get("/account").await.status(),
+        status => status,
+    }
+}
+
+#[actix_web::test]
+async fn a_store_that_fails_at_any_call_lets_nobody_in_who_should_not_be() {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+    for out in ["/logout", "/purge"] {
+        for nth in 0.. {
+            let world = world().await;
+            let browser = world.browser();
+            let (calls, has_failed) = (AtomicUsize::new(0), Arc::new(AtomicBool::new(false)));
+            let failed = Arc::clone(&has_failed);
+            world.logins.on(move |moment: Moment| {
+                let fails = moment.when == When::Before && calls.fetch_add(1, SeqCst) == nth;
+                failed.fetch_or(fails, SeqCst);
+                async move {
+                    match fails {
+                        true => Err(StoreError::new("this call fails")),
+                        false => Ok(()),
+                    }
+                }
+            });
+            let log_in = async || browser.post("/login/1?remember=true").await.status();
+            let logged_in = log_in().await;
+            assert!(matches!(logged_in, 200 | 503), "{nth}: {logged_in}");
+            if logged_in == 503 {
+                assert_eq!(tried_twice(&browser).await, 303, "{nth}");
+                assert_eq!(log_in().await, 200, "{nth}");
+            }
+            assert_eq!(tried_twice(&browser).await, 200, "{nth}");
+            world.wait(12 * 60 * 60);
+            browser.restart();
+            assert_eq!(tried_twice(&browser).await, 200, "{nth}: not restored");
+            let written = browser.post("/write?note=secret").await.status();
+            assert!(matches!(written, 200 | 503), "{nth}: {written}");
+            let copy = browser.copy();
+            let logged_out = browser.post(out).await.status();
+            assert!(matches!(logged_out, 200 | 503), "{nth}: {logged_out}");
+            if logged_out == 503 {
+                assert_eq!(browser.post(out).await.status(), 200, "{nth}");
+            }
+            assert_eq!(tried_twice(&browser).await, 303, "{out} {nth}");
+            assert_eq!(tried_twice(&copy).await, 303, "{out} {nth}");
+            if !has_failed.load(SeqCst) {
+                assert!(nth > 10, "{nth} calls are too few");
+                break;
+            }
+        }
+    }
 }
