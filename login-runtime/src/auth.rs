@@ -13,7 +13,7 @@ use std::{
 use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::header, web::Query};
 
 use crate::{
-    carrier::{self, Ticket},
+    carrier::{self, Opened, Ticket},
     condition::Condition,
     config::MAX_COOKIE_AGE,
     cookies::{self, Carried, FamilyToken, LoginId, Match, SetCookie},
@@ -187,7 +187,7 @@ impl<U: AuthUser> Auth<U> {
         self.state
             .drop_login_cookie(&self.request, self.index, is_late);
         self.state.act();
-        session::clear_but(&session, self.manager().other_keys(self.index));
+        session::clear_but(&session, self.manager().kept_keys(self.index));
         session::renew(&session);
         let held_elsewhere =
             kind.login_cookie.is_some() && carrier::is_carried(&self.request, kind);
@@ -204,6 +204,11 @@ impl<U: AuthUser> Auth<U> {
     /// Notes that the browser gives up the login cookie that the request came with. Whether it had done
     /// so before, and has another one by now, or none.
     async fn give_up_carried(&self, records: &Records, kind: &UserKind) -> bool {
+        let opened = self.state.opened(self.index);
+        // Asked before this request does it: what it gives up itself is not late for that.
+        if let Some(given_up) = opened.and_then(Opened::had_given_up) {
+            return given_up;
+        }
         // As it came: the request may have found another one since.
         let (manager, session) = (self.manager(), OnceCell::new());
         let carried = carrier::carried(&self.request, manager, kind, None, &session);
@@ -213,7 +218,11 @@ impl<U: AuthUser> Auth<U> {
         let now = manager.now();
         let given_up = records.any_was_given_up(&[login.key], now).await;
         records.bury(login.key, now).await;
-        given_up.unwrap_or_default()
+        let given_up = given_up.unwrap_or_default();
+        if let Some(opened) = opened {
+            opened.gives_up(given_up);
+        }
+        given_up
     }
 
     /// Ends the login of this request, and whatever else could bring its user back.
@@ -441,12 +450,11 @@ impl<U: AuthUser> Auth<U> {
         let at = at.unwrap_or_else(|| manager.now());
         let clear = || {
             if clears_session {
-                session::clear_but(&session, manager.other_keys(self.index));
+                session::clear_but(&session, manager.kept_keys(self.index));
             }
         };
         let login = match &manager.records {
             None => {
-                clear();
                 let client = state::client(&self.request, manager);
                 let hash = fingerprint.as_deref();
                 let entry = Entry {
@@ -459,8 +467,11 @@ impl<U: AuthUser> Auth<U> {
                 };
                 if kind.login_cookie.is_some() {
                     let id = kind.loader.id(&*any).ok_or(LoginError::UnfitId)?;
+                    // It may be longer than a cookie can be, and then nothing is taken away.
                     self.carry(Ticket::Entry(entry.text(&id).into()))?;
+                    clear();
                 } else {
+                    clear();
                     let written = kind
                         .loader
                         .write(&entry, &session, &kind.session_key, &*any);
@@ -883,7 +894,8 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
                     &kind.session_key,
                     &id,
                     manager.other_keys(auth.index),
-                ),
+                )
+                || kind.login_cookie.is_some() && session::keeps_login(&session),
             replaces: Replaced {
                 login: previous.login,
                 is_same_user: !previous.is_other_user,

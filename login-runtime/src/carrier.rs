@@ -5,7 +5,7 @@
 //! none to load. What the cookie says is what the session would say, sealed with a key of ours.
 
 use std::{
-    cell::{OnceCell, Ref, RefCell},
+    cell::{Cell, OnceCell, Ref, RefCell},
     rc::Rc,
 };
 
@@ -67,11 +67,12 @@ impl Ticket {
 pub(crate) enum Carried<'a> {
     /// An entry in the session, which is borrowed: not to be held across an await.
     Session(Ref<'a, str>),
+    /// A login cookie, and the key that it was sealed with.
     Cookie(Ticket, Match),
 }
 
 impl Carried<'_> {
-    /// Whether it has to be sealed again, with the current key.
+    /// Whether a login cookie was sealed with an older key.
     pub(crate) fn is_old(&self) -> bool {
         matches!(self, Self::Cookie(_, Match::Older))
     }
@@ -102,27 +103,46 @@ impl Carried<'_> {
 /// The login cookie of a request once it was opened, or as the response will set it; and whether it was
 /// sealed with an older key.
 #[derive(Default)]
-pub(crate) struct Opened(RefCell<Option<Option<(Ticket, Match)>>>);
+pub(crate) struct Opened {
+    ticket: RefCell<Option<Option<(Ticket, Match)>>>,
+    /// Whether the browser had given up the cookie before this request did so too.
+    given_up: Cell<Option<bool>>,
+}
 
 impl Opened {
     fn get_or_open(
         &self,
         open: impl FnOnce() -> Option<(Ticket, Match)>,
     ) -> Option<(Ticket, Match)> {
-        self.0.borrow_mut().get_or_insert_with(open).clone()
+        self.ticket.borrow_mut().get_or_insert_with(open).clone()
     }
 
     /// From now on the request has this login cookie, or none.
     pub(crate) fn set(&self, ticket: Option<Ticket>) {
-        *self.0.borrow_mut() = Some(ticket.map(|ticket| (ticket, Match::Current)));
+        *self.ticket.borrow_mut() = Some(ticket.map(|ticket| (ticket, Match::Current)));
     }
 
     /// A good login cookie that was sealed with an older key.
     pub(crate) fn old(&self) -> Option<Ticket> {
-        match &*self.0.borrow() {
+        match &*self.ticket.borrow() {
             Some(Some((ticket, Match::Older))) => Some(ticket.clone()),
             _ => None,
         }
+    }
+
+    /// Whether the request was found to have no good one, or has dropped it.
+    pub(crate) fn is_none(&self) -> bool {
+        matches!(&*self.ticket.borrow(), Some(None))
+    }
+
+    /// What [`gives_up`](Self::gives_up) was told.
+    pub(crate) fn had_given_up(&self) -> Option<bool> {
+        self.given_up.get()
+    }
+
+    /// The request gives up the cookie that it came with, which the browser had done before, or not.
+    pub(crate) fn gives_up(&self, had_given_up: bool) {
+        self.given_up.set(Some(had_given_up));
     }
 }
 

@@ -232,6 +232,13 @@ impl Manager {
             .filter(move |(i, _)| *i != index);
         others.map(|(_, kind)| kind.session_key.as_str())
     }
+
+    /// The session keys of those among them whose logins are in the session, and stay there when the rest
+    /// of it goes.
+    pub(crate) fn kept_keys(&self, index: usize) -> impl Iterator<Item = &str> + Clone {
+        let others = self.other_keys(index);
+        others.filter(|_| !self.has_login_cookies())
+    }
 }
 
 /// How a request finds its manager: in the app data that the middleware adds.
@@ -720,7 +727,8 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// type; with a login store it names the record of the login and nothing else. It goes when the
     /// browser is closed. Older keys are good for it too, see [`fallback_keys`](Self::fallback_keys).
     ///
-    /// [`Session::purge`](actix_session::Session::purge) still ends the login.
+    /// [`Session::purge`](actix_session::Session::purge) still ends the login, that of every user type; if
+    /// the login store cannot be told, the answer is 503 and everybody is still logged in.
     /// [`Session::clear`](actix_session::Session::clear) does not, and neither does the loss of the
     /// session: call [`Auth::log_out`](crate::Auth::log_out).
     ///
@@ -831,6 +839,18 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         let deadline = settings.store_deadline;
         let mut manager = settings.build(&key)?;
         let is_stored = matches!(self.sessions, Sessions::Stored(_));
+        let is_elsewhere =
+            |login: &CheckedCookie| (&login.path, &login.domain) != (&cookie.path, &cookie.domain);
+        let mut login_cookies = manager
+            .users
+            .iter()
+            .filter_map(|kind| kind.login_cookie.as_ref());
+        if let Some(login) = login_cookies.find(|login| is_elsewhere(login)) {
+            return Err(BuildError::Cookie {
+                name: login.name.clone(),
+                why: "has another path or domain than the session cookie, so that a log out may see only one of them; give both the same",
+            });
+        }
         let of_logins = |kind: &UserKind| {
             let name = kind.login_cookie.as_ref().map(|cookie| cookie.name.clone());
             [Some(kind.remember.name.clone()), name]

@@ -22,9 +22,11 @@ use actix_web::{
 use pin_project_lite::pin_project;
 
 use crate::{
-    auth, carrier,
+    auth,
+    carrier::{self, Opened},
     cookies::{self, Match, SetCookie},
     deny::Gate,
+    error::LoginError,
     events::{EventUser, LoginEvent},
     manager::{Handle, LoginManager, Manager, UserKind},
     records::{LoginRef, Records},
@@ -362,30 +364,27 @@ where
                 StepProj::Plain { inner, arrived } => {
                     let mut response = ready!(inner.poll(cx))?;
                     let state = LoginState::existing(response.request());
-                    match *arrived {
-                        Some(arrived)
-                            if is_to_be_reconsidered(response.request(), state.as_deref()) =>
-                        {
-                            let manager = Manager::of(response.request()).map(Arc::clone)?;
-                            let response = response.map_into_left_body();
-                            Step::Boxed {
-                                future: Box::pin(async move {
-                                    finish(response, &manager, Some(arrived)).await
-                                }),
-                            }
+                    let carries = arrived.is_some();
+                    if is_to_be_reconsidered(response.request(), state.as_deref(), carries) {
+                        let arrived = *arrived;
+                        let manager = Manager::of(response.request()).map(Arc::clone)?;
+                        let response = response.map_into_left_body();
+                        Step::Boxed {
+                            future: Box::pin(
+                                async move { finish(response, &manager, arrived).await },
+                            ),
                         }
-                        _ => {
-                            let mut ours = 0;
-                            if let Some(state) = state {
-                                let cookies = state.finish(response.request());
-                                ours = cookies.len();
-                                write(&mut response, cookies);
-                            }
-                            if *this.watches {
-                                count_cookies(&response, ours);
-                            }
-                            return Poll::Ready(Ok(response.map_into_left_body()));
+                    } else {
+                        let mut ours = 0;
+                        if let Some(state) = state {
+                            let cookies = state.finish(response.request());
+                            ours = cookies.len();
+                            write(&mut response, cookies);
                         }
+                        if *this.watches {
+                            count_cookies(&response, ours);
+                        }
+                        return Poll::Ready(Ok(response.map_into_left_body()));
                     }
                 }
                 StepProj::Boxed { future } => return future.as_mut().poll(cx),
@@ -395,14 +394,92 @@ where
     }
 }
 
-/// Whether a response to a request that may carry a login cookie says anything that depends on what became of
-/// the login meanwhile, and is not what the request itself has made of it.
-fn is_to_be_reconsidered(request: &HttpRequest, state: Option<&LoginState>) -> bool {
+/// Whether a response says anything that depends on what became of the login meanwhile whose cookie the
+/// request carries, and is not what the request itself has made of it; or the session was purged, and
+/// logins end with it.
+fn is_to_be_reconsidered(request: &HttpRequest, state: Option<&LoginState>, carries: bool) -> bool {
     match state {
-        Some(state) if state.has_acted() => false,
+        Some(state) if state.has_acted() => session::is_purged(&session::of(request)),
+        _ if !carries => false,
         Some(state) if state.has_findings() => true,
         _ => session::is_written(&session::of(request)),
     }
+}
+
+/// Ends the logins of a request whose session the application has purged, for whoever does that means to
+/// end them too.
+///
+/// # Errors
+///
+/// What the store says if a record did not end: nobody is logged out then.
+async fn end_purged(
+    request: &HttpRequest,
+    manager: &Manager,
+    state: Option<&LoginState>,
+    cookies: &mut Vec<SetCookie>,
+    arrived: i64,
+) -> Result<(), LoginError> {
+    let mut is_late = false;
+    for (index, kind) in manager.users.iter().enumerate() {
+        let Some(cookie) = &kind.login_cookie else {
+            continue;
+        };
+        let opened = state.and_then(|state| state.opened(index));
+        let is_gone = opened.is_some_and(Opened::is_none);
+        if is_gone && state.is_some_and(LoginState::has_acted) {
+            // Logged out by the request itself.
+            continue;
+        }
+        let carries = cookies::carries(request, &cookie.name);
+        let is_set = |cookies: &[SetCookie]| cookies.iter().any(|set| set.name() == cookie.name);
+        if !carries && !is_set(cookies) {
+            continue;
+        }
+        if let Some(records) = &manager.records {
+            let came = came_with(request, manager, kind);
+            // If the request has logged somebody in, too.
+            let made = state
+                .and_then(|state| state.carried(request, index, |carried| carried.login()))
+                .filter(|made| Some(*made) != came);
+            for login in [came, made].into_iter().flatten() {
+                records.end(login).await?;
+            }
+            if let Some(login) = came {
+                // A purge can be late, as a log out can.
+                is_late |= match opened.and_then(Opened::had_given_up) {
+                    Some(given_up) => given_up,
+                    None => records
+                        .any_was_given_up(&[login.key], arrived)
+                        .await
+                        .unwrap_or_default(),
+                };
+                records.bury(login.key, manager.now()).await;
+            }
+        }
+        cookies.retain(|other| other.name() != cookie.name);
+        if carries {
+            cookies.push(cookie.clear());
+            session_store::held_elsewhere();
+        }
+        let tell = |user: Option<EventUser<'_>>| {
+            manager.emit(&LoginEvent::LoggedOut { user }, request);
+        };
+        match state {
+            _ if is_gone => {}
+            Some(state) => state.event_user(index, tell),
+            None => tell(None),
+        }
+    }
+    if is_late {
+        cookies.clear();
+    }
+    Ok(())
+}
+
+/// The login whose cookie a request carries, as it came, whatever was decided since.
+fn came_with(request: &HttpRequest, manager: &Manager, kind: &UserKind) -> Option<LoginRef> {
+    let session = OnceCell::new();
+    carrier::carried(request, manager, kind, None, &session)?.login()
 }
 
 /// What became, while the request was under way, of the logins whose cookies it carries.
@@ -416,46 +493,41 @@ async fn reconsider(
     cookies: &mut Vec<SetCookie>,
     arrived: i64,
 ) {
-    let session = session::of(request);
-    let mut carried = Vec::new();
+    let Some(records) = &manager.records else {
+        return;
+    };
+    let (mut carried, mut replaced) = (Vec::new(), Vec::new());
     for (index, kind) in manager.users.iter().enumerate() {
-        let Some(cookie) = &kind.login_cookie else {
+        let Some((cookie, login)) = kind
+            .login_cookie
+            .as_ref()
+            .zip(came_with(request, manager, kind))
+        else {
             continue;
         };
-        // As it came, whatever was decided since.
-        let login = carrier::carried(request, manager, kind, None, &OnceCell::new())
-            .and_then(|carried| carried.login());
-        // The application has purged the session, and whoever does that means to end the login too.
-        if session::is_purged(&session) && cookies::carries(request, &cookie.name) {
-            if let Some((records, login)) = manager.records.as_ref().zip(login)
-                && let Err(error) = records.end(login).await
-            {
-                tracing::warn!(target: "login", event = "end_failed", reason = ?error);
-            }
-            cookies.retain(|other| other.name() != cookie.name);
-            cookies.push(cookie.clear());
-            let tell = |user: Option<EventUser<'_>>| {
-                manager.emit(&LoginEvent::LoggedOut { user }, request);
-            };
-            match state {
-                Some(state) => state.event_user(index, tell),
-                None => tell(None),
-            }
-            continue;
+        carried.push(login.key);
+        let now = state.and_then(|state| state.carried(request, index, |carried| carried.login()));
+        if cookies.iter().any(|set| set.name() == cookie.name)
+            && now.is_none_or(|now| now.key != login.key)
+        {
+            replaced.push(login.key);
         }
-        carried.extend(login.map(|login| login.key));
     }
-    if let Some(records) = &manager.records {
+    if !cookies.is_empty() {
         // A browser that has another login by now, or none, keeps what it was given for that. If nobody
         // knows, too: what this response would set, another one will.
-        if !cookies.is_empty() {
-            let given_up = records.any_was_given_up(&carried, arrived).await;
-            if given_up.unwrap_or(true) {
-                cookies.clear();
+        let given_up = records.any_was_given_up(&carried, arrived).await;
+        if given_up.unwrap_or(true) {
+            cookies.clear();
+        } else {
+            // This is the answer with which the browser gives them up. Whoever comes later is late.
+            for login in &replaced {
+                records.bury(*login, manager.now()).await;
             }
+            carried.retain(|login| !replaced.contains(login));
         }
-        session_store::carries_logins(carried, arrived);
     }
+    session_store::carries_logins(carried, arrived);
 }
 
 fn count_cookies<B>(response: &ServiceResponse<B>, ours: usize) {
@@ -477,6 +549,9 @@ async fn finish<B>(
     arrived: Option<i64>,
 ) -> Result<ServiceResponse<B>, Error> {
     let state = LoginState::existing(response.request());
+    // By the application: a session in which nothing is left is ended further down.
+    let is_purged =
+        manager.has_login_cookies() && session::is_purged(&session::of(response.request()));
     let mut cookies = state
         .as_ref()
         .map(|state| state.finish(response.request()))
@@ -485,7 +560,10 @@ async fn finish<B>(
     if manager.refresh_remember {
         prolong(request, manager, state.as_deref(), &mut cookies).await;
     }
-    if let Some(arrived) = arrived
+    if is_purged {
+        let arrived = arrived.unwrap_or_else(|| manager.now());
+        end_purged(request, manager, state.as_deref(), &mut cookies, arrived).await?;
+    } else if let Some(arrived) = arrived
         && !state.as_deref().is_some_and(LoginState::has_acted)
     {
         reconsider(request, manager, state.as_deref(), &mut cookies, arrived).await;

@@ -340,6 +340,11 @@ pub(crate) fn is_left_by_another<'a>(
     by_another || others.any(|other| session.contains_key(&left_key(other)))
 }
 
+/// Whether a session keeps a login, from before logins had cookies of their own. Nobody says whose it is.
+pub(crate) fn keeps_login(session: &Session) -> bool {
+    holds_login(&session.entries())
+}
+
 /// Somebody logs in: from now on the session is that user's.
 pub(crate) fn forget_who_left(session: &Session, key: &str) {
     if has_left(session, key) {

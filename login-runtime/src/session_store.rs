@@ -261,8 +261,15 @@ pub(crate) fn carries_logins(logins: Vec<LoginKey>, arrived: i64) {
 pub(crate) fn logged_out(held_elsewhere: bool) {
     let _ = watching(|watch| {
         watch.logged_out.set(true);
-        watch.held_elsewhere.set(held_elsewhere);
+        // Of two user types one may have had a login.
+        let held = watch.held_elsewhere.get();
+        watch.held_elsewhere.set(held || held_elsewhere);
     });
+}
+
+/// A login ends with this session which the session did not hold.
+pub(crate) fn held_elsewhere() {
+    let _ = watching(|watch| watch.held_elsewhere.set(true));
 }
 
 /// The application has not changed the session, and what we have changed may get lost if the session

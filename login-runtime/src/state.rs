@@ -555,7 +555,7 @@ struct Load {
     loading: Loading,
     login: SessionLogin,
     changed_client: bool,
-    /// Whether the login was bound under an older key.
+    /// Whether the login was bound, or its cookie sealed, under an older key.
     rewrite: bool,
 }
 
@@ -712,7 +712,7 @@ impl Find<'_> {
             rewrite |= login.fresh;
             login.fresh = false;
         }
-        if rewrite || self.slot.opened.old().is_some() {
+        if rewrite {
             self.write(&login.as_entry(), &*user);
         }
         let facts = LoginFacts {
@@ -822,10 +822,11 @@ impl Find<'_> {
         let records = manager.records.as_ref()?;
         let goes_on = |record: &LoginRecord| {
             let is_new = now.saturating_sub(record.created_at) < remember::GRACE;
+            let has_news = records.limits.is_idle(record.last_seen, now)
+                || records.is_step(record, now)
+                || is_new && record.family.is_some();
             record.user_type == self.kind.name
-                && !records.limits.is_idle(record.last_seen, now)
-                && !records.is_step(record, now)
-                && !(is_new && record.family.is_some())
+                && !has_news
                 && judge(self.request, manager, record.client).0 == Verdict::Same
         };
         let found = record.as_ref().filter(|record| goes_on(record));
@@ -1204,14 +1205,12 @@ impl Find<'_> {
     /// planted before this request gains nothing, and without what another user left in it.
     fn take_session(&self, id: &str, write: impl FnOnce(&Session)) {
         let key = &self.kind.session_key;
-        let others = || self.manager().other_keys(self.index);
-        let session = session::of(self.request);
-        if self.kind.login_cookie.is_some() && session.entries().is_empty() {
-            return write(&session);
-        }
-        session::restore(&session, |session| {
-            if session::is_left_by_another(session, key, id, others()) {
-                session::clear_but(session, others());
+        let others = self.manager().other_keys(self.index);
+        session::restore(&session::of(self.request), |session| {
+            if session::is_left_by_another(session, key, id, others)
+                || self.kind.login_cookie.is_some() && session::keeps_login(session)
+            {
+                session::clear_but(session, self.manager().kept_keys(self.index));
             }
             session::forget_who_left(session, key);
             write(session);
@@ -1266,7 +1265,7 @@ fn plan(request: &HttpRequest, carried: &Carried<'_>, manager: &Manager, kind: &
             loading,
             login,
             changed_client: verdict == Verdict::Stale,
-            rewrite,
+            rewrite: rewrite || carried.is_old(),
         }),
     }
 }

@@ -25,6 +25,7 @@ mod ledger;
 mod limits;
 mod loads;
 mod login;
+mod login_cookie;
 mod next;
 mod nodes;
 mod outage;

@@ -29,7 +29,7 @@ use login_tests::{Users, app, key, manager};
 pub(crate) use self::{
     gates::{Gate, Gates, while_waiting},
     places::{LoginsThere, Place, ServerSessions},
-    probe::{Call, Probe, When},
+    probe::{Call, Moment, Probe, When},
 };
 
 mod gates;

@@ -31,6 +31,7 @@ pub(super) fn all(routes: &mut ServiceConfig) {
         .service(write)
         .service(clear)
         .service(renew)
+        .service(purge)
         .service(account)
         .service(vault)
         .service(log_in)
@@ -116,6 +117,14 @@ async fn renew(session: Session, gates: Data<Gates>) -> impl Responder {
     gates.pass("write").await;
     session.renew();
     HttpResponse::Ok().body("renewed")
+}
+
+/// Ends the session.
+#[post("/purge")]
+async fn purge(session: Session, gates: Data<Gates>) -> impl Responder {
+    gates.pass("write").await;
+    session.purge();
+    HttpResponse::Ok().body("purged")
 }
 
 #[login_required]
