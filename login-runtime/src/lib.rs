@@ -149,6 +149,13 @@
 //! final, logins have [`Limits`], remember tokens rotate, and [`Auth::logins`] and [`Logins`] show and
 //! end them.
 //!
+//! # A cookie for the login
+//!
+//! By default a login is in the session, and a session is decrypted and parsed at every request that has
+//! one, asked for or not. With [`login_cookie`](LoginManagerBuilder::login_cookie) it is in a cookie of its
+//! own, which is opened when somebody asks for the user. The session stays what it was, and is the
+//! application's alone.
+//!
 //! # Features
 //!
 //! None is on by default.

@@ -717,15 +717,19 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// Keeps logins in a cookie of their own, and not in the session.
     ///
     /// The session is then the application's alone, and a browser has one only if something is in it. A
-    /// page that asks for nobody costs next to nothing, and one that does costs less than half: the
-    /// cookie is opened when somebody asks for the user, while a session is decrypted and parsed at every
-    /// request that has one. Log in and log out renew and end the session as before.
+    /// page that asks for nobody then costs half, and one that does a quarter less: the cookie is opened
+    /// when somebody asks for the user, while a session is decrypted and parsed at every request that has
+    /// one. Log in and log out renew and end the session as before.
     ///
     /// # Security
     ///
     /// What the cookie says is encrypted and authenticated with a key of its own, and bound to the user
     /// type; with a login store it names the record of the login and nothing else. It goes when the
     /// browser is closed. Older keys are good for it too, see [`fallback_keys`](Self::fallback_keys).
+    ///
+    /// Session and login are then two cookies, and nothing ties one to the other but what browsers make
+    /// of their names: with `__Host-`, as by default, nobody else can put a session beside a victim's
+    /// login.
     ///
     /// [`Session::purge`](actix_session::Session::purge) still ends the login, that of every user type; if
     /// the login store cannot be told, the answer is 503 and everybody is still logged in.
@@ -736,8 +740,8 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     ///
     /// [`build`](Self::build) refuses it together with what it would weaken: a session store on the server
     /// but no login store, where a log out would not be final any more; sessions that outlast the browser,
-    /// which would be left to whoever logs in next; and a `SessionMiddleware` of the application's own, of
-    /// which neither can be told.
+    /// which would be left to whoever logs in next; a path or domain other than the session cookie's; and a
+    /// `SessionMiddleware` of the application's own, of which none of this can be told.
     ///
     /// # Examples
     ///
