@@ -239,8 +239,11 @@ impl LoginEvent<'_> {
                 method,
                 remembered,
             } => {
-                let (user_type, id) = (user.user_type(), user.id());
-                tracing::info!(target: "login", event, user_type, user = id, reason = method.name(), remembered);
+                // Within the macro, which asks only if somebody listens.
+                tracing::info!(
+                    target: "login", event, user_type = user.user_type(), user = user.id(),
+                    reason = method.name(), remembered
+                );
             }
             Self::LoggedOut { user: None } => tracing::info!(target: "login", event),
             Self::LoggedOut { user: Some(user) }

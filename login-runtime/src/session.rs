@@ -372,10 +372,15 @@ pub(crate) fn renew(session: &Session) {
 
 /// Empties the session, but for the logins of other user types.
 pub(crate) fn clear_but<'a>(session: &Session, others: impl Iterator<Item = &'a str> + Clone) {
+    let stays = |key: &String| others.clone().any(|other| other == key.as_str());
+    let all_go = !session.entries().keys().any(stays);
+    if all_go {
+        return session.clear();
+    }
     let doomed: Vec<_> = session
         .entries()
         .keys()
-        .filter(|key| !others.clone().any(|other| other == key.as_str()))
+        .filter(|key| !stays(key))
         .cloned()
         .collect();
     for key in doomed {
