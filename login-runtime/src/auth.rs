@@ -159,7 +159,12 @@ impl<U: AuthUser> Auth<U> {
         };
         // Whatever becomes of it meanwhile: this is the login that is to end.
         let named = self.carried_login();
-        let who = self.state.who(&self.request, self.index).await;
+        // Without records, only to say who it was.
+        let who = if self.manager().records.is_some() || self.manager().listens() {
+            self.state.who(&self.request, self.index).await
+        } else {
+            Ok(None)
+        };
         let session = session::of(&self.request);
         if let Some(records) = &self.manager().records {
             let known = who.as_ref().ok().and_then(Option::as_ref);

@@ -214,6 +214,11 @@ impl Manager {
         !self.subscribers.is_empty() || tracing::enabled!(target: "login", tracing::Level::TRACE)
     }
 
+    /// Whether anybody wants to hear whose login something happened to.
+    pub(crate) fn listens(&self) -> bool {
+        !self.subscribers.is_empty() || tracing::enabled!(target: "login", tracing::Level::INFO)
+    }
+
     /// Whether logins are in cookies of their own.
     pub(crate) fn has_login_cookies(&self) -> bool {
         self.users.iter().any(|kind| kind.login_cookie.is_some())

@@ -18,8 +18,8 @@ use std::{env, error::Error};
 use actix_files::Files;
 use actix_web::{App, HttpRequest, HttpServer, cookie::Key, web};
 use login_runtime::{
-    AuthUser, BuildError, LoginEvent, LoginManager, PasswordVerifier, SqliteLoginStore, Strict,
-    public, strict,
+    AuthUser, BuildError, CookieSettings, LoginEvent, LoginManager, PasswordVerifier,
+    SqliteLoginStore, Strict, public, strict,
 };
 use sqlx::SqlitePool;
 
@@ -60,6 +60,8 @@ fn login_manager(pool: &SqlitePool, key: Key) -> Result<LoginManager, BuildError
         .login_view("/login")
         .refresh_view("/confirm")
         .login_store(SqliteLoginStore::new(pool.clone()))
+        // The session holds nothing else here, so files cost the same whoever asks for them.
+        .login_cookie(CookieSettings::new())
         .on_event(report)
         .deny_by_default()
         .build(key)
