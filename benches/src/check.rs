@@ -79,12 +79,12 @@ fn check(file: &Path) -> io::Result<ExitCode> {
 fn compare(kept: &Counts, counts: &Counts, same_compiler: bool) -> bool {
     let mut failed = false;
     println!(
-        "{:<28}{:>9}{:>9}{:>10}{:>9}{:>9}",
+        "{:<34}{:>9}{:>9}{:>10}{:>9}{:>9}",
         "", "kept", "now", "", "kept", "now"
     );
     for (contender, scenarios) in counts {
         for (scenario, now) in scenarios {
-            let name = format!("{contender:<14}{scenario:<14}");
+            let name = format!("{contender:<20}{scenario:<14}");
             let before = kept.get(contender).and_then(|kept| kept.get(scenario));
             let Some(before) = before else {
                 failed = true;
@@ -130,7 +130,7 @@ fn compare(kept: &Counts, counts: &Counts, same_compiler: bool) -> bool {
         for scenario in scenarios.keys() {
             if !counted.is_some_and(|counted| counted.contains_key(scenario)) {
                 failed = true;
-                println!("{contender:<14}{scenario:<14}  FAILED: not counted any more");
+                println!("{contender:<20}{scenario:<14}  FAILED: not counted any more");
             }
         }
     }
@@ -173,7 +173,7 @@ fn twice() -> io::Result<ExitCode> {
             scenarios_counted += 1;
             if difference > 0.0 {
                 scenarios_different += 1;
-                println!("{contender:<14}{scenario:<14}{difference:>8.3} %  {one:?}, {other:?}");
+                println!("{contender:<20}{scenario:<14}{difference:>8.3} %  {one:?}, {other:?}");
             }
             if difference > largest.0 {
                 largest = (difference, format!(", {contender}, {scenario}"));
