@@ -306,13 +306,16 @@ where
         }
         let gate = Gate::watch(&request, &manager);
         let inner = self.service.call(request);
+        let watch = Rc::clone(&gate.watch);
         Box::pin(async move {
             if !gate.is_open()
                 && let Err((request, answer)) = gate.decide().await
             {
                 return Ok(ServiceResponse::new(request, answer).map_into_right_body());
             }
-            Ok(inner.await?.map_into_left_body())
+            let response = inner.await?.map_into_left_body();
+            LoginState::hand_on(watch.state.get(), response.request());
+            Ok(response)
         })
     }
 }

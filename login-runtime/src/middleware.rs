@@ -363,7 +363,8 @@ where
             let next = match step.as_mut().project() {
                 StepProj::Plain { inner, arrived } => {
                     let mut response = ready!(inner.poll(cx))?;
-                    let state = LoginState::existing(response.request());
+                    // Of what a gate of this manager's found out, the boxed way knows.
+                    let state = LoginState::at(response.request());
                     let carries = arrived.is_some();
                     if is_to_be_reconsidered(response.request(), state.as_deref(), carries) {
                         let arrived = *arrived;

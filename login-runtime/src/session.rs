@@ -373,6 +373,9 @@ pub(crate) fn renew(session: &Session) {
 /// Empties the session, but for the logins of other user types.
 pub(crate) fn clear_but<'a>(session: &Session, others: impl Iterator<Item = &'a str> + Clone) {
     let stays = |key: &String| others.clone().any(|other| other == key.as_str());
+    if session.entries().is_empty() {
+        return;
+    }
     let all_go = !session.entries().keys().any(stays);
     if all_go {
         return session.clear();

@@ -308,6 +308,20 @@ impl LoginState {
         state
     }
 
+    /// The state of a request about which its own handler has asked, or a gate before it that has handed
+    /// it on; see [`hand_on`](Self::hand_on).
+    #[inline]
+    pub(crate) fn at(request: &HttpRequest) -> Option<Rc<Self>> {
+        request.extensions().get::<Rc<Self>>().cloned()
+    }
+
+    /// What a gate has found out about a request, for the layer around it.
+    pub(crate) fn hand_on(state: Option<&Rc<Self>>, request: &HttpRequest) {
+        if let Some(state) = state {
+            request.extensions_mut().insert(Rc::clone(state));
+        }
+    }
+
     /// The state of a request that something has asked about.
     pub(crate) fn existing(request: &HttpRequest) -> Option<Rc<Self>> {
         let extensions = request.extensions();
