@@ -8,10 +8,41 @@ use actix_web::{
     error::ErrorImATeapot,
     middleware::{Compat, Next, from_fn},
 };
-use login_runtime::{RememberCookie, public};
+use login_runtime::{RememberCookie, gate, public};
 
 use super::*;
 use crate::site::{DAY, HOUR, MINUTE};
+
+#[actix_web::test]
+async fn what_a_gate_finds_out_reaches_the_browser() {
+    async fn wait(
+        request: ServiceRequest,
+        next: Next<impl MessageBody>,
+    ) -> Result<ServiceResponse<impl MessageBody>, Error> {
+        tokio::task::yield_now().await;
+        next.call(request).await
+    }
+    // It asks for nobody: only the gate does.
+    let page = || web::get().to(async || "page");
+    let users = Users::new();
+    let before = builder(&users, false).0.build(secret(9)).unwrap();
+    let before = app(before, |_| {}).await;
+    let before = Browser::new(&before);
+    before.log_in(User::new(1, "ada")).await;
+    let after = builder(&users, false).0.fallback_keys([secret(9)]);
+    let after = app(after.deny_by_default().build(key()).unwrap(), |routes| {
+        let gated = web::scope("/slow").wrap(gate(from_fn(wait)));
+        routes.service(gated.route("/forgotten", page()));
+    })
+    .await;
+    let browser = Browser::new(&after);
+    assert_eq!(browser.get("/slow/forgotten").await.status(), 303);
+    browser.set_cookie(LOGIN, &before.cookie(LOGIN).unwrap());
+    let answer = browser.get("/slow/forgotten").await;
+    assert_eq!(answer.text(), "page");
+    assert_sets(&answer, LOGIN, None);
+    assert_no_cookies(&browser.get("/slow/forgotten").await);
+}
 
 #[actix_web::test]
 async fn each_user_type_has_its_own() {
