@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, future::Future, rc::Rc, time::Duration};
 
-use crate::session_store::Watch;
+use crate::session_store::SessionTracker;
 
 tokio::task_local! {
     // Shared, so that whoever polls has only a pointer to move.
@@ -15,7 +15,7 @@ pub(crate) struct AtWork {
     /// How long it has waited for answers that did not come.
     pub(crate) lost: Cell<Duration>,
     /// What becomes of its session.
-    pub(crate) watch: Watch,
+    pub(crate) watch: SessionTracker,
 }
 
 /// Works on one request.

@@ -66,7 +66,7 @@ use actix_web::{
 };
 use serde::Serialize;
 
-use crate::declare::{Declaration, Watch};
+use crate::declare::{Declaration, RouteTrace};
 
 /// A method that no route asks for.
 const NO_METHOD: &str = "AUDIT";
@@ -746,7 +746,7 @@ impl Probe {
                 .match_name(request.path())
                 .map(str::to_owned),
         });
-        let watch = Watch::for_audit(Rc::clone(&probe));
+        let watch = RouteTrace::for_audit(Rc::clone(&probe));
         request.extensions_mut().insert(Rc::new(watch));
         Some(probe)
     }

@@ -13,16 +13,16 @@ use std::{
 use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::header, web::Query};
 
 use crate::{
-    carrier::{self, Opened, Ticket},
+    carrier::{self, LoginCookieContent, OpenedLoginCookie},
     condition::Condition,
     config::MAX_COOKIE_AGE,
-    cookies::{self, Carried, FamilyToken, LoginId, Match, SetCookie},
+    cookies::{self, CookieValue, FamilyToken, LoginToken, Match, SetCookie},
     current::{self, CurrentUser, MaybeUser},
     error::{LoadError, LoginError, Refusal, SetupError},
     events::{EventUser, LoginEvent},
-    guard::{self, Check},
+    guard::{self, GuardOutcome},
     loader::AnyUser,
-    manager::{Manager, UserKind},
+    manager::{Manager, UserType},
     next,
     policy::{Freshness, LoginFacts, LoginSource, Reason, Requirement},
     records::{LoginRef, NewLogin, Records, Replaced},
@@ -30,7 +30,7 @@ use crate::{
     remember::{self, Presented, Token},
     session::{self, Entry},
     session_store,
-    state::{self, Known, LoginState},
+    state::{self, LoginState, RequestUser},
     store::{Family, FamilyKey, LoginKey, Which},
     user::AuthUser,
     verified::{AuthMethod, Proof, Verified},
@@ -105,7 +105,7 @@ impl<U: AuthUser> Auth<U> {
         &self.state.manager
     }
 
-    pub(crate) fn kind(&self) -> Option<&UserKind> {
+    pub(crate) fn kind(&self) -> Option<&UserType> {
         self.manager().users.get(self.index)
     }
 
@@ -208,10 +208,10 @@ impl<U: AuthUser> Auth<U> {
 
     /// Notes that the browser gives up the login cookie that the request came with. Whether it had done
     /// so before, and has another one by now, or none.
-    async fn give_up_carried(&self, records: &Records, kind: &UserKind) -> bool {
+    async fn give_up_carried(&self, records: &Records, kind: &UserType) -> bool {
         let opened = self.state.opened(self.index);
         // Asked before this request does it: what it gives up itself is not late for that.
-        if let Some(given_up) = opened.and_then(Opened::had_given_up) {
+        if let Some(given_up) = opened.and_then(OpenedLoginCookie::had_given_up) {
             return given_up;
         }
         // As it came: the request may have found another one since.
@@ -234,8 +234,8 @@ impl<U: AuthUser> Auth<U> {
     async fn end_records(
         &self,
         records: &Records,
-        kind: &UserKind,
-        known: Option<&Known>,
+        kind: &UserType,
+        known: Option<&RequestUser>,
         named: Option<LoginRef>,
     ) -> Result<(), LoginError> {
         let login = match known.and_then(|known| known.login) {
@@ -269,7 +269,7 @@ impl<U: AuthUser> Auth<U> {
     async fn genuine_family(
         &self,
         records: &Records,
-        kind: &UserKind,
+        kind: &UserType,
     ) -> Result<Option<(FamilyKey, Family)>, LoginError> {
         let manager = self.manager();
         let Some(token) = carried_family(&self.request, manager, kind) else {
@@ -430,10 +430,10 @@ impl<U: AuthUser> Auth<U> {
     /// Renews the session and writes a login into it.
     async fn establish(
         &self,
-        kind: &UserKind,
+        kind: &UserType,
         user: &Rc<U>,
         what: Establish,
-    ) -> Result<Known, LoginError> {
+    ) -> Result<RequestUser, LoginError> {
         let manager = self.manager();
         let any: AnyUser = Rc::clone(user) as AnyUser;
         let session = session::of(&self.request);
@@ -473,7 +473,7 @@ impl<U: AuthUser> Auth<U> {
                 if kind.login_cookie.is_some() {
                     let id = kind.loader.id(&*any).ok_or(LoginError::UnfitId)?;
                     // It may be longer than a cookie can be, and then nothing is taken away.
-                    self.carry(Ticket::Entry(entry.text(&id).into()))?;
+                    self.carry(LoginCookieContent::Entry(entry.text(&id).into()))?;
                     clear();
                 } else {
                     clear();
@@ -485,7 +485,7 @@ impl<U: AuthUser> Auth<U> {
                 None
             }
             Some(records) => {
-                let id = LoginId::random().map_err(|_| LoginError::NoRandomness)?;
+                let id = LoginToken::random().map_err(|_| LoginError::NoRandomness)?;
                 let new = NewLogin {
                     kind,
                     user_id: kind.loader.id(&*any).ok_or(LoginError::UnfitId)?,
@@ -504,7 +504,7 @@ impl<U: AuthUser> Auth<U> {
                 clear();
                 if kind.login_cookie.is_some() {
                     Box::pin(self.give_up_carried(records, kind)).await;
-                    self.carry(Ticket::Record(login))?;
+                    self.carry(LoginCookieContent::Record(login))?;
                 } else {
                     session::write_login_id(&session, &kind.session_key, &id, family)
                         .map_err(|_| LoginError::SessionPurged)?;
@@ -522,7 +522,7 @@ impl<U: AuthUser> Auth<U> {
             fresh,
         };
         let authenticated = forced || kind.loader.is_authenticated(&*any);
-        let known = Known {
+        let known = RequestUser {
             user: any,
             facts,
             authenticated,
@@ -534,7 +534,7 @@ impl<U: AuthUser> Auth<U> {
     }
 
     /// Has the response set the login cookie.
-    fn carry(&self, ticket: Ticket) -> Result<(), LoginError> {
+    fn carry(&self, ticket: LoginCookieContent) -> Result<(), LoginError> {
         match self.state.set_login_cookie(self.index, ticket) {
             true => Ok(()),
             false => Err(LoginError::UnfitId),
@@ -611,8 +611,8 @@ impl<U: AuthUser> Auth<U> {
     ) -> Result<CurrentUser<U>, actix_web::Error> {
         let find = current::find::<U>;
         let decision = match guard::check_user(&self.request, find, requirement, &condition) {
-            Check::Done(decision) => decision,
-            Check::Wait(deciding) => deciding.await,
+            GuardOutcome::Done(decision) => decision,
+            GuardOutcome::Wait(deciding) => deciding.await,
         };
         let user = MaybeUser::of(&decision?, self.manager()).into_user();
         user.ok_or_else(|| LoginError::NotLoggedIn.into())
@@ -963,7 +963,7 @@ struct Previous {
 
 impl<U: AuthUser> Auth<U> {
     /// What the login at hand and the remember cookie say of the user before.
-    fn previous_in_entry(&self, kind: &UserKind, id: &str) -> Previous {
+    fn previous_in_entry(&self, kind: &UserType, id: &str) -> Previous {
         let entry = self.carried_entry(|entry, previous| (previous != id, entry.remembered));
         let (is_other_user, is_remembered) = entry.unwrap_or_default();
         let drops_cookie = is_other_user && is_remembered
@@ -980,7 +980,7 @@ impl<U: AuthUser> Auth<U> {
     async fn previous_in_records(
         &self,
         records: &Records,
-        kind: &UserKind,
+        kind: &UserType,
         id: &str,
     ) -> Result<Previous, LoginError> {
         let now = self.manager().now();
@@ -1024,7 +1024,7 @@ impl<'a, U: AuthUser> IntoFuture for LogIn<'a, U> {
 /// A remember cookie for a user, that says everything itself.
 fn remember_cookie(
     manager: &Manager,
-    kind: &UserKind,
+    kind: &UserType,
     hash: Option<String>,
     id: &str,
     at: Option<i64>,
@@ -1051,11 +1051,11 @@ fn remember_cookie(
 pub(crate) fn carried_family(
     request: &HttpRequest,
     manager: &Manager,
-    kind: &UserKind,
+    kind: &UserType,
 ) -> Option<FamilyToken> {
     match cookies::carried(request, &kind.remember.name) {
-        Carried::One(value) => manager.keys.read_family_token(&kind.name, &value),
-        Carried::Nothing | Carried::Unclear => None,
+        CookieValue::One(value) => manager.keys.read_family_token(&kind.name, &value),
+        CookieValue::Missing | CookieValue::Ambiguous => None,
     }
 }
 
@@ -1063,10 +1063,10 @@ pub(crate) fn carried_family(
 pub(crate) fn read_token<T>(
     request: &HttpRequest,
     manager: &Manager,
-    kind: &UserKind,
+    kind: &UserType,
     read: impl FnOnce(&Token<'_>, Match) -> T,
 ) -> Option<T> {
-    let Carried::One(value) = cookies::carried(request, &kind.remember.name) else {
+    let CookieValue::One(value) = cookies::carried(request, &kind.remember.name) else {
         return None;
     };
     let (text, found) = manager.keys.verify(&kind.name, &value)?;
@@ -1077,7 +1077,7 @@ pub(crate) fn read_token<T>(
 fn carries_token_of_another(
     request: &HttpRequest,
     manager: &Manager,
-    kind: &UserKind,
+    kind: &UserType,
     id: &str,
 ) -> bool {
     cookies::carries(request, &kind.remember.name)

@@ -13,7 +13,7 @@ use actix_web::HttpRequest;
 
 use crate::{
     cookies::{self, Match},
-    manager::{Manager, UserKind},
+    manager::{Manager, UserType},
     records::LoginRef,
     session::{self, Entry, EntryAndId, Session},
     store::{FamilyKey, LoginKey},
@@ -25,7 +25,7 @@ const RECORD: u8 = 2;
 
 /// What a login cookie says.
 #[derive(Clone)]
-pub(crate) enum Ticket {
+pub(crate) enum LoginCookieContent {
     /// All that is known of the login, as the session would keep it.
     Entry(Rc<str>),
     /// The record of the login. Its key, and not the id that it is the hash of: nobody makes a login
@@ -33,7 +33,7 @@ pub(crate) enum Ticket {
     Record(LoginRef),
 }
 
-impl Ticket {
+impl LoginCookieContent {
     fn read(text: &[u8]) -> Option<Self> {
         let [RECORD, rest @ ..] = text else {
             return Some(Self::Entry(std::str::from_utf8(text).ok()?.into()));
@@ -48,7 +48,7 @@ impl Ticket {
     }
 
     /// Seals it for a cookie. `None` if the system has no random bytes.
-    pub(crate) fn seal(&self, manager: &Manager, kind: &UserKind) -> Option<String> {
+    pub(crate) fn seal(&self, manager: &Manager, kind: &UserType) -> Option<String> {
         match self {
             Self::Entry(text) => manager.keys.seal(&kind.name, text.as_bytes()),
             Self::Record(login) => {
@@ -64,14 +64,14 @@ impl Ticket {
 }
 
 /// What a request carries of a login.
-pub(crate) enum Carried<'a> {
+pub(crate) enum LoginCredential<'a> {
     /// An entry in the session, which is borrowed: not to be held across an await.
     Session(Ref<'a, str>),
     /// A login cookie, and the key that it was sealed with.
-    Cookie(Ticket, Match),
+    Cookie(LoginCookieContent, Match),
 }
 
-impl Carried<'_> {
+impl LoginCredential<'_> {
     /// Whether a login cookie was sealed with an older key.
     pub(crate) fn is_old(&self) -> bool {
         matches!(self, Self::Cookie(_, Match::Older))
@@ -81,8 +81,8 @@ impl Carried<'_> {
     pub(crate) fn entry(&self) -> Option<EntryAndId<'_>> {
         match self {
             Self::Session(text) => Entry::read(text),
-            Self::Cookie(Ticket::Entry(text), _) => Entry::read(text),
-            Self::Cookie(Ticket::Record(_), _) => None,
+            Self::Cookie(LoginCookieContent::Entry(text), _) => Entry::read(text),
+            Self::Cookie(LoginCookieContent::Record(_), _) => None,
         }
     }
 
@@ -94,8 +94,8 @@ impl Carried<'_> {
                 let key = id.key();
                 Some(LoginRef { key, family })
             }
-            Self::Cookie(Ticket::Record(login), _) => Some(*login),
-            Self::Cookie(Ticket::Entry(_), _) => None,
+            Self::Cookie(LoginCookieContent::Record(login), _) => Some(*login),
+            Self::Cookie(LoginCookieContent::Entry(_), _) => None,
         }
     }
 }
@@ -103,27 +103,27 @@ impl Carried<'_> {
 /// The login cookie of a request once it was opened, or as the response will set it; and whether it was
 /// sealed with an older key.
 #[derive(Default)]
-pub(crate) struct Opened {
-    ticket: RefCell<Option<Option<(Ticket, Match)>>>,
+pub(crate) struct OpenedLoginCookie {
+    ticket: RefCell<Option<Option<(LoginCookieContent, Match)>>>,
     /// Whether the browser had given up the cookie before this request did so too.
     given_up: Cell<Option<bool>>,
 }
 
-impl Opened {
+impl OpenedLoginCookie {
     fn get_or_open(
         &self,
-        open: impl FnOnce() -> Option<(Ticket, Match)>,
-    ) -> Option<(Ticket, Match)> {
+        open: impl FnOnce() -> Option<(LoginCookieContent, Match)>,
+    ) -> Option<(LoginCookieContent, Match)> {
         self.ticket.borrow_mut().get_or_insert_with(open).clone()
     }
 
     /// From now on the request has this login cookie, or none.
-    pub(crate) fn set(&self, ticket: Option<Ticket>) {
+    pub(crate) fn set(&self, ticket: Option<LoginCookieContent>) {
         *self.ticket.borrow_mut() = Some(ticket.map(|ticket| (ticket, Match::Current)));
     }
 
     /// A good login cookie that was sealed with an older key.
-    pub(crate) fn old(&self) -> Option<Ticket> {
+    pub(crate) fn old(&self) -> Option<LoginCookieContent> {
         match &*self.ticket.borrow() {
             Some(Some((ticket, Match::Older))) => Some(ticket.clone()),
             _ => None,
@@ -151,29 +151,29 @@ impl Opened {
 pub(crate) fn carried<'a>(
     request: &HttpRequest,
     manager: &Manager,
-    kind: &UserKind,
-    opened: Option<&Opened>,
+    kind: &UserType,
+    opened: Option<&OpenedLoginCookie>,
     session: &'a OnceCell<Session>,
-) -> Option<Carried<'a>> {
+) -> Option<LoginCredential<'a>> {
     let Some(cookie) = &kind.login_cookie else {
         let session = session.get_or_init(|| session::of(request));
-        return session::entry(session, &kind.session_key).map(Carried::Session);
+        return session::entry(session, &kind.session_key).map(LoginCredential::Session);
     };
     let open = || {
         let value = cookies::only(request, &cookie.name)?;
         manager.keys.open(&kind.name, value, |text, found| {
-            Ticket::read(text).map(|ticket| (ticket, found))
+            LoginCookieContent::read(text).map(|ticket| (ticket, found))
         })
     };
     let ticket = match opened {
         Some(opened) => opened.get_or_open(open),
         None => open(),
     };
-    ticket.map(|(ticket, found)| Carried::Cookie(ticket, found))
+    ticket.map(|(ticket, found)| LoginCredential::Cookie(ticket, found))
 }
 
 /// Whether a request carries anything that may be a login of this kind, without a look into it.
-pub(crate) fn is_carried(request: &HttpRequest, kind: &UserKind) -> bool {
+pub(crate) fn is_carried(request: &HttpRequest, kind: &UserType) -> bool {
     match &kind.login_cookie {
         Some(cookie) => cookies::carries(request, &cookie.name),
         None => session::entry(&session::of(request), &kind.session_key).is_some(),
@@ -193,16 +193,19 @@ mod tests {
             &[RECORD; 50],
             &[0xff],
         ] {
-            assert!(Ticket::read(text).is_none(), "{text:?}");
+            assert!(LoginCookieContent::read(text).is_none(), "{text:?}");
         }
         // Says nothing of a login, which is for whoever reads it to find out.
-        assert!(matches!(Ticket::read(b"[1]"), Some(Ticket::Entry(_))));
+        assert!(matches!(
+            LoginCookieContent::read(b"[1]"),
+            Some(LoginCookieContent::Entry(_))
+        ));
     }
 
     #[test]
     fn a_ticket_for_a_record_reads_back() {
-        let read = |text: &[u8]| match Ticket::read(text) {
-            Some(Ticket::Record(login)) => login,
+        let read = |text: &[u8]| match LoginCookieContent::read(text) {
+            Some(LoginCookieContent::Record(login)) => login,
             _ => panic!("{text:?}"),
         };
         let mut text = vec![RECORD];

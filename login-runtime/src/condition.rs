@@ -8,7 +8,7 @@ use crate::{
     describe::Description,
     error::{LoadError, SetupError},
     loader::AnyUser,
-    manager::{Manager, UserKind},
+    manager::{Manager, UserType},
     permission::{HasPermission as _, Permissions},
     user::AuthUser,
 };
@@ -42,7 +42,7 @@ pub struct Condition(Test);
 enum Test {
     Role(Cow<'static, str>),
     Permission(PermissionTest),
-    Check(Check),
+    Check(CheckFn),
     Any(List),
     All(List),
     Not(List),
@@ -71,18 +71,18 @@ struct PermissionTest {
     set: &'static str,
     number: usize,
     name: fn(usize) -> &'static str,
-    ask: fn(usize, AnyUser, &HttpRequest) -> Result<Answering, OtherUser>,
+    ask: fn(usize, AnyUser, &HttpRequest) -> Result<ConditionFuture, OtherUser>,
 }
 
 #[derive(Clone)]
-enum Check {
+enum CheckFn {
     Static(fn(&dyn Any, &HttpRequest) -> Result<bool, OtherUser>),
     Shared(Arc<DynCheck>),
 }
 
 type DynCheck = dyn Fn(&dyn Any, &HttpRequest) -> Result<bool, OtherUser> + Send + Sync;
 
-type Answering = Pin<Box<dyn Future<Output = Result<bool, Unanswered>>>>;
+type ConditionFuture = Pin<Box<dyn Future<Output = Result<bool, Unanswered>>>>;
 
 /// The condition is about another user type, of this name.
 struct OtherUser(&'static str);
@@ -94,9 +94,9 @@ pub(crate) enum Unanswered {
 }
 
 /// Whether a condition holds, or a wait for it.
-pub(crate) enum Answer {
+pub(crate) enum ConditionAnswer {
     Now(Result<bool, Unanswered>),
-    Later(Answering),
+    Later(ConditionFuture),
 }
 
 /// Who is asked about, and in which request.
@@ -109,7 +109,7 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    fn kind(&self) -> Option<&UserKind> {
+    fn kind(&self) -> Option<&UserType> {
         self.manager.users.get(self.index)
     }
 }
@@ -137,7 +137,7 @@ impl Condition {
     pub fn check_request<U: AuthUser>(
         check: impl Fn(&U, &HttpRequest) -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self(Test::Check(Check::Shared(Arc::new(
+        Self(Test::Check(CheckFn::Shared(Arc::new(
             move |user, request| Ok(check(typed(user)?, request)),
         ))))
     }
@@ -188,35 +188,35 @@ impl Condition {
     }
 
     /// Asks whether the condition holds for a user.
-    pub(crate) fn ask(&self, subject: &Subject) -> Answer {
+    pub(crate) fn ask(&self, subject: &Subject) -> ConditionAnswer {
         match &self.0 {
             Test::Role(role) => {
                 let kind = subject.kind();
-                Answer::Now(Ok(
+                ConditionAnswer::Now(Ok(
                     kind.is_some_and(|kind| kind.loader.has_role(&*subject.user, role))
                 ))
             }
             Test::Permission(test) => {
                 let user = Rc::clone(&subject.user);
                 match (test.ask)(test.number, user, &subject.request) {
-                    Ok(answering) => Answer::Later(answering),
-                    Err(other) => Answer::Now(Err(other.report(subject))),
+                    Ok(answering) => ConditionAnswer::Later(answering),
+                    Err(other) => ConditionAnswer::Now(Err(other.report(subject))),
                 }
             }
             Test::Check(check) => {
                 let answer = match check {
-                    Check::Static(check) => check(&*subject.user, &subject.request),
-                    Check::Shared(check) => check(&*subject.user, &subject.request),
+                    CheckFn::Static(check) => check(&*subject.user, &subject.request),
+                    CheckFn::Shared(check) => check(&*subject.user, &subject.request),
                 };
-                Answer::Now(answer.map_err(|other| other.report(subject)))
+                ConditionAnswer::Now(answer.map_err(|other| other.report(subject)))
             }
             Test::Any(list) => ask_in_turn(list, true, subject),
             Test::All(list) => ask_in_turn(list, false, subject),
             // Not one of these: a list of one.
             Test::Not(list) => match ask_in_turn(list, true, subject) {
-                Answer::Now(answer) => Answer::Now(answer.map(|holds| !holds)),
-                Answer::Later(answering) => {
-                    Answer::Later(Box::pin(async move { Ok(!answering.await?) }))
+                ConditionAnswer::Now(answer) => ConditionAnswer::Now(answer.map(|holds| !holds)),
+                ConditionAnswer::Later(answering) => {
+                    ConditionAnswer::Later(Box::pin(async move { Ok(!answering.await?) }))
                 }
             },
         }
@@ -306,7 +306,7 @@ impl fmt::Debug for Condition {
     }
 }
 
-impl Answer {
+impl ConditionAnswer {
     /// Waits for the answer.
     pub(crate) async fn done(self) -> Result<bool, Unanswered> {
         match self {
@@ -318,14 +318,14 @@ impl Answer {
 
 /// Asks one after the other, until one answers `stop`. One that gives no answer ends it too: what
 /// comes behind it must not make up for it.
-fn ask_in_turn(list: &List, stop: bool, subject: &Subject) -> Answer {
+fn ask_in_turn(list: &List, stop: bool, subject: &Subject) -> ConditionAnswer {
     for (index, condition) in list.get().iter().enumerate() {
         match condition.ask(subject) {
-            Answer::Now(Ok(answer)) if answer != stop => {}
-            Answer::Now(answer) => return Answer::Now(answer),
-            Answer::Later(first) => {
+            ConditionAnswer::Now(Ok(answer)) if answer != stop => {}
+            ConditionAnswer::Now(answer) => return ConditionAnswer::Now(answer),
+            ConditionAnswer::Later(first) => {
                 let (list, subject) = (list.clone(), subject.clone());
-                return Answer::Later(Box::pin(async move {
+                return ConditionAnswer::Later(Box::pin(async move {
                     if first.await? == stop {
                         return Ok(stop);
                     }
@@ -339,14 +339,14 @@ fn ask_in_turn(list: &List, stop: bool, subject: &Subject) -> Answer {
             }
         }
     }
-    Answer::Now(Ok(!stop))
+    ConditionAnswer::Now(Ok(!stop))
 }
 
 fn ask_permission<P: Permissions>(
     number: usize,
     user: AnyUser,
     request: &HttpRequest,
-) -> Result<Answering, OtherUser> {
+) -> Result<ConditionFuture, OtherUser> {
     let user: Rc<P::User> = user
         .downcast()
         .map_err(|_| OtherUser(std::any::type_name::<P::User>()))?;
@@ -485,7 +485,7 @@ pub struct Checked<C>(std::marker::PhantomData<fn() -> C>);
 impl<U, C: Checking<User = U>> Term<U> for Checked<C> {}
 
 impl<C: Checking> ConditionType for Checked<C> {
-    const CONDITION: Condition = Condition(Test::Check(Check::Static(|user, request| {
+    const CONDITION: Condition = Condition(Test::Check(CheckFn::Static(|user, request| {
         Ok(C::check(typed(user)?, request))
     })));
 }

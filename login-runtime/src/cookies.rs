@@ -315,13 +315,13 @@ impl KeyRing {
         family: FamilyKey,
         seed: &[u8; 16],
         at: i64,
-    ) -> Option<LoginId> {
+    ) -> Option<LoginToken> {
         let mut mac = self.0.first()?.restored.clone();
         update_framed(&mut mac, user_type.as_bytes());
         mac.update(&family.0);
         mac.update(seed);
         mac.update(&at.to_be_bytes());
-        Some(LoginId(mac.finalize().into_bytes().into()))
+        Some(LoginToken(mac.finalize().into_bytes().into()))
     }
 
     fn matching(&self, is_match: impl Fn(&Keys) -> bool) -> Option<Match> {
@@ -394,9 +394,9 @@ fn update_framed(mac: &mut Hmac<Sha256>, bytes: &[u8]) {
 }
 
 /// The id of a login: what its session carries, and nobody else has.
-pub(crate) struct LoginId([u8; 32]);
+pub(crate) struct LoginToken([u8; 32]);
 
-impl LoginId {
+impl LoginToken {
     /// A new id, of 256 random bits.
     pub(crate) fn random() -> Result<Self, getrandom::Error> {
         let mut bytes = [0; 32];
@@ -422,9 +422,9 @@ impl LoginId {
     }
 }
 
-impl fmt::Debug for LoginId {
+impl fmt::Debug for LoginToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LoginId([redacted])")
+        f.write_str("LoginToken([redacted])")
     }
 }
 
@@ -451,13 +451,13 @@ pub(crate) fn read_nonce(text: &str) -> Option<[u8; 16]> {
 
 /// What a request carries under the name of a cookie.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Carried {
+pub(crate) enum CookieValue {
     /// No such cookie.
-    Nothing,
+    Missing,
     /// Exactly one.
     One(String),
     /// Several, of which nobody knows which one the browser means; or one that cannot be read.
-    Unclear,
+    Ambiguous,
 }
 
 /// Whether a request carries a cookie of this name; allocates nothing.
@@ -473,15 +473,15 @@ pub(crate) fn only<'a>(request: &'a HttpRequest, name: &'a str) -> Option<&'a [u
 }
 
 /// Reads a cookie from a request.
-pub(crate) fn carried(request: &HttpRequest, name: &str) -> Carried {
+pub(crate) fn carried(request: &HttpRequest, name: &str) -> CookieValue {
     let mut values = values(request, name);
     match (values.next(), values.next()) {
-        (None, _) => Carried::Nothing,
+        (None, _) => CookieValue::Missing,
         (Some(value), None) => match std::str::from_utf8(value) {
-            Ok(value) => Carried::One(value.to_owned()),
-            Err(_) => Carried::Unclear,
+            Ok(value) => CookieValue::One(value.to_owned()),
+            Err(_) => CookieValue::Ambiguous,
         },
-        (Some(_), Some(_)) => Carried::Unclear,
+        (Some(_), Some(_)) => CookieValue::Ambiguous,
     }
 }
 

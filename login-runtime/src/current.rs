@@ -16,11 +16,11 @@ use actix_web::{Error, FromRequest, HttpRequest, dev::Payload, error::InternalEr
 use crate::{
     condition::Condition,
     error::SetupError,
-    guard::{self, Check, GuardManager, GuardUser},
+    guard::{self, GuardManager, GuardOutcome, GuardUser},
     manager::Manager,
     policy::{LoginFacts, LoginSource, Requirement},
     refuse,
-    state::{Known, LoginState, Who},
+    state::{LoginState, RequestUser},
     user::AuthUser,
 };
 
@@ -55,7 +55,7 @@ impl<U: AuthUser> CurrentUser<U> {
         }
     }
 
-    pub(crate) fn of(known: &Known, manager: &Manager) -> Option<Self> {
+    pub(crate) fn of(known: &RequestUser, manager: &Manager) -> Option<Self> {
         let user = Rc::clone(&known.user).downcast().ok()?;
         Some(Self::new(user, known.facts, manager))
     }
@@ -118,7 +118,7 @@ pub struct MaybeUser<U> {
 }
 
 impl<U: AuthUser> MaybeUser<U> {
-    pub(crate) fn of(who: &Who, manager: &Manager) -> Self {
+    pub(crate) fn of(who: &Option<RequestUser>, manager: &Manager) -> Self {
         Self {
             known: who
                 .as_ref()
@@ -190,7 +190,7 @@ impl<U: AuthUser> FromRequest for CurrentUser<U> {
 
 /// Finds out who the user is.
 pub struct CurrentUserFuture<U> {
-    check: Option<Check>,
+    check: Option<GuardOutcome>,
     request: HttpRequest,
     user: PhantomData<fn() -> U>,
 }
@@ -208,10 +208,10 @@ impl<U: AuthUser> CurrentUserFuture<U> {
     }
 
     pub(crate) fn failed(request: &HttpRequest, error: SetupError) -> Self {
-        Self::new(request, Check::Done(Err(error.into())))
+        Self::new(request, GuardOutcome::Done(Err(error.into())))
     }
 
-    fn new(request: &HttpRequest, check: Check) -> Self {
+    fn new(request: &HttpRequest, check: GuardOutcome) -> Self {
         Self {
             check: Some(check),
             request: request.clone(),
@@ -232,11 +232,11 @@ impl<U: AuthUser> Future for CurrentUserFuture<U> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let decision = match this.check.take() {
-            Some(Check::Done(decision)) => decision,
-            Some(Check::Wait(mut deciding)) => match Pin::new(&mut deciding).poll(cx) {
+            Some(GuardOutcome::Done(decision)) => decision,
+            Some(GuardOutcome::Wait(mut deciding)) => match Pin::new(&mut deciding).poll(cx) {
                 Poll::Ready(decision) => decision,
                 Poll::Pending => {
-                    this.check = Some(Check::Wait(deciding));
+                    this.check = Some(GuardOutcome::Wait(deciding));
                     return Poll::Pending;
                 }
             },

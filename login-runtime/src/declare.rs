@@ -37,7 +37,7 @@ pub(crate) enum Declaration {
 
 /// What a request meets on its way to a handler.
 #[derive(Default)]
-pub(crate) struct Watch {
+pub(crate) struct RouteTrace {
     declared: Cell<bool>,
     /// Whether a further gate decides in place of who watches.
     gated: Cell<bool>,
@@ -47,7 +47,7 @@ pub(crate) struct Watch {
     probe: Option<Rc<Probe>>,
 }
 
-impl Watch {
+impl RouteTrace {
     #[cfg(feature = "audit")]
     pub(crate) fn for_audit(probe: Rc<Probe>) -> Self {
         Self {
@@ -89,7 +89,7 @@ impl Watch {
 ///
 /// `what` is only asked by an audit.
 pub(crate) fn declare(request: &ServiceRequest, what: impl FnOnce() -> Declaration) {
-    if let Some(watch) = Watch::of(request) {
+    if let Some(watch) = RouteTrace::of(request) {
         watch.declared.set(true);
         watch.tell(request, what);
     }
@@ -97,7 +97,7 @@ pub(crate) fn declare(request: &ServiceRequest, what: impl FnOnce() -> Declarati
 
 /// Notes that the request has come to a gate.
 pub(crate) fn declare_gate(request: &ServiceRequest) {
-    if let Some(watch) = Watch::of(request) {
+    if let Some(watch) = RouteTrace::of(request) {
         watch.leave_to_gate();
         watch.tell(request, || Declaration::Gate);
     }
@@ -155,12 +155,12 @@ impl fmt::Debug for Declared {
 impl<S: Service<ServiceRequest>> Transform<S, ServiceRequest> for Declared {
     type Response = S::Response;
     type Error = S::Error;
-    type Transform = DeclaredService<S>;
+    type Transform = DeclarationService<S>;
     type InitError = ();
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        ready(Ok(DeclaredService {
+        ready(Ok(DeclarationService {
             service,
             what: self.what,
         }))
@@ -168,18 +168,18 @@ impl<S: Service<ServiceRequest>> Transform<S, ServiceRequest> for Declared {
 }
 
 /// The service that [`Declared`] makes.
-pub struct DeclaredService<S> {
+pub struct DeclarationService<S> {
     service: S,
     what: fn() -> Declaration,
 }
 
-impl<S> fmt::Debug for DeclaredService<S> {
+impl<S> fmt::Debug for DeclarationService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DeclaredService").finish_non_exhaustive()
+        f.debug_struct("DeclarationService").finish_non_exhaustive()
     }
 }
 
-impl<S: Service<ServiceRequest>> Service<ServiceRequest> for DeclaredService<S> {
+impl<S: Service<ServiceRequest>> Service<ServiceRequest> for DeclarationService<S> {
     type Response = S::Response;
     type Error = S::Error;
     type Future = S::Future;

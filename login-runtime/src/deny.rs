@@ -27,13 +27,13 @@ use actix_web::{
 
 use crate::{
     config::View,
-    declare::{Watch, declare_gate},
+    declare::{RouteTrace, declare_gate},
     events::LoginEvent,
     guard,
-    manager::{Handle, Manager},
+    manager::{Manager, ManagerData},
     policy::{Reason, Requirement},
-    refuse::{self, Entrance, Resolved},
-    session::Carried,
+    refuse::{self, Resolved, ViewTarget},
+    session::SharedSession,
     state::LoginState,
 };
 
@@ -67,9 +67,9 @@ impl Reported {
 /// What is kept of a request that its route takes along.
 pub(crate) struct Gate {
     manager: Arc<Manager>,
-    watch: Rc<Watch>,
+    watch: Rc<RouteTrace>,
     head: RequestHead,
-    session: Carried,
+    session: SharedSession,
     /// The pattern of the route that the path leads to. Nothing if it leads nowhere.
     pattern: Option<String>,
     login_view: Option<Resolved>,
@@ -78,16 +78,16 @@ pub(crate) struct Gate {
 impl Gate {
     /// Watches a request from here on.
     pub(crate) fn watch(request: &ServiceRequest, manager: &Arc<Manager>) -> Self {
-        let watch = Rc::new(Watch::default());
+        let watch = Rc::new(RouteTrace::default());
         request.extensions_mut().insert(Rc::clone(&watch));
         let request = request.request();
         Self {
             manager: Arc::clone(manager),
             watch,
             head: request.head().clone(),
-            session: Carried::of(request),
+            session: SharedSession::of(request),
             pattern: request.resource_map().match_pattern(request.path()),
-            login_view: match manager.refusing.login_view.as_ref().map(Entrance::view) {
+            login_view: match manager.refusing.login_view.as_ref().map(ViewTarget::view) {
                 Some(View::Name(name)) => Some(Resolved(request.url_for_static(name))),
                 _ => None,
             },
@@ -129,7 +129,7 @@ impl Gate {
     /// A request like the one that the route has, except for what the application put into its own.
     fn stand_in(self) -> HttpRequest {
         // The one way to a request outside of actix-web.
-        let mut request = TestRequest::default().app_data(Handle(self.manager));
+        let mut request = TestRequest::default().app_data(ManagerData(self.manager));
         if let Some(view) = self.login_view {
             request = request.app_data(view);
         }
@@ -293,7 +293,7 @@ where
             Ok(manager) => Arc::clone(manager),
             Err(error) => return Box::pin(ready(Err(error.into()))),
         };
-        let around = Watch::of(&request);
+        let around = RouteTrace::of(&request);
         if let Some(watch) = &around {
             watch.leave_to_gate();
         }

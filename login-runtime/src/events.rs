@@ -9,7 +9,7 @@
 use std::{any::Any, fmt};
 
 use crate::{
-    condition::Condition, error::LoadError, manager::UserKind, policy::Reason,
+    condition::Condition, error::LoadError, manager::UserType, policy::Reason,
     protection::SessionProtection, verified::AuthMethod,
 };
 
@@ -154,12 +154,12 @@ impl fmt::Display for EndReason {
 /// The user an event is about.
 #[derive(Clone, Copy)]
 pub struct EventUser<'a> {
-    kind: &'a UserKind,
+    kind: &'a UserType,
     user: &'a dyn Any,
 }
 
 impl<'a> EventUser<'a> {
-    pub(crate) fn new(kind: &'a UserKind, user: &'a dyn Any) -> Self {
+    pub(crate) fn new(kind: &'a UserType, user: &'a dyn Any) -> Self {
         Self { kind, user }
     }
 

@@ -27,7 +27,7 @@ use actix_web::{
 use pin_project_lite::pin_project;
 
 use crate::{
-    condition::{Answer, Condition, Subject, Term, Unanswered},
+    condition::{Condition, ConditionAnswer, Subject, Term, Unanswered},
     declare::{Declaration, declare},
     describe::{Described, Description},
     error::{LoadError, Refusal, SetupError},
@@ -37,7 +37,7 @@ use crate::{
     policy::{self, Freshness, Reason, Requirement},
     proof::Arguments,
     refuse::{self, RefusalKind, Refusing},
-    state::{Known, LoginState, Look, Search, Who},
+    state::{LoginState, Look, RequestUser, Search},
     user::AuthUser,
 };
 
@@ -45,13 +45,13 @@ use crate::{
 pub(crate) type FindUser = fn(&Manager) -> Result<usize, SetupError>;
 
 /// A decision, made or under way.
-pub(crate) enum Check {
-    Done(Result<Who, Denied>),
-    Wait(Deciding),
+pub(crate) enum GuardOutcome {
+    Done(Result<Option<RequestUser>, Denied>),
+    Wait(GuardFuture),
 }
 
 /// A decision under way.
-pub(crate) enum Deciding {
+pub(crate) enum GuardFuture {
     /// Waits for the loader, as most decisions do; nothing is boxed for it.
     Search {
         search: Search,
@@ -59,11 +59,11 @@ pub(crate) enum Deciding {
         requirement: Requirement,
         condition: Condition,
     },
-    Boxed(Pin<Box<dyn Future<Output = Result<Who, Denied>>>>),
+    Boxed(Pin<Box<dyn Future<Output = Result<Option<RequestUser>, Denied>>>>),
 }
 
-impl Future for Deciding {
-    type Output = Result<Who, Denied>;
+impl Future for GuardFuture {
+    type Output = Result<Option<RequestUser>, Denied>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
@@ -76,15 +76,15 @@ impl Future for Deciding {
                     condition,
                 } => match ready!(search.poll(request, cx)) {
                     Some(Ok(who)) => {
-                        let case = Case {
+                        let case = GuardCheck {
                             manager: search.manager(),
                             index: search.index(),
                             requirement: *requirement,
                             condition,
                         };
                         match case.decide(request, who) {
-                            Check::Done(decision) => return Poll::Ready(decision),
-                            Check::Wait(deciding) => deciding,
+                            GuardOutcome::Done(decision) => return Poll::Ready(decision),
+                            GuardOutcome::Wait(deciding) => deciding,
                         }
                     }
                     Some(Err(error)) => {
@@ -129,11 +129,11 @@ pub(crate) fn check(
     find: FindUser,
     requirement: Requirement,
     condition: &Condition,
-) -> Check {
+) -> GuardOutcome {
     if request.method() == Method::OPTIONS {
         match Manager::of(request) {
             Ok(manager) if requirement.exempt_options || manager.exempt_options => {
-                return Check::Done(Ok(None));
+                return GuardOutcome::Done(Ok(None));
             }
             _ => {}
         }
@@ -147,16 +147,16 @@ pub(crate) fn check_user(
     find: FindUser,
     requirement: Requirement,
     condition: &Condition,
-) -> Check {
+) -> GuardOutcome {
     let (manager, index) =
         match Manager::of(request).and_then(|manager| Ok((manager, find(manager)?))) {
             Ok(found) => found,
-            Err(error) => return Check::Done(Err(error.into())),
+            Err(error) => return GuardOutcome::Done(Err(error.into())),
         };
     let who = match LoginState::look(request, manager, index) {
         Look::Known(who) => who,
         Look::Search(search) => {
-            return Check::Wait(Deciding::Search {
+            return GuardOutcome::Wait(GuardFuture::Search {
                 search,
                 request: request.clone(),
                 requirement,
@@ -164,7 +164,7 @@ pub(crate) fn check_user(
             });
         }
         Look::Wait => {
-            return Check::Wait(find_out(request.clone(), index, requirement, condition));
+            return GuardOutcome::Wait(find_out(request.clone(), index, requirement, condition));
         }
     };
     if manager.watches_access()
@@ -172,7 +172,7 @@ pub(crate) fn check_user(
     {
         state.accessed(request);
     }
-    let case = Case {
+    let case = GuardCheck {
         manager,
         index,
         requirement,
@@ -187,9 +187,9 @@ fn find_out(
     index: usize,
     requirement: Requirement,
     condition: &Condition,
-) -> Deciding {
+) -> GuardFuture {
     let condition = condition.clone();
-    Deciding::Boxed(Box::pin(async move {
+    GuardFuture::Boxed(Box::pin(async move {
         let state = LoginState::of(&request)?;
         if requirement.passive {
             state.set_passive();
@@ -198,21 +198,21 @@ fn find_out(
             Ok(who) => who,
             Err(error) => return Err(failed(&request, &state.manager, error)),
         };
-        let case = Case {
+        let case = GuardCheck {
             manager: &state.manager,
             index,
             requirement,
             condition: &condition,
         };
         match case.decide(&request, who) {
-            Check::Done(decision) => decision,
-            Check::Wait(deciding) => deciding.await,
+            GuardOutcome::Done(decision) => decision,
+            GuardOutcome::Wait(deciding) => deciding.await,
         }
     }))
 }
 
 /// What is to be decided about one user type.
-struct Case<'a> {
+struct GuardCheck<'a> {
     manager: &'a Arc<Manager>,
     index: usize,
     requirement: Requirement,
@@ -220,10 +220,10 @@ struct Case<'a> {
 }
 
 /// A decision about a user who is known, or what it waits for.
-enum Judgement {
+enum Evaluated {
     Now(Decision),
     /// The condition is being asked; the login by itself was judged.
-    Later(Answer, Result<(), Reason>),
+    Later(ConditionAnswer, Result<(), Reason>),
 }
 
 /// A decision, whose answer to the client may be under way.
@@ -243,7 +243,7 @@ impl From<Refusing> for Decision {
 }
 
 impl Decision {
-    async fn done(self, who: Who) -> Result<Who, Denied> {
+    async fn done(self, who: Option<RequestUser>) -> Result<Option<RequestUser>, Denied> {
         match self {
             Self::Passes => Ok(who),
             Self::Denies(denied) => Err(denied),
@@ -252,28 +252,30 @@ impl Decision {
     }
 }
 
-impl Case<'_> {
+impl GuardCheck<'_> {
     /// Decides about a user who is known, without waiting if that is possible.
-    fn decide(&self, request: &HttpRequest, who: Who) -> Check {
+    fn decide(&self, request: &HttpRequest, who: Option<RequestUser>) -> GuardOutcome {
         if who.is_none() {
             // Nothing to judge.
             return match self.refuse(request, Reason::Anonymous) {
-                Refusing::Now(refusal) => Check::Done(Err(Denied::Refused(refusal))),
-                later => Check::Wait(Deciding::Boxed(Box::pin(async move {
+                Refusing::Now(refusal) => GuardOutcome::Done(Err(Denied::Refused(refusal))),
+                later => GuardOutcome::Wait(GuardFuture::Boxed(Box::pin(async move {
                     Err(Denied::Refused(Box::new(later.done().await)))
                 }))),
             };
         }
         match self.judge(request, &who) {
-            Judgement::Now(Decision::Passes) => Check::Done(Ok(who)),
-            Judgement::Now(Decision::Denies(denied)) => Check::Done(Err(denied)),
-            Judgement::Now(later) => Check::Wait(Deciding::Boxed(Box::pin(later.done(who)))),
-            Judgement::Later(answer, login) => {
+            Evaluated::Now(Decision::Passes) => GuardOutcome::Done(Ok(who)),
+            Evaluated::Now(Decision::Denies(denied)) => GuardOutcome::Done(Err(denied)),
+            Evaluated::Now(later) => {
+                GuardOutcome::Wait(GuardFuture::Boxed(Box::pin(later.done(who))))
+            }
+            Evaluated::Later(answer, login) => {
                 let (request, manager) = (request.clone(), Arc::clone(self.manager));
                 let (index, requirement) = (self.index, self.requirement);
                 let condition = self.condition.clone();
-                Check::Wait(Deciding::Boxed(Box::pin(async move {
-                    let case = Case {
+                GuardOutcome::Wait(GuardFuture::Boxed(Box::pin(async move {
+                    let case = GuardCheck {
                         manager: &manager,
                         index,
                         requirement,
@@ -286,7 +288,7 @@ impl Case<'_> {
         }
     }
 
-    fn judge(&self, request: &HttpRequest, who: &Who) -> Judgement {
+    fn judge(&self, request: &HttpRequest, who: &Option<RequestUser>) -> Evaluated {
         let login = who
             .as_ref()
             .map(|known| (known.authenticated, &known.facts));
@@ -307,18 +309,20 @@ impl Case<'_> {
                     request: request.clone(),
                 })
             }
-            _ => Answer::Now(Ok(true)),
+            _ => ConditionAnswer::Now(Ok(true)),
         };
         match answer {
-            Answer::Now(answer) => Judgement::Now(self.conclude(request, who, answer, login)),
-            later => Judgement::Later(later, login),
+            ConditionAnswer::Now(answer) => {
+                Evaluated::Now(self.conclude(request, who, answer, login))
+            }
+            later => Evaluated::Later(later, login),
         }
     }
 
     fn conclude(
         &self,
         request: &HttpRequest,
-        who: &Who,
+        who: &Option<RequestUser>,
         answer: Result<bool, Unanswered>,
         login: Result<(), Reason>,
     ) -> Decision {
@@ -340,7 +344,7 @@ impl Case<'_> {
         refuse(request, self.manager, reason, self.requirement)
     }
 
-    fn forbid(&self, request: &HttpRequest, known: Option<&Known>) -> Refusing {
+    fn forbid(&self, request: &HttpRequest, known: Option<&RequestUser>) -> Refusing {
         let user = known
             .zip(self.manager.users.get(self.index))
             .map(|(known, kind)| EventUser::new(kind, &*known.user));
@@ -592,14 +596,14 @@ impl<P: Policy, A: Arguments<P>> FromRequest for Guarded<P, A> {
             P::requirement().0,
             P::CONDITION,
         ) {
-            Check::Done(Ok(_)) => Step::Extract {
+            GuardOutcome::Done(Ok(_)) => Step::Extract {
                 extracting: A::Extractors::from_request(request, payload),
             },
-            Check::Done(Err(denied)) => Step::Refused {
+            GuardOutcome::Done(Err(denied)) => Step::Refused {
                 error: Some(denied.into()),
             },
             // The payload goes along, so that nobody can read it before the decision.
-            Check::Wait(deciding) => Step::Decide {
+            GuardOutcome::Wait(deciding) => Step::Decide {
                 deciding,
                 request: request.clone(),
                 payload: payload.take(),
@@ -631,7 +635,7 @@ pin_project! {
     #[project = StepProj]
     enum Step<A: FromRequest> {
         Decide {
-            deciding: Deciding,
+            deciding: GuardFuture,
             request: HttpRequest,
             payload: Payload,
         },
@@ -916,8 +920,8 @@ where
         let service = Rc::clone(&self.service);
         Box::pin(async move {
             let decision = match check {
-                Check::Done(decision) => decision,
-                Check::Wait(deciding) => deciding.await,
+                GuardOutcome::Done(decision) => decision,
+                GuardOutcome::Wait(deciding) => deciding.await,
             };
             match decision {
                 Ok(_) => service

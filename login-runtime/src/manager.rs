@@ -26,10 +26,10 @@ use crate::{
     loader::{self, BoxError, Loader, RequestLoader},
     protection::{ClientIdentity, SessionProtection},
     records::Records,
-    refuse::{Entrance, Flash, Handler, RefusalSettings},
+    refuse::{Flash, Handler, RefusalSettings, ViewTarget},
     session,
-    session_store::{self, Graves, SharedStore},
-    store::{AnyStore, Deadline, LoginStore, MaxLogins, STORE_DEADLINE},
+    session_store::{self, Revocations, SharedStore},
+    store::{DynLoginStore, LoginStore, MaxLogins, STORE_DEADLINE, TimedStore},
     user::AuthUser,
 };
 
@@ -118,7 +118,7 @@ impl LoginManager {
 }
 
 /// One of the application's user types.
-pub(crate) struct UserKind {
+pub(crate) struct UserType {
     pub(crate) loader: Box<dyn Loader>,
     /// Empty for the first.
     pub(crate) name: String,
@@ -130,7 +130,7 @@ pub(crate) struct UserKind {
 
 /// What a built manager knows; shared by all workers.
 pub(crate) struct Manager {
-    pub(crate) users: Vec<UserKind>,
+    pub(crate) users: Vec<UserType>,
     pub(crate) request_loader: Option<(usize, RequestLoader)>,
     pub(crate) keys: KeyRing,
     pub(crate) clock: Arc<dyn Clock>,
@@ -167,7 +167,7 @@ impl Manager {
 
     /// The manager of a request.
     pub(crate) fn of(request: &HttpRequest) -> Result<&Arc<Self>, SetupError> {
-        match request.app_data::<Handle>() {
+        match request.app_data::<ManagerData>() {
             Some(handle) => Ok(&handle.0),
             None => {
                 tracing::error!(target: "login", "{}", SetupError::NoManager);
@@ -247,7 +247,7 @@ impl Manager {
 }
 
 /// How a request finds its manager: in the app data that the middleware adds.
-pub(crate) struct Handle(pub(crate) Arc<Manager>);
+pub(crate) struct ManagerData(pub(crate) Arc<Manager>);
 
 /// Settings of a [`LoginManager`]; made by [`LoginManager::new`].
 pub struct LoginManagerBuilder<S: SessionStore = SharedStore<CookieSessionStore>> {
@@ -275,7 +275,7 @@ type MakeMiddleware<S> =
 
 /// What a session store needs from the manager.
 struct StoreSettings {
-    graves: Option<Graves>,
+    revocations: Option<Revocations>,
     deadline: Duration,
 }
 
@@ -283,8 +283,8 @@ impl<T: SessionStore + Send + Sync + 'static> Sessions<SharedStore<T>> {
     fn stored(store: T) -> Self {
         Self::Stored(Box::new(move |key, cookie, lifecycle, settings| {
             let store = SharedStore::new(store).deadline(settings.deadline);
-            if let Some(graves) = settings.graves {
-                store.set_graves(graves);
+            if let Some(revocations) = settings.revocations {
+                store.set_graves(revocations);
             }
             Arc::new(move || {
                 session::middleware(store.clone(), key.clone(), &cookie, lifecycle.clone())
@@ -313,7 +313,7 @@ struct Settings {
     origins: Vec<String>,
     refusing: RefusalSettings,
     subscribers: Vec<Subscriber>,
-    store: Option<Arc<dyn AnyStore>>,
+    store: Option<Arc<dyn DynLoginStore>>,
     store_deadline: Duration,
     limits: Option<Limits>,
     max_logins: Option<MaxLogins>,
@@ -860,7 +860,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
                 why: "has another path or domain than the session cookie, so that a log out may see only one of them; give both the same",
             });
         }
-        let of_logins = |kind: &UserKind| {
+        let of_logins = |kind: &UserType| {
             let name = kind.login_cookie.as_ref().map(|cookie| cookie.name.clone());
             [Some(kind.remember.name.clone()), name]
         };
@@ -880,11 +880,14 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
             Sessions::Stored(make) => {
                 let lifecycle = lifecycle.unwrap_or_else(|| BrowserSession::default().into());
                 let clock = Arc::clone(&manager.clock);
-                let graves = manager
+                let revocations = manager
                     .records
                     .clone()
-                    .map(|records| Graves { records, clock });
-                let settings = StoreSettings { graves, deadline };
+                    .map(|records| Revocations { records, clock });
+                let settings = StoreSettings {
+                    revocations,
+                    deadline,
+                };
                 make(cookies::session_key(&key), cookie, lifecycle, settings)
             }
         };
@@ -908,7 +911,7 @@ impl Settings {
             self.login_cookie = self.login_cookie.map(CookieSettings::danger_insecure);
             tracing::warn!(target: "login", "login cookies travel over plain http; this is for development only");
         }
-        let mut users: Vec<UserKind> = Vec::new();
+        let mut users: Vec<UserType> = Vec::new();
         for (name, loader) in self.users {
             let twice = users
                 .iter()
@@ -921,7 +924,7 @@ impl Settings {
             if users.iter().any(|kind| kind.name == name) {
                 return Err(BuildError::Loaders { twice: name });
             }
-            users.push(UserKind {
+            users.push(UserType {
                 session_key: session::login_key(&name),
                 login_cookie: self
                     .login_cookie
@@ -953,12 +956,12 @@ impl Settings {
         self.refusing.login_view = self
             .login_view
             .as_deref()
-            .map(Entrance::parse)
+            .map(ViewTarget::parse)
             .transpose()?;
         self.refusing.refresh_view = self
             .refresh_view
             .as_deref()
-            .map(Entrance::parse)
+            .map(ViewTarget::parse)
             .transpose()?;
         self.refusing.origins = self
             .origins
@@ -985,7 +988,7 @@ impl Settings {
         let deadline = self.store_deadline;
         let records = self.store.map(|store| {
             Arc::new(Records {
-                store: Deadline::new(store, deadline),
+                store: TimedStore::new(store, deadline),
                 limits,
                 max,
                 relieved_at: AtomicI64::new(i64::MIN),

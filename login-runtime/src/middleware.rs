@@ -23,17 +23,17 @@ use pin_project_lite::pin_project;
 
 use crate::{
     auth,
-    carrier::{self, Opened},
+    carrier::{self, OpenedLoginCookie},
     cookies::{self, Match, SetCookie},
     deny::Gate,
     error::LoginError,
     events::{EventUser, LoginEvent},
-    manager::{Handle, LoginManager, Manager, UserKind},
+    manager::{LoginManager, Manager, ManagerData, UserType},
     records::{LoginRef, Records},
     refuse,
     remember::Token,
     session::{self, EntryAndId},
-    session_store::{self, Late},
+    session_store::{self, SessionFate},
     state::LoginState,
     store::{Family, StoreError},
 };
@@ -58,7 +58,7 @@ where
 
     fn new_transform(&self, service: S) -> Self::Future {
         let mut data = Extensions::new();
-        data.insert(Handle(Arc::clone(&self.manager)));
+        data.insert(ManagerData(Arc::clone(&self.manager)));
         let login = LoginService {
             service: Rc::new(service),
             data: Rc::new(data),
@@ -144,20 +144,20 @@ where
 /// Gives the client of a late request what it may have.
 fn settle<B>(
     result: Result<ServiceResponse<B>, Error>,
-    late: Late,
+    late: SessionFate,
     cookies: usize,
 ) -> Result<ServiceResponse<B>, Error> {
     match (late, result) {
         // What the application makes of a request, late or not, is its own affair.
-        (Late::No, result) | (Late::Read, result @ Err(_)) => result,
+        (SessionFate::No, result) | (SessionFate::Read, result @ Err(_)) => result,
         // The failure may have been of no consequence, as when a page only looked.
-        (Late::Unknown, Ok(response)) => Ok(response),
-        (Late::Unknown, Err(error)) => {
+        (SessionFate::Unknown, Ok(response)) => Ok(response),
+        (SessionFate::Unknown, Err(error)) => {
             let mut answer = HttpResponse::ServiceUnavailable().finish();
             refuse::keep_private(answer.headers_mut());
             Err(InternalError::from_response(error.to_string(), answer).into())
         }
-        (Late::Read, Ok(mut response)) => {
+        (SessionFate::Read, Ok(mut response)) => {
             // The session middleware's own cookie comes last, and before it ours.
             let set: Vec<_> = response
                 .headers_mut()
@@ -169,7 +169,7 @@ fn settle<B>(
             }
             Ok(response)
         }
-        (Late::Write, result) => {
+        (SessionFate::Write, result) => {
             let cause = result
                 .err()
                 .map_or_else(|| "late".to_owned(), |error| error.to_string());
@@ -426,7 +426,7 @@ async fn end_purged(
             continue;
         };
         let opened = state.and_then(|state| state.opened(index));
-        let is_gone = opened.is_some_and(Opened::is_none);
+        let is_gone = opened.is_some_and(OpenedLoginCookie::is_none);
         if is_gone && state.is_some_and(LoginState::has_acted) {
             // Logged out by the request itself.
             continue;
@@ -447,7 +447,7 @@ async fn end_purged(
             }
             if let Some(login) = came {
                 // A purge can be late, as a log out can.
-                is_late |= match opened.and_then(Opened::had_given_up) {
+                is_late |= match opened.and_then(OpenedLoginCookie::had_given_up) {
                     Some(given_up) => given_up,
                     None => records
                         .any_was_given_up(&[login.key], arrived)
@@ -478,7 +478,7 @@ async fn end_purged(
 }
 
 /// The login whose cookie a request carries, as it came, whatever was decided since.
-fn came_with(request: &HttpRequest, manager: &Manager, kind: &UserKind) -> Option<LoginRef> {
+fn came_with(request: &HttpRequest, manager: &Manager, kind: &UserType) -> Option<LoginRef> {
     let session = OnceCell::new();
     carrier::carried(request, manager, kind, None, &session)?.login()
 }
@@ -620,7 +620,7 @@ async fn prolong(
 async fn prolonged_family(
     request: &HttpRequest,
     manager: &Manager,
-    kind: &UserKind,
+    kind: &UserType,
     records: &Records,
     login: Option<LoginRef>,
 ) -> Result<Option<SetCookie>, StoreError> {
@@ -664,7 +664,7 @@ async fn prolonged_family(
 fn prolonged(
     request: &HttpRequest,
     manager: &Manager,
-    kind: &UserKind,
+    kind: &UserType,
     (entry, id): EntryAndId<'_>,
     asked: bool,
 ) -> Option<SetCookie> {

@@ -8,16 +8,16 @@ use std::{
 use actix_web::{HttpRequest, http::header};
 
 use crate::{
-    cookies::{self, LoginId},
+    cookies::{self, LoginToken},
     error::LoginError,
     limits::Limits,
-    manager::{Manager, UserKind},
+    manager::{Manager, UserType},
     remember::{self, Presented},
     session_store::{BURIED_FOR, LATE_FOR},
     state,
     store::{
-        self, Deadline, Family, FamilyKey, Inserted, LoginKey, LoginRecord, MaxLogins, Owner,
-        StoreError, Which,
+        self, Family, FamilyKey, Inserted, LoginKey, LoginRecord, MaxLogins, Owner, StoreError,
+        TimedStore, Which,
     },
 };
 
@@ -31,7 +31,7 @@ const CLAIMS: usize = 8;
 
 /// Where records are kept, and for how long.
 pub(crate) struct Records {
-    pub(crate) store: Deadline,
+    pub(crate) store: TimedStore,
     pub(crate) limits: Limits,
     pub(crate) max: Option<MaxLogins>,
     /// When a full store was last relieved of unused logins.
@@ -69,7 +69,7 @@ pub(crate) struct Replaced {
 
 /// What is new about a login; the rest of its record follows from the request.
 pub(crate) struct NewLogin<'a> {
-    pub(crate) kind: &'a UserKind,
+    pub(crate) kind: &'a UserType,
     pub(crate) user_id: String,
     pub(crate) authenticated_at: i64,
     pub(crate) fresh: bool,
@@ -85,7 +85,7 @@ impl Records {
     /// Stores the record of a login.
     pub(crate) async fn insert(
         &self,
-        id: &LoginId,
+        id: &LoginToken,
         login: NewLogin<'_>,
         max: Option<MaxLogins>,
         request: &HttpRequest,
@@ -217,7 +217,7 @@ impl Records {
     pub(crate) async fn replace(
         &self,
         replaces: Replaced,
-        id: &LoginId,
+        id: &LoginToken,
         login: NewLogin<'_>,
         request: &HttpRequest,
         manager: &Manager,
@@ -404,7 +404,7 @@ impl Records {
     /// Makes a family for a browser that is to be remembered.
     pub(crate) async fn insert_family(
         &self,
-        kind: &UserKind,
+        kind: &UserType,
         user_id: &str,
         authenticated_at: i64,
         now: i64,

@@ -53,10 +53,10 @@ static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 static X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 /// An answer under way.
-pub(crate) type Answering = Pin<Box<dyn Future<Output = HttpResponse>>>;
+pub(crate) type ResponseFuture = Pin<Box<dyn Future<Output = HttpResponse>>>;
 
 /// The application's own answer to refused clients.
-pub(crate) type Handler = Box<dyn Fn(&HttpRequest) -> Answering + Send + Sync>;
+pub(crate) type Handler = Box<dyn Fn(&HttpRequest) -> ResponseFuture + Send + Sync>;
 
 type Localize = Box<dyn Fn(&HttpRequest, &str) -> String + Send + Sync>;
 type FlashHook = Box<dyn Fn(&HttpRequest, Flash<'_>) + Send + Sync>;
@@ -80,8 +80,8 @@ pub(crate) struct Message {
 
 /// How a manager refuses.
 pub(crate) struct RefusalSettings {
-    pub(crate) login_view: Option<Entrance>,
-    pub(crate) refresh_view: Option<Entrance>,
+    pub(crate) login_view: Option<ViewTarget>,
+    pub(crate) refresh_view: Option<ViewTarget>,
     pub(crate) next_field: String,
     /// The field as it stands in an address, with what leads to its value.
     next_parameter: Vec<u8>,
@@ -186,7 +186,7 @@ impl RefusalKind {
 pub(crate) enum Refusing {
     /// Boxed where it is made, as an error has to be in the end: it is handed on many times.
     Now(Box<Refusal>),
-    Later(Reason, Answering),
+    Later(Reason, ResponseFuture),
 }
 
 impl Refusing {
@@ -499,14 +499,14 @@ impl Resolved {
 
 /// A view to send clients to.
 #[derive(Clone, Debug)]
-pub(crate) struct Entrance {
+pub(crate) struct ViewTarget {
     view: View,
     /// Its address up to the value of `next`, if nothing else depends on requests. That is what most
     /// refusals need, and taking the view apart is a good part of what they would cost.
     address: Option<Vec<u8>>,
 }
 
-impl Entrance {
+impl ViewTarget {
     pub(crate) fn parse(text: &str) -> Result<Self, BuildError> {
         Ok(Self {
             view: View::parse(text)?,
@@ -530,26 +530,30 @@ impl Entrance {
     }
 
     /// The way to the view, from where the client is.
-    fn way<'a>(&'a self, request: &HttpRequest, settings: &RefusalSettings) -> Option<Way<'a>> {
+    fn way<'a>(
+        &'a self,
+        request: &HttpRequest,
+        settings: &RefusalSettings,
+    ) -> Option<RedirectPlan<'a>> {
         match (&self.view, &self.address) {
             (View::Path(path), Some(address))
                 if path != request.path() && leads_back(request, settings) =>
             {
-                Some(Way::Known(address))
+                Some(RedirectPlan::Known(address))
             }
-            _ => Target::of(&self.view, request, settings).map(Way::Found),
+            _ => Target::of(&self.view, request, settings).map(RedirectPlan::Found),
         }
     }
 }
 
 /// How a client gets to a view.
-enum Way<'a> {
+enum RedirectPlan<'a> {
     /// By an address that only lacks the value of `next`.
     Known(&'a [u8]),
     Found(Target<'a>),
 }
 
-impl Way<'_> {
+impl RedirectPlan<'_> {
     fn location(&self, request: &HttpRequest, settings: &RefusalSettings) -> Vec<u8> {
         match self {
             Self::Known(address) => {

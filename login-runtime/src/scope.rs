@@ -12,7 +12,7 @@ use actix_web::{
 };
 use once_cell::unsync::OnceCell;
 
-use crate::{config::BuildError, refuse::Entrance};
+use crate::{config::BuildError, refuse::ViewTarget};
 
 /// Gives the routes below a scope or resource views of their own.
 ///
@@ -40,8 +40,8 @@ pub struct LoginScope {
 
 #[derive(Clone, Debug, Default)]
 struct Views {
-    login: Option<Entrance>,
-    refresh: Option<Entrance>,
+    login: Option<ViewTarget>,
+    refresh: Option<ViewTarget>,
 }
 
 impl LoginScope {
@@ -56,7 +56,7 @@ impl LoginScope {
     ///
     /// [`BuildError::View`] if it is none of these.
     pub fn login_view(mut self, view: &str) -> Result<Self, BuildError> {
-        Rc::make_mut(&mut self.views).login = Some(Entrance::parse(view)?);
+        Rc::make_mut(&mut self.views).login = Some(ViewTarget::parse(view)?);
         Ok(self)
     }
 
@@ -66,7 +66,7 @@ impl LoginScope {
     ///
     /// [`BuildError::View`] if it is none of these.
     pub fn refresh_view(mut self, view: &str) -> Result<Self, BuildError> {
-        Rc::make_mut(&mut self.views).refresh = Some(Entrance::parse(view)?);
+        Rc::make_mut(&mut self.views).refresh = Some(ViewTarget::parse(view)?);
         Ok(self)
     }
 }
@@ -76,11 +76,11 @@ impl LoginScope {
 pub(crate) struct ScopeViews(Views);
 
 impl ScopeViews {
-    pub(crate) fn login_view(request: &HttpRequest) -> Option<&Entrance> {
+    pub(crate) fn login_view(request: &HttpRequest) -> Option<&ViewTarget> {
         request.app_data::<Self>()?.0.login.as_ref()
     }
 
-    pub(crate) fn refresh_view(request: &HttpRequest) -> Option<&Entrance> {
+    pub(crate) fn refresh_view(request: &HttpRequest) -> Option<&ViewTarget> {
         request.app_data::<Self>()?.0.refresh.as_ref()
     }
 }

@@ -9,7 +9,7 @@ use actix_session::{
 use actix_web::{HttpMessage as _, HttpRequest, cookie::Key};
 use serde::Serialize;
 
-use crate::{config::CheckedCookie, cookies::LoginId, session_store, store::FamilyKey};
+use crate::{config::CheckedCookie, cookies::LoginToken, session_store, store::FamilyKey};
 
 /// What starts an entry that only carries the id of a login record; nothing that says more about the
 /// login starts so.
@@ -177,13 +177,13 @@ fn number(text: &str) -> Option<(u64, &str)> {
 }
 
 /// Reads the login id from an entry that carries one, and the family that stands behind it.
-pub(crate) fn read_login_id(text: &str) -> Option<(LoginId, Option<FamilyKey>)> {
+pub(crate) fn read_login_id(text: &str) -> Option<(LoginToken, Option<FamilyKey>)> {
     let mut parts = text.strip_prefix('[')?.strip_suffix(']')?.splitn(3, ',');
     if parts.next()?.parse() != Ok(RECORD_VERSION) {
         return None;
     }
     let mut quoted = || parts.next()?.strip_prefix('"')?.strip_suffix('"');
-    let id = LoginId::parse(quoted()?)?;
+    let id = LoginToken::parse(quoted()?)?;
     Some((id, quoted().and_then(FamilyKey::parse)))
 }
 
@@ -192,7 +192,7 @@ pub(crate) fn read_login_id(text: &str) -> Option<(LoginId, Option<FamilyKey>)> 
 pub(crate) fn write_login_id(
     session: &Session,
     key: &str,
-    id: &LoginId,
+    id: &LoginToken,
     family: Option<FamilyKey>,
 ) -> Result<(), SessionClosed> {
     if !takes(session) {
@@ -232,16 +232,16 @@ pub(crate) fn middleware<S: SessionStore>(
 
 /// The session of a request.
 pub(crate) fn of(request: &HttpRequest) -> Session {
-    if let Some(Carried(session)) = request.extensions().get() {
+    if let Some(SharedSession(session)) = request.extensions().get() {
         return session.clone();
     }
     request.get_session()
 }
 
 /// The session of a request, for another that stands in for it.
-pub(crate) struct Carried(Session);
+pub(crate) struct SharedSession(Session);
 
-impl Carried {
+impl SharedSession {
     pub(crate) fn of(request: &HttpRequest) -> Self {
         Self(of(request))
     }

@@ -89,7 +89,7 @@ const LOCKS: usize = 256;
 /// give it its store in one: `SessionMiddleware::new(SharedStore::new(store), key)`.
 pub struct SharedStore<T> {
     store: Arc<T>,
-    graves: Arc<OnceLock<Graves>>,
+    revocations: Arc<OnceLock<Revocations>>,
     locks: Arc<Locks>,
     deadline: time::Duration,
 }
@@ -116,7 +116,7 @@ impl Locks {
 }
 
 /// Where it is noted which sessions that are kept in their cookie have ended.
-pub(crate) struct Graves {
+pub(crate) struct Revocations {
     pub(crate) records: Arc<Records>,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -126,7 +126,7 @@ impl<T> SharedStore<T> {
     pub fn new(store: T) -> Self {
         Self {
             store: Arc::new(store),
-            graves: Arc::default(),
+            revocations: Arc::default(),
             locks: Arc::new(Locks::new()),
             deadline: STORE_DEADLINE,
         }
@@ -143,8 +143,8 @@ impl<T> SharedStore<T> {
     }
 
     /// From now on sessions that are kept in their cookie can end.
-    pub(crate) fn set_graves(&self, graves: Graves) {
-        let _ = self.graves.set(graves);
+    pub(crate) fn set_graves(&self, revocations: Revocations) {
+        let _ = self.revocations.set(revocations);
     }
 }
 
@@ -152,7 +152,7 @@ impl<T> Clone for SharedStore<T> {
     fn clone(&self) -> Self {
         Self {
             store: Arc::clone(&self.store),
-            graves: Arc::clone(&self.graves),
+            revocations: Arc::clone(&self.revocations),
             locks: Arc::clone(&self.locks),
             deadline: self.deadline,
         }
@@ -167,8 +167,8 @@ impl<T> fmt::Debug for SharedStore<T> {
 
 /// One request, as the store sees it.
 #[derive(Default)]
-pub(crate) struct Watch {
-    late: Cell<Late>,
+pub(crate) struct SessionTracker {
+    late: Cell<SessionFate>,
     /// The session keys of the logins that the request made, so that the session it leaves is a new
     /// one.
     logged_in: RefCell<Vec<String>>,
@@ -194,7 +194,7 @@ pub(crate) struct Watch {
 
 /// What became of the session of a request while the request was under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Late {
+pub(crate) enum SessionFate {
     /// Nothing that matters here.
     #[default]
     No,
@@ -209,13 +209,13 @@ pub(crate) enum Late {
 /// A session middleware's work on one request; `done` is told what the store said of it.
 pub(crate) async fn watched<F: Future>(
     work: F,
-    done: impl FnOnce(F::Output, Late, usize) -> F::Output,
+    done: impl FnOnce(F::Output, SessionFate, usize) -> F::Output,
 ) -> F::Output {
     at_work::on(AtWork::default(), async move {
         let output = work.await;
         let found = watching(|watch| {
             let late = match watch.failed.get() {
-                true => Late::Unknown,
+                true => SessionFate::Unknown,
                 false => watch.late.get(),
             };
             (late, watch.cookies.get())
@@ -227,7 +227,7 @@ pub(crate) async fn watched<F: Future>(
 }
 
 /// Looks at what is known of the request at work; outside a login manager nobody asks.
-fn watching<T>(look: impl FnOnce(&Watch) -> T) -> Option<T> {
+fn watching<T>(look: impl FnOnce(&SessionTracker) -> T) -> Option<T> {
     at_work::look(|work| look(&work.watch))
 }
 
@@ -235,7 +235,7 @@ fn watching<T>(look: impl FnOnce(&Watch) -> T) -> Option<T> {
 pub(crate) fn logged_in(login_key: &str) {
     let _ = watching(|watch| {
         watch.logged_in.borrow_mut().push(login_key.to_owned());
-        watch.late.set(Late::No);
+        watch.late.set(SessionFate::No);
     });
 }
 
@@ -280,7 +280,7 @@ pub(crate) fn set_ours(state: &State) {
 
 /// Whether the session holds what [`set_ours`] was told, and nothing else.
 pub(crate) fn is_ours(state: &State) -> bool {
-    let is_ours = |watch: &Watch| watch.ours.borrow().as_ref() == Some(state);
+    let is_ours = |watch: &SessionTracker| watch.ours.borrow().as_ref() == Some(state);
     watching(is_ours).unwrap_or_default()
 }
 
@@ -303,12 +303,12 @@ pub(crate) fn count_cookies(ours: usize, count: impl FnOnce() -> usize) {
 }
 
 /// What the store said so far.
-fn late() -> Late {
+fn late() -> SessionFate {
     watching(|watch| watch.late.get()).unwrap_or_default()
 }
 
 /// Notes that the session has ended; outside a login manager nobody asks.
-fn set_late(late: Late) {
+fn set_late(late: SessionFate) {
     if !has_logged_in() {
         let _ = watching(|watch| watch.late.set(late));
     }
@@ -385,22 +385,22 @@ impl<T: SessionStore + 'static> SharedStore<T> {
 
     /// Whether no session ever ends here: they are all in their cookies, and nobody notes an end.
     fn never_ends(&self) -> bool {
-        Self::is_in_cookie() && self.graves.get().is_none()
+        Self::is_in_cookie() && self.revocations.get().is_none()
     }
 
     /// Whether it is noted that a session has ended, and the note lasts for so many seconds more.
     async fn is_buried(&self, grave: Option<LoginKey>, more: i64) -> Result<bool, StoreError> {
-        let Some((graves, grave)) = self.graves.get().zip(grave) else {
+        let Some((revocations, grave)) = self.revocations.get().zip(grave) else {
             return Ok(false);
         };
-        let then = graves.clock.now().saturating_add(more);
-        let store = &graves.records.store;
+        let then = revocations.clock.now().saturating_add(more);
+        let store = &revocations.records.store;
         watch(store.call(|store| store.is_buried(grave, then)).await)
     }
 
     /// Whether the session ended so short a time ago that the browser may not know.
     async fn ended_lately(&self, key: &SessionKey) -> Result<bool, StoreError> {
-        if self.graves.get().is_none() {
+        if self.revocations.get().is_none() {
             return Ok(false);
         }
         let more = Self::buried_for() - LATE_FOR;
@@ -412,17 +412,19 @@ impl<T: SessionStore + 'static> SharedStore<T> {
     async fn has_lost_login(&self) -> Result<bool, StoreError> {
         let carried = watching(|watch| watch.carried.take());
         let (logins, arrived) = carried.unwrap_or_default();
-        match self.graves.get() {
-            Some(graves) => watch(graves.records.any_was_given_up(&logins, arrived).await),
+        match self.revocations.get() {
+            Some(revocations) => {
+                watch(revocations.records.any_was_given_up(&logins, arrived).await)
+            }
             None => Ok(false),
         }
     }
 
     /// Notes that a session has ended.
     async fn bury(&self, key: &SessionKey) -> Result<(), StoreError> {
-        if let Some((graves, grave)) = self.graves.get().zip(Self::grave(key)) {
-            let until = graves.clock.now().saturating_add(Self::buried_for());
-            let store = &graves.records.store;
+        if let Some((revocations, grave)) = self.revocations.get().zip(Self::grave(key)) {
+            let until = revocations.clock.now().saturating_add(Self::buried_for());
+            let store = &revocations.records.store;
             watch(store.call(|store| store.bury_session(grave, until)).await)?;
         }
         Ok(())
@@ -581,7 +583,7 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         // A request that comes long after the end is not late but has no session: as a late one it
         // would be answered 409 for as long as the browser keeps the cookie.
         if matches!(loaded, Ok(None)) && matches!(self.ended_lately(key).await, Ok(true)) {
-            set_late(Late::Read);
+            set_late(SessionFate::Read);
         }
         if !matches!(loaded, Err(LoadError::Other(_))) {
             let _ = watching(|watch| watch.failed.set(false));
@@ -595,7 +597,7 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         ttl: &Duration,
     ) -> Result<SessionKey, SaveError> {
         // Renewing deletes, and then saves.
-        if late() != Late::No
+        if late() != SessionFate::No
             || self
                 .has_lost_login()
                 .await
@@ -606,14 +608,14 @@ impl<T: SessionStore + 'static> SharedStore<T> {
                 let none = SessionKey::try_from(String::new());
                 return none.map_err(|error| SaveError::Other(error.into()));
             }
-            set_late(Late::Write);
+            set_late(SessionFate::Write);
             return Err(SaveError::Other(SessionGone.into()));
         }
-        if Self::is_in_cookie() && self.graves.get().is_some() {
+        if Self::is_in_cookie() && self.revocations.get().is_some() {
             let kept = watching(|watch| watch.name.take()).flatten();
             name(&mut state, kept).map_err(SaveError::Other)?;
         }
-        if self.graves.get().is_none() {
+        if self.revocations.get().is_none() {
             drop_ended_logins(&mut state);
         }
         let saved = self
@@ -632,14 +634,14 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         let (_lock, there) = self.lock_and_look(&key).await.map_err(UpdateError::Other)?;
         if there.is_none() {
             if may_lose(&state) {
-                set_late(Late::Read);
+                set_late(SessionFate::Read);
                 return Ok(key);
             }
-            set_late(Late::Write);
+            set_late(SessionFate::Write);
             return Err(UpdateError::Other(SessionGone.into()));
         }
         let is_unnamed = !state.contains_key(ID_KEY);
-        if is_unnamed && Self::is_in_cookie() && self.graves.get().is_some() {
+        if is_unnamed && Self::is_in_cookie() && self.revocations.get().is_some() {
             // The application has emptied it; it is the same session all the same.
             name(&mut state, name_in_cookie(&key)).map_err(UpdateError::Other)?;
         }
@@ -651,7 +653,7 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         if !Self::is_in_cookie() && updated.as_ref() != old {
             let deleted = self.ask(self.store.delete(&updated), |error| error).await;
             deleted.map_err(UpdateError::Other)?;
-            set_late(Late::Write);
+            set_late(SessionFate::Write);
             return Err(UpdateError::Other(SessionGone.into()));
         }
         Ok(updated)
@@ -664,7 +666,7 @@ impl<T: SessionStore + 'static> SharedStore<T> {
     ) -> Result<(), anyhow::Error> {
         let (_lock, there) = self.lock_and_look(key).await?;
         if there.is_none() {
-            set_late(Late::Read);
+            set_late(SessionFate::Read);
             return Ok(());
         }
         self.ask(self.store.update_ttl(key, ttl), |error| error)
@@ -674,7 +676,7 @@ impl<T: SessionStore + 'static> SharedStore<T> {
     async fn delete_watched(&self, key: &SessionKey) -> Result<(), anyhow::Error> {
         let (lock, state) = self.lock_and_look(key).await?;
         if state.is_none() {
-            set_late(Late::Read);
+            set_late(SessionFate::Read);
         }
         // The session of a visitor needs no note, and a renewed one goes on under its name.
         let held_elsewhere = watching(|watch| watch.held_elsewhere.get());

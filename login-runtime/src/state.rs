@@ -13,24 +13,24 @@ use std::{
 use actix_web::{HttpMessage, HttpRequest};
 
 use crate::{
-    carrier::{self, Carried, Opened, Ticket},
+    carrier::{self, LoginCookieContent, LoginCredential, OpenedLoginCookie},
     cookies::{self, Match, SetCookie},
-    declare::Watch,
+    declare::RouteTrace,
     error::{LoadError, SetupError},
     events::{EndReason, EventUser, LoginEvent},
     loader::{AnyUser, Loading},
-    manager::{Manager, UserKind},
+    manager::{Manager, UserType},
     policy::{LoginFacts, LoginSource},
     protection::{self, Verdict},
     records::{LoginRef, NewLogin, Records, Redeemed},
     remember::{self, Token},
     session::{self, Entry, Session},
-    store::{Answer, Family, FamilyKey, Inserted, LoginKey, LoginRecord, Which},
+    store::{Family, FamilyKey, Inserted, LoginKey, LoginRecord, StoreFuture, Which},
 };
 
 /// The user of a request, and what is known of the login.
 #[derive(Clone)]
-pub(crate) struct Known {
+pub(crate) struct RequestUser {
     pub(crate) user: AnyUser,
     pub(crate) facts: LoginFacts,
     /// Whether guards let the user through.
@@ -40,9 +40,6 @@ pub(crate) struct Known {
     /// The login's record, if the manager keeps records.
     pub(crate) login: Option<LoginRef>,
 }
-
-/// Who a request is from. Nothing stands for an anonymous client.
-pub(crate) type Who = Option<Known>;
 
 /// What a request has found out, and what its response has to say about it.
 pub(crate) struct LoginState {
@@ -65,29 +62,29 @@ pub(crate) struct LoginState {
 /// What a request has found out about one user type.
 #[derive(Default)]
 struct Slot {
-    who: RefCell<Option<Who>>,
+    who: RefCell<Option<Option<RequestUser>>>,
     /// Taken by whoever is finding out, so that the others wait and do not load again.
-    finding: Turns,
+    finding: LocalMutex,
     /// The remember cookie that came with the request is void, or replaced by the response.
     remember_settled: Cell<bool>,
     /// The login cookie, where logins are in cookies of their own.
-    opened: Opened,
+    opened: OpenedLoginCookie,
     /// What a search left for whoever goes on.
     prefetched: RefCell<Option<Prefetched>>,
 }
 
 /// Who of one request is at work; a lock within one thread.
 #[derive(Default)]
-struct Turns {
+struct LocalMutex {
     taken: Cell<bool>,
     waiting: RefCell<Vec<Waker>>,
 }
 
-impl Turns {
-    async fn next(&self) -> Turn<'_> {
+impl LocalMutex {
+    async fn next(&self) -> LocalMutexGuard<'_> {
         poll_fn(|cx| {
             if self.take() {
-                return Poll::Ready(Turn(self));
+                return Poll::Ready(LocalMutexGuard(self));
             }
             self.waiting.borrow_mut().push(cx.waker().clone());
             Poll::Pending
@@ -110,9 +107,9 @@ impl Turns {
 }
 
 /// Others may go on when it is dropped.
-struct Turn<'a>(&'a Turns);
+struct LocalMutexGuard<'a>(&'a LocalMutex);
 
-impl Drop for Turn<'_> {
+impl Drop for LocalMutexGuard<'_> {
     fn drop(&mut self) {
         self.0.give_back();
     }
@@ -120,7 +117,7 @@ impl Drop for Turn<'_> {
 
 /// What can be said of a user without waiting.
 pub(crate) enum Look {
-    Known(Who),
+    Known(Option<RequestUser>),
     /// The session names a user, whom the loader is asked for.
     Search(Search),
     /// There is more to do.
@@ -141,7 +138,7 @@ pub(crate) struct Search {
 enum SearchStep {
     /// The record of the login.
     Record {
-        finding: Answer<'static, Option<LoginRecord>>,
+        finding: StoreFuture<'static, Option<LoginRecord>>,
         /// Whether the wait has an end.
         ends: bool,
         login: LoginRef,
@@ -172,7 +169,7 @@ impl Drop for Search {
 impl Search {
     fn start(
         request: &HttpRequest,
-        carried: Carried<'_>,
+        carried: LoginCredential<'_>,
         manager: &Arc<Manager>,
         index: usize,
         state: Option<Rc<LoginState>>,
@@ -187,7 +184,7 @@ impl Search {
         if !finding.take() {
             return None;
         }
-        let turn = Turn(finding);
+        let turn = LocalMutexGuard(finding);
         let step = match &manager.records {
             None => match plan(request, &carried, manager, kind) {
                 Plan::Load(load) => SearchStep::User(load),
@@ -224,7 +221,7 @@ impl Search {
         &mut self,
         request: &HttpRequest,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Who, LoadError>>> {
+    ) -> Poll<Option<Result<Option<RequestUser>, LoadError>>> {
         let state = Rc::clone(&self.state);
         let Some(find) = state.find(request, self.index) else {
             return Poll::Ready(None);
@@ -299,7 +296,7 @@ impl LoginState {
             acted: Cell::default(),
         });
         let mut extensions = request.extensions_mut();
-        if let Some(watch) = extensions.get::<Rc<Watch>>() {
+        if let Some(watch) = extensions.get::<Rc<RouteTrace>>() {
             // Whoever has the real request finds it there.
             let _ = watch.state.set(Rc::clone(&state));
         }
@@ -325,7 +322,7 @@ impl LoginState {
     /// The state of a request that something has asked about.
     pub(crate) fn existing(request: &HttpRequest) -> Option<Rc<Self>> {
         let extensions = request.extensions();
-        let watched = || extensions.get::<Rc<Watch>>()?.state.get();
+        let watched = || extensions.get::<Rc<RouteTrace>>()?.state.get();
         extensions.get::<Rc<Self>>().or_else(watched).cloned()
     }
 
@@ -338,7 +335,11 @@ impl LoginState {
 
     /// What is known without waiting: the answer if it has been found, or that there is nothing to
     /// look for. Allocates nothing.
-    pub(crate) fn peek(request: &HttpRequest, manager: &Arc<Manager>, index: usize) -> Option<Who> {
+    pub(crate) fn peek(
+        request: &HttpRequest,
+        manager: &Arc<Manager>,
+        index: usize,
+    ) -> Option<Option<RequestUser>> {
         if let Some(who) = Self::found(&Self::of_manager(request, manager), index) {
             return Some(who);
         }
@@ -372,13 +373,13 @@ impl LoginState {
         Self::existing(request).filter(|state| Arc::ptr_eq(&state.manager, manager))
     }
 
-    fn found(state: &Option<Rc<Self>>, index: usize) -> Option<Who> {
+    fn found(state: &Option<Rc<Self>>, index: usize) -> Option<Option<RequestUser>> {
         let slot = state.as_ref()?.slot(index)?;
         slot.who.borrow().clone()
     }
 
     /// The login cookie of a user type.
-    pub(crate) fn opened(&self, index: usize) -> Option<&Opened> {
+    pub(crate) fn opened(&self, index: usize) -> Option<&OpenedLoginCookie> {
         self.slot(index).map(|slot| &slot.opened)
     }
 
@@ -387,7 +388,7 @@ impl LoginState {
         &self,
         request: &HttpRequest,
         index: usize,
-        read: impl FnOnce(Carried<'_>) -> Option<T>,
+        read: impl FnOnce(LoginCredential<'_>) -> Option<T>,
     ) -> Option<T> {
         let (kind, session) = (self.manager.users.get(index)?, OnceCell::new());
         let opened = self.opened(index);
@@ -395,7 +396,7 @@ impl LoginState {
     }
 
     /// Has the response set the login cookie. `false` if it cannot be made.
-    pub(crate) fn set_login_cookie(&self, index: usize, ticket: Ticket) -> bool {
+    pub(crate) fn set_login_cookie(&self, index: usize, ticket: LoginCookieContent) -> bool {
         let kind = self.manager.users.get(index);
         let settings = kind.and_then(|kind| Some((kind, kind.login_cookie.as_ref()?)));
         let cookie = settings.and_then(|(kind, settings)| {
@@ -467,7 +468,11 @@ impl LoginState {
     ///
     /// Those who ask at the same time share one load. A failure is not kept, so the next to ask
     /// tries again; nor is anything lost if the one who asks goes away.
-    pub(crate) async fn who(&self, request: &HttpRequest, index: usize) -> Result<Who, LoadError> {
+    pub(crate) async fn who(
+        &self,
+        request: &HttpRequest,
+        index: usize,
+    ) -> Result<Option<RequestUser>, LoadError> {
         let Some(find) = self.find(request, index) else {
             return Ok(None);
         };
@@ -507,7 +512,7 @@ impl LoginState {
     }
 
     /// Makes `who` the user for the rest of the request.
-    pub(crate) fn set_who(&self, index: usize, who: Who) {
+    pub(crate) fn set_who(&self, index: usize, who: Option<RequestUser>) {
         if let Some(slot) = self.slot(index) {
             *slot.who.borrow_mut() = Some(who);
         }
@@ -551,7 +556,7 @@ struct Find<'a> {
     state: &'a LoginState,
     request: &'a HttpRequest,
     slot: &'a Slot,
-    kind: &'a UserKind,
+    kind: &'a UserType,
     index: usize,
 }
 
@@ -625,7 +630,7 @@ impl SessionLogin {
 
 impl Find<'_> {
     /// Asks the sources in their order; a worthless one never keeps the next from being asked.
-    async fn user(&self) -> Result<Who, LoadError> {
+    async fn user(&self) -> Result<Option<RequestUser>, LoadError> {
         if let Some(known) = self.by_session().await? {
             return Ok(Some(known));
         }
@@ -637,7 +642,7 @@ impl Find<'_> {
     }
 
     /// Keeps what was found, unless a log in or log out that happened meanwhile knows better.
-    fn settle(&self, found: Who) -> Who {
+    fn settle(&self, found: Option<RequestUser>) -> Option<RequestUser> {
         self.slot.who.borrow_mut().get_or_insert(found).clone()
     }
 
@@ -658,13 +663,14 @@ impl Find<'_> {
         EventUser::new(self.kind, &**user)
     }
 
-    async fn by_session(&self) -> Result<Who, LoadError> {
+    async fn by_session(&self) -> Result<Option<RequestUser>, LoadError> {
         if let Some(records) = &self.manager().records {
             // In a box of its own, so that neither future is too large for what an allocator has at hand.
             return Box::pin(self.by_record(records)).await;
         }
-        let plan =
-            |carried: Carried<'_>| Some(plan(self.request, &carried, self.manager(), self.kind));
+        let plan = |carried: LoginCredential<'_>| {
+            Some(plan(self.request, &carried, self.manager(), self.kind))
+        };
         let Some(plan) = self.carried(plan) else {
             return Ok(None);
         };
@@ -695,7 +701,7 @@ impl Find<'_> {
         login: &mut SessionLogin,
         changed_client: bool,
         mut rewrite: bool,
-    ) -> Who {
+    ) -> Option<RequestUser> {
         let Some(user) = user else {
             // The id may be given out again.
             self.end(EndReason::UserGone, None);
@@ -739,7 +745,7 @@ impl Find<'_> {
 
     /// Looks up the record that the session names: whatever the session says besides, or a late
     /// request brought back into it, without a record it is nobody's.
-    async fn by_record(&self, records: &Records) -> Result<Who, LoadError> {
+    async fn by_record(&self, records: &Records) -> Result<Option<RequestUser>, LoadError> {
         let manager = self.manager();
         let Some(named) = self.carried(|carried| Some(carried.login())) else {
             return Ok(None);
@@ -854,7 +860,7 @@ impl Find<'_> {
     }
 
     /// What the login of a record comes to whose user was loaded, if there is nothing to end.
-    fn loaded_by_record(&self, user: Option<AnyUser>) -> Who {
+    fn loaded_by_record(&self, user: Option<AnyUser>) -> Option<RequestUser> {
         let mut prefetched = self.slot.prefetched.borrow_mut();
         let found = prefetched.as_mut()?;
         let record = found.record.as_ref()?;
@@ -885,7 +891,7 @@ impl Find<'_> {
         record: &LoginRecord,
         fresh: bool,
         login: LoginRef,
-    ) -> Known {
+    ) -> RequestUser {
         let facts = LoginFacts {
             source: LoginSource::Session,
             authenticated_at: Some(record.authenticated_at),
@@ -898,8 +904,8 @@ impl Find<'_> {
     fn unless_decided(
         &self,
         loaded: Result<Option<AnyUser>, LoadError>,
-        found: impl FnOnce(Option<AnyUser>) -> Who,
-    ) -> Option<Result<Who, LoadError>> {
+        found: impl FnOnce(Option<AnyUser>) -> Option<RequestUser>,
+    ) -> Option<Result<Option<RequestUser>, LoadError>> {
         let user = match loaded {
             Ok(user) => user,
             Err(error) => return Some(Err(self.failed(error))),
@@ -915,8 +921,8 @@ impl Find<'_> {
     async fn note_token(&self, records: &Records, key: FamilyKey, now: i64) {
         let (keys, user_type) = (&self.manager().keys, &self.kind.name);
         let token = match cookies::carried(self.request, &self.kind.remember.name) {
-            cookies::Carried::One(value) => keys.read_family_token(user_type, &value),
-            cookies::Carried::Nothing | cookies::Carried::Unclear => None,
+            cookies::CookieValue::One(value) => keys.read_family_token(user_type, &value),
+            cookies::CookieValue::Missing | cookies::CookieValue::Ambiguous => None,
         };
         let Some(token) = token.filter(|token| token.family == key) else {
             return;
@@ -927,14 +933,14 @@ impl Find<'_> {
         }
     }
 
-    async fn by_cookie(&self) -> Result<Who, LoadError> {
+    async fn by_cookie(&self) -> Result<Option<RequestUser>, LoadError> {
         if self.slot.remember_settled.get() {
             return Ok(None);
         }
         let value = match cookies::carried(self.request, &self.kind.remember.name) {
-            cookies::Carried::Nothing => return Ok(None),
-            cookies::Carried::One(value) => Some(value),
-            cookies::Carried::Unclear => None,
+            cookies::CookieValue::Missing => return Ok(None),
+            cookies::CookieValue::One(value) => Some(value),
+            cookies::CookieValue::Ambiguous => None,
         };
         if let Some(records) = &self.manager().records {
             return self.by_family(records, value).await;
@@ -993,7 +999,11 @@ impl Find<'_> {
     }
 
     /// Redeems a token of a family, and restores a login or shares the one that was just restored.
-    async fn by_family(&self, records: &Records, value: Option<String>) -> Result<Who, LoadError> {
+    async fn by_family(
+        &self,
+        records: &Records,
+        value: Option<String>,
+    ) -> Result<Option<RequestUser>, LoadError> {
         let manager = self.manager();
         let (keys, user_type, now) = (&manager.keys, &self.kind.name, manager.now());
         let Some(token) = value.and_then(|value| keys.read_family_token(user_type, &value)) else {
@@ -1094,7 +1104,7 @@ impl Find<'_> {
         self.take_session(&family.user_id, |session| {
             if self.kind.login_cookie.is_some() {
                 self.state
-                    .set_login_cookie(self.index, Ticket::Record(login));
+                    .set_login_cookie(self.index, LoginCookieContent::Record(login));
             } else {
                 let _ = session::write_login_id(session, &self.kind.session_key, &id, Some(key));
             }
@@ -1133,7 +1143,7 @@ impl Find<'_> {
         }
     }
 
-    async fn by_request(&self) -> Result<Who, LoadError> {
+    async fn by_request(&self) -> Result<Option<RequestUser>, LoadError> {
         let Some((_, load)) = self
             .manager()
             .request_loader
@@ -1162,9 +1172,9 @@ impl Find<'_> {
         facts: LoginFacts,
         forced: bool,
         login: Option<LoginRef>,
-    ) -> Known {
+    ) -> RequestUser {
         let authenticated = forced || self.kind.loader.is_authenticated(&*user);
-        Known {
+        RequestUser {
             user,
             facts,
             authenticated,
@@ -1173,14 +1183,14 @@ impl Find<'_> {
         }
     }
 
-    fn carried<T>(&self, read: impl FnOnce(Carried<'_>) -> Option<T>) -> Option<T> {
+    fn carried<T>(&self, read: impl FnOnce(LoginCredential<'_>) -> Option<T>) -> Option<T> {
         self.state.carried(self.request, self.index, read)
     }
 
     fn write(&self, entry: &Entry<'_>, user: &dyn Any) {
         if self.kind.login_cookie.is_some() {
             if let Some(id) = self.kind.loader.id(user) {
-                let ticket = Ticket::Entry(entry.text(&id).into());
+                let ticket = LoginCookieContent::Entry(entry.text(&id).into());
                 self.state.set_login_cookie(self.index, ticket);
             }
             return;
@@ -1231,7 +1241,7 @@ impl Find<'_> {
         });
     }
 
-    fn refuse_cookie(&self, reason: EndReason) -> Result<Who, LoadError> {
+    fn refuse_cookie(&self, reason: EndReason) -> Result<Option<RequestUser>, LoadError> {
         self.emit(&LoginEvent::RememberCookieRefused { reason });
         self.clear_remember_cookie();
         // Unless a log in under way has given the browser another one.
@@ -1251,7 +1261,7 @@ impl Find<'_> {
 fn has_no_other_source(
     request: &HttpRequest,
     manager: &Manager,
-    kind: &UserKind,
+    kind: &UserType,
     index: usize,
 ) -> bool {
     let loader = manager.request_loader.as_ref();
@@ -1260,7 +1270,12 @@ fn has_no_other_source(
 }
 
 /// Reads the entry of a login and starts to load its user, without holding on to the session.
-fn plan(request: &HttpRequest, carried: &Carried<'_>, manager: &Manager, kind: &UserKind) -> Plan {
+fn plan(
+    request: &HttpRequest,
+    carried: &LoginCredential<'_>,
+    manager: &Manager,
+    kind: &UserType,
+) -> Plan {
     let Some((entry, id)) = carried.entry() else {
         return Plan::Invalid;
     };

@@ -20,59 +20,64 @@ use super::{
 };
 use crate::at_work::{self, AtWork};
 
-pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+pub(crate) type StoreFuture<'a, T> =
+    Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// [`LoginStore`] with its futures boxed, so that a manager need not be generic over it.
-pub(crate) trait AnyStore: Send + Sync {
+pub(crate) trait DynLoginStore: Send + Sync {
     fn insert<'a>(
         &'a self,
         key: LoginKey,
         record: &'a LoginRecord,
         max: Option<MaxLogins>,
         now: i64,
-    ) -> Answer<'a, Inserted>;
-    fn find(&self, key: LoginKey, now: i64) -> Answer<'_, Option<LoginRecord>>;
-    fn find_bare(&self, key: LoginKey, now: i64) -> Answer<'_, Option<LoginRecord>>;
+    ) -> StoreFuture<'a, Inserted>;
+    fn find(&self, key: LoginKey, now: i64) -> StoreFuture<'_, Option<LoginRecord>>;
+    fn find_bare(&self, key: LoginKey, now: i64) -> StoreFuture<'_, Option<LoginRecord>>;
     /// The same, by whoever has a share of the store.
     fn find_bare_by(
         self: Arc<Self>,
         key: LoginKey,
         now: i64,
-    ) -> Answer<'static, Option<LoginRecord>>;
-    fn touch(&self, key: LoginKey, last_seen: i64) -> Answer<'_, ()>;
-    fn make_stale(&self, key: LoginKey) -> Answer<'_, ()>;
-    fn end(&self, key: LoginKey) -> Answer<'_, bool>;
-    fn end_many<'a>(&'a self, which: Which<'a>) -> Answer<'a, u64>;
-    fn list<'a>(&'a self, owner: Owner<'a>, now: i64) -> Answer<'a, Vec<(LoginKey, LoginRecord)>>;
-    fn insert_family<'a>(&'a self, key: FamilyKey, family: &'a Family) -> Answer<'a, ()>;
-    fn find_family(&self, key: FamilyKey, now: i64) -> Answer<'_, Option<Family>>;
+    ) -> StoreFuture<'static, Option<LoginRecord>>;
+    fn touch(&self, key: LoginKey, last_seen: i64) -> StoreFuture<'_, ()>;
+    fn make_stale(&self, key: LoginKey) -> StoreFuture<'_, ()>;
+    fn end(&self, key: LoginKey) -> StoreFuture<'_, bool>;
+    fn end_many<'a>(&'a self, which: Which<'a>) -> StoreFuture<'a, u64>;
+    fn list<'a>(
+        &'a self,
+        owner: Owner<'a>,
+        now: i64,
+    ) -> StoreFuture<'a, Vec<(LoginKey, LoginRecord)>>;
+    fn insert_family<'a>(&'a self, key: FamilyKey, family: &'a Family) -> StoreFuture<'a, ()>;
+    fn find_family(&self, key: FamilyKey, now: i64) -> StoreFuture<'_, Option<Family>>;
     fn claim_family<'a>(
         &'a self,
         key: FamilyKey,
         expected: i64,
         family: &'a Family,
-    ) -> Answer<'a, bool>;
-    fn purge(&self, now: i64, idle_since: Option<i64>, limit: u32) -> Answer<'_, u64>;
-    fn bury_session(&self, session: LoginKey, until: i64) -> Answer<'_, ()>;
-    fn is_buried(&self, session: LoginKey, now: i64) -> Answer<'_, bool>;
+    ) -> StoreFuture<'a, bool>;
+    fn purge(&self, now: i64, idle_since: Option<i64>, limit: u32) -> StoreFuture<'_, u64>;
+    fn bury_session(&self, session: LoginKey, until: i64) -> StoreFuture<'_, ()>;
+    fn is_buried(&self, session: LoginKey, now: i64) -> StoreFuture<'_, bool>;
 }
 
-impl<S: LoginStore> AnyStore for S {
+impl<S: LoginStore> DynLoginStore for S {
     fn insert<'a>(
         &'a self,
         key: LoginKey,
         record: &'a LoginRecord,
         max: Option<MaxLogins>,
         now: i64,
-    ) -> Answer<'a, Inserted> {
+    ) -> StoreFuture<'a, Inserted> {
         Box::pin(LoginStore::insert(self, key, record, max, now))
     }
 
-    fn find(&self, key: LoginKey, now: i64) -> Answer<'_, Option<LoginRecord>> {
+    fn find(&self, key: LoginKey, now: i64) -> StoreFuture<'_, Option<LoginRecord>> {
         Box::pin(LoginStore::find(self, key, now))
     }
 
-    fn find_bare(&self, key: LoginKey, now: i64) -> Answer<'_, Option<LoginRecord>> {
+    fn find_bare(&self, key: LoginKey, now: i64) -> StoreFuture<'_, Option<LoginRecord>> {
         Box::pin(LoginStore::find_bare(self, key, now))
     }
 
@@ -80,35 +85,39 @@ impl<S: LoginStore> AnyStore for S {
         self: Arc<Self>,
         key: LoginKey,
         now: i64,
-    ) -> Answer<'static, Option<LoginRecord>> {
+    ) -> StoreFuture<'static, Option<LoginRecord>> {
         Box::pin(async move { LoginStore::find_bare(&*self, key, now).await })
     }
 
-    fn touch(&self, key: LoginKey, last_seen: i64) -> Answer<'_, ()> {
+    fn touch(&self, key: LoginKey, last_seen: i64) -> StoreFuture<'_, ()> {
         Box::pin(LoginStore::touch(self, key, last_seen))
     }
 
-    fn make_stale(&self, key: LoginKey) -> Answer<'_, ()> {
+    fn make_stale(&self, key: LoginKey) -> StoreFuture<'_, ()> {
         Box::pin(LoginStore::make_stale(self, key))
     }
 
-    fn end(&self, key: LoginKey) -> Answer<'_, bool> {
+    fn end(&self, key: LoginKey) -> StoreFuture<'_, bool> {
         Box::pin(LoginStore::end(self, key))
     }
 
-    fn end_many<'a>(&'a self, which: Which<'a>) -> Answer<'a, u64> {
+    fn end_many<'a>(&'a self, which: Which<'a>) -> StoreFuture<'a, u64> {
         Box::pin(LoginStore::end_many(self, which))
     }
 
-    fn list<'a>(&'a self, owner: Owner<'a>, now: i64) -> Answer<'a, Vec<(LoginKey, LoginRecord)>> {
+    fn list<'a>(
+        &'a self,
+        owner: Owner<'a>,
+        now: i64,
+    ) -> StoreFuture<'a, Vec<(LoginKey, LoginRecord)>> {
         Box::pin(LoginStore::list(self, owner, now))
     }
 
-    fn insert_family<'a>(&'a self, key: FamilyKey, family: &'a Family) -> Answer<'a, ()> {
+    fn insert_family<'a>(&'a self, key: FamilyKey, family: &'a Family) -> StoreFuture<'a, ()> {
         Box::pin(LoginStore::insert_family(self, key, family))
     }
 
-    fn find_family(&self, key: FamilyKey, now: i64) -> Answer<'_, Option<Family>> {
+    fn find_family(&self, key: FamilyKey, now: i64) -> StoreFuture<'_, Option<Family>> {
         Box::pin(LoginStore::find_family(self, key, now))
     }
 
@@ -117,19 +126,19 @@ impl<S: LoginStore> AnyStore for S {
         key: FamilyKey,
         expected: i64,
         family: &'a Family,
-    ) -> Answer<'a, bool> {
+    ) -> StoreFuture<'a, bool> {
         Box::pin(LoginStore::claim_family(self, key, expected, family))
     }
 
-    fn purge(&self, now: i64, idle_since: Option<i64>, limit: u32) -> Answer<'_, u64> {
+    fn purge(&self, now: i64, idle_since: Option<i64>, limit: u32) -> StoreFuture<'_, u64> {
         Box::pin(LoginStore::purge(self, now, idle_since, limit))
     }
 
-    fn bury_session(&self, session: LoginKey, until: i64) -> Answer<'_, ()> {
+    fn bury_session(&self, session: LoginKey, until: i64) -> StoreFuture<'_, ()> {
         Box::pin(LoginStore::bury_session(self, session, until))
     }
 
-    fn is_buried(&self, session: LoginKey, now: i64) -> Answer<'_, bool> {
+    fn is_buried(&self, session: LoginKey, now: i64) -> StoreFuture<'_, bool> {
         Box::pin(LoginStore::is_buried(self, session, now))
     }
 }
@@ -162,8 +171,8 @@ fn lost() -> Duration {
 
 /// A store that answers in time or not at all.
 #[derive(Clone)]
-pub(crate) struct Deadline {
-    store: Arc<dyn AnyStore>,
+pub(crate) struct TimedStore {
+    store: Arc<dyn DynLoginStore>,
     limit: Duration,
 }
 
@@ -185,15 +194,15 @@ impl From<TooSlow> for StoreError {
     }
 }
 
-impl Deadline {
-    pub(crate) fn new(store: Arc<dyn AnyStore>, limit: Duration) -> Self {
+impl TimedStore {
+    pub(crate) fn new(store: Arc<dyn DynLoginStore>, limit: Duration) -> Self {
         Self { store, limit }
     }
 
     /// Calls the store, and waits for the answer no longer than the limit.
     pub(crate) async fn call<'a, T>(
         &'a self,
-        call: impl FnOnce(&'a dyn AnyStore) -> Answer<'a, T>,
+        call: impl FnOnce(&'a dyn DynLoginStore) -> StoreFuture<'a, T>,
     ) -> Result<T, StoreError> {
         in_time(self.limit, call(&*self.store)).await?
     }
@@ -204,12 +213,15 @@ impl Deadline {
         &self,
         key: LoginKey,
         now: i64,
-    ) -> Answer<'static, Option<LoginRecord>> {
+    ) -> StoreFuture<'static, Option<LoginRecord>> {
         Arc::clone(&self.store).find_bare_by(key, now)
     }
 
     /// Waits for an answer no longer than the limit.
-    pub(crate) fn in_time<T: 'static>(&self, answer: Answer<'static, T>) -> Answer<'static, T> {
+    pub(crate) fn in_time<T: 'static>(
+        &self,
+        answer: StoreFuture<'static, T>,
+    ) -> StoreFuture<'static, T> {
         let limit = self.limit;
         Box::pin(async move { in_time(limit, answer).await? })
     }
@@ -217,7 +229,7 @@ impl Deadline {
     /// Calls the store for something that may take longer, and that no browser waits for.
     pub(crate) async fn call_long<'a, T>(
         &'a self,
-        call: impl FnOnce(&'a dyn AnyStore) -> Answer<'a, T>,
+        call: impl FnOnce(&'a dyn DynLoginStore) -> StoreFuture<'a, T>,
     ) -> Result<T, StoreError> {
         let limit = self.limit.saturating_mul(PATIENCE);
         within(limit, call(&*self.store)).await?

@@ -19,7 +19,9 @@ mod redis;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 
-pub(crate) use self::erased::{Answer, AnyStore, Deadline, STORE_DEADLINE, in_time, spawn};
+pub(crate) use self::erased::{
+    DynLoginStore, STORE_DEADLINE, StoreFuture, TimedStore, in_time, spawn,
+};
 pub use self::memory::MemoryLoginStore;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisLoginStore;

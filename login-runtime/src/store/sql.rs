@@ -181,7 +181,7 @@ macro_rules! sql_store {
             pub fn new(pool: sqlx::Pool<$database>) -> Self {
                 Self {
                     pool,
-                    turns: $dialect::Turns::default(),
+                    turns: $dialect::LocalMutex::default(),
                 }
             }
 
@@ -224,7 +224,7 @@ macro_rules! sql_store {
             /// Waits for its turn to write, and for a connection. Who gives up here leaves the queue.
             async fn turn(
                 &self,
-            ) -> Result<($dialect::Turn, PoolConnection<$database>), StoreError> {
+            ) -> Result<($dialect::LocalMutexGuard, PoolConnection<$database>), StoreError> {
                 let turn = self.turns.next().await;
                 Ok((turn, $dialect::connect(&self.pool).await?))
             }
@@ -631,7 +631,7 @@ macro_rules! sql_store {
 #[derive(Clone)]
 pub struct SqliteLoginStore {
     pool: sqlx::SqlitePool,
-    turns: sqlite::Turns,
+    turns: sqlite::LocalMutex,
 }
 
 #[cfg(feature = "sqlite")]
@@ -663,12 +663,12 @@ mod sqlite {
     /// Lets one of this process write at a time. SQLite would not let more either, but have each try
     /// again and again, and keep a connection from those who read.
     #[derive(Clone, Default)]
-    pub(super) struct Turns(Arc<Mutex<()>>);
+    pub(super) struct LocalMutex(Arc<Mutex<()>>);
 
-    pub(super) type Turn = OwnedMutexGuard<()>;
+    pub(super) type LocalMutexGuard = OwnedMutexGuard<()>;
 
-    impl Turns {
-        pub(super) async fn next(&self) -> Turn {
+    impl LocalMutex {
+        pub(super) async fn next(&self) -> LocalMutexGuard {
             Arc::clone(&self.0).lock_owned().await
         }
     }
@@ -745,7 +745,7 @@ sql_store!(SqliteLoginStore, sqlite, sqlx::Sqlite);
 #[derive(Clone)]
 pub struct PostgresLoginStore {
     pool: sqlx::PgPool,
-    turns: postgres::Turns,
+    turns: postgres::LocalMutex,
 }
 
 #[cfg(feature = "postgres")]
@@ -764,12 +764,12 @@ mod postgres {
     pub(super) const HAS_TABLES: &str = "SELECT to_regclass('login_schema') IS NOT NULL";
     /// Everybody writes at once.
     #[derive(Clone, Copy, Default)]
-    pub(super) struct Turns;
+    pub(super) struct LocalMutex;
 
-    pub(super) type Turn = Turns;
+    pub(super) type LocalMutexGuard = LocalMutex;
 
-    impl Turns {
-        pub(super) async fn next(self) -> Turn {
+    impl LocalMutex {
+        pub(super) async fn next(self) -> LocalMutexGuard {
             self
         }
     }
