@@ -37,7 +37,7 @@ use crate::{
     policy::{self, Freshness, Reason, Requirement},
     proof::Arguments,
     refuse::{self, RefusalKind, Refusing},
-    state::{LoginState, Look, RequestUser, Search},
+    state::{LoginState, RequestUser},
     user::AuthUser,
 };
 
@@ -50,53 +50,8 @@ pub(crate) enum GuardOutcome {
     Wait(GuardFuture),
 }
 
-/// A decision under way.
-pub(crate) enum GuardFuture {
-    /// Waits for the loader, as most decisions do; nothing is boxed for it.
-    Search {
-        search: Search,
-        request: HttpRequest,
-        requirement: Requirement,
-        condition: Condition,
-    },
-    Boxed(Pin<Box<dyn Future<Output = Result<Option<RequestUser>, Denied>>>>),
-}
-
-impl Future for GuardFuture {
-    type Output = Result<Option<RequestUser>, Denied>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        loop {
-            let next = match &mut *self {
-                Self::Boxed(deciding) => return deciding.as_mut().poll(cx),
-                Self::Search {
-                    search,
-                    request,
-                    requirement,
-                    condition,
-                } => match ready!(search.poll(request, cx)) {
-                    Some(Ok(who)) => {
-                        let case = GuardCheck {
-                            manager: search.manager(),
-                            index: search.index(),
-                            requirement: *requirement,
-                            condition,
-                        };
-                        match case.decide(request, who) {
-                            GuardOutcome::Done(decision) => return Poll::Ready(decision),
-                            GuardOutcome::Wait(deciding) => deciding,
-                        }
-                    }
-                    Some(Err(error)) => {
-                        return Poll::Ready(Err(failed(request, search.manager(), error)));
-                    }
-                    None => find_out(request.clone(), search.index(), *requirement, condition),
-                },
-            };
-            *self = next;
-        }
-    }
-}
+/// A decision that waits for a look-up or for the application's own answer.
+pub(crate) type GuardFuture = Pin<Box<dyn Future<Output = Result<Option<RequestUser>, Denied>>>>;
 
 /// Why a handler does not get to run.
 pub(crate) enum Denied {
@@ -153,19 +108,8 @@ pub(crate) fn check_user(
             Ok(found) => found,
             Err(error) => return GuardOutcome::Done(Err(error.into())),
         };
-    let who = match LoginState::look(request, manager, index) {
-        Look::Known(who) => who,
-        Look::Search(search) => {
-            return GuardOutcome::Wait(GuardFuture::Search {
-                search,
-                request: request.clone(),
-                requirement,
-                condition: condition.clone(),
-            });
-        }
-        Look::Wait => {
-            return GuardOutcome::Wait(find_out(request.clone(), index, requirement, condition));
-        }
+    let Some(who) = LoginState::peek(request, manager, index) else {
+        return GuardOutcome::Wait(find_out(request.clone(), index, requirement, condition));
     };
     if manager.watches_access()
         && let Ok(state) = LoginState::of(request)
@@ -189,7 +133,7 @@ fn find_out(
     condition: &Condition,
 ) -> GuardFuture {
     let condition = condition.clone();
-    GuardFuture::Boxed(Box::pin(async move {
+    Box::pin(async move {
         let state = LoginState::of(&request)?;
         if requirement.passive {
             state.set_passive();
@@ -208,7 +152,7 @@ fn find_out(
             GuardOutcome::Done(decision) => decision,
             GuardOutcome::Wait(deciding) => deciding.await,
         }
-    }))
+    })
 }
 
 /// What is to be decided about one user type.
@@ -259,22 +203,20 @@ impl GuardCheck<'_> {
             // Nothing to judge.
             return match self.refuse(request, Reason::Anonymous) {
                 Refusing::Now(refusal) => GuardOutcome::Done(Err(Denied::Refused(refusal))),
-                later => GuardOutcome::Wait(GuardFuture::Boxed(Box::pin(async move {
+                later => GuardOutcome::Wait(Box::pin(async move {
                     Err(Denied::Refused(Box::new(later.done().await)))
-                }))),
+                })),
             };
         }
         match self.judge(request, &who) {
             Evaluated::Now(Decision::Passes) => GuardOutcome::Done(Ok(who)),
             Evaluated::Now(Decision::Denies(denied)) => GuardOutcome::Done(Err(denied)),
-            Evaluated::Now(later) => {
-                GuardOutcome::Wait(GuardFuture::Boxed(Box::pin(later.done(who))))
-            }
+            Evaluated::Now(later) => GuardOutcome::Wait(Box::pin(later.done(who))),
             Evaluated::Later(answer, login) => {
                 let (request, manager) = (request.clone(), Arc::clone(self.manager));
                 let (index, requirement) = (self.index, self.requirement);
                 let condition = self.condition.clone();
-                GuardOutcome::Wait(GuardFuture::Boxed(Box::pin(async move {
+                GuardOutcome::Wait(Box::pin(async move {
                     let case = GuardCheck {
                         manager: &manager,
                         index,
@@ -283,7 +225,7 @@ impl GuardCheck<'_> {
                     };
                     let decision = case.conclude(&request, &who, answer.done().await, login);
                     decision.done(who).await
-                })))
+                }))
             }
         }
     }

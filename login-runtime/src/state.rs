@@ -3,14 +3,13 @@
 use std::{
     any::Any,
     cell::{Cell, OnceCell, RefCell},
-    future::{pending, poll_fn},
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
 use actix_web::{HttpMessage, HttpRequest};
+use tokio::sync::Mutex;
 
 use crate::{
     carrier::{self, LoginCookieContent, LoginCredential, OpenedLoginCookie},
@@ -25,7 +24,7 @@ use crate::{
     records::{LoginRef, NewLogin, Records, Redeemed},
     remember::{self, Token},
     session::{self, Entry, Session},
-    store::{Family, FamilyKey, Inserted, LoginKey, LoginRecord, StoreFuture, Which},
+    store::{Family, FamilyKey, Inserted, LoginRecord, Which},
 };
 
 /// The user of a request, and what is known of the login.
@@ -63,216 +62,12 @@ pub(crate) struct LoginState {
 #[derive(Default)]
 struct Slot {
     who: RefCell<Option<Option<RequestUser>>>,
-    /// Taken by whoever is finding out, so that the others wait and do not load again.
-    finding: LocalMutex,
+    /// Held while the user is looked up, so that those who ask meanwhile wait and share the result.
+    lookup: Mutex<()>,
     /// The remember cookie that came with the request is void, or replaced by the response.
     remember_settled: Cell<bool>,
     /// The login cookie, where logins are in cookies of their own.
     opened: OpenedLoginCookie,
-    /// What a search left for whoever goes on.
-    prefetched: RefCell<Option<Prefetched>>,
-}
-
-/// Who of one request is at work; a lock within one thread.
-#[derive(Default)]
-struct LocalMutex {
-    taken: Cell<bool>,
-    waiting: RefCell<Vec<Waker>>,
-}
-
-impl LocalMutex {
-    async fn next(&self) -> LocalMutexGuard<'_> {
-        poll_fn(|cx| {
-            if self.take() {
-                return Poll::Ready(LocalMutexGuard(self));
-            }
-            self.waiting.borrow_mut().push(cx.waker().clone());
-            Poll::Pending
-        })
-        .await
-    }
-
-    /// Takes the turn if nobody has it.
-    fn take(&self) -> bool {
-        !self.taken.replace(true)
-    }
-
-    fn give_back(&self) {
-        self.taken.set(false);
-        // All of them: one that has gone away cannot pass the turn on.
-        for waker in self.waiting.take() {
-            waker.wake();
-        }
-    }
-}
-
-/// Others may go on when it is dropped.
-struct LocalMutexGuard<'a>(&'a LocalMutex);
-
-impl Drop for LocalMutexGuard<'_> {
-    fn drop(&mut self) {
-        self.0.give_back();
-    }
-}
-
-/// What can be said of a user without waiting.
-pub(crate) enum Look {
-    Known(Option<RequestUser>),
-    /// The session names a user, whom the loader is asked for.
-    Search(Search),
-    /// There is more to do.
-    Wait,
-}
-
-/// A search that began with what the request carries, as most do.
-///
-/// No future of its own holds it, since one is made at every request with a login. It goes straight on:
-/// where anything has to be written or ended, [`LoginState::who`] takes over what was found.
-pub(crate) struct Search {
-    state: Rc<LoginState>,
-    index: usize,
-    step: SearchStep,
-}
-
-/// What a search waits for.
-enum SearchStep {
-    /// The record of the login.
-    Record {
-        finding: StoreFuture<'static, Option<LoginRecord>>,
-        /// Whether the wait has an end.
-        ends: bool,
-        login: LoginRef,
-        now: i64,
-    },
-    /// The user, where the request carries everything else.
-    User(Load),
-    /// The user whom the record names.
-    UserOfRecord(Loading),
-}
-
-/// What a search has found before it gave up.
-struct Prefetched {
-    /// Of which login. The request may have another one by then.
-    key: LoginKey,
-    record: Option<LoginRecord>,
-    user: Option<Option<AnyUser>>,
-}
-
-impl Drop for Search {
-    fn drop(&mut self) {
-        if let Some(slot) = self.state.slot(self.index) {
-            slot.finding.give_back();
-        }
-    }
-}
-
-impl Search {
-    fn start(
-        request: &HttpRequest,
-        carried: LoginCredential<'_>,
-        manager: &Arc<Manager>,
-        index: usize,
-        state: Option<Rc<LoginState>>,
-    ) -> Option<Self> {
-        let kind = manager.users.get(index)?;
-        if carried.is_old() {
-            return None;
-        }
-        let state = state.unwrap_or_else(|| LoginState::new(request, manager));
-        let finding = &state.slot(index)?.finding;
-        // Not the loader first: somebody may be waiting for it already.
-        if !finding.take() {
-            return None;
-        }
-        let turn = LocalMutexGuard(finding);
-        let step = match &manager.records {
-            None => match plan(request, &carried, manager, kind) {
-                Plan::Load(load) => SearchStep::User(load),
-                Plan::Invalid | Plan::Over => return None,
-            },
-            Some(records) => {
-                let (login, now) = (carried.login()?, manager.now());
-                SearchStep::Record {
-                    finding: records.store.find_bare(login.key, now),
-                    ends: false,
-                    login,
-                    now,
-                }
-            }
-        };
-        // Whoever is told may write into the session.
-        drop(carried);
-        state.accessed(request);
-        // From here on it is given back together with the search.
-        std::mem::forget(turn);
-        Some(Self { state, index, step })
-    }
-
-    pub(crate) fn manager(&self) -> &Arc<Manager> {
-        &self.state.manager
-    }
-
-    pub(crate) fn index(&self) -> usize {
-        self.index
-    }
-
-    /// Waits for the record and the loader. Without an answer, [`LoginState::who`] has to go on.
-    pub(crate) fn poll(
-        &mut self,
-        request: &HttpRequest,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Option<RequestUser>, LoadError>>> {
-        let state = Rc::clone(&self.state);
-        let Some(find) = state.find(request, self.index) else {
-            return Poll::Ready(None);
-        };
-        loop {
-            let next = match &mut self.step {
-                SearchStep::Record {
-                    finding,
-                    ends,
-                    login,
-                    now,
-                } => match finding.as_mut().poll(cx) {
-                    Poll::Ready(Ok(record)) => match find.start_to_load(record, *login, *now) {
-                        Some(step) => step,
-                        None => return Poll::Ready(None),
-                    },
-                    Poll::Ready(Err(error)) => {
-                        return Poll::Ready(Some(Err(find.failed(error.into()))));
-                    }
-                    Poll::Pending if *ends => return Poll::Pending,
-                    // A store that answers at once, as one in memory does, needs no timer.
-                    Poll::Pending => {
-                        let (login, now) = (*login, *now);
-                        let Some(records) = &state.manager.records else {
-                            return Poll::Ready(None);
-                        };
-                        let unended = std::mem::replace(finding, Box::pin(pending()));
-                        SearchStep::Record {
-                            finding: records.store.in_time(unended),
-                            ends: true,
-                            login,
-                            now,
-                        }
-                    }
-                },
-                SearchStep::User(load) => {
-                    let loaded = ready!(load.loading.as_mut().poll(cx));
-                    let found = find.unless_decided(loaded, |user| {
-                        find.loaded(user, &mut load.login, load.changed_client, load.rewrite)
-                    });
-                    return Poll::Ready(found);
-                }
-                SearchStep::UserOfRecord(loading) => {
-                    let loaded = ready!(loading.as_mut().poll(cx));
-                    let found = find.unless_decided(loaded, |user| find.loaded_by_record(user));
-                    return Poll::Ready(found);
-                }
-            };
-            self.step = next;
-        }
-    }
 }
 
 impl LoginState {
@@ -347,25 +142,6 @@ impl LoginState {
         let nothing = !carrier::is_carried(request, kind)
             && has_no_other_source(request, manager, kind, index);
         nothing.then_some(None)
-    }
-
-    /// The same; and if the session names a user, starts to load it.
-    pub(crate) fn look(request: &HttpRequest, manager: &Arc<Manager>, index: usize) -> Look {
-        let existing = Self::of_manager(request, manager);
-        if let Some(who) = Self::found(&existing, index) {
-            return Look::Known(who);
-        }
-        let Some(kind) = manager.users.get(index) else {
-            return Look::Wait;
-        };
-        let session = OnceCell::new();
-        let opened = existing.as_ref().and_then(|state| state.opened(index));
-        match carrier::carried(request, manager, kind, opened, &session) {
-            Some(carried) => Search::start(request, carried, manager, index, existing)
-                .map_or(Look::Wait, Look::Search),
-            None if has_no_other_source(request, manager, kind, index) => Look::Known(None),
-            None => Look::Wait,
-        }
     }
 
     /// The state that this manager has made. That of another, around it, knows other users.
@@ -479,7 +255,7 @@ impl LoginState {
         if let Some(who) = find.slot.who.borrow().clone() {
             return Ok(who);
         }
-        let _finding = find.slot.finding.next().await;
+        let _lookup = find.slot.lookup.lock().await;
         if let Some(who) = find.slot.who.borrow().clone() {
             return Ok(who);
         }
@@ -755,11 +531,7 @@ impl Find<'_> {
             return Ok(None);
         };
         let now = manager.now();
-        let prefetched = self.slot.prefetched.take();
-        let (record, user) = match prefetched.filter(|found| found.key == key) {
-            Some(Prefetched { record, user, .. }) => (record, user),
-            None => (records.find_bare(key, now).await?, None),
-        };
+        let record = records.find_bare(key, now).await?;
         let Some(record) = record.filter(|record| record.user_type == self.kind.name) else {
             self.end(EndReason::Ended, None);
             return Ok(None);
@@ -788,12 +560,9 @@ impl Find<'_> {
             self.clear_remember_cookie();
             return Ok(None);
         }
-        let user = match user {
-            Some(user) => user,
-            None => match self.kind.loader.load(&record.user_id) {
-                Some(loading) => loading.await?,
-                None => None,
-            },
+        let user = match self.kind.loader.load(&record.user_id) {
+            Some(loading) => loading.await?,
+            None => None,
         };
         let Some(user) = user else {
             Box::pin(records.end(login)).await?;
@@ -831,52 +600,6 @@ impl Find<'_> {
         Ok(Some(self.known_by_record(user, &record, fresh, login)))
     }
 
-    /// Starts to load the user of a record, if there is nothing else to do.
-    fn start_to_load(
-        &self,
-        record: Option<LoginRecord>,
-        named: LoginRef,
-        now: i64,
-    ) -> Option<SearchStep> {
-        let manager = self.manager();
-        let records = manager.records.as_ref()?;
-        let goes_on = |record: &LoginRecord| {
-            let is_new = now.saturating_sub(record.created_at) < remember::GRACE;
-            let has_news = records.limits.is_idle(record.last_seen, now)
-                || records.is_step(record, now)
-                || is_new && record.family.is_some();
-            record.user_type == self.kind.name
-                && !has_news
-                && judge(self.request, manager, record.client).0 == Verdict::Same
-        };
-        let found = record.as_ref().filter(|record| goes_on(record));
-        let loading = found.and_then(|record| self.kind.loader.load(&record.user_id));
-        self.slot.prefetched.replace(Some(Prefetched {
-            key: named.key,
-            record,
-            user: None,
-        }));
-        loading.map(SearchStep::UserOfRecord)
-    }
-
-    /// What the login of a record comes to whose user was loaded, if there is nothing to end.
-    fn loaded_by_record(&self, user: Option<AnyUser>) -> Option<RequestUser> {
-        let mut prefetched = self.slot.prefetched.borrow_mut();
-        let found = prefetched.as_mut()?;
-        let record = found.record.as_ref()?;
-        match user {
-            Some(user) if self.has_same_hash(&user, record) => {
-                let (key, family) = (found.key, record.family);
-                let login = LoginRef { key, family };
-                Some(self.known_by_record(user, record, record.fresh, login))
-            }
-            user => {
-                found.user = Some(user);
-                None
-            }
-        }
-    }
-
     /// Whether the user has the credentials with which the login was made.
     fn has_same_hash(&self, user: &AnyUser, record: &LoginRecord) -> bool {
         let hash = self.kind.loader.session_hash(&**user);
@@ -898,22 +621,6 @@ impl Find<'_> {
             fresh,
         };
         self.known(user, facts, record.forced, Some(login))
-    }
-
-    /// What a loaded user comes to, unless a log in or log out that happened meanwhile knows better.
-    fn unless_decided(
-        &self,
-        loaded: Result<Option<AnyUser>, LoadError>,
-        found: impl FnOnce(Option<AnyUser>) -> Option<RequestUser>,
-    ) -> Option<Result<Option<RequestUser>, LoadError>> {
-        let user = match loaded {
-            Ok(user) => user,
-            Err(error) => return Some(Err(self.failed(error))),
-        };
-        if let Some(who) = self.slot.who.borrow().clone() {
-            return Some(Ok(who));
-        }
-        found(user).map(|known| Ok(self.settle(Some(known))))
     }
 
     /// Notes that the browser has the current token of its family, so that whoever presents the one

@@ -34,12 +34,6 @@ pub(crate) trait DynLoginStore: Send + Sync {
     ) -> StoreFuture<'a, Inserted>;
     fn find(&self, key: LoginKey, now: i64) -> StoreFuture<'_, Option<LoginRecord>>;
     fn find_bare(&self, key: LoginKey, now: i64) -> StoreFuture<'_, Option<LoginRecord>>;
-    /// The same, by whoever has a share of the store.
-    fn find_bare_by(
-        self: Arc<Self>,
-        key: LoginKey,
-        now: i64,
-    ) -> StoreFuture<'static, Option<LoginRecord>>;
     fn touch(&self, key: LoginKey, last_seen: i64) -> StoreFuture<'_, ()>;
     fn make_stale(&self, key: LoginKey) -> StoreFuture<'_, ()>;
     fn end(&self, key: LoginKey) -> StoreFuture<'_, bool>;
@@ -79,14 +73,6 @@ impl<S: LoginStore> DynLoginStore for S {
 
     fn find_bare(&self, key: LoginKey, now: i64) -> StoreFuture<'_, Option<LoginRecord>> {
         Box::pin(LoginStore::find_bare(self, key, now))
-    }
-
-    fn find_bare_by(
-        self: Arc<Self>,
-        key: LoginKey,
-        now: i64,
-    ) -> StoreFuture<'static, Option<LoginRecord>> {
-        Box::pin(async move { LoginStore::find_bare(&*self, key, now).await })
     }
 
     fn touch(&self, key: LoginKey, last_seen: i64) -> StoreFuture<'_, ()> {
@@ -205,25 +191,6 @@ impl TimedStore {
         call: impl FnOnce(&'a dyn DynLoginStore) -> StoreFuture<'a, T>,
     ) -> Result<T, StoreError> {
         in_time(self.limit, call(&*self.store)).await?
-    }
-
-    /// Finds a login, for a request that polls for the answer. If it is not there at once, the rest is
-    /// to be awaited [`in_time`](Self::in_time).
-    pub(crate) fn find_bare(
-        &self,
-        key: LoginKey,
-        now: i64,
-    ) -> StoreFuture<'static, Option<LoginRecord>> {
-        Arc::clone(&self.store).find_bare_by(key, now)
-    }
-
-    /// Waits for an answer no longer than the limit.
-    pub(crate) fn in_time<T: 'static>(
-        &self,
-        answer: StoreFuture<'static, T>,
-    ) -> StoreFuture<'static, T> {
-        let limit = self.limit;
-        Box::pin(async move { in_time(limit, answer).await? })
     }
 
     /// Calls the store for something that may take longer, and that no browser waits for.

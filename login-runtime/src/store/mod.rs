@@ -19,9 +19,7 @@ mod redis;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 
-pub(crate) use self::erased::{
-    DynLoginStore, STORE_DEADLINE, StoreFuture, TimedStore, in_time, spawn,
-};
+pub(crate) use self::erased::{DynLoginStore, STORE_DEADLINE, TimedStore, in_time, spawn};
 pub use self::memory::MemoryLoginStore;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisLoginStore;
