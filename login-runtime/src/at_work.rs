@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, future::Future, rc::Rc, time::Duration};
 
-use crate::session_store::SessionTracker;
+use crate::session::fate::SessionTracker;
 
 tokio::task_local! {
     // Shared, so that whoever polls has only a pointer to move.

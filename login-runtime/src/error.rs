@@ -1,6 +1,6 @@
 //! What can go wrong, and the status each error answers with.
 
-use std::{cell::Cell, error::Error, fmt};
+use std::{cell::Cell, error::Error, fmt, io};
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -11,7 +11,7 @@ use actix_web::{
     },
 };
 
-use crate::{loader::BoxError, policy::Reason, refuse::CHALLENGE, store::StoreError};
+use crate::core::freshness::Reason;
 
 /// The application is not set up for what a handler asks. Answers 500.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -276,3 +276,127 @@ impl ResponseError for Refusal {
             .unwrap_or_else(|| HttpResponse::new(self.status))
     }
 }
+
+/// Why a [`LoginManager`](crate::LoginManager) could not be built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Browsers would reject the cookie in silence.
+    Cookie {
+        /// The cookie's name.
+        name: String,
+        /// What is wrong, and what to do.
+        why: &'static str,
+    },
+    /// A login or refresh view that is no address.
+    View {
+        /// The view as it was given.
+        view: String,
+        /// What is wrong, and what to do.
+        why: &'static str,
+    },
+    /// A setting with a value that cannot be meant.
+    Setting {
+        /// The setting's name.
+        name: &'static str,
+        /// What is wrong, and what to do.
+        why: &'static str,
+    },
+    /// The request loader finds users of a type that no user loader loads.
+    RequestLoader {
+        /// The type that it finds.
+        user_type: &'static str,
+    },
+    /// Two user types share a name, or two loaders a user type.
+    Loaders {
+        /// The name or type that occurs twice.
+        twice: String,
+    },
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cookie { name, why } => write!(f, "the cookie `{name}` {why}"),
+            Self::View { view, why } => write!(f, "the view `{view}` {why}"),
+            Self::Setting { name, why } => write!(f, "`{name}` {why}"),
+            Self::RequestLoader { user_type } => {
+                write!(
+                    f,
+                    "the request loader finds `{user_type}`, which no user loader loads; add `.user_loader(\"name\", ..)` for it"
+                )
+            }
+            Self::Loaders { twice } => {
+                write!(
+                    f,
+                    "`{twice}` has two user loaders; give each user type one, each with its own name"
+                )
+            }
+        }
+    }
+}
+
+impl Error for BuildError {}
+
+impl From<BuildError> for io::Error {
+    fn from(error: BuildError) -> Self {
+        Self::new(io::ErrorKind::InvalidInput, error)
+    }
+}
+
+/// What went wrong in the application: any error, a `String`, `anyhow::Error`.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A login store did not do what it was asked. Answers 503.
+pub struct StoreError(Box<dyn Error + Send + Sync>);
+
+impl StoreError {
+    /// What the store says.
+    pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(source.into())
+    }
+
+    /// Whether the store has no room.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.is::<Full>()
+    }
+}
+
+/// A login store has no room.
+#[derive(Debug)]
+pub(crate) struct Full;
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the login store is full")
+    }
+}
+
+impl Error for Full {}
+
+impl fmt::Debug for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("StoreError").field(&self.0).finish()
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the login store did not answer as it should")
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+impl actix_web::ResponseError for StoreError {
+    fn status_code(&self) -> actix_web::http::StatusCode {
+        actix_web::http::StatusCode::SERVICE_UNAVAILABLE
+    }
+}
+
+/// What a 401 asks for. There is no registered scheme for logins by cookie.
+pub(crate) const CHALLENGE: &str = "Cookie realm=\"login\"";

@@ -6,12 +6,50 @@
 //! fields `event`, `user_type`, `user` (the id as JSON) and `reason`, as far as they apply. Neither
 //! ever holds a token, a cookie, a password or a hash (ASVS 16.2.5).
 
-use std::{any::Any, fmt};
+use std::{
+    any::Any,
+    collections::HashSet,
+    fmt,
+    sync::{Mutex, PoisonError},
+};
+
+use actix_web::{HttpRequest, http::Method};
 
 use crate::{
-    condition::Condition, error::LoadError, manager::UserType, policy::Reason,
-    protection::SessionProtection, verified::AuthMethod,
+    conditions::condition::Condition,
+    core::{freshness::Reason, protection::SessionProtection},
+    error::LoadError,
+    users::{user_type::UserType, verified::AuthMethod},
 };
+
+pub(crate) type Subscriber = Box<dyn Fn(&LoginEvent<'_>, &HttpRequest) + Send + Sync>;
+
+/// What a route is usually for.
+const METHODS: [Method; 9] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+    Method::CONNECT,
+    Method::TRACE,
+];
+
+/// The undeclared routes that were hit, so that each is reported once.
+#[derive(Default)]
+pub(crate) struct Reported(Mutex<HashSet<(Option<Method>, String)>>);
+
+impl Reported {
+    pub(crate) fn is_first(&self, method: &Method, pattern: &str) -> bool {
+        // There are as many patterns as routes, whatever clients send, and all methods that clients
+        // make up count as one.
+        let method = METHODS.contains(method).then(|| method.clone());
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert((method, pattern.to_owned()))
+    }
+}
 
 /// Something that happened to a login.
 #[derive(Debug)]

@@ -174,49 +174,33 @@
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+// From the top of the stack to its bottom: each imports only what stands below it.
 mod at_work;
-#[cfg(feature = "audit")]
-#[cfg_attr(docsrs, doc(cfg(feature = "audit")))]
-pub mod audit;
 mod auth;
-mod carrier;
 mod clock;
-mod condition;
-mod config;
-mod cookies;
-mod current;
-mod declare;
-mod deny;
-mod describe;
+mod conditions;
+mod core;
 mod error;
 mod events;
 mod guard;
-mod limits;
-mod loader;
-mod logins;
+mod http;
+mod keys;
 mod manager;
-mod middleware;
-mod next;
-#[cfg(feature = "password")]
-mod password;
-mod permission;
-mod policy;
-mod proof;
-mod protection;
-mod records;
-mod refuse;
-mod remember;
-mod scope;
+mod refusal;
+mod request;
+mod routes;
+mod service;
 mod session;
-mod session_store;
-mod state;
+mod setup;
 mod store;
-mod strict;
+mod users;
+
 #[cfg(feature = "test-util")]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod test;
-mod user;
-mod verified;
+#[cfg(feature = "audit")]
+#[cfg_attr(docsrs, doc(cfg(feature = "audit")))]
+pub use crate::routes::audit;
 
 /// Lets only clients with a login reach a handler.
 ///
@@ -332,43 +316,55 @@ pub use login_macros::permission;
 /// ```
 pub use login_macros::public;
 
-#[cfg(feature = "password")]
-pub use crate::password::{PasswordError, PasswordVerifier};
 #[cfg(feature = "postgres")]
 pub use crate::store::PostgresLoginStore;
 #[cfg(feature = "redis")]
 pub use crate::store::RedisLoginStore;
 #[cfg(feature = "sqlite")]
 pub use crate::store::SqliteLoginStore;
+#[cfg(feature = "password")]
+pub use crate::users::password::{PasswordError, PasswordVerifier};
 pub use crate::{
-    auth::{Auth, LogIn},
+    auth::{
+        auth::Auth,
+        log_in::LogIn,
+        logins::{Keep, LoginInfo, Logins},
+    },
     clock::{Clock, SystemClock},
-    condition::Condition,
-    config::{BuildError, CookieSettings, RememberCookie},
-    current::{CurrentUser, MaybeUser},
-    declare::{Declared, public},
-    deny::{Gated, gate},
-    error::{LoadError, LoginError, Refusal, SetupError},
+    conditions::condition::Condition,
+    core::{
+        freshness::Reason,
+        limits::Limits,
+        login::LoginSource,
+        protection::{AddressPart, ClientIdentity, SessionProtection},
+        user::{AuthUser, PasswordUser, UserId},
+    },
+    error::{BoxError, BuildError, LoadError, LoginError, Refusal, SetupError},
     events::{EndReason, EventUser, LoginEvent},
-    guard::{GuardedHandler, LoginGuard, fresh_login_required, guarded, login_required},
-    limits::Limits,
-    loader::BoxError,
-    logins::{Keep, LoginInfo, Logins},
-    manager::{LoginManager, LoginManagerBuilder},
-    permission::{HasPermission, Permissions, Roles},
-    policy::{LoginSource, Reason},
-    proof::{FreshUser, UserWith},
-    protection::{AddressPart, ClientIdentity, SessionProtection},
-    refuse::Flash,
-    scope::LoginScope,
-    session_store::SharedStore,
+    guard::{
+        current::{CurrentUser, MaybeUser},
+        guarded::{GuardedHandler, guarded},
+        proof::{FreshUser, UserWith},
+    },
+    http::cookie_settings::{CookieSettings, RememberCookie},
+    manager::LoginManager,
+    refusal::{scope::LoginScope, settings::Flash},
+    routes::{
+        declare::{Declared, public},
+        gate::{Gated, gate},
+        scope_guard::{LoginGuard, fresh_login_required, login_required},
+        strict::{DeclaredArguments, DeclaredService, Declares, Strict, strict},
+    },
+    session::store::SharedStore,
+    setup::builder::LoginManagerBuilder,
     store::{
         Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins,
         MemoryLoginStore, Owner, StoreError, Which,
     },
-    strict::{DeclaredArguments, DeclaredService, Declares, Strict, strict},
-    user::{AuthUser, PasswordUser, UserId},
-    verified::{AuthMethod, Proof, Verified},
+    users::{
+        permission::{HasPermission, Permissions, Roles},
+        verified::{AuthMethod, Proof, Verified},
+    },
 };
 
 /// The program in the README.

@@ -6,19 +6,21 @@ pub use std::{borrow::Cow, string::String};
 
 use actix_web::Responder;
 
+use crate::{core::user::AuthUser, error::BoxError};
 pub use crate::{
-    condition::{And, Checked, Checking, Negated, Or, Permitted, Role, Term, check, check_request},
-    declare::declared,
+    core::user::{PasswordField, SessionHashPart, UnknownId},
     guard::{
-        DefaultUser, ExemptOptions, Fresh, GuardUser, Guarded, LoginOf, LoginRequired, Passive,
-        Policy, Requires,
+        guarded::Guarded,
+        policy::{
+            DefaultUser, ExemptOptions, Fresh, GuardUser, LoginOf, LoginRequired, Passive, Policy,
+            Requires,
+        },
+        proof::{Argument, SameUser, assert_proof},
+        terms::{And, Checked, Checking, Negated, Or, Permitted, Role, Term, check, check_request},
     },
-    permission::{HasPermission, Permissions, Roles},
-    proof::{Argument, SameUser, assert_proof},
-    strict::DeclaredService,
-    user::{PasswordField, SessionHashPart, UnknownId},
+    routes::{declare::declared, strict::DeclaredService},
+    users::permission::{HasPermission, Permissions, Roles},
 };
-use crate::{loader::BoxError, user::AuthUser};
 
 /// What a handler can return.
 #[diagnostic::on_unimplemented(

@@ -60,7 +60,7 @@ use actix_web::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{auth::Auth, clock::Clock, user::AuthUser, verified::Verified};
+use crate::{auth::auth::Auth, clock::Clock, core::user::AuthUser, users::verified::Verified};
 
 #[cfg(feature = "audit")]
 mod audit;

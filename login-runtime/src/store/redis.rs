@@ -270,7 +270,7 @@ fn owner_name(owner: Owner<'_>) -> String {
     hash.update(owner.user_type);
     hash.update([0]);
     hash.update(owner.user_id);
-    LoginKey(hash.finalize().into()).to_string()
+    LoginKey::from_bytes(hash.finalize().into()).to_string()
 }
 
 /// How long Redis keeps a row: a little longer than it is good for.

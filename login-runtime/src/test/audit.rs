@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::audit::{Audit, Route};
+use crate::routes::audit::{Audit, Route};
 
 /// Set to anything, it has [`assert_reviewed`] write the file anew.
 const UPDATE: &str = "UPDATE_AUDIT";

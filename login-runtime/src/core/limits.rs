@@ -1,0 +1,213 @@
+//! How long a login lasts: without use, and at all.
+
+use std::{fmt, time::Duration};
+
+/// Into how many steps the idle limit is divided: a login is noted as used at most once a step.
+///
+/// Raising it makes the idle limit more exact and writes more often; ten is the least that keeps the
+/// error within a tenth.
+const STEPS: u64 = 10;
+
+const MINUTE: u64 = 60;
+
+const HOUR: u64 = 60 * MINUTE;
+
+const DAY: u64 = 24 * HOUR;
+
+/// How long a login lasts: without use, and at all (ASVS 7.3.1, 7.3.2).
+///
+/// Only a login store can keep these limits: they are kept in the login record, and checked on the
+/// server at each request that asks for the user.
+///
+/// `Display` writes the numbers down for a security policy (ASVS 7.1.1):
+///
+/// ```
+/// use login_runtime::Limits;
+///
+/// assert_eq!(Limits::default().to_string(), "a login ends after 30 min without use, and after 12 h at the latest");
+/// assert_eq!(Limits::aal1().to_string(), "a login ends after 30 d at the latest");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    idle: Option<Duration>,
+    absolute: Duration,
+}
+
+impl Limits {
+    /// 30 minutes without use, 12 hours at the latest.
+    pub const fn new() -> Self {
+        Self {
+            idle: Some(Duration::from_secs(30 * MINUTE)),
+            absolute: Duration::from_secs(12 * HOUR),
+        }
+    }
+
+    /// NIST SP 800-63B-4, authenticator assurance level 1: 30 days at the latest.
+    pub const fn aal1() -> Self {
+        Self {
+            idle: None,
+            absolute: Duration::from_secs(30 * DAY),
+        }
+    }
+
+    /// Level 2: an hour without use, 24 hours at the latest.
+    pub const fn aal2() -> Self {
+        Self {
+            idle: Some(Duration::from_secs(HOUR)),
+            absolute: Duration::from_secs(24 * HOUR),
+        }
+    }
+
+    /// Level 3: 15 minutes without use, 12 hours at the latest.
+    pub const fn aal3() -> Self {
+        Self {
+            idle: Some(Duration::from_secs(15 * MINUTE)),
+            absolute: Duration::from_secs(12 * HOUR),
+        }
+    }
+
+    /// Ends a login that was not used for this long. Raising it is kinder to people who are called
+    /// away; lowering it is kinder to those whose device is left open.
+    #[must_use]
+    pub const fn idle(mut self, limit: Duration) -> Self {
+        self.idle = Some(limit);
+        self
+    }
+
+    /// Lets a login go unused for as long as it lasts.
+    #[must_use]
+    pub const fn danger_no_idle_limit(mut self) -> Self {
+        self.idle = None;
+        self
+    }
+
+    /// Ends a login this long after it was made, used or not.
+    #[must_use]
+    pub const fn absolute(mut self, limit: Duration) -> Self {
+        self.absolute = limit;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        if self.absolute.as_secs() == 0 {
+            return Err("ends logins as they are made; give `absolute` at least a second");
+        }
+        match self.idle {
+            Some(idle) if idle.as_secs() == 0 => {
+                Err("ends logins at their first use; give `idle` at least a second")
+            }
+            Some(idle) if idle > self.absolute => {
+                Err("has an idle limit beyond the absolute one; lower `idle`")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// When a login that is made now is over at the latest.
+    pub(crate) fn expires_at(&self, now: i64) -> i64 {
+        now.saturating_add_unsigned(self.absolute.as_secs())
+    }
+
+    /// Whether a login has gone unused for too long.
+    pub(crate) fn is_idle(&self, last_seen: i64, now: i64) -> bool {
+        self.idle
+            .is_some_and(|limit| since(last_seen, now) > limit.as_secs())
+    }
+
+    /// Whether the use of a login has to be noted.
+    pub(crate) fn is_step(&self, last_seen: i64, now: i64) -> bool {
+        // Without a limit it is only for people to read.
+        let limit = self.idle.unwrap_or(Duration::from_secs(HOUR)).as_secs();
+        since(last_seen, now) >= (limit / STEPS).max(1)
+    }
+
+    /// Before when a login must have been used last to be over now.
+    pub(crate) fn idle_since(&self, now: i64) -> Option<i64> {
+        self.idle
+            .map(|limit| now.saturating_sub_unsigned(limit.as_secs()))
+    }
+}
+
+/// Seconds from one time to another; none if the clock went back.
+fn since(then: i64, now: i64) -> u64 {
+    now.saturating_sub(then).max(0).unsigned_abs()
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a login ends after ")?;
+        if let Some(idle) = self.idle {
+            write!(f, "{} without use, and after ", Span(idle))?;
+        }
+        write!(f, "{} at the latest", Span(self.absolute))
+    }
+}
+
+/// A duration in the largest unit that divides it.
+struct Span(Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let units = [(DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (1, "s")];
+        // A day reads better as 24 hours where limits are compared.
+        let unit = units
+            .iter()
+            .find(|(unit, _)| seconds.is_multiple_of(*unit) && seconds > *unit);
+        let (unit, name) = unit.unwrap_or(&(1, "s"));
+        write!(f, "{} {name}", seconds / unit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_presets_say_what_nist_says() {
+        assert_eq!(
+            Limits::aal1().to_string(),
+            "a login ends after 30 d at the latest"
+        );
+        assert_eq!(
+            Limits::aal2().to_string(),
+            "a login ends after 60 min without use, and after 24 h at the latest"
+        );
+        assert_eq!(
+            Limits::aal3().to_string(),
+            "a login ends after 15 min without use, and after 12 h at the latest"
+        );
+    }
+
+    #[test]
+    fn a_login_is_idle_one_second_after_its_limit() {
+        let limits = Limits::new();
+        assert!(!limits.is_idle(0, 1_800));
+        assert!(limits.is_idle(0, 1_801));
+        assert!(!limits.is_idle(5_000, 0), "the clock went back");
+        assert!(!Limits::aal1().is_idle(0, i64::MAX));
+    }
+
+    #[test]
+    fn use_is_noted_once_a_step() {
+        let limits = Limits::new();
+        assert!(!limits.is_step(0, 179));
+        assert!(limits.is_step(0, 180));
+        assert!(!limits.is_step(180, 0));
+    }
+
+    #[test]
+    fn limits_that_cannot_be_meant_are_refused() {
+        let limits = Limits::new();
+        assert!(limits.check().is_ok());
+        assert!(limits.idle(Duration::from_secs(43_201)).check().is_err());
+        assert!(limits.idle(Duration::ZERO).check().is_err());
+        assert!(limits.absolute(Duration::ZERO).check().is_err());
+    }
+}

@@ -1,0 +1,8 @@
+//! Guards: what lets a request through to a handler, or refuses it.
+
+pub(crate) mod current;
+pub(crate) mod decide;
+pub(crate) mod guarded;
+pub(crate) mod policy;
+pub(crate) mod proof;
+pub(crate) mod terms;

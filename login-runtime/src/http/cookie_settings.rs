@@ -1,0 +1,322 @@
+//! Settings, with their defaults and what raising or lowering them does.
+
+use std::time::Duration;
+
+use actix_web::cookie::{Cookie, SameSite};
+
+use crate::{
+    core::remember::{MAX_COOKIE_AGE, REMEMBER_FOR},
+    error::BuildError,
+    http::set_cookie::SetCookie,
+};
+
+/// The attributes of a cookie.
+///
+/// Each default is the strict choice: `Secure`, `HttpOnly`, `SameSite=Lax`, for this host only, for
+/// the whole site, and a name that starts with `__Host-`, which makes browsers insist on the rest
+/// (ASVS 3.3.1 to 3.3.4).
+#[derive(Clone, Debug)]
+pub struct CookieSettings {
+    name: Option<String>,
+    /// Ends the name that the toolkit picks.
+    user_type: String,
+    path: String,
+    domain: Option<String>,
+    same_site: Option<SameSite>,
+    secure: bool,
+    http_only: bool,
+}
+
+impl CookieSettings {
+    /// The strict choice for everything.
+    pub fn new() -> Self {
+        Self {
+            name: None,
+            user_type: String::new(),
+            path: "/".to_owned(),
+            domain: None,
+            same_site: Some(SameSite::Lax),
+            secure: true,
+            http_only: true,
+        }
+    }
+
+    /// The cookie's whole name, prefix included.
+    ///
+    /// Without it the toolkit picks a name, with the strictest prefix that the other settings allow.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The path below which the browser sends the cookie; `/` by default.
+    #[must_use]
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.path = path.into();
+        self
+    }
+
+    /// Shares the cookie with the subdomains of `domain`; by default only this host gets it.
+    #[must_use]
+    pub fn domain(mut self, domain: impl Into<String>) -> Self {
+        self.domain = Some(domain.into());
+        self
+    }
+
+    /// When the browser sends the cookie along with requests that another site starts.
+    ///
+    /// `Lax` by default. Without the attribute (`None`) some browsers send a young cookie with
+    /// cross-site POST requests too.
+    #[must_use]
+    pub fn same_site(mut self, same_site: impl Into<Option<SameSite>>) -> Self {
+        self.same_site = same_site.into();
+        self
+    }
+
+    /// Lets the cookie travel over plain http, where anybody on the way can read and keep it.
+    ///
+    /// For development, where the address is neither https nor localhost.
+    #[must_use]
+    pub fn danger_insecure(mut self) -> Self {
+        self.secure = false;
+        self
+    }
+
+    /// Lets scripts read the cookie, those of an attacker included.
+    #[must_use]
+    pub fn danger_script_readable(mut self) -> Self {
+        self.http_only = false;
+        self
+    }
+
+    /// The same attributes for a further user type, whose name becomes part of the cookie's.
+    pub(crate) fn for_user_type(mut self, user_type: &str) -> Self {
+        if !user_type.is_empty() {
+            self.name = self.name.map(|name| format!("{name}-{user_type}"));
+            self.user_type = user_type.to_owned();
+        }
+        self
+    }
+
+    /// Fills in the name and checks what browsers would reject in silence.
+    pub(crate) fn check(self, base_name: &str) -> Result<CheckedCookie, BuildError> {
+        let whole_site = self.path == "/" && self.domain.is_none();
+        let name = self.name.unwrap_or_else(|| {
+            let prefix = match (self.secure, whole_site) {
+                (true, true) => "__Host-",
+                (true, false) => "__Secure-",
+                (false, _) => "",
+            };
+            let dash = if self.user_type.is_empty() { "" } else { "-" };
+            format!("{prefix}{base_name}{dash}{}", self.user_type)
+        });
+        let refuse = |why: &'static str| {
+            Err(BuildError::Cookie {
+                name: name.clone(),
+                why,
+            })
+        };
+        let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        if name.is_empty() || !name.chars().all(is_token) {
+            return refuse("is not a cookie name; use ASCII letters, digits, `-` and `_`");
+        }
+        // Browsers match the prefixes whatever their case (RFC 6265bis §4.1.3).
+        let prefix = name.to_ascii_lowercase();
+        if prefix.starts_with("__host-") && !(self.secure && whole_site) {
+            return refuse("starts with `__Host-`, so it needs Secure, the path `/` and no domain");
+        }
+        if prefix.starts_with("__secure-") && !self.secure {
+            return refuse("starts with `__Secure-`, so it needs Secure");
+        }
+        if self.same_site == Some(SameSite::None) && !self.secure {
+            return refuse("has SameSite=None, so it needs Secure");
+        }
+        let is_plain = |text: &str| text.bytes().all(|b| (0x21..0x7f).contains(&b) && b != b';');
+        if !self.path.starts_with('/') || !is_plain(&self.path) {
+            return refuse("has a path that is none; a path starts with `/`");
+        }
+        if let Some(domain) = &self.domain
+            && (domain.trim_start_matches('.').is_empty()
+                || !is_plain(domain)
+                || domain.contains(['/', ':', ',']))
+        {
+            return refuse("has a domain that is none; write a host name such as `example.com`");
+        }
+        let mut cookie = Cookie::new(&*name, "");
+        cookie.set_path(&*self.path);
+        if let Some(domain) = &self.domain {
+            cookie.set_domain(domain);
+        }
+        cookie.set_secure(self.secure);
+        cookie.set_http_only(self.http_only);
+        cookie.set_same_site(self.same_site);
+        let attributes = cookie.to_string().split_off(name.len() + "=".len());
+        Ok(CheckedCookie {
+            name,
+            path: self.path,
+            domain: self.domain,
+            same_site: self.same_site,
+            secure: self.secure,
+            http_only: self.http_only,
+            attributes,
+        })
+    }
+}
+
+impl Default for CookieSettings {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Cookie attributes that browsers accept together.
+#[derive(Clone, Debug)]
+pub(crate) struct CheckedCookie {
+    pub(crate) name: String,
+    pub(crate) path: String,
+    pub(crate) domain: Option<String>,
+    pub(crate) same_site: Option<SameSite>,
+    pub(crate) secure: bool,
+    pub(crate) http_only: bool,
+    /// All of these, as a `Set-Cookie` header has them behind the value.
+    attributes: String,
+}
+
+impl CheckedCookie {
+    /// A cookie with this value, until the browser is closed.
+    pub(crate) fn until_closed(&self, value: &str) -> SetCookie {
+        SetCookie::new(&self.name, &[value, &self.attributes])
+    }
+
+    /// A cookie with this value and life.
+    pub(crate) fn set(&self, value: &str, age: Duration) -> SetCookie {
+        let age = age.min(MAX_COOKIE_AGE).as_secs().to_string();
+        SetCookie::new(&self.name, &[value, &self.attributes, "; Max-Age=", &age])
+    }
+
+    /// A cookie that makes the browser forget this one. It carries the same attributes, without
+    /// which browsers may ignore it.
+    pub(crate) fn clear(&self) -> SetCookie {
+        let now = "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
+        SetCookie::new(&self.name, &[&self.attributes, now])
+    }
+}
+
+/// The remember cookie: its attributes, its life, and whether use prolongs it.
+#[derive(Clone, Debug)]
+pub struct RememberCookie {
+    pub(crate) cookie: CookieSettings,
+    pub(crate) duration: Duration,
+    pub(crate) refresh_each_request: bool,
+}
+
+impl RememberCookie {
+    /// Strict attributes, 30 days, not prolonged by use.
+    pub fn new() -> Self {
+        Self {
+            cookie: CookieSettings::new(),
+            duration: REMEMBER_FOR,
+            refresh_each_request: false,
+        }
+    }
+
+    /// The attributes of the cookie.
+    #[must_use]
+    pub fn cookie(mut self, settings: CookieSettings) -> Self {
+        self.cookie = settings;
+        self
+    }
+
+    /// How long a login is remembered, unless it says so itself; at most 400 days.
+    #[must_use]
+    pub fn duration(mut self, duration: Duration) -> Self {
+        self.duration = duration;
+        self
+    }
+
+    /// Issues the token anew with each response to a client that has a login and a good token, so
+    /// that it expires only when it was not used for the whole duration.
+    #[must_use]
+    pub fn refresh_each_request(mut self) -> Self {
+        self.refresh_each_request = true;
+        self
+    }
+}
+
+impl Default for RememberCookie {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(settings: CookieSettings, expected: Result<&str, &str>) {
+        match (settings.check("session"), expected) {
+            (Ok(cookie), Ok(name)) => assert_eq!(cookie.name, name),
+            (Err(error), Err(text)) => assert!(error.to_string().contains(text), "{error}"),
+            (got, expected) => panic!("{got:?} instead of {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn cookies_that_browsers_reject_do_not_build() {
+        let new = CookieSettings::new;
+        check(new().name("__Host-x").domain("a.test"), Err("no domain"));
+        check(new().name("__HOST-x").path("/area"), Err("the path `/`"));
+        check(
+            new().name("__host-x").danger_insecure(),
+            Err("needs Secure"),
+        );
+        check(
+            new().name("__Secure-x").danger_insecure(),
+            Err("needs Secure"),
+        );
+        check(
+            new().same_site(SameSite::None).danger_insecure(),
+            Err("SameSite=None"),
+        );
+        check(new().name(""), Err("not a cookie name"));
+        check(new().name("a b"), Err("not a cookie name"));
+        check(new().name("a;b"), Err("not a cookie name"));
+        check(new().path("area"), Err("starts with `/`"));
+        check(new().path("/; Domain=evil.test"), Err("starts with `/`"));
+        check(new().domain(""), Err("host name"));
+        check(new().domain("https://a.test"), Err("host name"));
+    }
+
+    #[test]
+    fn the_default_name_has_the_strictest_prefix_there_is() {
+        let new = CookieSettings::new;
+        check(new(), Ok("__Host-session"));
+        check(new().path("/area"), Ok("__Secure-session"));
+        check(new().domain("a.test"), Ok("__Secure-session"));
+        check(new().danger_insecure(), Ok("session"));
+        check(new().name("sid"), Ok("sid"));
+        check(new().name("sid").same_site(SameSite::None), Ok("sid"));
+    }
+
+    #[test]
+    fn clearing_repeats_the_attributes() {
+        let cookie = CookieSettings::new()
+            .path("/a")
+            .domain("a.test")
+            .check("remember")
+            .unwrap();
+        let cleared = cookie.clear().text().to_owned();
+        for attribute in [
+            "Path=/a",
+            "Domain=a.test",
+            "Secure",
+            "HttpOnly",
+            "SameSite=Lax",
+            "Max-Age=0",
+        ] {
+            assert!(cleared.contains(attribute), "{cleared}");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Cookies and addresses, as HTTP writes them.
+
+pub(crate) mod cookie_settings;
+pub(crate) mod cookies;
+pub(crate) mod escape;
+pub(crate) mod set_cookie;
+pub(crate) mod view;

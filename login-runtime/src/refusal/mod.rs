@@ -1,0 +1,8 @@
+//! What a refused client is answered.
+
+pub(crate) mod answer;
+pub(crate) mod redirect;
+pub(crate) mod scope;
+pub(crate) mod settings;
+
+pub(crate) use self::answer::{forbid, keep_private, load_failed, refuse};

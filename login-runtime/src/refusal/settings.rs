@@ -1,0 +1,155 @@
+//! TODO refusal/settings.rs
+
+use std::{future::Future, pin::Pin};
+
+use actix_web::{HttpRequest, HttpResponse, Responder};
+
+use crate::{
+    error::{BuildError, LoadError},
+    http::{escape::QUERY_VALUE, view::Origin},
+    refusal::redirect::ViewTarget,
+};
+
+pub(crate) fn erase_handler<F, Fut, R>(handler: F) -> Handler
+where
+    F: Fn(HttpRequest) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = R> + 'static,
+    R: Responder + 'static,
+{
+    Box::new(move |request| {
+        let answer = handler(request.clone());
+        let request = request.clone();
+        Box::pin(async move { answer.await.respond_to(&request).map_into_boxed_body() })
+    })
+}
+
+/// What Flask-Login says on the way to the login view.
+const LOGIN_MESSAGE: &str = "Please log in to access this page.";
+
+/// What Flask-Login says on the way to the refresh view.
+const REFRESH_MESSAGE: &str = "Please reauthenticate to access this page.";
+
+/// An answer under way.
+pub(crate) type ResponseFuture = Pin<Box<dyn Future<Output = HttpResponse>>>;
+
+/// The application's own answer to refused clients.
+pub(crate) type Handler = Box<dyn Fn(&HttpRequest) -> ResponseFuture + Send + Sync>;
+
+type Localize = Box<dyn Fn(&HttpRequest, &str) -> String + Send + Sync>;
+
+type FlashHook = Box<dyn Fn(&HttpRequest, Flash<'_>) + Send + Sync>;
+
+pub(crate) type LoadFailed = Box<dyn Fn(&HttpRequest, &LoadError) -> HttpResponse + Send + Sync>;
+
+/// A message for a refused client, to be shown on the next page.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Flash<'a> {
+    /// The message, translated if there is a [`localize`](crate::LoginManagerBuilder::localize) hook.
+    pub text: &'a str,
+    /// Its category, `message` by default.
+    pub category: &'a str,
+}
+
+/// A message as it was configured.
+pub(crate) struct Message {
+    pub(crate) text: Option<String>,
+    pub(crate) category: String,
+}
+
+/// How a manager refuses.
+pub(crate) struct RefusalSettings {
+    pub(crate) login_view: Option<ViewTarget>,
+    pub(crate) refresh_view: Option<ViewTarget>,
+    pub(crate) next_field: String,
+    /// The field as it stands in an address, with what leads to its value.
+    pub(crate) next_parameter: Vec<u8>,
+    pub(crate) session_for_next: bool,
+    pub(crate) next_for_all_methods: bool,
+    pub(crate) force_host: Option<String>,
+    pub(crate) origins: Vec<Origin>,
+    pub(crate) any_host: bool,
+    pub(crate) login_message: Message,
+    pub(crate) refresh_message: Message,
+    pub(crate) localize: Option<Localize>,
+    pub(crate) flash: Option<FlashHook>,
+    pub(crate) unauthorized: Option<Handler>,
+    pub(crate) needs_refresh: Option<Handler>,
+    pub(crate) forbidden: Option<Handler>,
+    pub(crate) load_failed: Option<LoadFailed>,
+}
+
+impl Default for RefusalSettings {
+    fn default() -> Self {
+        let message = |text: &str| Message {
+            text: Some(text.to_owned()),
+            category: "message".to_owned(),
+        };
+        Self {
+            login_view: None,
+            refresh_view: None,
+            next_field: "next".to_owned(),
+            next_parameter: Vec::new(),
+            session_for_next: false,
+            next_for_all_methods: false,
+            force_host: None,
+            origins: Vec::new(),
+            any_host: false,
+            login_message: message(LOGIN_MESSAGE),
+            refresh_message: message(REFRESH_MESSAGE),
+            localize: None,
+            flash: None,
+            unauthorized: None,
+            needs_refresh: None,
+            forbidden: None,
+            load_failed: None,
+        }
+    }
+}
+
+impl RefusalSettings {
+    /// Checks the settings, and writes down what does not depend on requests.
+    pub(crate) fn prepare(&mut self) -> Result<(), BuildError> {
+        let refuse = |name, why| Err(BuildError::Setting { name, why });
+        if self.next_field.is_empty() {
+            return refuse(
+                "next_field",
+                "is empty; name a query parameter, such as `next`",
+            );
+        }
+        if let Some(host) = &self.force_host
+            && (Origin::parse(&format!("http://{host}")).is_err()
+                || host.contains(['/', '@', '?', '#', '\\']))
+        {
+            return refuse(
+                "force_host_for_redirects",
+                "is no host; write `example.com` or `example.com:8080`",
+            );
+        }
+        let mut parameter = Vec::new();
+        QUERY_VALUE.push(&mut parameter, &self.next_field);
+        parameter.push(b'=');
+        self.next_parameter = parameter;
+        let plain = self.force_host.is_none() && !self.session_for_next;
+        for entrance in [&mut self.login_view, &mut self.refresh_view] {
+            if let Some(entrance) = entrance.as_mut().filter(|_| plain) {
+                entrance.prepare(&self.next_parameter);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Hands a message to `actix-web-flash-messages`.
+#[cfg(feature = "flash-messages")]
+pub(crate) fn send_flash_message(flash: Flash<'_>) {
+    use actix_web_flash_messages::{FlashMessage, Level};
+    let level = match flash.category {
+        "debug" => Level::Debug,
+        "success" => Level::Success,
+        "warning" => Level::Warning,
+        "error" => Level::Error,
+        _ => Level::Info,
+    };
+    FlashMessage::new(flash.text.to_owned(), level).send();
+}

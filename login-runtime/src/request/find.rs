@@ -1,0 +1,709 @@
+//! TODO request/find.rs
+
+use std::{any::Any, time::Duration};
+
+use actix_web::HttpRequest;
+
+use crate::session::Session;
+use crate::{
+    core::{
+        login::{Family, FamilyKey, Inserted, LoginFacts, LoginRecord, LoginSource, Which},
+        protection::Verdict,
+        remember::{self, Token},
+    },
+    error::LoadError,
+    events::{EndReason, EventUser, LoginEvent},
+    http::{cookies, set_cookie},
+    keys::Match,
+    manager::Manager,
+    request::{
+        client::{client, judge},
+        credential::{LoginCookieContent, LoginCredential},
+        state::{LoginState, RequestUser, Slot},
+    },
+    session::{self, entry::Entry},
+    store::records::{LoginRef, NewLogin, Records, Redeemed},
+    users::{
+        loader::{AnyUser, Loading},
+        user_type::UserType,
+    },
+};
+
+/// One search for the user of a request.
+pub(crate) struct Find<'a> {
+    pub(crate) state: &'a LoginState,
+    pub(crate) request: &'a HttpRequest,
+    pub(crate) slot: &'a Slot,
+    pub(crate) kind: &'a UserType,
+    pub(crate) index: usize,
+}
+
+/// What a session entry asks for.
+enum Plan {
+    /// The entry is none of ours, or names no user.
+    Invalid,
+    /// Protection ended the login.
+    Over,
+    Load(Load),
+}
+
+/// A user on the way, and the login as the session has it.
+struct Load {
+    loading: Loading,
+    login: SessionLogin,
+    changed_client: bool,
+    /// Whether the login was bound, or its cookie sealed, under an older key.
+    rewrite: bool,
+}
+
+/// An [`Entry`] that outlives the session's borrow.
+struct SessionLogin {
+    authenticated_at: i64,
+    fresh: bool,
+    remembered: bool,
+    forced: bool,
+    client: u64,
+    hash: Option<String>,
+}
+
+impl SessionLogin {
+    fn of(entry: &Entry<'_>) -> Self {
+        let &Entry {
+            authenticated_at,
+            fresh,
+            remembered,
+            forced,
+            client,
+            hash,
+        } = entry;
+        Self {
+            authenticated_at,
+            fresh,
+            remembered,
+            forced,
+            client,
+            hash: hash.map(str::to_owned),
+        }
+    }
+
+    fn as_entry(&self) -> Entry<'_> {
+        let &Self {
+            authenticated_at,
+            fresh,
+            remembered,
+            forced,
+            client,
+            ref hash,
+        } = self;
+        Entry {
+            authenticated_at,
+            fresh,
+            remembered,
+            forced,
+            client,
+            hash: hash.as_deref(),
+        }
+    }
+}
+
+impl Find<'_> {
+    /// Asks the sources in their order; a worthless one never keeps the next from being asked.
+    pub(crate) async fn user(&self) -> Result<Option<RequestUser>, LoadError> {
+        if let Some(known) = self.by_session().await? {
+            return Ok(Some(known));
+        }
+        // In a box of its own: the future of every request would have room for it.
+        if let Some(known) = Box::pin(self.by_cookie()).await? {
+            return Ok(Some(known));
+        }
+        self.by_request().await
+    }
+
+    /// Keeps what was found, unless a log in or log out that happened meanwhile knows better.
+    pub(crate) fn settle(&self, found: Option<RequestUser>) -> Option<RequestUser> {
+        self.slot.who.borrow_mut().get_or_insert(found).clone()
+    }
+
+    pub(crate) fn failed(&self, error: LoadError) -> LoadError {
+        self.emit(&LoginEvent::LoadFailed { error: &error });
+        error
+    }
+
+    fn manager(&self) -> &'_ Manager {
+        &self.state.manager
+    }
+
+    fn emit(&self, event: &LoginEvent<'_>) {
+        self.manager().emit(event, self.request);
+    }
+
+    fn event_user<'a>(&'a self, user: &'a AnyUser) -> EventUser<'a> {
+        EventUser::new(self.kind, &**user)
+    }
+
+    async fn by_session(&self) -> Result<Option<RequestUser>, LoadError> {
+        if let Some(records) = &self.manager().records {
+            // In a box of its own, so that neither future is too large for what an allocator has at hand.
+            return Box::pin(self.by_record(records)).await;
+        }
+        let plan = |carried: LoginCredential<'_>| {
+            Some(plan(self.request, &carried, self.manager(), self.kind))
+        };
+        let Some(plan) = self.carried(plan) else {
+            return Ok(None);
+        };
+        match plan {
+            Plan::Invalid => {
+                self.end(EndReason::Invalid, None);
+                Ok(None)
+            }
+            Plan::Over => {
+                self.emit(&LoginEvent::SessionProtected {
+                    mode: self.manager().protection,
+                });
+                self.forget(self.holder().as_deref());
+                self.clear_remember_cookie();
+                Ok(None)
+            }
+            Plan::Load(mut load) => {
+                let user = load.loading.await?;
+                Ok(self.loaded(user, &mut load.login, load.changed_client, load.rewrite))
+            }
+        }
+    }
+
+    /// What a session login comes to whose user was loaded, if there is one.
+    fn loaded(
+        &self,
+        user: Option<AnyUser>,
+        login: &mut SessionLogin,
+        changed_client: bool,
+        mut rewrite: bool,
+    ) -> Option<RequestUser> {
+        let Some(user) = user else {
+            // The id may be given out again.
+            self.end(EndReason::UserGone, None);
+            return None;
+        };
+        let hash = self.kind.loader.session_hash(&*user);
+        let found =
+            self.manager()
+                .keys
+                .same_hash(&self.kind.name, login.hash.as_deref(), hash.as_deref());
+        match found {
+            Some(Match::Current) => {}
+            Some(Match::Older) => {
+                login.hash =
+                    hash.and_then(|hash| self.manager().keys.fingerprint(&self.kind.name, &hash));
+                rewrite = true;
+            }
+            None => {
+                drop(hash);
+                self.end(EndReason::SessionHashChanged, self.holder().as_deref());
+                return None;
+            }
+        }
+        if changed_client {
+            self.emit(&LoginEvent::SessionProtected {
+                mode: self.manager().protection,
+            });
+            rewrite |= login.fresh;
+            login.fresh = false;
+        }
+        if rewrite {
+            self.write(&login.as_entry(), &*user);
+        }
+        let facts = LoginFacts {
+            source: LoginSource::Session,
+            authenticated_at: Some(login.authenticated_at),
+            fresh: login.fresh,
+        };
+        Some(self.known(user, facts, login.forced, None))
+    }
+
+    /// Looks up the record that the session names: whatever the session says besides, or a late
+    /// request brought back into it, without a record it is nobody's.
+    async fn by_record(&self, records: &Records) -> Result<Option<RequestUser>, LoadError> {
+        let manager = self.manager();
+        let Some(named) = self.carried(|carried| Some(carried.login())) else {
+            return Ok(None);
+        };
+        let Some(LoginRef { key, .. }) = named else {
+            self.end(EndReason::Invalid, None);
+            return Ok(None);
+        };
+        let now = manager.now();
+        let record = records.find_bare(key, now).await?;
+        let Some(record) = record.filter(|record| record.user_type == self.kind.name) else {
+            self.end(EndReason::Ended, None);
+            return Ok(None);
+        };
+        let login = LoginRef {
+            key,
+            family: record.family,
+        };
+        if records.limits.is_idle(record.last_seen, now) {
+            // The remember cookie, if there is one, may still restore the user.
+            let login = LoginRef {
+                family: None,
+                ..login
+            };
+            Box::pin(records.end(login)).await?;
+            self.end(EndReason::Idle, Some(&record.user_id));
+            return Ok(None);
+        }
+        let (verdict, _) = judge(self.request, manager, record.client);
+        if verdict == Verdict::Over {
+            Box::pin(records.end(login)).await?;
+            self.emit(&LoginEvent::SessionProtected {
+                mode: manager.protection,
+            });
+            self.forget(Some(&record.user_id));
+            self.clear_remember_cookie();
+            return Ok(None);
+        }
+        let user = match self.kind.loader.load(&record.user_id) {
+            Some(loading) => loading.await?,
+            None => None,
+        };
+        let Some(user) = user else {
+            Box::pin(records.end(login)).await?;
+            self.end(EndReason::UserGone, None);
+            return Ok(None);
+        };
+        if !self.has_same_hash(&user, &record) {
+            Box::pin(records.end(login)).await?;
+            self.end(EndReason::SessionHashChanged, Some(&record.user_id));
+            return Ok(None);
+        }
+        if verdict == Verdict::Stale {
+            self.emit(&LoginEvent::SessionProtected {
+                mode: manager.protection,
+            });
+            if record.fresh {
+                let staling = records.store.call(|store| store.make_stale(key));
+                Box::pin(staling).await?;
+            }
+        }
+        let is_new = now.saturating_sub(record.created_at) < remember::GRACE;
+        if let Some(family) = record
+            .family
+            .filter(|_| is_new || records.is_step(&record, now))
+        {
+            Box::pin(self.note_token(records, family, now)).await;
+        }
+        if !self.state.passive.get() && records.is_step(&record, now) {
+            Box::pin(records.touch(key, &record, now)).await;
+        }
+        if let Some(ticket) = self.slot.opened.old() {
+            self.state.set_login_cookie(self.index, ticket);
+        }
+        let fresh = record.fresh && verdict == Verdict::Same;
+        Ok(Some(self.known_by_record(user, &record, fresh, login)))
+    }
+
+    /// Whether the user has the credentials with which the login was made.
+    fn has_same_hash(&self, user: &AnyUser, record: &LoginRecord) -> bool {
+        let hash = self.kind.loader.session_hash(&**user);
+        let (keys, name) = (&self.manager().keys, &self.kind.name);
+        let found = keys.same_hash(name, record.hash.as_deref(), hash.as_deref());
+        found.is_some()
+    }
+
+    fn known_by_record(
+        &self,
+        user: AnyUser,
+        record: &LoginRecord,
+        fresh: bool,
+        login: LoginRef,
+    ) -> RequestUser {
+        let facts = LoginFacts {
+            source: LoginSource::Session,
+            authenticated_at: Some(record.authenticated_at),
+            fresh,
+        };
+        self.known(user, facts, record.forced, Some(login))
+    }
+
+    /// Notes that the browser has the current token of its family, so that whoever presents the one
+    /// before is a thief. A store that does not take the note is no reason to refuse the request.
+    async fn note_token(&self, records: &Records, key: FamilyKey, now: i64) {
+        let (keys, user_type) = (&self.manager().keys, &self.kind.name);
+        let token = match cookies::carried(self.request, &self.kind.remember.name) {
+            cookies::CookieValue::One(value) => keys.read_family_token(user_type, &value),
+            cookies::CookieValue::Missing | cookies::CookieValue::Ambiguous => None,
+        };
+        let Some(token) = token.filter(|token| token.family == key) else {
+            return;
+        };
+        let proves = |family: &Family| keys.proves(user_type, &token, &family.seed).is_some();
+        if let Err(error) = records.note_seen(key, token.generation, now, proves).await {
+            tracing::warn!(target: "login", event = "note_failed", reason = ?error);
+        }
+    }
+
+    async fn by_cookie(&self) -> Result<Option<RequestUser>, LoadError> {
+        if self.slot.remember_settled.get() {
+            return Ok(None);
+        }
+        let value = match cookies::carried(self.request, &self.kind.remember.name) {
+            cookies::CookieValue::Missing => return Ok(None),
+            cookies::CookieValue::One(value) => Some(value),
+            cookies::CookieValue::Ambiguous => None,
+        };
+        if let Some(records) = &self.manager().records {
+            return self.by_family(records, value).await;
+        }
+        let keys = &self.manager().keys;
+        let verified = value.and_then(|value| keys.verify(&self.kind.name, &value));
+        let Some((text, key)) = verified else {
+            return self.refuse_cookie(EndReason::Invalid);
+        };
+        let now = self.manager().now();
+        let Some(token) = Token::read(&text, now) else {
+            return self.refuse_cookie(EndReason::Invalid);
+        };
+        let Some(loading) = self.kind.loader.load(token.id) else {
+            return self.refuse_cookie(EndReason::Invalid);
+        };
+        let Some(user) = loading.await? else {
+            return self.refuse_cookie(EndReason::UserGone);
+        };
+        if !self.kind.loader.is_authenticated(&*user) {
+            return self.refuse_cookie(EndReason::Inactive);
+        }
+        let hash = self.kind.loader.session_hash(&*user);
+        let Some(hash_key) = keys.same_hash(&self.kind.name, token.hash, hash.as_deref()) else {
+            return self.refuse_cookie(EndReason::SessionHashChanged);
+        };
+        let fingerprint = hash
+            .as_deref()
+            .and_then(|hash| keys.fingerprint(&self.kind.name, hash));
+        if key == Match::Older || hash_key == Match::Older {
+            let renewed = Token {
+                hash: fingerprint.as_deref(),
+                ..token
+            };
+            self.reissue(&renewed, now);
+        }
+        // The login is bound to its client from the start.
+        let entry = Entry {
+            authenticated_at: token.authenticated_at,
+            fresh: false,
+            remembered: true,
+            forced: false,
+            client: client(self.request, self.manager()),
+            hash: fingerprint.as_deref(),
+        };
+        self.take_session(token.id, |_| self.write(&entry, &*user));
+        self.emit(&LoginEvent::LoadedFromCookie {
+            user: self.event_user(&user),
+        });
+        let facts = LoginFacts {
+            source: LoginSource::RememberCookie,
+            authenticated_at: Some(token.authenticated_at),
+            fresh: false,
+        };
+        Ok(Some(self.known(user, facts, false, None)))
+    }
+
+    /// Redeems a token of a family, and restores a login or shares the one that was just restored.
+    async fn by_family(
+        &self,
+        records: &Records,
+        value: Option<String>,
+    ) -> Result<Option<RequestUser>, LoadError> {
+        let manager = self.manager();
+        let (keys, user_type, now) = (&manager.keys, &self.kind.name, manager.now());
+        let Some(token) = value.and_then(|value| keys.read_family_token(user_type, &value)) else {
+            return self.refuse_cookie(EndReason::Invalid);
+        };
+        let key = token.family;
+        let redeemed = records
+            .redeem(key, token.generation, now, |family| {
+                family.user_type == *user_type
+                    && keys.proves(user_type, &token, &family.seed).is_some()
+            })
+            .await?;
+        let (family, at, send) = match redeemed {
+            Redeemed::Good { family, at, send } => (family, at, send),
+            Redeemed::Worthless => return self.refuse_cookie(EndReason::Ended),
+            Redeemed::Theft(family) => {
+                let event = LoginEvent::RememberTokenReused {
+                    user_type,
+                    user_id: &family.user_id,
+                };
+                self.emit(&event);
+                self.clear_remember_cookie();
+                return Ok(None);
+            }
+        };
+        let user = match self.kind.loader.load(&family.user_id) {
+            Some(loading) => loading.await?,
+            None => None,
+        };
+        let over = |reason| async move {
+            records
+                .store
+                .call(|store| store.end_many(Which::Family(key)))
+                .await?;
+            self.refuse_cookie(reason)
+        };
+        let Some(user) = user else {
+            return over(EndReason::UserGone).await;
+        };
+        if !self.kind.loader.is_authenticated(&*user) {
+            return over(EndReason::Inactive).await;
+        }
+        let hash = self.kind.loader.session_hash(&*user);
+        let found_hash = keys.same_hash(user_type, family.hash.as_deref(), hash.as_deref());
+        if found_hash.is_none() {
+            return over(EndReason::SessionHashChanged).await;
+        }
+        let fingerprint = hash.and_then(|hash| keys.fingerprint(user_type, &hash));
+        if found_hash == Some(Match::Older) {
+            // Another request that does so too may be first.
+            let (version, hash) = (family.version + 1, fingerprint.clone());
+            let next = Family {
+                version,
+                hash,
+                ..family.clone()
+            };
+            records
+                .store
+                .call(|store| store.claim_family(key, family.version, &next))
+                .await?;
+        }
+        // The same id for all who come at this time, so that they make one login among them.
+        let Some(id) = keys.restored_login(user_type, key, &family.seed, at) else {
+            return self.refuse_cookie(EndReason::Invalid);
+        };
+        let login = match records.find(id.key(), now).await? {
+            Some(_) => LoginRef {
+                key: id.key(),
+                family: Some(key),
+            },
+            None => {
+                let login = NewLogin {
+                    kind: self.kind,
+                    user_id: family.user_id.clone(),
+                    authenticated_at: family.authenticated_at,
+                    fresh: false,
+                    forced: false,
+                    method: "remember",
+                    hash: fingerprint,
+                    family: Some(key),
+                    not_after: Some(family.expires_at),
+                };
+                let (login, inserted) = records
+                    .insert(&id, login, records.max, self.request, manager)
+                    .await?;
+                if inserted == Inserted::Refused && records.find(id.key(), now).await?.is_none() {
+                    return Ok(None);
+                }
+                // Only the claim was conditional on the family. Either who ended it since has ended
+                // this login too, or the family is gone now.
+                if records.find_family(key, now).await?.is_none() {
+                    records.store.call(|store| store.end(id.key())).await?;
+                    return self.refuse_cookie(EndReason::Ended);
+                }
+                login
+            }
+        };
+        self.take_session(&family.user_id, |session| {
+            if self.kind.login_cookie.is_some() {
+                self.state
+                    .set_login_cookie(self.index, LoginCookieContent::Record(login));
+            } else {
+                let _ = session::write_login_id(session, &self.kind.session_key, &id, Some(key));
+            }
+        });
+        // An older key, or a successor that the browser may not have.
+        let send = send || keys.proves(user_type, &token, &family.seed) == Some(Match::Older);
+        if send {
+            let age =
+                Duration::from_secs(family.expires_at.saturating_sub(now).max(0).unsigned_abs());
+            let value = keys.family_token(user_type, key, &family.seed, family.generation);
+            if let Some(cookie) = value
+                .and_then(|value| set_cookie::remember_cookie(&self.kind.remember, &value, age))
+            {
+                self.state.set_remember_cookie(self.index, cookie);
+            }
+        }
+        self.emit(&LoginEvent::LoadedFromCookie {
+            user: self.event_user(&user),
+        });
+        let facts = LoginFacts {
+            source: LoginSource::RememberCookie,
+            authenticated_at: Some(family.authenticated_at),
+            fresh: false,
+        };
+        Ok(Some(self.known(user, facts, false, Some(login))))
+    }
+
+    /// Sends the token again, signed with the key that signs now; its time stays what it was.
+    fn reissue(&self, token: &Token<'_>, now: i64) {
+        let age = Duration::from_secs(token.expires_at.saturating_sub(now).unsigned_abs());
+        let value = self.manager().keys.sign(&self.kind.name, token);
+        let cookie =
+            value.and_then(|value| set_cookie::remember_cookie(&self.kind.remember, &value, age));
+        if let Some(cookie) = cookie {
+            self.state.cookies.borrow_mut().push(cookie);
+        }
+    }
+
+    async fn by_request(&self) -> Result<Option<RequestUser>, LoadError> {
+        let Some((_, load)) = self
+            .manager()
+            .request_loader
+            .as_ref()
+            .filter(|(index, _)| *index == self.index)
+        else {
+            return Ok(None);
+        };
+        let Some(user) = load(self.request).await? else {
+            return Ok(None);
+        };
+        self.emit(&LoginEvent::LoadedFromRequest {
+            user: self.event_user(&user),
+        });
+        let facts = LoginFacts {
+            source: LoginSource::Request,
+            authenticated_at: None,
+            fresh: false,
+        };
+        Ok(Some(self.known(user, facts, false, None)))
+    }
+
+    fn known(
+        &self,
+        user: AnyUser,
+        facts: LoginFacts,
+        forced: bool,
+        login: Option<LoginRef>,
+    ) -> RequestUser {
+        let authenticated = forced || self.kind.loader.is_authenticated(&*user);
+        RequestUser {
+            user,
+            facts,
+            authenticated,
+            forced,
+            login,
+        }
+    }
+
+    fn carried<T>(&self, read: impl FnOnce(LoginCredential<'_>) -> Option<T>) -> Option<T> {
+        self.state.carried(self.request, self.index, read)
+    }
+
+    fn write(&self, entry: &Entry<'_>, user: &dyn Any) {
+        if self.kind.login_cookie.is_some() {
+            if let Some(id) = self.kind.loader.id(user) {
+                let ticket = LoginCookieContent::Entry(entry.text(&id).into());
+                self.state.set_login_cookie(self.index, ticket);
+            }
+            return;
+        }
+        let session = session::of(self.request);
+        // A session that was purged earlier in this request keeps nothing, which was the purpose.
+        let _ = self
+            .kind
+            .loader
+            .write(entry, &session, &self.kind.session_key, user);
+    }
+
+    /// Drops the session's login, and nothing else. `whose` says whose it was, as JSON.
+    fn end(&self, reason: EndReason, whose: Option<&str>) {
+        self.forget(whose);
+        self.emit(&LoginEvent::LoginEnded { reason });
+    }
+
+    fn forget(&self, whose: Option<&str>) {
+        let (session, key) = (session::of(self.request), &self.kind.session_key);
+        if self.kind.login_cookie.is_some() {
+            session::leave(&session, key, whose);
+            self.state
+                .drop_login_cookie(self.request, self.index, false);
+        } else {
+            session::forget(&session, key, whose);
+        }
+    }
+
+    /// Whose login the request carries, as JSON, if that is all it needs to say.
+    fn holder(&self) -> Option<String> {
+        self.carried(|carried| carried.entry().map(|(_, id)| id.to_owned()))
+    }
+
+    /// Gives the session to a user whom the remember cookie brought back: under a new id, so that one
+    /// planted before this request gains nothing, and without what another user left in it.
+    fn take_session(&self, id: &str, write: impl FnOnce(&Session)) {
+        let key = &self.kind.session_key;
+        let others = self.manager().other_keys(self.index);
+        session::restore(&session::of(self.request), |session| {
+            if session::is_left_by_another(session, key, id, others)
+                || self.kind.login_cookie.is_some() && session::keeps_login(session)
+            {
+                session::clear_but(session, self.manager().kept_keys(self.index));
+            }
+            session::forget_who_left(session, key);
+            write(session);
+        });
+    }
+
+    fn refuse_cookie(&self, reason: EndReason) -> Result<Option<RequestUser>, LoadError> {
+        self.emit(&LoginEvent::RememberCookieRefused { reason });
+        self.clear_remember_cookie();
+        // Unless a log in under way has given the browser another one.
+        session::look_again(&session::of(self.request));
+        Ok(None)
+    }
+
+    fn clear_remember_cookie(&self) {
+        if cookies::carries(self.request, &self.kind.remember.name) {
+            self.state
+                .set_remember_cookie(self.index, self.kind.remember.clear());
+        }
+    }
+}
+
+/// Whether there is nowhere to look but in the session.
+pub(crate) fn has_no_other_source(
+    request: &HttpRequest,
+    manager: &Manager,
+    kind: &UserType,
+    index: usize,
+) -> bool {
+    let loader = manager.request_loader.as_ref();
+    !cookies::carries(request, &kind.remember.name)
+        && loader.is_none_or(|(loads, _)| *loads != index)
+}
+
+/// Reads the entry of a login and starts to load its user, without holding on to the session.
+fn plan(
+    request: &HttpRequest,
+    carried: &LoginCredential<'_>,
+    manager: &Manager,
+    kind: &UserType,
+) -> Plan {
+    let Some((entry, id)) = carried.entry() else {
+        return Plan::Invalid;
+    };
+    let (verdict, found) = judge(request, manager, entry.client);
+    if verdict == Verdict::Over {
+        return Plan::Over;
+    }
+    let mut login = SessionLogin::of(&entry);
+    let rewrite = found == Some(Match::Older);
+    if rewrite {
+        login.client = client(request, manager);
+    }
+    match kind.loader.load(id) {
+        None => Plan::Invalid,
+        Some(loading) => Plan::Load(Load {
+            loading,
+            login,
+            changed_client: verdict == Verdict::Stale,
+            rewrite: rewrite || carried.is_old(),
+        }),
+    }
+}

@@ -1,0 +1,10 @@
+//! What a route declares about who may reach it, and what happens to routes that declare nothing.
+
+#[cfg(feature = "audit")]
+pub mod audit;
+pub(crate) mod declare;
+pub(crate) mod gate;
+#[cfg(feature = "audit")]
+pub(crate) mod probe;
+pub(crate) mod scope_guard;
+pub(crate) mod strict;

@@ -1,0 +1,5 @@
+//! The middleware that runs once for each request.
+
+pub(crate) mod late;
+pub(crate) mod login;
+pub(crate) mod response;

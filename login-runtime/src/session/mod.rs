@@ -1,0 +1,13 @@
+//! What the toolkit keeps in a session of actix-session, and what happens to that session.
+
+pub(crate) mod contents;
+pub(crate) mod entry;
+pub(crate) mod fate;
+pub(crate) mod store;
+
+pub(crate) use self::contents::{
+    clear_but, end_if_empty, entry, forget, forget_who_left, is_left_by_another, is_purged,
+    is_written, keep_next, keeps_login, leave, look_again, middleware, of, renew, restore,
+    take_next, takes, write_login_id,
+};
+pub(crate) use actix_session::Session;

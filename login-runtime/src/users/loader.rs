@@ -1,0 +1,159 @@
+//! The application's loaders, with their types erased.
+//!
+//! A manager knows its user types only by their [`TypeId`], so that guards need not name them. What a
+//! loader returns travels as `Rc<dyn Any>` and is given back its type by the extractors.
+
+use std::{
+    any::{Any, TypeId},
+    borrow::Cow,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+};
+
+use actix_session::Session;
+use actix_web::HttpRequest;
+
+use crate::{
+    core::user::AuthUser,
+    error::{BoxError, LoadError},
+    session::{contents::SessionClosed, entry::Entry},
+};
+
+/// A user whose type is known to the loader that loaded it.
+pub(crate) type AnyUser = Rc<dyn Any>;
+
+/// A loader at work.
+pub(crate) type Loading = Pin<Box<dyn Future<Output = Result<Option<AnyUser>, LoadError>>>>;
+
+/// What the toolkit asks of one user type.
+pub(crate) trait Loader: Send + Sync {
+    /// The user type.
+    fn user_type(&self) -> TypeId;
+
+    /// The user type's name in the application's source, for messages.
+    fn type_name(&self) -> &'static str;
+
+    /// Starts to load the user with this id, given as JSON. `None` if it is no id of this type.
+    fn load(&self, id: &str) -> Option<Loading>;
+
+    /// Whether guards let the user through, and the user may be logged in.
+    fn is_authenticated(&self, user: &dyn Any) -> bool;
+
+    /// Whether the user has a role.
+    fn has_role(&self, user: &dyn Any, role: &str) -> bool;
+
+    /// The bytes whose change ends every login.
+    fn session_hash<'a>(&self, user: &'a dyn Any) -> Option<Cow<'a, [u8]>>;
+
+    /// The user's id as JSON. `None` if it cannot be written as JSON.
+    fn id(&self, user: &dyn Any) -> Option<String>;
+
+    /// Writes a login of the user into the session.
+    fn write(
+        &self,
+        entry: &Entry<'_>,
+        session: &Session,
+        key: &str,
+        user: &dyn Any,
+    ) -> Result<(), SessionClosed>;
+}
+
+/// What the application's request loader does, type erased.
+pub(crate) type RequestLoader = Box<dyn Fn(&HttpRequest) -> Loading + Send + Sync>;
+
+/// The user loader for one user type.
+struct UserLoader<U, F> {
+    // Shared with the futures, which may borrow from the closure.
+    load: Arc<F>,
+    user: PhantomData<fn() -> U>,
+}
+
+/// Erases the type of a user loader.
+pub(crate) fn user_loader<U, F, E>(load: F) -> Box<dyn Loader>
+where
+    U: AuthUser,
+    F: AsyncFn(U::Id) -> Result<Option<U>, E> + Send + Sync + 'static,
+    E: Into<BoxError> + 'static,
+{
+    Box::new(UserLoader {
+        load: Arc::new(load),
+        user: PhantomData::<fn() -> U>,
+    })
+}
+
+/// Erases the type of a request loader.
+pub(crate) fn request_loader<U, F, Fut, E>(load: F) -> RequestLoader
+where
+    U: AuthUser,
+    F: Fn(&HttpRequest) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Option<U>, E>> + 'static,
+    E: Into<BoxError> + 'static,
+{
+    Box::new(move |request| erase(load(request)))
+}
+
+fn erase<U, E>(loading: impl Future<Output = Result<Option<U>, E>> + 'static) -> Loading
+where
+    U: AuthUser,
+    E: Into<BoxError> + 'static,
+{
+    Box::pin(async move {
+        match loading.await {
+            Ok(user) => Ok(user.map(|user| Rc::new(user) as AnyUser)),
+            Err(error) => Err(LoadError::new(error)),
+        }
+    })
+}
+
+impl<U, F, E> Loader for UserLoader<U, F>
+where
+    U: AuthUser,
+    F: AsyncFn(U::Id) -> Result<Option<U>, E> + Send + Sync + 'static,
+    E: Into<BoxError> + 'static,
+{
+    fn user_type(&self) -> TypeId {
+        TypeId::of::<U>()
+    }
+
+    fn type_name(&self) -> &'static str {
+        std::any::type_name::<U>()
+    }
+
+    fn load(&self, id: &str) -> Option<Loading> {
+        let id = serde_json::from_str(id).ok()?;
+        let load = Arc::clone(&self.load);
+        Some(erase(async move { load(id).await }))
+    }
+
+    fn is_authenticated(&self, user: &dyn Any) -> bool {
+        user.downcast_ref::<U>()
+            .is_some_and(|user| user.is_active() && user.is_authenticated())
+    }
+
+    fn has_role(&self, user: &dyn Any, role: &str) -> bool {
+        user.downcast_ref::<U>()
+            .is_some_and(|user| user.has_role(role))
+    }
+
+    fn session_hash<'a>(&self, user: &'a dyn Any) -> Option<Cow<'a, [u8]>> {
+        user.downcast_ref::<U>()?.session_hash()
+    }
+
+    fn id(&self, user: &dyn Any) -> Option<String> {
+        serde_json::to_string(&user.downcast_ref::<U>()?.get_id()).ok()
+    }
+
+    fn write(
+        &self,
+        entry: &Entry<'_>,
+        session: &Session,
+        key: &str,
+        user: &dyn Any,
+    ) -> Result<(), SessionClosed> {
+        let user = user.downcast_ref::<U>().ok_or(SessionClosed)?;
+        entry.write(session, key, user.get_id())
+    }
+}

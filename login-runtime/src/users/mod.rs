@@ -1,0 +1,8 @@
+//! The application's user types, with their types erased, and how a user is verified.
+
+pub(crate) mod loader;
+#[cfg(feature = "password")]
+pub(crate) mod password;
+pub(crate) mod permission;
+pub(crate) mod user_type;
+pub(crate) mod verified;
