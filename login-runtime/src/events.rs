@@ -24,6 +24,32 @@ use crate::{
 
 pub(crate) type Subscriber = Box<dyn Fn(&LoginEvent<'_>, &HttpRequest) + Send + Sync>;
 
+/// The application's subscribers to events, beside the log.
+#[derive(Default)]
+pub(crate) struct Events {
+    pub(crate) subscribers: Vec<Subscriber>,
+}
+
+impl Events {
+    /// Tells the log and the subscribers.
+    pub(crate) fn emit(&self, event: &LoginEvent<'_>, request: &HttpRequest) {
+        event.log();
+        for subscriber in &self.subscribers {
+            subscriber(event, request);
+        }
+    }
+
+    /// Whether anything listens to events that say whose login they are about.
+    pub(crate) fn is_heard(&self) -> bool {
+        !self.subscribers.is_empty() || tracing::enabled!(target: "login", tracing::Level::INFO)
+    }
+
+    /// Whether anything listens to [`LoginEvent::Accessed`].
+    pub(crate) fn access_is_heard(&self) -> bool {
+        !self.subscribers.is_empty() || tracing::enabled!(target: "login", tracing::Level::TRACE)
+    }
+}
+
 /// What a route is usually for.
 const METHODS: [Method; 9] = [
     Method::GET,
@@ -37,11 +63,19 @@ const METHODS: [Method; 9] = [
     Method::TRACE,
 ];
 
-/// The undeclared routes that were hit, so that each is reported once.
+/// What the manager does about routes that do not declare who may reach them.
 #[derive(Default)]
-pub(crate) struct Reported(Mutex<HashSet<(Option<Method>, String)>>);
+pub(crate) struct RouteRules {
+    /// Whether they are closed to anonymous clients.
+    pub(crate) deny_by_default: bool,
+    pub(crate) undeclared: UndeclaredRoutes,
+}
 
-impl Reported {
+/// The undeclared routes that requests came to, so that each is reported once.
+#[derive(Default)]
+pub(crate) struct UndeclaredRoutes(Mutex<HashSet<(Option<Method>, String)>>);
+
+impl UndeclaredRoutes {
     pub(crate) fn is_first(&self, method: &Method, pattern: &str) -> bool {
         // There are as many patterns as routes, whatever clients send, and all methods that clients
         // make up count as one.
@@ -140,7 +174,7 @@ pub enum LoginEvent<'a> {
     },
     /// Under [`deny_by_default`](crate::LoginManagerBuilder::deny_by_default), a request came to a route
     /// that does not declare who may reach it, or with a method that no route takes, which looks the
-    /// same. Reported once for each method and pattern.
+    /// same. UndeclaredRoutes once for each method and pattern.
     UndeclaredRoute {
         /// The pattern that the path leads to, as `/users/{id}`.
         pattern: &'a str,

@@ -175,7 +175,6 @@
 #[path = "private.rs"]
 pub mod __private;
 // From the top of the stack to its bottom: each imports only what stands below it.
-mod at_work;
 mod auth;
 mod clock;
 mod conditions;

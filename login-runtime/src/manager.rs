@@ -1,6 +1,6 @@
 //! The login manager: loaders, handlers, settings.
 
-use std::{any::TypeId, fmt, sync::Arc, time::Duration};
+use std::{any::TypeId, fmt, sync::Arc};
 
 use actix_session::{
     SessionMiddleware,
@@ -8,14 +8,14 @@ use actix_session::{
 };
 use actix_web::HttpRequest;
 
+use crate::core::freshness::GuardDefaults;
+use crate::core::protection::ClientCheck;
+use crate::events::{Events, RouteRules};
+use crate::http::cookie_settings::RememberCookie;
 use crate::{
     clock::Clock,
-    core::{
-        protection::{ClientIdentity, SessionProtection},
-        user::AuthUser,
-    },
+    core::user::AuthUser,
     error::SetupError,
-    events::{LoginEvent, Reported, Subscriber},
     keys::KeyRing,
     refusal::settings::RefusalSettings,
     session::store::SharedStore,
@@ -85,25 +85,21 @@ impl<S: SessionStore> fmt::Debug for LoginManager<S> {
 
 /// What a built manager knows; shared by all workers.
 pub(crate) struct Manager {
-    pub(crate) users: Vec<UserType>,
+    pub(crate) users: Vec<Arc<UserType>>,
+    /// The request loader, and the position of its user type in `users`.
     pub(crate) request_loader: Option<(usize, RequestLoader)>,
     pub(crate) keys: KeyRing,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) protection: SessionProtection,
-    pub(crate) identity: ClientIdentity,
-    pub(crate) remember_for: Duration,
-    pub(crate) refresh_remember: bool,
-    pub(crate) fresh_for: Option<Duration>,
-    pub(crate) exempt_options: bool,
-    pub(crate) refusing: RefusalSettings,
-    pub(crate) subscribers: Vec<Subscriber>,
-    /// Whether a session can end while a request is under way, and the store notices.
-    pub(crate) watches_sessions: bool,
-    /// Nothing without a login store: then the session is all there is.
+    pub(crate) client: ClientCheck,
+    pub(crate) remember: RememberCookie,
+    pub(crate) guards: GuardDefaults,
+    pub(crate) refusal: RefusalSettings,
+    pub(crate) events: Events,
+    /// `None` without a login store: then the session is the only record of a login.
     pub(crate) records: Option<Arc<Records>>,
-    /// Whether routes that declare nothing are closed to anonymous clients.
-    pub(crate) denies: bool,
-    pub(crate) undeclared: Reported,
+    pub(crate) routes: RouteRules,
+    /// Whether a session can end while a request is under way, and its store notices.
+    pub(crate) watches_sessions: bool,
 }
 
 impl Manager {
@@ -152,24 +148,6 @@ impl Manager {
             tracing::error!(target: "login", "{error}");
             error
         })
-    }
-
-    /// Tells the log and the subscribers.
-    pub(crate) fn emit(&self, event: &LoginEvent<'_>, request: &HttpRequest) {
-        event.log();
-        for subscriber in &self.subscribers {
-            subscriber(event, request);
-        }
-    }
-
-    /// Whether anybody wants to hear that a request looked at the user.
-    pub(crate) fn watches_access(&self) -> bool {
-        !self.subscribers.is_empty() || tracing::enabled!(target: "login", tracing::Level::TRACE)
-    }
-
-    /// Whether anybody wants to hear whose login something happened to.
-    pub(crate) fn listens(&self) -> bool {
-        !self.subscribers.is_empty() || tracing::enabled!(target: "login", tracing::Level::INFO)
     }
 
     /// Whether logins are in cookies of their own.

@@ -1,4 +1,4 @@
-//! TODO auth/log_in.rs
+//! Log in.
 
 use std::{
     fmt,
@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    auth::auth::Auth,
+    auth::{auth::Auth, establish::Establish},
     core::{
         login::{FamilyKey, LoginKey, Which},
         remember::MAX_COOKIE_AGE,
@@ -17,29 +17,15 @@ use crate::{
     error::LoginError,
     events::{EventUser, LoginEvent},
     guard::current::CurrentUser,
-    http::{cookies, set_cookie},
+    http::cookies,
     request::remember_cookie::{carries_token_of_another, remember_cookie},
     session,
     store::records::{LoginRef, Records, Replaced},
     users::{
         user_type::UserType,
-        verified::{AuthMethod, Verified},
+        verified::{Proof, Verified},
     },
 };
-
-/// What a login is to be like.
-pub(crate) struct Establish {
-    pub(crate) fresh: bool,
-    pub(crate) remembered: bool,
-    pub(crate) forced: bool,
-    pub(crate) at: Option<i64>,
-    pub(crate) method: AuthMethod,
-    /// Whether what is in the session belongs to somebody else.
-    pub(crate) clears_session: bool,
-    /// What ends because this login takes its place.
-    pub(crate) replaces: Replaced,
-    pub(crate) family: Option<FamilyKey>,
-}
 
 /// Whether and how long to remember.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,6 +33,33 @@ pub(crate) enum Remember {
     No,
     AsConfigured,
     For(Duration),
+}
+
+impl<U: AuthUser> Auth<U> {
+    /// Logs a user in for the rest of this session; do not forget to `.await` it.
+    ///
+    /// The session gets a new id, so an id planted before is worth nothing after (RFC 6265 §8.4,
+    /// ASVS 7.2.4). What an anonymous visitor put into the session stays; what belongs to another
+    /// user goes. The user is the current user for the rest of the request.
+    ///
+    /// # Errors
+    ///
+    /// [`LoginError::Inactive`] if the user may not log in, and others as they say. Nothing is
+    /// written then.
+    ///
+    /// # Security
+    ///
+    /// Takes the [`Verified`] user that a password verifier made, never a bare user.
+    pub fn log_in(&self, verified: impl Proof<U>) -> LogIn<'_, U> {
+        LogIn {
+            auth: self,
+            verified: verified.into_verified(),
+            remember: Remember::No,
+            fresh: true,
+            forced: false,
+            at: None,
+        }
+    }
 }
 
 /// A log in about to happen; made by [`Auth::log_in`], done by `.await`.
@@ -122,12 +135,12 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
         } = self;
         let (user, method) = verified.into_parts();
         let (manager, request) = (auth.manager(), &auth.request);
-        let kind = auth.kind().ok_or(LoginError::UnfitId)?;
+        let kind = &**auth.kind().ok_or(LoginError::UnfitId)?;
         let is_authenticated = kind.loader.is_authenticated(&*user);
         // Forcing is for those who need it; for the others it would outlive their deactivation.
         let forced = forced && !is_authenticated;
         if !forced && !is_authenticated {
-            manager.emit(
+            manager.events.emit(
                 &LoginEvent::LogInRefused {
                     user: EventUser::new(kind, &*user),
                 },
@@ -138,7 +151,7 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
         let id = kind.loader.id(&*user).ok_or(LoginError::UnfitId)?;
         let remembering = match remember {
             Remember::No => None,
-            Remember::AsConfigured => Some(manager.remember_for),
+            Remember::AsConfigured => Some(manager.remember.duration),
             Remember::For(duration) => Some(duration.min(MAX_COOKIE_AGE)),
         };
         let session = session::of(request);
@@ -168,7 +181,8 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
                     Some(age) => {
                         let now = manager.now();
                         let at = at.unwrap_or(now);
-                        let inserting = records.insert_family(kind, &id, at, now, age, hash());
+                        let inserting =
+                            records.insert_family(&kind.name, &id, at, now, age, hash());
                         let (key, family) = Box::pin(inserting).await?;
                         let value = manager.keys.family_token(
                             &kind.name,
@@ -176,9 +190,7 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
                             &family.seed,
                             family.generation,
                         );
-                        let cookie = value.and_then(|value| {
-                            set_cookie::remember_cookie(&kind.remember, &value, age)
-                        });
+                        let cookie = value.and_then(|value| kind.remember.set(&value, age));
                         (
                             previous,
                             Some(cookie.ok_or(LoginError::UnfitId)?),
@@ -244,7 +256,7 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
             method,
             remembered,
         };
-        manager.emit(&event, request);
+        manager.events.emit(&event, request);
         Ok(CurrentUser::new(user, known.facts, manager))
     }
 }

@@ -144,6 +144,7 @@ impl<U: AuthUser> Auth<U> {
             .call(|store| store.end_many(which))
             .await?;
         self.manager()
+            .events
             .emit(&self.ended_event(&at_hand, ended), self.request());
         Ok(ended)
     }
@@ -207,6 +208,7 @@ impl<U: AuthUser> Auth<U> {
             .call(|store| store.end_many(which))
             .await?;
         self.manager()
+            .events
             .emit(&self.ended_event(&at_hand, ended), self.request());
         match keep {
             Keep::Current => self.continue_as(user, at_hand.login).await?,

@@ -5,5 +5,10 @@
     reason = "the file is named after the extractor"
 )]
 pub(crate) mod auth;
+pub(crate) mod carried;
+pub(crate) mod confirm;
+pub(crate) mod establish;
 pub(crate) mod log_in;
+pub(crate) mod log_out;
 pub(crate) mod logins;
+pub(crate) mod require;

@@ -4,13 +4,15 @@ use std::{any::Any, borrow::Cow, fmt, future::Future, ops::Not, pin::Pin, rc::Rc
 
 use actix_web::HttpRequest;
 
-use crate::users::permission::HasPermission as _;
 use crate::{
     conditions::description::Description,
     core::user::AuthUser,
     error::{LoadError, SetupError},
-    manager::Manager,
-    users::{loader::AnyUser, permission::Permissions, user_type::UserType},
+    users::{
+        loader::AnyUser,
+        permission::{HasPermission as _, Permissions},
+        user_type::UserType,
+    },
 };
 
 /// What a guard asks of a user besides a login.
@@ -102,16 +104,9 @@ pub(crate) enum ConditionAnswer {
 /// Who is asked about, and in which request.
 #[derive(Clone)]
 pub(crate) struct Subject {
-    pub(crate) manager: Arc<Manager>,
-    pub(crate) index: usize,
+    pub(crate) user_type: Arc<UserType>,
     pub(crate) user: AnyUser,
     pub(crate) request: HttpRequest,
-}
-
-impl Subject {
-    fn kind(&self) -> Option<&UserType> {
-        self.manager.users.get(self.index)
-    }
 }
 
 impl Condition {
@@ -191,10 +186,8 @@ impl Condition {
     pub(crate) fn ask(&self, subject: &Subject) -> ConditionAnswer {
         match &self.0 {
             Test::Role(role) => {
-                let kind = subject.kind();
-                ConditionAnswer::Now(Ok(
-                    kind.is_some_and(|kind| kind.loader.has_role(&*subject.user, role))
-                ))
+                let loader = &subject.user_type.loader;
+                ConditionAnswer::Now(Ok(loader.has_role(&*subject.user, role)))
             }
             Test::Permission(test) => {
                 let user = Rc::clone(&subject.user);
@@ -369,7 +362,7 @@ pub(crate) fn typed<U: 'static>(user: &dyn Any) -> Result<&U, OtherUser> {
 
 impl OtherUser {
     fn report(self, subject: &Subject) -> Unanswered {
-        let guarded = subject.kind().map_or("", |kind| kind.loader.type_name());
+        let guarded = subject.user_type.loader.type_name();
         let error = SetupError::OtherUser {
             asked: self.0,
             guarded,

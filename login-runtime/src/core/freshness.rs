@@ -35,6 +35,25 @@ impl Requirement {
     };
 }
 
+/// What the manager says about all guards.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct GuardDefaults {
+    /// How long a login is fresh, where the guard does not say.
+    pub(crate) fresh_for: Option<Duration>,
+    pub(crate) exempt_options: bool,
+}
+
+impl GuardDefaults {
+    /// How old a fresh login may be at most; `None` if that has no limit, or any login will do.
+    pub(crate) fn max_age(&self, freshness: Freshness) -> Option<Duration> {
+        match freshness {
+            Freshness::Any => None,
+            Freshness::Default => self.fresh_for,
+            Freshness::Within(age) => Some(age),
+        }
+    }
+}
+
 /// Why a guard refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -102,6 +102,13 @@ impl Default for ClientIdentity {
     }
 }
 
+/// How a login is bound to its client: what identifies the client, and what happens on a change.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ClientCheck {
+    pub(crate) protection: SessionProtection,
+    pub(crate) identity: ClientIdentity,
+}
+
 /// What protection says about a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {

@@ -56,9 +56,9 @@ impl<U: AuthUser> CurrentUser<U> {
         Self {
             user,
             facts,
-            fresh_for: manager.fresh_for,
+            fresh_for: manager.guards.fresh_for,
             // Only an age has to know the time.
-            now: manager.fresh_for.map_or(0, |_| manager.now()),
+            now: manager.guards.fresh_for.map_or(0, |_| manager.now()),
         }
     }
 
@@ -273,7 +273,7 @@ impl<U: AuthUser> FromRequest for MaybeUser<U> {
             match state.who(&request, index).await {
                 Ok(who) => Ok(Self::of(&who, manager)),
                 Err(error) => {
-                    let response = refusal::load_failed(&request, manager, &error);
+                    let response = refusal::load_failed(&request, &manager.refusal, &error);
                     Err(InternalError::from_response(error, response).into())
                 }
             }

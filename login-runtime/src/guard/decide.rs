@@ -63,7 +63,7 @@ pub(crate) fn check(
 ) -> GuardOutcome {
     if request.method() == Method::OPTIONS {
         match Manager::of(request) {
-            Ok(manager) if requirement.exempt_options || manager.exempt_options => {
+            Ok(manager) if requirement.exempt_options || manager.guards.exempt_options => {
                 return GuardOutcome::Done(Ok(None));
             }
             _ => {}
@@ -85,9 +85,10 @@ pub(crate) fn check_user(
             Err(error) => return GuardOutcome::Done(Err(error.into())),
         };
     let Some(who) = LoginState::peek(request, manager, index) else {
-        return GuardOutcome::Wait(find_out(request.clone(), index, requirement, condition));
+        let state = LoginState::of_or_new(request, manager);
+        return GuardOutcome::Wait(look_up(state, request, index, requirement, condition));
     };
-    if manager.watches_access()
+    if manager.events.access_is_heard()
         && let Ok(state) = LoginState::of(request)
     {
         state.accessed(request);
@@ -102,15 +103,15 @@ pub(crate) fn check_user(
 }
 
 /// Waits for everything that there is to wait for.
-fn find_out(
-    request: HttpRequest,
+fn look_up(
+    state: Rc<LoginState>,
+    request: &HttpRequest,
     index: usize,
     requirement: Requirement,
     condition: &Condition,
 ) -> GuardFuture {
-    let condition = condition.clone();
+    let (request, condition) = (request.clone(), condition.clone());
     Box::pin(async move {
-        let state = LoginState::of(&request)?;
         if requirement.passive {
             state.set_passive();
         }
@@ -216,13 +217,15 @@ impl GuardCheck<'_> {
         } else {
             self.manager.now()
         };
-        let login = freshness::decide(&self.requirement, login, self.manager.fresh_for, now);
+        let login = freshness::decide(&self.requirement, login, self.manager.guards.fresh_for, now);
         // Before freshness: whoever may never do this is not sent to give a password for it.
-        let answer = match (who, login) {
-            (Some(known), Ok(()) | Err(Reason::Stale)) if !self.condition.is_always() => {
+        let user_type = self.manager.users.get(self.index);
+        let answer = match (who.as_ref().zip(user_type), login) {
+            (Some((known, user_type)), Ok(()) | Err(Reason::Stale))
+                if !self.condition.is_always() =>
+            {
                 self.condition.ask(&Subject {
-                    manager: Arc::clone(self.manager),
-                    index: self.index,
+                    user_type: Arc::clone(user_type),
                     user: Rc::clone(&known.user),
                     request: request.clone(),
                 })
@@ -251,6 +254,7 @@ impl GuardCheck<'_> {
             (Err(Unanswered::Setup(error)), _) => return Decision::Denies(error.into()),
             (Err(Unanswered::Failed(error)), _) => {
                 self.manager
+                    .events
                     .emit(&LoginEvent::LoadFailed { error: &error }, request);
                 return Decision::Denies(failed(request, self.manager, error));
             }
@@ -270,12 +274,18 @@ impl GuardCheck<'_> {
             user,
             condition: Some(self.condition),
         };
-        refusal::forbid(request, self.manager, &event, Reason::Forbidden)
+        refusal::forbid(
+            request,
+            &self.manager.refusal,
+            &self.manager.events,
+            &event,
+            Reason::Forbidden,
+        )
     }
 }
 
 fn failed(request: &HttpRequest, manager: &Manager, error: LoadError) -> Denied {
-    let response = refusal::load_failed(request, manager, &error);
+    let response = refusal::load_failed(request, &manager.refusal, &error);
     Denied::Failed(InternalError::from_response(error, response).into())
 }
 
@@ -287,9 +297,10 @@ pub(crate) fn refuse(
 ) -> Refusing {
     refusal::refuse(
         request,
-        manager,
+        &manager.refusal,
+        &manager.events,
         RefusalKind::of(reason),
         reason,
-        requirement.freshness,
+        manager.guards.max_age(requirement.freshness),
     )
 }

@@ -287,7 +287,7 @@ fn user_of<P: Policy, U: AuthUser>(request: &HttpRequest) -> CurrentUserFuture<U
     });
     match same {
         // The manager may let OPTIONS requests through that no guard has looked at.
-        Ok(manager) if manager.exempt_options && request.method() == Method::OPTIONS => {
+        Ok(manager) if manager.guards.exempt_options && request.method() == Method::OPTIONS => {
             CurrentUserFuture::of(request, P::requirement().0, P::CONDITION)
         }
         Ok(_) => CurrentUserFuture::of(request, Requirement::LOGIN, &Condition::ALWAYS),

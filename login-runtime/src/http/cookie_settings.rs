@@ -184,15 +184,18 @@ pub(crate) struct CheckedCookie {
 }
 
 impl CheckedCookie {
-    /// A cookie with this value, until the browser is closed.
-    pub(crate) fn until_closed(&self, value: &str) -> SetCookie {
-        SetCookie::new(&self.name, &[value, &self.attributes])
+    /// A cookie with this value, until the browser is closed. `None` if it is longer than browsers keep.
+    pub(crate) fn until_closed(&self, value: &str) -> Option<SetCookie> {
+        let cookie = SetCookie::new(&self.name, &[value, &self.attributes]);
+        cookie.fits().then_some(cookie)
     }
 
-    /// A cookie with this value and life.
-    pub(crate) fn set(&self, value: &str, age: Duration) -> SetCookie {
+    /// A cookie with this value and lifetime. `None` if it is longer than browsers keep.
+    pub(crate) fn set(&self, value: &str, age: Duration) -> Option<SetCookie> {
         let age = age.min(MAX_COOKIE_AGE).as_secs().to_string();
-        SetCookie::new(&self.name, &[value, &self.attributes, "; Max-Age=", &age])
+        let parts = [value, &self.attributes, "; Max-Age=", &age];
+        let cookie = SetCookie::new(&self.name, &parts);
+        cookie.fits().then_some(cookie)
     }
 
     /// A cookie that makes the browser forget this one. It carries the same attributes, without

@@ -1,10 +1,7 @@
 //! TODO http/set_cookie.rs
 
-use std::time::Duration;
-
+use crate::core::remember::MAX_LEN;
 use actix_web::http::header::{HeaderMap, HeaderValue, SET_COOKIE};
-
-use crate::{core::remember, http::cookie_settings::CheckedCookie};
 
 /// A `Set-Cookie` header.
 ///
@@ -31,6 +28,11 @@ impl SetCookie {
         self.text.get(..self.name).unwrap_or_default()
     }
 
+    /// Whether browsers keep a cookie of this length.
+    pub(crate) fn fits(&self) -> bool {
+        self.text.len() <= MAX_LEN
+    }
+
     #[cfg(test)]
     pub(crate) fn text(&self) -> &str {
         &self.text
@@ -46,21 +48,4 @@ pub(crate) fn append(headers: &mut HeaderMap, cookie: SetCookie) -> bool {
         }
         Err(_) => false,
     }
-}
-
-/// The cookie for a sealed login, which goes when the browser is closed. `None` if it would be longer
-/// than browsers keep.
-pub(crate) fn login_cookie(settings: &CheckedCookie, value: &str) -> Option<SetCookie> {
-    let cookie = settings.until_closed(value);
-    (cookie.text.len() <= remember::MAX_LEN).then_some(cookie)
-}
-
-/// The cookie for a signed token. `None` if it would be longer than browsers keep.
-pub(crate) fn remember_cookie(
-    settings: &CheckedCookie,
-    value: &str,
-    age: Duration,
-) -> Option<SetCookie> {
-    let cookie = settings.set(value, age);
-    (cookie.text.len() <= remember::MAX_LEN).then_some(cookie)
 }

@@ -1,6 +1,6 @@
 //! What a refused client is answered: the login view, 401 or 403, by what the client accepts.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -11,11 +11,12 @@ use actix_web::{
     },
 };
 
+use crate::events::Events;
+use crate::refusal::redirect;
 use crate::{
-    core::freshness::{Freshness, Reason},
+    core::freshness::Reason,
     error::{CHALLENGE, LoadError, Refusal},
     events::LoginEvent,
-    manager::Manager,
     refusal::{
         scope::ScopeViews,
         settings::{Flash, Message, RefusalSettings, ResponseFuture},
@@ -85,12 +86,12 @@ impl Refusing {
 /// Refuses a client: reports it, keeps `next` and the message, and makes the answer.
 pub(crate) fn refuse(
     request: &HttpRequest,
-    manager: &Manager,
+    settings: &RefusalSettings,
+    events: &Events,
     kind: RefusalKind,
     reason: Reason,
-    freshness: Freshness,
+    max_age: Option<Duration>,
 ) -> Refusing {
-    let settings = &manager.refusing;
     let (event, handler, view, message) = match kind {
         RefusalKind::Unauthorized => (
             LoginEvent::Unauthorized { reason },
@@ -105,20 +106,20 @@ pub(crate) fn refuse(
             &settings.refresh_message,
         ),
     };
-    manager.emit(&event, request);
+    events.emit(&event, request);
     if let Some(handler) = handler {
         return Refusing::Later(reason, handler(request));
     }
-    let way = view
+    let location = view
         .filter(|_| wants_page(request))
-        .and_then(|view| view.way(request, settings));
-    let response = match way {
-        Some(way) => {
+        .and_then(|view| redirect::location(view, request, settings));
+    let response = match location {
+        Some(location) => {
             flash(request, settings, message);
-            redirect(way.location(request, settings))
+            see_other(location)
         }
         None => {
-            let mut response = unauthorized(request, manager, kind, freshness);
+            let mut response = unauthorized(request, kind, max_age);
             keep_private(response.headers_mut());
             response
         }
@@ -127,7 +128,7 @@ pub(crate) fn refuse(
 }
 
 /// Sends a client to the view.
-fn redirect(location: Vec<u8>) -> HttpResponse {
+fn see_other(location: String) -> HttpResponse {
     let location = match HeaderValue::try_from(location) {
         Ok(location) => location,
         Err(error) => return HttpResponse::from_error(HttpError::from(error)),
@@ -145,12 +146,13 @@ fn redirect(location: Vec<u8>) -> HttpResponse {
 /// would send them round and round.
 pub(crate) fn forbid(
     request: &HttpRequest,
-    manager: &Manager,
+    settings: &RefusalSettings,
+    events: &Events,
     event: &LoginEvent<'_>,
     reason: Reason,
 ) -> Refusing {
-    manager.emit(event, request);
-    if let Some(handler) = &manager.refusing.forbidden {
+    events.emit(event, request);
+    if let Some(handler) = &settings.forbidden {
         return Refusing::Later(reason, handler(request));
     }
     let mut response = HttpResponse::Forbidden();
@@ -168,10 +170,10 @@ pub(crate) fn forbid(
 /// The answer when a loader failed.
 pub(crate) fn load_failed(
     request: &HttpRequest,
-    manager: &Manager,
+    settings: &RefusalSettings,
     error: &LoadError,
 ) -> HttpResponse {
-    let mut response = match &manager.refusing.load_failed {
+    let mut response = match &settings.load_failed {
         Some(handler) => handler(request, error),
         None => HttpResponse::ServiceUnavailable().finish(),
     };
@@ -248,16 +250,10 @@ fn names(entry: &[u8], types: &[&str]) -> bool {
 /// parameters are those of RFC 9470 where they fit.
 fn unauthorized(
     request: &HttpRequest,
-    manager: &Manager,
     kind: RefusalKind,
-    freshness: Freshness,
+    max_age: Option<Duration>,
 ) -> HttpResponse {
-    let age = match freshness {
-        Freshness::Any => None,
-        Freshness::Default => manager.fresh_for,
-        Freshness::Within(age) => Some(age),
-    };
-    let (error, challenge) = match (kind, age) {
+    let (error, challenge) = match (kind, max_age) {
         (RefusalKind::Unauthorized, _) => ("unauthorized", Cow::Borrowed(CHALLENGE)),
         (RefusalKind::NeedsRefresh, None) => (
             "insufficient_user_authentication",

@@ -1,32 +1,71 @@
-//! TODO refusal/redirect.rs
+//! Where a refused client is sent, and how `next` says where it wanted to go.
+//!
+//! Everything about `next` is here: [`location`] writes it into the address of the view or into the
+//! session, and [`take_next`] reads it back and drops what does not lead to this application.
 
 use std::borrow::Cow;
 
 use actix_web::{
     HttpRequest,
     error::UrlGenerationError,
-    http::{
-        Method,
-        header::{self},
-    },
+    http::{Method, header},
+    web::Query,
 };
 use percent_encoding::percent_decode_str;
 
 use crate::{
-    error::BuildError,
+    core::next,
     http::{
-        escape::{LOCATION, QUERY_VALUE, location},
+        escape::{self, LOCATION, QUERY_VALUE},
         view::{Origin, View},
     },
     refusal::settings::RefusalSettings,
     session,
 };
 
+/// The address of a view for a client that is refused, with `next` in its query unless the session
+/// keeps it.
+///
+/// `None` if the view is a route that does not exist, or the very page that the client asked for: a
+/// login view that needs a login would redirect browsers for ever.
+pub(crate) fn location(
+    view: &View,
+    request: &HttpRequest,
+    settings: &RefusalSettings,
+) -> Option<String> {
+    let target = Target::of(view, request, settings)?;
+    let mut next = target.next(request, settings);
+    if settings.session_for_next
+        && let Some(next) = next.take()
+    {
+        session::keep_next(&session::of(request), &next);
+    }
+    Some(target.address(next.as_deref(), settings))
+}
+
+/// Where the client wanted to go when it was refused, if that is an address of this application.
+pub(crate) fn take_next(request: &HttpRequest, settings: &RefusalSettings) -> Option<String> {
+    let kept = session::take_next(&session::of(request)).filter(|_| settings.session_for_next);
+    let next = kept.or_else(|| next_in_query(request, settings))?;
+    next::safe(&next).map(str::to_owned)
+}
+
+fn next_in_query(request: &HttpRequest, settings: &RefusalSettings) -> Option<String> {
+    let pairs = Query::<Vec<(String, String)>>::from_query(request.query_string()).ok()?;
+    let mut values = pairs
+        .into_inner()
+        .into_iter()
+        .filter(|(name, _)| *name == settings.next_field);
+    // Of two values, another program may have checked the other one.
+    let (_, next) = values.next()?;
+    values.next().is_none().then_some(next)
+}
+
 /// The address of a login view that is the name of a route, for a request that does not know the
 /// routes of the application.
-pub(crate) struct Resolved(pub(crate) Result<url::Url, UrlGenerationError>);
+pub(crate) struct ResolvedView(pub(crate) Result<url::Url, UrlGenerationError>);
 
-impl Resolved {
+impl ResolvedView {
     fn of(request: &HttpRequest, name: &str) -> Result<url::Url, String> {
         match request.app_data::<Self>() {
             Some(Self(resolved)) => resolved
@@ -40,91 +79,20 @@ impl Resolved {
     }
 }
 
-/// A view to send clients to.
-#[derive(Clone, Debug)]
-pub(crate) struct ViewTarget {
-    view: View,
-    /// Its address up to the value of `next`, if nothing else depends on requests. That is what most
-    /// refusals need, and taking the view apart is a good part of what they would cost.
-    address: Option<Vec<u8>>,
-}
-
-impl ViewTarget {
-    pub(crate) fn parse(text: &str) -> Result<Self, BuildError> {
-        Ok(Self {
-            view: View::parse(text)?,
-            address: None,
-        })
-    }
-
-    pub(crate) fn view(&self) -> &View {
-        &self.view
-    }
-
-    pub(crate) fn prepare(&mut self, parameter: &[u8]) {
-        if let View::Path(path) = &self.view
-            && !path.contains(['?', '#'])
-        {
-            let mut address = location(path);
-            address.push(b'?');
-            address.extend_from_slice(parameter);
-            self.address = Some(address);
-        }
-    }
-
-    /// The way to the view, from where the client is.
-    pub(crate) fn way<'a>(
-        &'a self,
-        request: &HttpRequest,
-        settings: &RefusalSettings,
-    ) -> Option<RedirectPlan<'a>> {
-        match (&self.view, &self.address) {
-            (View::Path(path), Some(address))
-                if path != request.path() && leads_back(request, settings) =>
-            {
-                Some(RedirectPlan::Known(address))
-            }
-            _ => Target::of(&self.view, request, settings).map(RedirectPlan::Found),
-        }
-    }
-}
-
-/// How a client gets to a view.
-pub(crate) enum RedirectPlan<'a> {
-    /// By an address that only lacks the value of `next`.
-    Known(&'a [u8]),
-    Found(Target<'a>),
-}
-
-impl RedirectPlan<'_> {
-    pub(crate) fn location(&self, request: &HttpRequest, settings: &RefusalSettings) -> Vec<u8> {
-        match self {
-            Self::Known(address) => {
-                let next = wanted(request);
-                let mut location = Vec::with_capacity(address.len() + QUERY_VALUE.len(next));
-                location.extend_from_slice(address);
-                QUERY_VALUE.push(&mut location, next);
-                location
-            }
-            Self::Found(target) => target.location(request, settings),
-        }
-    }
-}
-
-/// Whether a client that follows `next` gets to what it asked for.
+/// Whether a client that follows `next` with a GET gets what it asked for.
 fn leads_back(request: &HttpRequest, settings: &RefusalSettings) -> bool {
     settings.next_for_all_methods || matches!(*request.method(), Method::GET | Method::HEAD)
 }
 
-/// Path and query as they came: escapes in them stay, and the host that a proxy-style request names
+/// Path and query of a request as they came: their escapes stay, and the host of a proxy-style request
 /// does not become part of them.
-fn wanted(request: &HttpRequest) -> &str {
+fn path_and_query(request: &HttpRequest) -> &str {
     let uri = request.uri();
     uri.path_and_query().map_or("/", |path| path.as_str())
 }
 
-/// The view a client is sent to, taken apart.
-pub(crate) struct Target<'a> {
+/// A view for one request, in parts.
+struct Target<'a> {
     /// Scheme and host, if the view names them.
     base: Option<Cow<'a, str>>,
     path: Cow<'a, str>,
@@ -133,13 +101,11 @@ pub(crate) struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// Resolves the view. `None` if it is a route that there is not, or the very page that the client
-    /// asked for: a login view that needs a login would send browsers round and round.
     fn of(view: &'a View, request: &HttpRequest, settings: &RefusalSettings) -> Option<Self> {
         let target = match view {
-            View::Path(text) => Self::split(None, text),
+            View::Path(text) => Self::split(text),
             View::Url(url) => Self::from_url(url, Some(url.origin().ascii_serialization())),
-            View::Name(name) => match Resolved::of(request, name) {
+            View::Name(name) => match ResolvedView::of(request, name) {
                 Ok(url) => {
                     // `url_for` takes scheme and host from headers that any client can set; only an
                     // external resource has a host of its own. Compared as `url_for` writes them,
@@ -171,22 +137,7 @@ impl<'a> Target<'a> {
         Some(target)
     }
 
-    /// Whether the view is on the host that the request names.
-    fn is_here(&self, request: &HttpRequest, settings: &RefusalSettings) -> bool {
-        self.base
-            .as_deref()
-            .is_none_or(|base| here(request, settings).is_some_and(|here| here.text == base))
-    }
-
-    fn split(base: Option<Cow<'a, str>>, text: &'a str) -> Self {
-        if !text.bytes().any(|byte| matches!(byte, b'?' | b'#')) {
-            return Self {
-                base,
-                path: text.into(),
-                query: None,
-                fragment: None,
-            };
-        }
+    fn split(text: &'a str) -> Self {
         let (text, fragment) = match text.split_once('#') {
             Some((text, fragment)) => (text, Some(fragment.into())),
             None => (text, None),
@@ -196,7 +147,7 @@ impl<'a> Target<'a> {
             None => (text, None),
         };
         Self {
-            base,
+            base: None,
             path: path.into(),
             query,
             fragment,
@@ -222,65 +173,11 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// The address to send the client to, with `next` in its query, or in the session.
-    pub(crate) fn location(&self, request: &HttpRequest, settings: &RefusalSettings) -> Vec<u8> {
-        let mut next = self.next(request, settings);
-        if settings.session_for_next
-            && let Some(next) = next.take()
-        {
-            session::keep_next(&session::of(request), &next);
-        }
-        // Exact for most, since what has room to spare is allocated again on its way into a header.
-        let room = |part: &Option<Cow<'_, str>>| {
-            let part = part.as_deref();
-            part.map_or(0, |part| LOCATION.len(part) + 1)
-        };
-        let room_for_next = next.as_deref().map_or(0, |next| {
-            1 + settings.next_parameter.len() + QUERY_VALUE.len(next)
-        });
-        let mut location = Vec::with_capacity(
-            self.base.as_ref().map_or(0, |base| base.len())
-                + LOCATION.len(&self.path)
-                + room(&self.query)
-                + room_for_next
-                + room(&self.fragment),
-        );
-        match (&settings.force_host, &self.base) {
-            (Some(host), base) if !settings.session_for_next => {
-                if let Some((scheme, _)) = base.as_deref().and_then(|base| base.split_once("://")) {
-                    location.extend_from_slice(scheme.as_bytes());
-                    location.push(b':');
-                }
-                location.extend_from_slice(b"//");
-                location.extend_from_slice(host.as_bytes());
-            }
-            (_, Some(base)) => location.extend_from_slice(base.as_bytes()),
-            (_, None) => {}
-        }
-        LOCATION.push(&mut location, &self.path);
-        let mut separator = b'?';
-        for pair in self.query.iter().flat_map(|query| query.split('&')) {
-            let name = pair.split('=').next().unwrap_or_default();
-            let is_next = percent_decode_str(name)
-                .decode_utf8()
-                .is_ok_and(|name| name == settings.next_field);
-            if is_next && next.is_some() {
-                continue;
-            }
-            location.push(separator);
-            separator = b'&';
-            LOCATION.push(&mut location, pair);
-        }
-        if let Some(next) = next {
-            location.push(separator);
-            location.extend_from_slice(&settings.next_parameter);
-            QUERY_VALUE.push(&mut location, &next);
-        }
-        if let Some(fragment) = &self.fragment {
-            location.push(b'#');
-            LOCATION.push(&mut location, fragment);
-        }
-        location
+    /// Whether the view is on the host that the request names.
+    fn is_here(&self, request: &HttpRequest, settings: &RefusalSettings) -> bool {
+        self.base
+            .as_deref()
+            .is_none_or(|base| here(request, settings).is_some_and(|here| here.text == base))
     }
 
     /// Where the client wanted to go: path and query, or the whole URL for a view on another host.
@@ -292,7 +189,7 @@ impl<'a> Target<'a> {
         if !leads_back(request, settings) {
             return None;
         }
-        let path = wanted(request);
+        let path = path_and_query(request);
         let Some(base) = &self.base else {
             return Some(Cow::Borrowed(path));
         };
@@ -305,6 +202,56 @@ impl<'a> Target<'a> {
                 .then(|| format!("{}{path}", here.text).into())
         }
     }
+
+    /// The whole address, as a `Location` header can hold it.
+    fn address(&self, next: Option<&str>, settings: &RefusalSettings) -> String {
+        let len = |part: Option<&str>| part.map_or(0, |part| part.len() + 1);
+        // Exact where nothing has to be escaped: spare room costs the header another allocation.
+        let mut address = String::with_capacity(
+            self.base.as_ref().map_or(0, |base| base.len())
+                + self.path.len()
+                + len(self.query.as_deref())
+                + next.map_or(0, |next| settings.next_field.len() + 2 + next.len())
+                + len(self.fragment.as_deref()),
+        );
+        match (&settings.force_host, &self.base) {
+            (Some(host), base) if !settings.session_for_next => {
+                if let Some((scheme, _)) = base.as_deref().and_then(|base| base.split_once("://")) {
+                    address.push_str(scheme);
+                    address.push(':');
+                }
+                address.push_str("//");
+                address.push_str(host);
+            }
+            (_, Some(base)) => address.push_str(base),
+            (_, None) => {}
+        }
+        escape::push(&mut address, &self.path, LOCATION);
+        let mut separator = '?';
+        for pair in self.query.iter().flat_map(|query| query.split('&')) {
+            let name = pair.split('=').next().unwrap_or_default();
+            let is_next = percent_decode_str(name)
+                .decode_utf8()
+                .is_ok_and(|name| name == settings.next_field);
+            if is_next && next.is_some() {
+                continue;
+            }
+            address.push(separator);
+            separator = '&';
+            escape::push(&mut address, pair, LOCATION);
+        }
+        if let Some(next) = next {
+            address.push(separator);
+            escape::push(&mut address, &settings.next_field, QUERY_VALUE);
+            address.push('=');
+            escape::push(&mut address, next, QUERY_VALUE);
+        }
+        if let Some(fragment) = &self.fragment {
+            address.push('#');
+            escape::push(&mut address, fragment, LOCATION);
+        }
+        address
+    }
 }
 
 /// The origin that a request names.
@@ -314,7 +261,7 @@ struct Here<'a> {
     is_ours: bool,
 }
 
-/// Under which origin a client reached this application, as far as it says so.
+/// Under which origin a client reached this application, as far as the request says.
 fn here<'a>(request: &HttpRequest, settings: &'a RefusalSettings) -> Option<Here<'a>> {
     // Not `connection_info`: that believes X-Forwarded-Host and its relatives.
     let host = request

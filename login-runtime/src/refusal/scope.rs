@@ -12,7 +12,7 @@ use actix_web::{
 };
 use once_cell::unsync::OnceCell;
 
-use crate::{error::BuildError, refusal::redirect::ViewTarget};
+use crate::{error::BuildError, http::view::View};
 
 /// Gives the routes below a scope or resource views of their own.
 ///
@@ -40,8 +40,8 @@ pub struct LoginScope {
 
 #[derive(Clone, Debug, Default)]
 struct Views {
-    login: Option<ViewTarget>,
-    refresh: Option<ViewTarget>,
+    login: Option<View>,
+    refresh: Option<View>,
 }
 
 impl LoginScope {
@@ -56,7 +56,7 @@ impl LoginScope {
     ///
     /// [`BuildError::View`] if it is none of these.
     pub fn login_view(mut self, view: &str) -> Result<Self, BuildError> {
-        Rc::make_mut(&mut self.views).login = Some(ViewTarget::parse(view)?);
+        Rc::make_mut(&mut self.views).login = Some(View::parse(view)?);
         Ok(self)
     }
 
@@ -66,7 +66,7 @@ impl LoginScope {
     ///
     /// [`BuildError::View`] if it is none of these.
     pub fn refresh_view(mut self, view: &str) -> Result<Self, BuildError> {
-        Rc::make_mut(&mut self.views).refresh = Some(ViewTarget::parse(view)?);
+        Rc::make_mut(&mut self.views).refresh = Some(View::parse(view)?);
         Ok(self)
     }
 }
@@ -76,11 +76,11 @@ impl LoginScope {
 pub(crate) struct ScopeViews(Views);
 
 impl ScopeViews {
-    pub(crate) fn login_view(request: &HttpRequest) -> Option<&ViewTarget> {
+    pub(crate) fn login_view(request: &HttpRequest) -> Option<&View> {
         request.app_data::<Self>()?.0.login.as_ref()
     }
 
-    pub(crate) fn refresh_view(request: &HttpRequest) -> Option<&ViewTarget> {
+    pub(crate) fn refresh_view(request: &HttpRequest) -> Option<&View> {
         request.app_data::<Self>()?.0.refresh.as_ref()
     }
 }

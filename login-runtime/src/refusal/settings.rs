@@ -4,24 +4,11 @@ use std::{future::Future, pin::Pin};
 
 use actix_web::{HttpRequest, HttpResponse, Responder};
 
+use crate::http::view::View;
 use crate::{
     error::{BuildError, LoadError},
-    http::{escape::QUERY_VALUE, view::Origin},
-    refusal::redirect::ViewTarget,
+    http::view::Origin,
 };
-
-pub(crate) fn erase_handler<F, Fut, R>(handler: F) -> Handler
-where
-    F: Fn(HttpRequest) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = R> + 'static,
-    R: Responder + 'static,
-{
-    Box::new(move |request| {
-        let answer = handler(request.clone());
-        let request = request.clone();
-        Box::pin(async move { answer.await.respond_to(&request).map_into_boxed_body() })
-    })
-}
 
 /// What Flask-Login says on the way to the login view.
 const LOGIN_MESSAGE: &str = "Please log in to access this page.";
@@ -59,11 +46,9 @@ pub(crate) struct Message {
 
 /// How a manager refuses.
 pub(crate) struct RefusalSettings {
-    pub(crate) login_view: Option<ViewTarget>,
-    pub(crate) refresh_view: Option<ViewTarget>,
+    pub(crate) login_view: Option<View>,
+    pub(crate) refresh_view: Option<View>,
     pub(crate) next_field: String,
-    /// The field as it stands in an address, with what leads to its value.
-    pub(crate) next_parameter: Vec<u8>,
     pub(crate) session_for_next: bool,
     pub(crate) next_for_all_methods: bool,
     pub(crate) force_host: Option<String>,
@@ -89,7 +74,6 @@ impl Default for RefusalSettings {
             login_view: None,
             refresh_view: None,
             next_field: "next".to_owned(),
-            next_parameter: Vec::new(),
             session_for_next: false,
             next_for_all_methods: false,
             force_host: None,
@@ -108,8 +92,8 @@ impl Default for RefusalSettings {
 }
 
 impl RefusalSettings {
-    /// Checks the settings, and writes down what does not depend on requests.
-    pub(crate) fn prepare(&mut self) -> Result<(), BuildError> {
+    /// Refuses settings that cannot work.
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
         let refuse = |name, why| Err(BuildError::Setting { name, why });
         if self.next_field.is_empty() {
             return refuse(
@@ -126,18 +110,22 @@ impl RefusalSettings {
                 "is no host; write `example.com` or `example.com:8080`",
             );
         }
-        let mut parameter = Vec::new();
-        QUERY_VALUE.push(&mut parameter, &self.next_field);
-        parameter.push(b'=');
-        self.next_parameter = parameter;
-        let plain = self.force_host.is_none() && !self.session_for_next;
-        for entrance in [&mut self.login_view, &mut self.refresh_view] {
-            if let Some(entrance) = entrance.as_mut().filter(|_| plain) {
-                entrance.prepare(&self.next_parameter);
-            }
-        }
         Ok(())
     }
+}
+
+/// A handler of the application with its types erased.
+pub(crate) fn erase_handler<F, Fut, R>(handler: F) -> Handler
+where
+    F: Fn(HttpRequest) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = R> + 'static,
+    R: Responder + 'static,
+{
+    Box::new(move |request| {
+        let answer = handler(request.clone());
+        let request = request.clone();
+        Box::pin(async move { answer.await.respond_to(&request).map_into_boxed_body() })
+    })
 }
 
 /// Hands a message to `actix-web-flash-messages`.

@@ -1,7 +1,8 @@
 //! TODO request/client.rs
 
-use actix_web::HttpRequest;
+use actix_web::{HttpRequest, http::header};
 
+use crate::store::records::Client;
 use crate::{
     core::protection::{self, Verdict},
     keys::Match,
@@ -22,7 +23,7 @@ pub(crate) fn judge(
 ) -> (Verdict, Option<Match>) {
     let mut verdict = Verdict::Same;
     for (position, now) in clients(request, manager).enumerate() {
-        verdict = protection::judge(manager.protection, bound, now);
+        verdict = protection::judge(manager.client.protection, bound, now);
         if bound == now {
             let found = if position == 0 {
                 Match::Current
@@ -36,11 +37,26 @@ pub(crate) fn judge(
 }
 
 fn clients<'a>(request: &'a HttpRequest, manager: &'a Manager) -> impl Iterator<Item = u64> + 'a {
-    let agent = request.headers().get(actix_web::http::header::USER_AGENT);
+    let agent = request.headers().get(header::USER_AGENT);
     let address = request.peer_addr().map(|address| address.ip());
     manager.keys.clients(
-        manager.identity,
+        manager.client.identity,
         agent.map(|value| value.as_bytes()),
         address,
     )
+}
+
+/// What the record of a login says about the client that sends a request.
+pub(crate) fn of_record<'a>(request: &'a HttpRequest, manager: &Manager) -> Client<'a> {
+    let user_agent = request.headers().get(header::USER_AGENT);
+    let address = request.peer_addr();
+    Client {
+        identity: client(request, manager),
+        user_agent: user_agent
+            .and_then(|agent| agent.to_str().ok())
+            .unwrap_or_default(),
+        address: address
+            .map(|address| address.ip().to_string())
+            .unwrap_or_default(),
+    }
 }

@@ -1,10 +1,9 @@
 //! TODO request/find.rs
 
-use std::{any::Any, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 
 use actix_web::HttpRequest;
 
-use crate::session::Session;
 use crate::{
     core::{
         login::{Family, FamilyKey, Inserted, LoginFacts, LoginRecord, LoginSource, Which},
@@ -13,21 +12,78 @@ use crate::{
     },
     error::LoadError,
     events::{EndReason, EventUser, LoginEvent},
-    http::{cookies, set_cookie},
+    http::cookies,
     keys::Match,
     manager::Manager,
     request::{
-        client::{client, judge},
-        credential::{LoginCookieContent, LoginCredential},
+        client::{self, judge},
+        credential::{self, LoginCookieContent, LoginCredential},
         state::{LoginState, RequestUser, Slot},
     },
-    session::{self, entry::Entry},
+    session::{self, Session, entry::Entry},
     store::records::{LoginRef, NewLogin, Records, Redeemed},
     users::{
         loader::{AnyUser, Loading},
         user_type::UserType,
     },
 };
+
+impl LoginState {
+    /// What is known without waiting: the answer if it has been found, or that there is nothing to
+    /// look for. Allocates nothing.
+    pub(crate) fn peek(
+        request: &HttpRequest,
+        manager: &Arc<Manager>,
+        index: usize,
+    ) -> Option<Option<RequestUser>> {
+        if let Some(who) = Self::found(&Self::of_manager(request, manager), index) {
+            return Some(who);
+        }
+        let kind = manager.users.get(index)?;
+        let nothing = !credential::is_carried(request, kind)
+            && has_no_other_source(request, manager, kind, index);
+        nothing.then_some(None)
+    }
+
+    /// Who the user is, of the manager's user type at `index`.
+    ///
+    /// Those who ask at the same time share one load. A failure is not kept, so the next to ask
+    /// tries again; nor is anything lost if the one who asks goes away.
+    pub(crate) async fn who(
+        &self,
+        request: &HttpRequest,
+        index: usize,
+    ) -> Result<Option<RequestUser>, LoadError> {
+        let Some(find) = self.find(request, index) else {
+            return Ok(None);
+        };
+        if let Some(who) = find.slot.who.borrow().clone() {
+            return Ok(who);
+        }
+        let _lookup = match find.slot.lookup.try_lock() {
+            Ok(lookup) => lookup,
+            Err(_) => find.slot.lookup.lock().await,
+        };
+        if let Some(who) = find.slot.who.borrow().clone() {
+            return Ok(who);
+        }
+        self.accessed(request);
+        match find.user().await {
+            Ok(found) => Ok(find.settle(found)),
+            Err(error) => Err(find.failed(error)),
+        }
+    }
+
+    fn find<'a>(&'a self, request: &'a HttpRequest, index: usize) -> Option<Find<'a>> {
+        Some(Find {
+            state: self,
+            request,
+            slot: self.slot(index)?,
+            kind: self.manager.users.get(index)?,
+            index,
+        })
+    }
+}
 
 /// One search for the user of a request.
 pub(crate) struct Find<'a> {
@@ -134,7 +190,7 @@ impl Find<'_> {
     }
 
     fn emit(&self, event: &LoginEvent<'_>) {
-        self.manager().emit(event, self.request);
+        self.manager().events.emit(event, self.request);
     }
 
     fn event_user<'a>(&'a self, user: &'a AnyUser) -> EventUser<'a> {
@@ -159,7 +215,7 @@ impl Find<'_> {
             }
             Plan::Over => {
                 self.emit(&LoginEvent::SessionProtected {
-                    mode: self.manager().protection,
+                    mode: self.manager().client.protection,
                 });
                 self.forget(self.holder().as_deref());
                 self.clear_remember_cookie();
@@ -205,7 +261,7 @@ impl Find<'_> {
         }
         if changed_client {
             self.emit(&LoginEvent::SessionProtected {
-                mode: self.manager().protection,
+                mode: self.manager().client.protection,
             });
             rewrite |= login.fresh;
             login.fresh = false;
@@ -256,7 +312,7 @@ impl Find<'_> {
         if verdict == Verdict::Over {
             Box::pin(records.end(login)).await?;
             self.emit(&LoginEvent::SessionProtected {
-                mode: manager.protection,
+                mode: manager.client.protection,
             });
             self.forget(Some(&record.user_id));
             self.clear_remember_cookie();
@@ -278,7 +334,7 @@ impl Find<'_> {
         }
         if verdict == Verdict::Stale {
             self.emit(&LoginEvent::SessionProtected {
-                mode: manager.protection,
+                mode: manager.client.protection,
             });
             if record.fresh {
                 let staling = records.store.call(|store| store.make_stale(key));
@@ -392,7 +448,7 @@ impl Find<'_> {
             fresh: false,
             remembered: true,
             forced: false,
-            client: client(self.request, self.manager()),
+            client: client::client(self.request, self.manager()),
             hash: fingerprint.as_deref(),
         };
         self.take_session(token.id, |_| self.write(&entry, &*user));
@@ -485,7 +541,7 @@ impl Find<'_> {
             },
             None => {
                 let login = NewLogin {
-                    kind: self.kind,
+                    user_type,
                     user_id: family.user_id.clone(),
                     authenticated_at: family.authenticated_at,
                     fresh: false,
@@ -496,7 +552,13 @@ impl Find<'_> {
                     not_after: Some(family.expires_at),
                 };
                 let (login, inserted) = records
-                    .insert(&id, login, records.max, self.request, manager)
+                    .insert(
+                        &id,
+                        login,
+                        records.max,
+                        client::of_record(self.request, manager),
+                        now,
+                    )
                     .await?;
                 if inserted == Inserted::Refused && records.find(id.key(), now).await?.is_none() {
                     return Ok(None);
@@ -524,9 +586,7 @@ impl Find<'_> {
             let age =
                 Duration::from_secs(family.expires_at.saturating_sub(now).max(0).unsigned_abs());
             let value = keys.family_token(user_type, key, &family.seed, family.generation);
-            if let Some(cookie) = value
-                .and_then(|value| set_cookie::remember_cookie(&self.kind.remember, &value, age))
-            {
+            if let Some(cookie) = value.and_then(|value| self.kind.remember.set(&value, age)) {
                 self.state.set_remember_cookie(self.index, cookie);
             }
         }
@@ -545,8 +605,7 @@ impl Find<'_> {
     fn reissue(&self, token: &Token<'_>, now: i64) {
         let age = Duration::from_secs(token.expires_at.saturating_sub(now).unsigned_abs());
         let value = self.manager().keys.sign(&self.kind.name, token);
-        let cookie =
-            value.and_then(|value| set_cookie::remember_cookie(&self.kind.remember, &value, age));
+        let cookie = value.and_then(|value| self.kind.remember.set(&value, age));
         if let Some(cookie) = cookie {
             self.state.cookies.borrow_mut().push(cookie);
         }
@@ -604,12 +663,11 @@ impl Find<'_> {
             }
             return;
         }
-        let session = session::of(self.request);
         // A session that was purged earlier in this request keeps nothing, which was the purpose.
-        let _ = self
-            .kind
-            .loader
-            .write(entry, &session, &self.kind.session_key, user);
+        if let Some(id) = self.kind.loader.id(user) {
+            let session = session::of(self.request);
+            let _ = session::write_entry(&session, &self.kind.session_key, entry, &id);
+        }
     }
 
     /// Drops the session's login, and nothing else. `whose` says whose it was, as JSON.
@@ -695,7 +753,7 @@ fn plan(
     let mut login = SessionLogin::of(&entry);
     let rewrite = found == Some(Match::Older);
     if rewrite {
-        login.client = client(request, manager);
+        login.client = client::client(request, manager);
     }
     match kind.loader.load(id) {
         None => Plan::Invalid,

@@ -9,7 +9,7 @@ use crate::{
     error::LoginError,
     http::{
         cookies::{self, CookieValue},
-        set_cookie::{self, SetCookie},
+        set_cookie::SetCookie,
     },
     keys::{self, FamilyToken, Match},
     manager::Manager,
@@ -39,7 +39,7 @@ pub(crate) fn remember_cookie(
         .keys
         .sign(&kind.name, &token)
         .ok_or(LoginError::UnfitId)?;
-    set_cookie::remember_cookie(&kind.remember, &value, age).ok_or(LoginError::UnfitId)
+    kind.remember.set(&value, age).ok_or(LoginError::UnfitId)
 }
 
 /// The family token that a request carries, if we made it.

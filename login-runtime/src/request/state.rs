@@ -11,18 +11,11 @@ use tokio::sync::Mutex;
 
 use crate::{
     core::login::LoginFacts,
-    error::{LoadError, SetupError},
+    error::SetupError,
     events::{EventUser, LoginEvent},
-    http::{
-        cookies,
-        set_cookie::{self, SetCookie},
-    },
+    http::{cookies, set_cookie::SetCookie},
     manager::Manager,
-    request::{
-        credential::{self, LoginCookieContent, LoginCredential, OpenedLoginCookie},
-        find::{Find, has_no_other_source},
-    },
-    routes::declare::RouteTrace,
+    request::credential::{self, LoginCookieContent, LoginCredential, OpenedLoginCookie},
     session,
     store::records::LoginRef,
     users::loader::AnyUser,
@@ -59,6 +52,10 @@ pub(crate) struct LoginState {
     pub(crate) acted: Cell<bool>,
 }
 
+/// Where the state of a request can be found by a layer that has handed the request on.
+#[derive(Clone, Default)]
+pub(crate) struct StateSlot(Rc<OnceCell<Rc<LoginState>>>);
+
 /// What a request has found out about one user type.
 #[derive(Default)]
 pub(crate) struct Slot {
@@ -74,9 +71,12 @@ pub(crate) struct Slot {
 impl LoginState {
     /// The state of a request; made if this is the first to ask.
     pub(crate) fn of(request: &HttpRequest) -> Result<Rc<Self>, SetupError> {
-        let manager = Manager::of(request)?;
-        let existing = Self::of_manager(request, manager);
-        Ok(existing.unwrap_or_else(|| Self::new(request, manager)))
+        Ok(Self::of_or_new(request, Manager::of(request)?))
+    }
+
+    /// The same, where the manager is at hand.
+    pub(crate) fn of_or_new(request: &HttpRequest, manager: &Arc<Manager>) -> Rc<Self> {
+        Self::of_manager(request, manager).unwrap_or_else(|| Self::new(request, manager))
     }
 
     fn new(request: &HttpRequest, manager: &Arc<Manager>) -> Rc<Self> {
@@ -92,9 +92,9 @@ impl LoginState {
             acted: Cell::default(),
         });
         let mut extensions = request.extensions_mut();
-        if let Some(watch) = extensions.get::<Rc<RouteTrace>>() {
-            // Whoever has the real request finds it there.
-            let _ = watch.state.set(Rc::clone(&state));
+        if let Some(slot) = extensions.get::<StateSlot>() {
+            // The layer that has the real request finds it there.
+            let _ = slot.0.set(Rc::clone(&state));
         }
         extensions.insert(Rc::clone(&state));
         drop(extensions);
@@ -109,8 +109,8 @@ impl LoginState {
     }
 
     /// What a gate has found out about a request, for the layer around it.
-    pub(crate) fn hand_on(state: Option<&Rc<Self>>, request: &HttpRequest) {
-        if let Some(state) = state {
+    pub(crate) fn hand_on(slot: &StateSlot, request: &HttpRequest) {
+        if let Some(state) = slot.0.get() {
             request.extensions_mut().insert(Rc::clone(state));
         }
     }
@@ -118,39 +118,23 @@ impl LoginState {
     /// The state of a request that something has asked about.
     pub(crate) fn existing(request: &HttpRequest) -> Option<Rc<Self>> {
         let extensions = request.extensions();
-        let watched = || extensions.get::<Rc<RouteTrace>>()?.state.get();
-        extensions.get::<Rc<Self>>().or_else(watched).cloned()
+        let in_slot = || extensions.get::<StateSlot>()?.0.get();
+        extensions.get::<Rc<Self>>().or_else(in_slot).cloned()
     }
 
-    fn slot(&self, index: usize) -> Option<&Slot> {
+    pub(crate) fn slot(&self, index: usize) -> Option<&Slot> {
         match index.checked_sub(1) {
             None => Some(&self.first),
             Some(index) => self.others.get(index),
         }
     }
 
-    /// What is known without waiting: the answer if it has been found, or that there is nothing to
-    /// look for. Allocates nothing.
-    pub(crate) fn peek(
-        request: &HttpRequest,
-        manager: &Arc<Manager>,
-        index: usize,
-    ) -> Option<Option<RequestUser>> {
-        if let Some(who) = Self::found(&Self::of_manager(request, manager), index) {
-            return Some(who);
-        }
-        let kind = manager.users.get(index)?;
-        let nothing = !credential::is_carried(request, kind)
-            && has_no_other_source(request, manager, kind, index);
-        nothing.then_some(None)
-    }
-
     /// The state that this manager has made. That of another, around it, knows other users.
-    fn of_manager(request: &HttpRequest, manager: &Arc<Manager>) -> Option<Rc<Self>> {
+    pub(crate) fn of_manager(request: &HttpRequest, manager: &Arc<Manager>) -> Option<Rc<Self>> {
         Self::existing(request).filter(|state| Arc::ptr_eq(&state.manager, manager))
     }
 
-    fn found(state: &Option<Rc<Self>>, index: usize) -> Option<Option<RequestUser>> {
+    pub(crate) fn found(state: &Option<Rc<Self>>, index: usize) -> Option<Option<RequestUser>> {
         let slot = state.as_ref()?.slot(index)?;
         slot.who.borrow().clone()
     }
@@ -176,9 +160,8 @@ impl LoginState {
     pub(crate) fn set_login_cookie(&self, index: usize, ticket: LoginCookieContent) -> bool {
         let kind = self.manager.users.get(index);
         let settings = kind.and_then(|kind| Some((kind, kind.login_cookie.as_ref()?)));
-        let cookie = settings.and_then(|(kind, settings)| {
-            set_cookie::login_cookie(settings, &ticket.seal(&self.manager, kind)?)
-        });
+        let cookie = settings
+            .and_then(|(kind, settings)| settings.until_closed(&ticket.seal(&self.manager, kind)?));
         let (Some(cookie), Some(opened)) = (cookie, self.opened(index)) else {
             return false;
         };
@@ -237,44 +220,8 @@ impl LoginState {
     /// Reports that a request looked at the user for the first time.
     pub(crate) fn accessed(&self, request: &HttpRequest) {
         if !self.accessed.replace(true) {
-            self.manager.emit(&LoginEvent::Accessed, request);
+            self.manager.events.emit(&LoginEvent::Accessed, request);
         }
-    }
-
-    /// Who the user is, of the manager's user type at `index`.
-    ///
-    /// Those who ask at the same time share one load. A failure is not kept, so the next to ask
-    /// tries again; nor is anything lost if the one who asks goes away.
-    pub(crate) async fn who(
-        &self,
-        request: &HttpRequest,
-        index: usize,
-    ) -> Result<Option<RequestUser>, LoadError> {
-        let Some(find) = self.find(request, index) else {
-            return Ok(None);
-        };
-        if let Some(who) = find.slot.who.borrow().clone() {
-            return Ok(who);
-        }
-        let _lookup = find.slot.lookup.lock().await;
-        if let Some(who) = find.slot.who.borrow().clone() {
-            return Ok(who);
-        }
-        self.accessed(request);
-        match find.user().await {
-            Ok(found) => Ok(find.settle(found)),
-            Err(error) => Err(find.failed(error)),
-        }
-    }
-
-    fn find<'a>(&'a self, request: &'a HttpRequest, index: usize) -> Option<Find<'a>> {
-        Some(Find {
-            state: self,
-            request,
-            slot: self.slot(index)?,
-            kind: self.manager.users.get(index)?,
-            index,
-        })
     }
 
     /// Does not count this request as use of the login.

@@ -49,6 +49,8 @@
 //! # }
 //! ```
 
+pub use crate::routes::probe::Decision;
+
 use std::{cell::RefCell, collections::BTreeSet, error::Error, fmt, rc::Rc};
 
 use actix_http::Request;
@@ -129,57 +131,6 @@ impl fmt::Display for AuditError {
 }
 
 impl Error for AuditError {}
-
-/// Who may reach a route.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Decision {
-    /// Everybody.
-    Public,
-    /// Who meets all these guards, from the outermost to the innermost: `login`, `fresh(10m)`.
-    Guarded(Vec<String>),
-    /// It does not say.
-    Undeclared,
-}
-
-impl Decision {
-    pub(crate) fn of(seen: &[Declaration]) -> Self {
-        let mut guards: Vec<_> = seen
-            .iter()
-            .filter_map(|declaration| match declaration {
-                Declaration::Guard(description) => Some(description.to_string()),
-                Declaration::Public | Declaration::Gate => None,
-            })
-            .collect();
-        guards.dedup();
-        if !guards.is_empty() {
-            Self::Guarded(guards)
-        } else if seen.contains(&Declaration::Public) {
-            Self::Public
-        } else {
-            Self::Undeclared
-        }
-    }
-}
-
-impl fmt::Display for Decision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Public => f.write_str("public"),
-            Self::Guarded(guards) => f.write_str(&guards.join(" + ")),
-            Self::Undeclared => f.write_str("UNDECLARED"),
-        }
-    }
-}
-
-impl Serialize for Decision {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Undeclared => serializer.serialize_str("undeclared"),
-            said => serializer.collect_str(said),
-        }
-    }
-}
 
 /// A route, as far as it can be told apart from others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -15,13 +15,8 @@ use actix_web::{
     HttpMessage as _,
     dev::{Service, ServiceRequest, Transform},
 };
-use once_cell::unsync::OnceCell;
 
-use crate::{
-    conditions::description::{Described, Description},
-    request::state::LoginState,
-    routes::probe::Probe,
-};
+use crate::conditions::description::{Described, Description};
 
 /// What a route says about who may reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,23 +29,26 @@ pub(crate) enum Declaration {
     Gate,
 }
 
+/// Is told of the declarations that a request passes.
+pub(crate) trait Listener {
+    fn declared(&self, request: &ServiceRequest, declaration: Declaration);
+}
+
 /// What a request meets on its way to a handler.
 #[derive(Default)]
 pub(crate) struct RouteTrace {
     declared: Cell<bool>,
     /// Whether a further gate decides in place of who watches.
     gated: Cell<bool>,
-    /// What was found out about the client while nobody had the request; see `deny.rs`.
-    pub(crate) state: OnceCell<Rc<LoginState>>,
-    #[cfg(feature = "audit")]
-    probe: Option<Rc<Probe>>,
+    /// Who else is told of the declarations.
+    listener: Option<Rc<dyn Listener>>,
 }
 
 impl RouteTrace {
-    #[cfg(feature = "audit")]
-    pub(crate) fn for_audit(probe: Rc<Probe>) -> Self {
+    /// A trace that tells `listener` of each declaration.
+    pub(crate) fn heard_by(listener: Rc<dyn Listener>) -> Self {
         Self {
-            probe: Some(probe),
+            listener: Some(listener),
             ..Self::default()
         }
     }
@@ -60,14 +58,10 @@ impl RouteTrace {
         request.extensions().get::<Rc<Self>>().cloned()
     }
 
-    /// Tells an audit.
     fn tell(&self, request: &ServiceRequest, what: impl FnOnce() -> Declaration) {
-        #[cfg(feature = "audit")]
-        if let Some(probe) = &self.probe {
-            probe.note(request, what());
+        if let Some(listener) = &self.listener {
+            listener.declared(request, what());
         }
-        #[cfg(not(feature = "audit"))]
-        let _ = (request, what);
     }
 
     pub(crate) fn is_declared(&self) -> bool {

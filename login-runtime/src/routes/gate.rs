@@ -23,16 +23,14 @@ use actix_web::{
     test::TestRequest,
 };
 
+use crate::request::state::StateSlot;
 use crate::{
     core::freshness::{Reason, Requirement},
     events::LoginEvent,
     guard::decide,
     http::view::View,
     manager::{Manager, ManagerData},
-    refusal::{
-        self,
-        redirect::{Resolved, ViewTarget},
-    },
+    refusal::{self, redirect::ResolvedView},
     request::state::LoginState,
     routes::declare::{RouteTrace, declare_gate},
     session::contents::SharedSession,
@@ -42,27 +40,33 @@ use crate::{
 pub(crate) struct Gate {
     manager: Arc<Manager>,
     watch: Rc<RouteTrace>,
+    state: StateSlot,
     head: RequestHead,
     session: SharedSession,
     /// The pattern of the route that the path leads to. Nothing if it leads nowhere.
     pattern: Option<String>,
-    login_view: Option<Resolved>,
+    login_view: Option<ResolvedView>,
 }
 
 impl Gate {
     /// Watches a request from here on.
     pub(crate) fn watch(request: &ServiceRequest, manager: &Arc<Manager>) -> Self {
         let watch = Rc::new(RouteTrace::default());
-        request.extensions_mut().insert(Rc::clone(&watch));
+        let state = StateSlot::default();
+        let mut extensions = request.extensions_mut();
+        extensions.insert(Rc::clone(&watch));
+        extensions.insert(state.clone());
+        drop(extensions);
         let request = request.request();
         Self {
             manager: Arc::clone(manager),
             watch,
+            state,
             head: request.head().clone(),
             session: SharedSession::of(request),
             pattern: request.resource_map().match_pattern(request.path()),
-            login_view: match manager.refusing.login_view.as_ref().map(ViewTarget::view) {
-                Some(View::Name(name)) => Some(Resolved(request.url_for_static(name))),
+            login_view: match manager.refusal.login_view.as_ref() {
+                Some(View::Name(name)) => Some(ResolvedView(request.url_for_static(name))),
                 _ => None,
             },
         }
@@ -80,9 +84,14 @@ impl Gate {
         let pattern = self.pattern.clone();
         let request = self.stand_in();
         if let Some(pattern) = &pattern
-            && manager.undeclared.is_first(request.method(), pattern)
+            && manager
+                .routes
+                .undeclared
+                .is_first(request.method(), pattern)
         {
-            manager.emit(&LoginEvent::UndeclaredRoute { pattern }, &request);
+            manager
+                .events
+                .emit(&LoginEvent::UndeclaredRoute { pattern }, &request);
         }
         let answer = match anybody(&request, &manager).await {
             Ok(()) => return Ok(()),
@@ -110,6 +119,7 @@ impl Gate {
         let mut request = request.to_srv_request();
         *request.head_mut() = self.head;
         request.extensions_mut().insert(self.watch);
+        request.extensions_mut().insert(self.state);
         request.extensions_mut().insert(self.session);
         request.into_parts().0
     }
@@ -132,7 +142,7 @@ async fn anybody(request: &HttpRequest, manager: &Arc<Manager>) -> Result<(), Re
                 let state = LoginState::of(request).map_err(|error| failed(error.into()))?;
                 let found = state.who(request, index).await;
                 found.map_err(|error| {
-                    Refuse::Answer(refusal::load_failed(request, manager, &error))
+                    Refuse::Answer(refusal::load_failed(request, &manager.refusal, &error))
                 })?
             }
         };
@@ -273,14 +283,14 @@ where
         }
         // A manager around this one may deny, and leaves it to the gate. What is declared as a whole
         // is declared behind the gate too.
-        let denies = around.map_or(manager.denies, |watch| !watch.is_declared());
+        let denies = around.map_or(manager.routes.deny_by_default, |watch| !watch.is_declared());
         if !denies {
             let inner = self.service.call(request);
             return Box::pin(async move { Ok(inner.await?.map_into_left_body()) });
         }
         let gate = Gate::watch(&request, &manager);
         let inner = self.service.call(request);
-        let watch = Rc::clone(&gate.watch);
+        let state = gate.state.clone();
         Box::pin(async move {
             if !gate.is_open()
                 && let Err((request, answer)) = gate.decide().await
@@ -288,7 +298,7 @@ where
                 return Ok(ServiceResponse::new(request, answer).map_into_right_body());
             }
             let response = inner.await?.map_into_left_body();
-            LoginState::hand_on(watch.state.get(), response.request());
+            LoginState::hand_on(&state, response.request());
             Ok(response)
         })
     }

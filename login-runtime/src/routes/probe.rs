@@ -1,16 +1,66 @@
 //! TODO routes/probe.rs
 
-use std::{cell::RefCell, rc::Rc};
+use serde::Serialize;
+use std::{cell::RefCell, fmt, rc::Rc};
 
 use actix_web::{
     HttpMessage as _, dev::ServiceRequest, error::ErrorServiceUnavailable,
     introspection::IntrospectionTree, web::Data,
 };
 
-use crate::routes::{
-    audit::Decision,
-    declare::{Declaration, RouteTrace},
-};
+use crate::routes::declare::Listener;
+use crate::routes::declare::{Declaration, RouteTrace};
+
+/// Who may reach a route.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Decision {
+    /// Everybody.
+    Public,
+    /// Who meets all these guards, from the outermost to the innermost: `login`, `fresh(10m)`.
+    Guarded(Vec<String>),
+    /// It does not say.
+    Undeclared,
+}
+
+impl Decision {
+    pub(crate) fn of(seen: &[Declaration]) -> Self {
+        let mut guards: Vec<_> = seen
+            .iter()
+            .filter_map(|declaration| match declaration {
+                Declaration::Guard(description) => Some(description.to_string()),
+                Declaration::Public | Declaration::Gate => None,
+            })
+            .collect();
+        guards.dedup();
+        if !guards.is_empty() {
+            Self::Guarded(guards)
+        } else if seen.contains(&Declaration::Public) {
+            Self::Public
+        } else {
+            Self::Undeclared
+        }
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Public => f.write_str("public"),
+            Self::Guarded(guards) => f.write_str(&guards.join(" + ")),
+            Self::Undeclared => f.write_str("UNDECLARED"),
+        }
+    }
+}
+
+impl Serialize for Decision {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Undeclared => serializer.serialize_str("undeclared"),
+            said => serializer.collect_str(said),
+        }
+    }
+}
 
 /// Whether a request is one of an audit.
 pub(crate) fn is_audited(request: &ServiceRequest) -> bool {
@@ -48,15 +98,10 @@ impl Probe {
                 .match_name(request.path())
                 .map(str::to_owned),
         });
-        let watch = RouteTrace::for_audit(Rc::clone(&probe));
+        let listener: Rc<dyn Listener> = Rc::clone(&probe) as _;
+        let watch = RouteTrace::heard_by(listener);
         request.extensions_mut().insert(Rc::new(watch));
         Some(probe)
-    }
-
-    pub(crate) fn note(&self, request: &ServiceRequest, declaration: Declaration) {
-        self.seen.borrow_mut().push(declaration);
-        // Who declares innermost knows the route best.
-        self.arrival.borrow_mut().name = request.request().match_name().map(str::to_owned);
     }
 
     /// Answers in place of the route, unless there is more to be seen behind it.
@@ -78,5 +123,13 @@ impl Probe {
             return route.await;
         }
         Err(ErrorServiceUnavailable("this was a request of an audit"))
+    }
+}
+
+impl Listener for Probe {
+    fn declared(&self, request: &ServiceRequest, declaration: Declaration) {
+        self.seen.borrow_mut().push(declaration);
+        // The innermost declaration knows the route best.
+        self.arrival.borrow_mut().name = request.request().match_name().map(str::to_owned);
     }
 }

@@ -17,7 +17,6 @@ use pin_project_lite::pin_project;
 
 use crate::{
     refusal,
-    service::login::Boxed,
     session::fate::{self, SessionFate},
 };
 
@@ -129,6 +128,8 @@ fn settle<B>(
         }
     }
 }
+
+type Boxed<B> = Pin<Box<dyn Future<Output = Result<ServiceResponse<B>, Error>>>>;
 
 pin_project! {
     /// Waits for the session middleware.

@@ -125,16 +125,17 @@ where
             watches: self.manager.watches_sessions,
         };
         // As with most managers; room for a gate costs a request something even if there is none.
-        if !self.manager.denies && !self.manager.refresh_remember {
+        if !self.manager.routes.deny_by_default && !self.manager.remember.refresh_each_request {
             return plain(self.service.call(request));
         }
         let gate = self
             .manager
-            .denies
+            .routes
+            .deny_by_default
             .then(|| Gate::watch(&request, &self.manager));
         let inner = self.service.call(request);
         let closed = gate.filter(|gate| !gate.is_open());
-        if closed.is_none() && !self.manager.refresh_remember {
+        if closed.is_none() && !self.manager.remember.refresh_each_request {
             return plain(inner);
         }
         let manager = Arc::clone(&self.manager);
@@ -154,7 +155,7 @@ where
     }
 }
 
-pub(crate) type Boxed<B> = Pin<Box<dyn Future<Output = Result<ServiceResponse<B>, Error>>>>;
+type Boxed<B> = Pin<Box<dyn Future<Output = Result<ServiceResponse<B>, Error>>>>;
 
 pin_project! {
     /// Waits for the response, and adds what logins have to say to it.

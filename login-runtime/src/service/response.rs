@@ -97,7 +97,9 @@ async fn end_purged(
             fate::held_elsewhere();
         }
         let tell = |user: Option<EventUser<'_>>| {
-            manager.emit(&LoginEvent::LoggedOut { user }, request);
+            manager
+                .events
+                .emit(&LoginEvent::LoggedOut { user }, request);
         };
         match state {
             _ if is_gone => {}
@@ -192,7 +194,7 @@ pub(crate) async fn finish<B>(
         .map(|state| state.finish(response.request()))
         .unwrap_or_default();
     let request = response.request();
-    if manager.refresh_remember {
+    if manager.remember.refresh_each_request {
         prolong(request, manager, state.as_deref(), &mut cookies).await;
     }
     if is_purged {
@@ -290,7 +292,7 @@ async fn prolonged_family(
             .keys
             .family_token(&kind.name, token.family, seed, *generation)?;
         let age = Duration::from_secs(lifetime.max(&0).unsigned_abs());
-        set_cookie::remember_cookie(&kind.remember, &value, age)
+        kind.remember.set(&value, age)
     }))
 }
 
@@ -325,10 +327,7 @@ fn prolonged(
             .keys
             .sign(&kind.name, &token)
             .filter(|_| token.id == id)?;
-        set_cookie::remember_cookie(
-            &kind.remember,
-            &value,
-            Duration::from_secs(age.unsigned_abs()),
-        )
+        kind.remember
+            .set(&value, Duration::from_secs(age.unsigned_abs()))
     })?
 }

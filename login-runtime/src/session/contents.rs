@@ -6,7 +6,9 @@ use actix_session::{
     SessionExt, SessionMiddleware, SessionStatus, config::SessionLifecycle, storage::SessionStore,
 };
 use actix_web::{HttpMessage as _, HttpRequest, cookie::Key};
+use serde_json::value::RawValue;
 
+use crate::session::entry::Entry;
 use crate::{
     core::login::FamilyKey,
     http::cookie_settings::CheckedCookie,
@@ -18,6 +20,20 @@ use crate::{
 };
 
 pub(crate) use actix_session::Session;
+
+/// Writes the login of the user with this id, which is given as JSON.
+pub(crate) fn write_entry(
+    session: &Session,
+    key: &str,
+    entry: &Entry<'_>,
+    id: &str,
+) -> Result<(), SessionClosed> {
+    if !takes(session) {
+        return Err(SessionClosed);
+    }
+    let text = RawValue::from_string(entry.text(id)).map_err(|_| SessionClosed)?;
+    session.insert(key, text).map_err(|_| SessionClosed)
+}
 
 /// Writes an entry that carries a login id. The family is there for a log out that comes when the
 /// login already goes on under another id, and its record is gone.

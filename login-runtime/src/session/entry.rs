@@ -2,15 +2,7 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
-
-use crate::{
-    core::login::FamilyKey,
-    keys::LoginToken,
-    session::contents::{SessionClosed, takes},
-};
-
-pub(crate) use actix_session::Session;
+use crate::{core::login::FamilyKey, keys::LoginToken};
 
 /// What starts an entry that only carries the id of a login record; nothing that says more about the
 /// login starts so.
@@ -119,7 +111,7 @@ impl<'a> Entry<'a> {
         Some((entry, id))
     }
 
-    /// The entry for a user, as a login cookie says it.
+    /// The entry for a user whose id is given as JSON: what a session keeps, and a login cookie.
     pub(crate) fn text(&self, id: &str) -> String {
         let facts = match self.hash {
             None => serde_json::to_string(&(self.packed(), self.client)),
@@ -132,23 +124,6 @@ impl<'a> Entry<'a> {
         text.push_str(id);
         text.push(']');
         text
-    }
-
-    /// Writes the entry for a user into the session.
-    pub(crate) fn write(
-        &self,
-        session: &Session,
-        key: &str,
-        id: impl Serialize,
-    ) -> Result<(), SessionClosed> {
-        if !takes(session) {
-            return Err(SessionClosed);
-        }
-        let written = match self.hash {
-            None => session.insert(key, (self.packed(), self.client, id)),
-            Some(hash) => session.insert(key, (self.packed(), self.client, hash, id)),
-        };
-        written.map_err(|_| SessionClosed)
     }
 
     /// The time and the flags. No text, as long as that can be: quotation marks have to be escaped in

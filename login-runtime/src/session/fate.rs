@@ -40,14 +40,13 @@ use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
     future::Future,
+    rc::Rc,
 };
 
 use tokio::sync::OwnedRwLockWriteGuard;
 
-use crate::{
-    at_work::{self, AtWork},
-    core::login::LoginKey,
-};
+use crate::core::login::LoginKey;
+use crate::store::deadline;
 
 /// Keeps others from a session.
 pub(crate) type Lock = Option<OwnedRwLockWriteGuard<()>>;
@@ -93,12 +92,17 @@ pub(crate) enum SessionFate {
     Unknown,
 }
 
+tokio::task_local! {
+    // Shared, so that each poll moves a pointer and not the tracker.
+    static TRACKER: Rc<SessionTracker>;
+}
+
 /// A session middleware's work on one request; `done` is told what the store said of it.
 pub(crate) async fn watched<F: Future>(
     work: F,
     done: impl FnOnce(F::Output, SessionFate, usize) -> F::Output,
 ) -> F::Output {
-    at_work::on(AtWork::default(), async move {
+    let request = async move {
         let output = work.await;
         let found = watching(|watch| {
             let late = match watch.failed.get() {
@@ -109,13 +113,13 @@ pub(crate) async fn watched<F: Future>(
         });
         let (late, cookies) = found.unwrap_or_default();
         done(output, late, cookies)
-    })
-    .await
+    };
+    deadline::bounded(TRACKER.scope(Rc::default(), request)).await
 }
 
 /// Looks at what is known of the request at work; outside a login manager nobody asks.
 pub(crate) fn watching<T>(look: impl FnOnce(&SessionTracker) -> T) -> Option<T> {
-    at_work::look(|work| look(&work.watch))
+    TRACKER.try_with(|tracker| look(tracker)).ok()
 }
 
 /// The session that this request leaves is a new one, whatever became of the old one.

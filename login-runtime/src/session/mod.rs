@@ -8,6 +8,6 @@ pub(crate) mod store;
 pub(crate) use self::contents::{
     clear_but, end_if_empty, entry, forget, forget_who_left, is_left_by_another, is_purged,
     is_written, keep_next, keeps_login, leave, look_again, middleware, of, renew, restore,
-    take_next, takes, write_login_id,
+    take_next, takes, write_entry, write_login_id,
 };
 pub(crate) use actix_session::Session;

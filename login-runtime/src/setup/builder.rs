@@ -1,23 +1,16 @@
 //! TODO setup/builder.rs
 
-use std::{
-    any::TypeId,
-    fmt,
-    future::Future,
-    sync::{Arc, atomic::AtomicI64},
-    time::Duration,
-};
+use std::{any::TypeId, fmt, future::Future, sync::Arc, time::Duration};
 
 use actix_session::{
     SessionMiddleware,
-    config::{BrowserSession, SessionLifecycle},
+    config::SessionLifecycle,
     storage::{CookieSessionStore, SessionStore},
 };
 use actix_web::{HttpRequest, HttpResponse, Responder, cookie::Key};
 
-use crate::core::remember::MAX_COOKIE_AGE;
 use crate::{
-    clock::{Clock, SystemClock},
+    clock::Clock,
     core::{
         limits::Limits,
         login::MaxLogins,
@@ -25,31 +18,17 @@ use crate::{
         user::AuthUser,
     },
     error::{BoxError, BuildError},
-    events::{LoginEvent, Reported, Subscriber},
+    events::LoginEvent,
     http::{
-        cookie_settings::{CheckedCookie, CookieSettings, RememberCookie},
-        view::Origin,
+        cookie_settings::{CookieSettings, RememberCookie},
+        view::{Origin, View},
     },
-    keys::{self, KeyRing},
-    manager::{LoginManager, Manager},
-    refusal::{
-        redirect::ViewTarget,
-        settings::{Flash, RefusalSettings, erase_handler},
-    },
-    session::{
-        entry,
-        store::{self, Revocations, SharedStore},
-    },
-    setup::sessions::{Sessions, StoreSettings},
-    store::{
-        deadline::{DynLoginStore, STORE_DEADLINE, TimedStore},
-        login_store::LoginStore,
-        records::Records,
-    },
-    users::{
-        loader::{self, Loader, RequestLoader},
-        user_type::UserType,
-    },
+    manager::LoginManager,
+    refusal::settings::{Flash, erase_handler},
+    session::store::SharedStore,
+    setup::{build, sessions::Sessions, settings::Settings},
+    store::login_store::LoginStore,
+    users::loader,
 };
 
 impl LoginManager {
@@ -89,66 +68,17 @@ impl<S: SessionStore> fmt::Debug for LoginManagerBuilder<S> {
     }
 }
 
-/// Everything that does not depend on the session store.
-struct Settings {
-    users: Vec<(String, Box<dyn Loader>)>,
-    request_loader: Option<(TypeId, &'static str, RequestLoader)>,
-    fallback_keys: Vec<Key>,
-    clock: Arc<dyn Clock>,
-    protection: SessionProtection,
-    identity: ClientIdentity,
-    remember: RememberCookie,
-    session_cookie: Option<CookieSettings>,
-    login_cookie: Option<CookieSettings>,
-    lifecycle: Option<SessionLifecycle>,
-    insecure: bool,
-    fresh_for: Option<Duration>,
-    exempt_options: bool,
-    login_view: Option<String>,
-    refresh_view: Option<String>,
-    origins: Vec<String>,
-    refusing: RefusalSettings,
-    subscribers: Vec<Subscriber>,
-    store: Option<Arc<dyn DynLoginStore>>,
-    store_deadline: Duration,
-    limits: Option<Limits>,
-    max_logins: Option<MaxLogins>,
-    denies: bool,
-}
-
-impl Settings {
-    fn new(user_loader: Box<dyn Loader>) -> Self {
-        Self {
-            users: vec![(String::new(), user_loader)],
-            request_loader: None,
-            fallback_keys: Vec::new(),
-            clock: Arc::new(SystemClock),
-            protection: SessionProtection::default(),
-            identity: ClientIdentity::default(),
-            remember: RememberCookie::default(),
-            session_cookie: None,
-            login_cookie: None,
-            lifecycle: None,
-            insecure: false,
-            fresh_for: None,
-            exempt_options: false,
-            login_view: None,
-            refresh_view: None,
-            origins: Vec::new(),
-            refusing: RefusalSettings::default(),
-            subscribers: Vec::new(),
-            store: None,
-            store_deadline: STORE_DEADLINE,
-            limits: None,
-            max_logins: None,
-            denies: false,
-        }
-    }
-}
-
 impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.settings);
+        self
+    }
+
+    /// Changes a setting that may be wrong; the first error is what [`build`](Self::build) returns.
+    fn try_set(mut self, change: impl FnOnce(&mut Settings) -> Result<(), BuildError>) -> Self {
+        if let Err(error) = change(&mut self.settings) {
+            self.settings.error.get_or_insert(error);
+        }
         self
     }
 
@@ -204,7 +134,10 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// page.
     #[must_use]
     pub fn login_view(self, view: impl Into<String>) -> Self {
-        self.set(|settings| settings.login_view = Some(view.into()))
+        self.try_set(|settings| {
+            settings.refusal.login_view = Some(View::parse(&view.into())?);
+            Ok(())
+        })
     }
 
     /// Where clients with a stale login are sent to give their credentials again.
@@ -212,20 +145,23 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// Without it they are answered 401, also if there is a login view.
     #[must_use]
     pub fn refresh_view(self, view: impl Into<String>) -> Self {
-        self.set(|settings| settings.refresh_view = Some(view.into()))
+        self.try_set(|settings| {
+            settings.refusal.refresh_view = Some(View::parse(&view.into())?);
+            Ok(())
+        })
     }
 
     /// The name of the query parameter that says where a refused client wanted to go; `next`.
     #[must_use]
     pub fn next_field(self, name: impl Into<String>) -> Self {
-        self.set(|settings| settings.refusing.next_field = name.into())
+        self.set(|settings| settings.refusal.next_field = name.into())
     }
 
     /// Keeps where a refused client wanted to go in its session, and not in the address of the
     /// login view. [`Auth::take_next`](crate::Auth::take_next) takes it out again.
     #[must_use]
     pub fn use_session_for_next(self) -> Self {
-        self.set(|settings| settings.refusing.session_for_next = true)
+        self.set(|settings| settings.refusal.session_for_next = true)
     }
 
     /// Tells the login view about requests of every method, and not only of GET and HEAD.
@@ -233,13 +169,13 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// A client that follows such a `next` sends a GET to an address that may only answer POST.
     #[must_use]
     pub fn next_for_all_methods(self) -> Self {
-        self.set(|settings| settings.refusing.next_for_all_methods = true)
+        self.set(|settings| settings.refusal.next_for_all_methods = true)
     }
 
     /// Sends refused clients to this host (`example.com`, or with a port), whatever host they named.
     #[must_use]
     pub fn force_host_for_redirects(self, host: impl Into<String>) -> Self {
-        self.set(|settings| settings.refusing.force_host = Some(host.into()))
+        self.set(|settings| settings.refusal.force_host = Some(host.into()))
     }
 
     /// The origins under which this application is reached, such as `https://app.example.com`.
@@ -248,7 +184,15 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// to. A request that names none of these hosts gets a redirect without `next`.
     #[must_use]
     pub fn origins<I: IntoIterator<Item = impl Into<String>>>(self, origins: I) -> Self {
-        self.set(|settings| settings.origins.extend(origins.into_iter().map(Into::into)))
+        self.try_set(|settings| {
+            for origin in origins {
+                settings
+                    .refusal
+                    .origins
+                    .push(Origin::parse(&origin.into())?);
+            }
+            Ok(())
+        })
     }
 
     /// Believes the `Host` header of every client when a whole URL of this application is needed.
@@ -259,7 +203,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// Use [`origins`](Self::origins).
     #[must_use]
     pub fn danger_any_host(self) -> Self {
-        self.set(|settings| settings.refusing.any_host = true)
+        self.set(|settings| settings.refusal.any_host = true)
     }
 
     /// What clients are told on the way to the login view; `None` for nothing.
@@ -267,25 +211,25 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// Reaches them only if there is a [`flash`](Self::flash) hook.
     #[must_use]
     pub fn login_message(self, message: Option<&str>) -> Self {
-        self.set(|settings| settings.refusing.login_message.text = message.map(str::to_owned))
+        self.set(|settings| settings.refusal.login_message.text = message.map(str::to_owned))
     }
 
     /// The category of the login message; `message` by default.
     #[must_use]
     pub fn login_message_category(self, category: impl Into<String>) -> Self {
-        self.set(|settings| settings.refusing.login_message.category = category.into())
+        self.set(|settings| settings.refusal.login_message.category = category.into())
     }
 
     /// What clients are told on the way to the refresh view; `None` for nothing.
     #[must_use]
     pub fn needs_refresh_message(self, message: Option<&str>) -> Self {
-        self.set(|settings| settings.refusing.refresh_message.text = message.map(str::to_owned))
+        self.set(|settings| settings.refusal.refresh_message.text = message.map(str::to_owned))
     }
 
     /// The category of the refresh message; `message` by default.
     #[must_use]
     pub fn needs_refresh_message_category(self, category: impl Into<String>) -> Self {
-        self.set(|settings| settings.refusing.refresh_message.category = category.into())
+        self.set(|settings| settings.refusal.refresh_message.category = category.into())
     }
 
     /// Translates the two messages, with the request at hand.
@@ -294,13 +238,13 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self,
         translate: impl Fn(&HttpRequest, &str) -> String + Send + Sync + 'static,
     ) -> Self {
-        self.set(|settings| settings.refusing.localize = Some(Box::new(translate)))
+        self.set(|settings| settings.refusal.localize = Some(Box::new(translate)))
     }
 
     /// Takes the messages for refused clients, to show them on the next page.
     #[must_use]
     pub fn flash(self, flash: impl Fn(&HttpRequest, Flash<'_>) + Send + Sync + 'static) -> Self {
-        self.set(|settings| settings.refusing.flash = Some(Box::new(flash)))
+        self.set(|settings| settings.refusal.flash = Some(Box::new(flash)))
     }
 
     /// Shows the messages for refused clients through `actix-web-flash-messages`, whose
@@ -321,7 +265,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         Fut: Future<Output = R> + 'static,
         R: Responder + 'static,
     {
-        self.set(|settings| settings.refusing.unauthorized = Some(erase_handler(handler)))
+        self.set(|settings| settings.refusal.unauthorized = Some(erase_handler(handler)))
     }
 
     /// Answers clients with a stale login in place of redirect, 401, message and `next`.
@@ -332,7 +276,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         Fut: Future<Output = R> + 'static,
         R: Responder + 'static,
     {
-        self.set(|settings| settings.refusing.needs_refresh = Some(erase_handler(handler)))
+        self.set(|settings| settings.refusal.needs_refresh = Some(erase_handler(handler)))
     }
 
     /// Answers users who may not do what they asked for, in place of a bare 403; scripts too, which
@@ -344,7 +288,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         Fut: Future<Output = R> + 'static,
         R: Responder + 'static,
     {
-        self.set(|settings| settings.refusing.forbidden = Some(erase_handler(handler)))
+        self.set(|settings| settings.refusal.forbidden = Some(erase_handler(handler)))
     }
 
     /// Answers when a loader or the login store failed, at guards and extractors; 503 without a word by
@@ -355,7 +299,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self,
         handler: impl Fn(&HttpRequest, &crate::LoadError) -> HttpResponse + Send + Sync + 'static,
     ) -> Self {
-        self.set(|settings| settings.refusing.load_failed = Some(Box::new(handler)))
+        self.set(|settings| settings.refusal.load_failed = Some(Box::new(handler)))
     }
 
     /// Lets OPTIONS requests through all guards, as Flask-Login does.
@@ -366,7 +310,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// client that says OPTIONS would be shown the page.
     #[must_use]
     pub fn exempt_options(self) -> Self {
-        self.set(|settings| settings.exempt_options = true)
+        self.set(|settings| settings.guards.exempt_options = true)
     }
 
     /// Refuses anonymous clients on every route that does not declare who may reach it.
@@ -397,19 +341,19 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// run after it.
     #[must_use]
     pub fn deny_by_default(self) -> Self {
-        self.set(|settings| settings.denies = true)
+        self.set(|settings| settings.routes.deny_by_default = true)
     }
 
     /// What happens to a login that shows up from another client; `Basic` by default.
     #[must_use]
     pub fn session_protection(self, mode: SessionProtection) -> Self {
-        self.set(|settings| settings.protection = mode)
+        self.set(|settings| settings.client.protection = mode)
     }
 
     /// What of a client makes its identity; user agent and peer address by default.
     #[must_use]
     pub fn client_identity(self, identity: ClientIdentity) -> Self {
-        self.set(|settings| settings.identity = identity)
+        self.set(|settings| settings.client.identity = identity)
     }
 
     /// How long after giving credentials a login is fresh; for as long as the session by default.
@@ -418,7 +362,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// that one.
     #[must_use]
     pub fn fresh_for(self, age: Duration) -> Self {
-        self.set(|settings| settings.fresh_for = Some(age))
+        self.set(|settings| settings.guards.fresh_for = Some(age))
     }
 
     /// The remember cookie: attributes and life.
@@ -455,7 +399,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self,
         subscriber: impl Fn(&LoginEvent<'_>, &HttpRequest) + Send + Sync + 'static,
     ) -> Self {
-        self.set(|settings| settings.subscribers.push(Box::new(subscriber)))
+        self.set(|settings| settings.events.subscribers.push(Box::new(subscriber)))
     }
 
     /// Keeps a record of each login in `store`, so that logins can be seen, limited and ended.
@@ -464,7 +408,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// (see [`limits`](Self::limits)); remember tokens rotate and can be revoked.
     #[must_use]
     pub fn login_store(self, store: impl LoginStore) -> Self {
-        self.set(|settings| settings.store = Some(Arc::new(store)))
+        self.set(|settings| settings.login_store = Some(Arc::new(store)))
     }
 
     /// How long the login store, or a session store on the server, may take for an answer before the
@@ -600,213 +544,6 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     ///
     /// A [`BuildError`] that says which setting cannot work.
     pub fn build(self, key: Key) -> Result<LoginManager<S>, BuildError> {
-        let mut settings = self.settings;
-        let cookie = settings.session_cookie.take();
-        let lifecycle = settings.lifecycle.take();
-        if matches!(self.sessions, Sessions::Own(_))
-            && (cookie.is_some() || lifecycle.is_some() || settings.insecure)
-        {
-            return Err(BuildError::Setting {
-                name: "session_middleware",
-                why: "brings its own cookie; configure that cookie there, and not here",
-            });
-        }
-        let cookie = cookie.unwrap_or_default();
-        let cookie = if settings.insecure {
-            cookie.danger_insecure()
-        } else {
-            cookie
-        };
-        let cookie = cookie.check("session")?;
-        let refuse = |why| {
-            let name = "login_cookie";
-            Err(BuildError::Setting { name, why })
-        };
-        match (&settings.login_cookie, &self.sessions, &lifecycle) {
-            (None, _, _) => {}
-            (Some(_), Sessions::Own(_), _) => {
-                return refuse(
-                    "needs sessions of which it knows how long they last; leave out `session_middleware`",
-                );
-            }
-            (Some(_), _, Some(SessionLifecycle::PersistentSession(_))) => {
-                return refuse(
-                    "ends with the browser, and the session must not outlast it; leave out `session_lifecycle`",
-                );
-            }
-            (Some(_), _, _) if settings.store.is_none() && !store::is_in_cookie::<S>() => {
-                return refuse(
-                    "says everything itself without a login store, so that no log out would be final; add `.login_store(..)`",
-                );
-            }
-            (Some(_), _, _) => {}
-        }
-        let deadline = settings.store_deadline;
-        let mut manager = settings.build(&key)?;
-        let is_stored = matches!(self.sessions, Sessions::Stored(_));
-        let is_elsewhere =
-            |login: &CheckedCookie| (&login.path, &login.domain) != (&cookie.path, &cookie.domain);
-        let mut login_cookies = manager
-            .users
-            .iter()
-            .filter_map(|kind| kind.login_cookie.as_ref());
-        if let Some(login) = login_cookies.find(|login| is_elsewhere(login)) {
-            return Err(BuildError::Cookie {
-                name: login.name.clone(),
-                why: "has another path or domain than the session cookie, so that a log out may see only one of them; give both the same",
-            });
-        }
-        let of_logins = |kind: &UserType| {
-            let name = kind.login_cookie.as_ref().map(|cookie| cookie.name.clone());
-            [Some(kind.remember.name.clone()), name]
-        };
-        let mut names: Vec<_> = manager.users.iter().flat_map(of_logins).flatten().collect();
-        names.extend(is_stored.then_some(cookie.name.clone()));
-        names.sort_unstable();
-        if let Some(twice) = names.windows(2).find(|pair| pair.first() == pair.last()) {
-            return Err(BuildError::Cookie {
-                name: twice.first().cloned().unwrap_or_default(),
-                why: "is two cookies at once; give each a name of its own",
-            });
-        }
-        // Without records, a session that is kept in its cookie never ends on the server.
-        manager.watches_sessions = manager.records.is_some() || !store::is_in_cookie::<S>();
-        let session = match self.sessions {
-            Sessions::Own(factory) => factory,
-            Sessions::Stored(make) => {
-                let lifecycle = lifecycle.unwrap_or_else(|| BrowserSession::default().into());
-                let clock = Arc::clone(&manager.clock);
-                let revocations = manager
-                    .records
-                    .clone()
-                    .map(|records| Revocations { records, clock });
-                let settings = StoreSettings {
-                    revocations,
-                    deadline,
-                };
-                make(keys::session_key(&key), cookie, lifecycle, settings)
-            }
-        };
-        Ok(LoginManager {
-            manager: Arc::new(manager),
-            session,
-        })
-    }
-}
-
-impl Settings {
-    fn build(mut self, key: &Key) -> Result<Manager, BuildError> {
-        if self.remember.duration.as_secs() == 0 || self.remember.duration > MAX_COOKIE_AGE {
-            return Err(BuildError::Setting {
-                name: "RememberCookie::duration",
-                why: "is not between 1 second and 400 days, the longest that browsers keep a cookie",
-            });
-        }
-        if self.insecure {
-            self.remember.cookie = self.remember.cookie.danger_insecure();
-            self.login_cookie = self.login_cookie.map(CookieSettings::danger_insecure);
-            tracing::warn!(target: "login", "login cookies travel over plain http; this is for development only");
-        }
-        let mut users: Vec<UserType> = Vec::new();
-        for (name, loader) in self.users {
-            let twice = users
-                .iter()
-                .any(|kind| kind.loader.user_type() == loader.user_type());
-            if twice {
-                return Err(BuildError::Loaders {
-                    twice: loader.type_name().to_owned(),
-                });
-            }
-            if users.iter().any(|kind| kind.name == name) {
-                return Err(BuildError::Loaders { twice: name });
-            }
-            users.push(UserType {
-                session_key: entry::login_key(&name),
-                login_cookie: self
-                    .login_cookie
-                    .clone()
-                    .map(|cookie| cookie.for_user_type(&name).check("login"))
-                    .transpose()?,
-                remember: self
-                    .remember
-                    .cookie
-                    .clone()
-                    .for_user_type(&name)
-                    .check("remember")?,
-                loader,
-                name,
-            });
-        }
-        let request_loader = match self.request_loader {
-            None => None,
-            Some((user_type, name, loader)) => {
-                match users
-                    .iter()
-                    .position(|kind| kind.loader.user_type() == user_type)
-                {
-                    Some(index) => Some((index, loader)),
-                    None => return Err(BuildError::RequestLoader { user_type: name }),
-                }
-            }
-        };
-        self.refusing.login_view = self
-            .login_view
-            .as_deref()
-            .map(ViewTarget::parse)
-            .transpose()?;
-        self.refusing.refresh_view = self
-            .refresh_view
-            .as_deref()
-            .map(ViewTarget::parse)
-            .transpose()?;
-        self.refusing.origins = self
-            .origins
-            .iter()
-            .map(|origin| Origin::parse(origin))
-            .collect::<Result<_, _>>()?;
-        self.refusing.prepare()?;
-        let needs_store = |name, set: bool| {
-            let why = "needs a login store, where it is kept; add `.login_store(..)`";
-            if set && self.store.is_none() {
-                Err(BuildError::Setting { name, why })
-            } else {
-                Ok(())
-            }
-        };
-        needs_store("limits", self.limits.is_some())?;
-        needs_store("max_logins", self.max_logins.is_some())?;
-        let limits = self.limits.unwrap_or_default();
-        limits.check().map_err(|why| BuildError::Setting {
-            name: "limits",
-            why,
-        })?;
-        let max = self.max_logins;
-        let deadline = self.store_deadline;
-        let records = self.store.map(|store| {
-            Arc::new(Records {
-                store: TimedStore::new(store, deadline),
-                limits,
-                max,
-                relieved_at: AtomicI64::new(i64::MIN),
-            })
-        });
-        Ok(Manager {
-            users,
-            request_loader,
-            keys: KeyRing::new(std::iter::once(key).chain(&self.fallback_keys)),
-            clock: self.clock,
-            protection: self.protection,
-            identity: self.identity,
-            remember_for: self.remember.duration,
-            refresh_remember: self.remember.refresh_each_request,
-            fresh_for: self.fresh_for,
-            exempt_options: self.exempt_options,
-            refusing: self.refusing,
-            subscribers: self.subscribers,
-            watches_sessions: false,
-            records,
-            denies: self.denies,
-            undeclared: Reported::default(),
-        })
+        build::manager(self.settings, self.sessions, key)
     }
 }

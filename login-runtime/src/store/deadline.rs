@@ -1,6 +1,7 @@
 //! A store of any type, and a deadline for each call.
 
 use std::{
+    cell::Cell,
     fmt,
     future::{Future, poll_fn},
     pin::{Pin, pin},
@@ -15,7 +16,6 @@ use tokio::{
 };
 
 use crate::{
-    at_work::{self, AtWork},
     core::login::{Family, FamilyKey, Inserted, LoginKey, LoginRecord, MaxLogins, Owner, Which},
     error::StoreError,
     store::login_store::LoginStore,
@@ -139,21 +139,30 @@ pub(crate) const STORE_DEADLINE: Duration = Duration::from_secs(2);
 /// store is down.
 const PATIENCE: u32 = 30;
 
-/// Does a part of a request in a task of its own, which goes on even if the client hangs up.
+tokio::task_local! {
+    /// How long this request has waited for answers that did not come.
+    static WAITED_IN_VAIN: Cell<Duration>;
+}
+
+/// Runs one request, whose waiting for a store that is down is bounded as a whole.
+pub(crate) async fn bounded<F: Future>(request: F) -> F::Output {
+    WAITED_IN_VAIN.scope(Cell::default(), request).await
+}
+
+/// Runs a part of a request in a task of its own, which goes on even if the client hangs up.
 pub(crate) async fn spawn<T: 'static>(
     part: impl Future<Output = T> + 'static,
 ) -> Result<T, JoinError> {
-    let work = AtWork::default();
-    work.lost.set(lost());
-    let task = at_work::on(work, async { (part.await, lost()) });
-    let (done, lost) = actix_web::rt::spawn(task).await?;
-    at_work::look(|before| before.lost.set(lost));
+    let waited = Cell::new(waited_in_vain());
+    let task = WAITED_IN_VAIN.scope(waited, async { (part.await, waited_in_vain()) });
+    let (done, waited) = actix_web::rt::spawn(task).await?;
+    let _ = WAITED_IN_VAIN.try_with(|before| before.set(waited));
     Ok(done)
 }
 
-/// Nothing outside a request, as where an administrator ends logins.
-fn lost() -> Duration {
-    at_work::look(|work| work.lost.get()).unwrap_or_default()
+/// Zero outside a request, as where an administrator ends logins.
+fn waited_in_vain() -> Duration {
+    WAITED_IN_VAIN.try_with(Cell::get).unwrap_or_default()
 }
 
 /// A store that answers in time or not at all.
@@ -209,14 +218,14 @@ pub(crate) async fn in_time<T>(
     limit: Duration,
     work: impl Future<Output = T>,
 ) -> Result<T, TooSlow> {
-    let left = limit.saturating_sub(lost());
+    let left = limit.saturating_sub(waited_in_vain());
     if left.is_zero() {
         return Err(TooSlow(limit));
     }
     let started = Instant::now();
     let done = within(left, work).await;
     if done.is_err() {
-        at_work::look(|work| work.lost.set(work.lost.get() + started.elapsed()));
+        let _ = WAITED_IN_VAIN.try_with(|waited| waited.set(waited.get() + started.elapsed()));
     }
     done
 }

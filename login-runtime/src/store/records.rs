@@ -5,8 +5,6 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{HttpRequest, http::header};
-
 use crate::{
     core::{
         limits::Limits,
@@ -15,10 +13,7 @@ use crate::{
     },
     error::{LoginError, StoreError},
     keys::{self, LoginToken},
-    manager::Manager,
-    request::client,
     store::deadline::{self, TimedStore},
-    users::user_type::UserType,
 };
 
 /// How much of a user agent is kept for lists, in bytes. Raising it makes records longer; what tells
@@ -67,9 +62,16 @@ pub(crate) struct Replaced {
     pub(crate) goes_on: bool,
 }
 
+/// What a record says about the client of its login.
+pub(crate) struct Client<'a> {
+    pub(crate) identity: u64,
+    pub(crate) user_agent: &'a str,
+    pub(crate) address: String,
+}
+
 /// What is new about a login; the rest of its record follows from the request.
 pub(crate) struct NewLogin<'a> {
-    pub(crate) kind: &'a UserType,
+    pub(crate) user_type: &'a str,
     pub(crate) user_id: String,
     pub(crate) authenticated_at: i64,
     pub(crate) fresh: bool,
@@ -88,18 +90,13 @@ impl Records {
         id: &LoginToken,
         login: NewLogin<'_>,
         max: Option<MaxLogins>,
-        request: &HttpRequest,
-        manager: &Manager,
+        client: Client<'_>,
+        now: i64,
     ) -> Result<(LoginRef, Inserted), StoreError> {
-        let now = manager.now();
-        let agent = request
-            .headers()
-            .get(header::USER_AGENT)
-            .and_then(|agent| agent.to_str().ok());
         let expires_at = self.limits.expires_at(now);
         let is_restored = login.not_after.is_some();
         let record = LoginRecord {
-            user_type: login.kind.name.clone(),
+            user_type: login.user_type.to_owned(),
             user_id: login.user_id,
             created_at: now,
             authenticated_at: login.authenticated_at,
@@ -108,12 +105,9 @@ impl Records {
             fresh: login.fresh,
             forced: login.forced,
             method: login.method.to_owned(),
-            client: client::client(request, manager),
-            user_agent: cut(agent.unwrap_or_default(), MAX_AGENT).to_owned(),
-            address: request
-                .peer_addr()
-                .map(|address| address.ip().to_string())
-                .unwrap_or_default(),
+            client: client.identity,
+            user_agent: cut(client.user_agent, MAX_AGENT).to_owned(),
+            address: client.address,
             hash: login.hash,
             family: login.family,
         };
@@ -219,8 +213,8 @@ impl Records {
         replaces: Replaced,
         id: &LoginToken,
         login: NewLogin<'_>,
-        request: &HttpRequest,
-        manager: &Manager,
+        client: Client<'_>,
+        now: i64,
     ) -> Result<LoginRef, LoginError> {
         // The old login is still counted beside the new one, and must not cost another its place.
         let more = u32::from(replaces.login.is_some() && replaces.is_same_user);
@@ -228,8 +222,8 @@ impl Records {
             MaxLogins::EndOldest(limit) => MaxLogins::EndOldest(limit.saturating_add(more)),
             MaxLogins::Refuse(limit) => MaxLogins::Refuse(limit.saturating_add(more)),
         });
-        let (kind, user_id) = (login.kind, login.user_id.clone());
-        let (login, inserted) = self.insert(id, login, max, request, manager).await?;
+        let (user_type, user_id) = (login.user_type, login.user_id.clone());
+        let (login, inserted) = self.insert(id, login, max, client, now).await?;
         if inserted == Inserted::Refused {
             return Err(LoginError::TooManyLogins);
         }
@@ -249,10 +243,10 @@ impl Records {
             if more > 0 {
                 // Somebody else has taken the same place.
                 let owner = Owner {
-                    user_type: &kind.name,
+                    user_type,
                     user_id: &user_id,
                 };
-                self.enforce(login, owner, manager.now()).await?;
+                self.enforce(login, owner, now).await?;
             }
         }
         Ok(login)
@@ -404,7 +398,7 @@ impl Records {
     /// Makes a family for a browser that is to be remembered.
     pub(crate) async fn insert_family(
         &self,
-        kind: &UserType,
+        user_type: &str,
         user_id: &str,
         authenticated_at: i64,
         now: i64,
@@ -413,7 +407,7 @@ impl Records {
     ) -> Result<(FamilyKey, Family), StoreError> {
         let key = FamilyKey::with_tokens(keys::random_16().map_err(StoreError::new)?);
         let family = Family {
-            user_type: kind.name.clone(),
+            user_type: user_type.to_owned(),
             user_id: user_id.to_owned(),
             seed: keys::random_16().map_err(StoreError::new)?,
             version: 1,

@@ -13,13 +13,11 @@ use std::{
     sync::Arc,
 };
 
-use actix_session::Session;
 use actix_web::HttpRequest;
 
 use crate::{
     core::user::AuthUser,
     error::{BoxError, LoadError},
-    session::{contents::SessionClosed, entry::Entry},
 };
 
 /// A user whose type is known to the loader that loaded it.
@@ -50,15 +48,6 @@ pub(crate) trait Loader: Send + Sync {
 
     /// The user's id as JSON. `None` if it cannot be written as JSON.
     fn id(&self, user: &dyn Any) -> Option<String>;
-
-    /// Writes a login of the user into the session.
-    fn write(
-        &self,
-        entry: &Entry<'_>,
-        session: &Session,
-        key: &str,
-        user: &dyn Any,
-    ) -> Result<(), SessionClosed>;
 }
 
 /// What the application's request loader does, type erased.
@@ -144,16 +133,5 @@ where
 
     fn id(&self, user: &dyn Any) -> Option<String> {
         serde_json::to_string(&user.downcast_ref::<U>()?.get_id()).ok()
-    }
-
-    fn write(
-        &self,
-        entry: &Entry<'_>,
-        session: &Session,
-        key: &str,
-        user: &dyn Any,
-    ) -> Result<(), SessionClosed> {
-        let user = user.downcast_ref::<U>().ok_or(SessionClosed)?;
-        entry.write(session, key, user.get_id())
     }
 }

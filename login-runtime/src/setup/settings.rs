@@ -1,0 +1,72 @@
+//! The settings of a login manager while it is being built.
+//!
+//! The parts are those of the built manager, which takes them over as they are.
+
+use std::{any::TypeId, sync::Arc, time::Duration};
+
+use actix_session::config::SessionLifecycle;
+use actix_web::cookie::Key;
+
+use crate::{
+    clock::{Clock, SystemClock},
+    core::{freshness::GuardDefaults, limits::Limits, login::MaxLogins, protection::ClientCheck},
+    error::BuildError,
+    events::{Events, RouteRules},
+    http::cookie_settings::{CookieSettings, RememberCookie},
+    refusal::settings::RefusalSettings,
+    store::deadline::{DynLoginStore, STORE_DEADLINE},
+    users::loader::{Loader, RequestLoader},
+};
+
+/// Everything that does not depend on the type of the session store.
+pub(crate) struct Settings {
+    /// The names of the user types, and their loaders.
+    pub(crate) users: Vec<(String, Box<dyn Loader>)>,
+    /// The user type of the request loader, its name, and the loader.
+    pub(crate) request_loader: Option<(TypeId, &'static str, RequestLoader)>,
+    pub(crate) fallback_keys: Vec<Key>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) client: ClientCheck,
+    pub(crate) remember: RememberCookie,
+    pub(crate) session_cookie: Option<CookieSettings>,
+    pub(crate) login_cookie: Option<CookieSettings>,
+    pub(crate) lifecycle: Option<SessionLifecycle>,
+    /// Whether cookies travel over plain http.
+    pub(crate) insecure: bool,
+    pub(crate) guards: GuardDefaults,
+    pub(crate) refusal: RefusalSettings,
+    pub(crate) events: Events,
+    pub(crate) login_store: Option<Arc<dyn DynLoginStore>>,
+    pub(crate) store_deadline: Duration,
+    pub(crate) limits: Option<Limits>,
+    pub(crate) max_logins: Option<MaxLogins>,
+    pub(crate) routes: RouteRules,
+    /// The first mistake that a setter found.
+    pub(crate) error: Option<BuildError>,
+}
+
+impl Settings {
+    pub(crate) fn new(user_loader: Box<dyn Loader>) -> Self {
+        Self {
+            users: vec![(String::new(), user_loader)],
+            request_loader: None,
+            fallback_keys: Vec::new(),
+            clock: Arc::new(SystemClock),
+            client: ClientCheck::default(),
+            remember: RememberCookie::default(),
+            session_cookie: None,
+            login_cookie: None,
+            lifecycle: None,
+            insecure: false,
+            guards: GuardDefaults::default(),
+            refusal: RefusalSettings::default(),
+            events: Events::default(),
+            login_store: None,
+            store_deadline: STORE_DEADLINE,
+            limits: None,
+            max_logins: None,
+            routes: RouteRules::default(),
+            error: None,
+        }
+    }
+}
