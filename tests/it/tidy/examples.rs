@@ -102,6 +102,10 @@ fn every_form_of_an_import_is_read() {
             &["1 c.rs"],
         ),
         (
+            "const X: u8 = <u8 as crate::c::Trait>::example::b::ONE;",
+            &["1 c.rs"],
+        ),
+        (
             "#[cfg_attr(x, derive(crate::c::Trait))] struct X;",
             &["1 c.rs"],
         ),
@@ -196,6 +200,14 @@ fn every_form_of_an_import_is_read() {
             "struct X {\n #[cfg(test)] b: crate::b::B,\n c: crate::c::C }",
             &["3 c.rs"],
         ),
+        (
+            "#[cfg(test)] const fn f<A, B>() { crate::c::f() }\nfn g() { crate::b::make() }",
+            &["2 b.rs"],
+        ),
+        (
+            "fn f() { #[cfg(test)] let x = X { y: 1 }.z(crate::b::B); }",
+            &[],
+        ),
         ("#[cfg(not(test))] use crate::b::B;", &["1 b.rs"]),
         ("#[cfg(any(test, unix))] use crate::b::B;", &["1 b.rs"]),
     ];
@@ -245,6 +257,23 @@ fn a_child_imports_its_parent_only_if_that_is_no_face() {
         "p/mod.rs:1 p/other.rs",
     ];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn a_function_that_has_the_name_of_a_module_does_not_hide_it() {
+    let module = "mod s; mod a;";
+    let twins = [
+        format!("{module} pub fn s() {{}}"),
+        format!("{module} pub use crate::s::s;"),
+    ];
+    for root in &twins {
+        let found = imports(&[
+            ("lib.rs", root),
+            ("s.rs", "pub fn s() {} pub struct X;"),
+            ("a.rs", "use crate::s::X;"),
+        ]);
+        assert_eq!(found, ["a.rs:1 s.rs"], "{root}");
+    }
 }
 
 #[test]
@@ -356,6 +385,25 @@ fn an_import_up_the_list_is_a_breach() {
     assert_eq!(
         found,
         ["src/clock.rs:3: imports core/user.rs, which is above it"]
+    );
+    // A file of a folder that is listed below the folder itself.
+    let order = [
+        "lib.rs",
+        "top.rs",
+        "store/",
+        "store/deadline.rs",
+        "core/",
+        "clock.rs",
+    ];
+    assert_eq!(order::breaches("src", &changed(&[]), &LIB, &order), [""; 0]);
+    let upward: Sources<'_> = &[
+        ("store/deadline.rs", "use super::records::X;"),
+        ("store/records.rs", "pub struct Store; pub struct X;"),
+    ];
+    let found = order::breaches("src", &changed(upward), &LIB, &order);
+    assert_eq!(
+        found,
+        ["src/store/deadline.rs:1: imports store/records.rs, which is above it"]
     );
     // Within a folder, too, and from a face.
     let found = breaches(&[
