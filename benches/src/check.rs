@@ -1,7 +1,10 @@
-//! Whether requests cost more than they did: `check`; `check keep` to keep the counts at hand, and
-//! `check twice` to see that counts are the same in each run.
+//! Compares the costs of requests with those in `counts.json`.
 //!
-//! Only instructions and allocations are compared, which are the same in every run; never times.
+//! - `check` fails if a request costs more than before.
+//! - `check keep` writes the present costs to `counts.json`.
+//! - `check twice` counts two times and fails if the counts differ.
+//!
+//! It compares instructions and allocations, which are the same in every run, and never times.
 
 use std::{
     env, fs, io,
@@ -12,31 +15,30 @@ use std::{
 use login_benches::counts::{self, Count, Counts};
 use serde::{Deserialize, Serialize};
 
-/// How much more a scenario may cost, in percent. Raising it lets the cost creep; lowering it makes
-/// changes fail that only moved code around.
+/// By how many percent the instructions of a scenario may grow. A higher limit lets the cost grow
+/// unnoticed; a lower one fails for changes that only move code.
 const MOST: f64 = 2.0;
-/// How many more allocations a request may take. Raising it to one lets an allocation in each request
-/// pass; lowering it makes changes fail after which only a table grows a request earlier.
+/// By how much the allocations of a request may grow. A limit of one does not notice one more
+/// allocation in each request; a lower limit than this fails if a table grows one request earlier.
 const MOST_ALLOCATIONS: f64 = 0.5;
-/// How far the floor's own counts may be from those that were kept, in percent, before ours are
-/// compared as parts of it: another processor picks other code in libraries.
+/// By how many percent the counts of the floor may differ from the kept ones. If they differ more, ours
+/// are compared in relation to the floor: libraries choose other code on another processor.
 const SAME: f64 = 0.5;
-/// How far two runs of the same code may be from each other, in percent.
+/// By how many percent two runs of the same code may differ.
 const NOISE: f64 = 1.0;
 
-/// Other login layers do not change with ours.
+/// Leaves the other login layers out, since our changes do not affect them.
 const FEATURES: &[&str] = &["--no-default-features"];
 
 #[derive(Deserialize, Serialize)]
 struct Kept {
-    /// The compiler; another one makes other code.
+    /// The version of the compiler, since each version generates different code.
     rustc: String,
-    /// What a request takes.
     counts: Counts,
 }
 
 fn main() -> io::Result<ExitCode> {
-    let file = counts::here().join("counts.json");
+    let file = counts::package_directory().join("counts.json");
     match env::args().nth(1).as_deref() {
         None => check(&file),
         Some("keep") => keep(&file).map(|()| ExitCode::SUCCESS),
@@ -60,22 +62,22 @@ fn check(file: &Path) -> io::Result<ExitCode> {
     let failed = compare(&kept.counts, &counts, same_compiler);
     if !same_compiler {
         println!(
-            "ONLY ALLOCATIONS WERE CHECKED: the counts are of {}, and this is {}",
+            "ONLY ALLOCATIONS WERE CHECKED: the counts are from {}, and this is {}",
             kept.rustc,
             counts::rustc()
         );
     }
     if failed {
         println!(
-            "requests cost over {MOST} % or {MOST_ALLOCATIONS} allocations more than before; if that is meant, `benches/run check keep`"
+            "requests cost over {MOST} % or {MOST_ALLOCATIONS} allocations more than before; if that is intended, run `benches/run check keep`"
         );
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints every scenario, and says whether one of ours costs more than it may. Instructions are judged
-/// only if it is the same compiler's code.
+/// Prints every scenario and returns whether one of ours costs too much. Instructions are compared only
+/// if the compiler is the same.
 fn compare(kept: &Counts, counts: &Counts, same_compiler: bool) -> bool {
     let mut failed = false;
     println!(
@@ -118,7 +120,7 @@ fn compare(kept: &Counts, counts: &Counts, same_compiler: bool) -> bool {
                     ""
                 },
                 if !is_floor && drift != 1.0 {
-                    "  (as a part of the floor, which differs here)"
+                    "  (in relation to the floor, which differs here)"
                 } else {
                     ""
                 },
@@ -130,19 +132,18 @@ fn compare(kept: &Counts, counts: &Counts, same_compiler: bool) -> bool {
         for scenario in scenarios.keys() {
             if !counted.is_some_and(|counted| counted.contains_key(scenario)) {
                 failed = true;
-                println!("{contender:<20}{scenario:<14}  FAILED: not counted any more");
+                println!("{contender:<20}{scenario:<14}  FAILED: no longer counted");
             }
         }
     }
     failed
 }
 
-/// What the floor takes here, as a part of what it took where the counts were kept; 1 if that differs
-/// by no more than moved code does.
+/// The cost of the floor in relation to its kept cost; 1 if they differ by less than [`SAME`].
 fn drift(kept: &Counts, counts: &Counts, scenario: &str) -> f64 {
     let of = |counts: &Counts| {
         let floor = counts.get("floor")?;
-        // What only ours can do is nearest to a protected page.
+        // The floor lacks the scenarios that only ours has; a protected page is the nearest one.
         let count = floor.get(scenario).or_else(|| floor.get("protected"))?;
         Some(count.instructions as f64)
     };
@@ -156,7 +157,7 @@ fn percent_more(before: f64, now: f64) -> f64 {
     100.0 * (now / before - 1.0)
 }
 
-/// Counts every contender twice, and prints where two runs of the same code differ most.
+/// Counts every contender twice and prints the differences between the two runs.
 fn twice() -> io::Result<ExitCode> {
     let (first, second) = (counts::count(&[])?, counts::count(&[])?);
     let mut largest = (0.0, String::new());
@@ -191,7 +192,7 @@ fn twice() -> io::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// In percent, of instructions or allocations, whichever differ more.
+/// The difference in percent: of instructions or of allocations, whichever is larger.
 fn difference(one: Count, other: Count) -> f64 {
     let instructions = percent_more(one.instructions as f64, other.instructions as f64);
     let allocations = percent_more(one.allocations, other.allocations);

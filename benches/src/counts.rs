@@ -1,4 +1,4 @@
-//! What a request takes, as the harness left it behind: instructions and allocations, of the same run.
+//! Instructions and allocations per request, read from the profiles that callgrind wrote.
 
 use std::{
     collections::BTreeMap,
@@ -9,43 +9,44 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// How many requests one count is made of.
+/// The number of requests in one profile.
 pub const REQUESTS: u64 = 100;
 
-/// What one request takes.
+/// The cost of one request.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub struct Count {
     pub instructions: u64,
-    /// The hundred requests of a count have a hundredth in common, and tables grow now and then.
+    /// Not a whole number: tables grow now and then, and some work is done once for all requests.
     pub allocations: f64,
 }
 
-/// By contender and scenario.
+/// Counts by contender and scenario.
 pub type Counts = BTreeMap<String, BTreeMap<String, Count>>;
 
-/// Where this package is.
-pub fn here() -> PathBuf {
+/// The directory of this package.
+pub fn package_directory() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Where everything is built.
-pub fn target() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| here().join("target"), PathBuf::from)
+/// The target directory of cargo.
+pub fn target_directory() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| package_directory().join("target"), PathBuf::from)
 }
 
-/// In it, a directory for each group of the harness.
+/// The profiles, in one directory for each group of the harness.
 fn profiles() -> PathBuf {
-    target().join("gungraun/login-benches/instructions")
+    target_directory().join("gungraun/login-benches/instructions")
 }
 
-/// Runs the harness with these features, and reads what it counted.
-pub fn count(features: &[&str]) -> io::Result<Counts> {
-    // Of an earlier run, perhaps of scenarios that there are no more.
+/// Runs the benchmark `instructions` with these arguments for cargo, and reads its profiles.
+pub fn count(arguments: &[&str]) -> io::Result<Counts> {
+    // Profiles of an earlier run may be of scenarios that no longer exist.
     let _ = fs::remove_dir_all(profiles());
     let counted = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .current_dir(here())
+        .current_dir(package_directory())
         .args(["bench", "--locked", "--bench", "instructions"])
-        .args(features)
+        .args(arguments)
         .stdout(io::stderr())
         .status()?;
     if !counted.success() {
@@ -71,7 +72,7 @@ fn file_name(contender: &str, scenario: &str) -> String {
     format!("callgrind.{contender}.{scenario}.out")
 }
 
-/// The profile of a scenario.
+/// The text of the profile of a scenario.
 pub fn profile(contender: &str, scenario: &str) -> io::Result<String> {
     let file = Path::new(&format!("{contender}.{scenario}")).join(file_name(contender, scenario));
     for group in fs::read_dir(profiles())? {
@@ -83,7 +84,7 @@ pub fn profile(contender: &str, scenario: &str) -> io::Result<String> {
     Err(io::Error::other(format!("there is no {}", file.display())))
 }
 
-/// The functions of the C library that Rust allocates with. A block that grows is an allocation more.
+/// The functions of the C library with which Rust allocates. Growing a block counts as an allocation.
 const ALLOCATE: [&str; 4] = ["malloc", "calloc", "realloc", "posix_memalign"];
 
 fn read(profile: &Path) -> io::Result<Count> {
@@ -92,7 +93,7 @@ fn read(profile: &Path) -> io::Result<Count> {
     let totals = text.lines().find_map(|line| line.strip_prefix("totals: "));
     let total: Option<u64> = totals.and_then(|totals| totals.split(' ').next()?.parse().ok());
 
-    // How often a function's first instruction ran is how often it was called.
+    // The first instruction of a function runs once for each call.
     let mut first: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for (function, address, instructions) in own_costs(&text) {
         if ALLOCATE.contains(&function) {
@@ -107,7 +108,7 @@ fn read(profile: &Path) -> io::Result<Count> {
     }
     let calls: u64 = first.values().map(|(_, calls)| calls).sum();
     if calls == 0 {
-        // Every request allocates: the functions have other names here.
+        // Every request allocates, so the functions have other names on this system.
         return Err(wrong("allocations"));
     }
     Ok(Count {
@@ -116,7 +117,7 @@ fn read(profile: &Path) -> io::Result<Count> {
     })
 }
 
-/// What functions cost themselves, without what they call: function, address, instructions.
+/// The costs of functions without the functions that they call: name, address, instructions.
 pub fn own_costs(profile: &str) -> impl Iterator<Item = (&str, u64, u64)> {
     let (mut function, mut is_call) = ("", false);
     profile.lines().filter_map(move |line| {
@@ -125,7 +126,7 @@ pub fn own_costs(profile: &str) -> impl Iterator<Item = (&str, u64, u64)> {
         } else if line.starts_with("calls=") {
             is_call = true;
         } else if let Some(costs) = line.strip_prefix("0x") {
-            // The line after a call is what the callee cost.
+            // The line after a call has the cost of the called function.
             if !std::mem::take(&mut is_call) {
                 let mut numbers = costs.split(' ');
                 let address = u64::from_str_radix(numbers.next()?, 16).ok()?;
@@ -136,12 +137,12 @@ pub fn own_costs(profile: &str) -> impl Iterator<Item = (&str, u64, u64)> {
     })
 }
 
-/// The compiler that counts depend on.
+/// The version of the compiler, on which counts depend.
 pub fn rustc() -> String {
     version("rustc")
 }
 
-/// What a program says that it is, in the first line.
+/// The first line that a program prints for `--version`.
 pub fn version(program: &str) -> String {
     let output = Command::new(program).arg("--version").output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());

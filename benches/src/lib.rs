@@ -1,4 +1,4 @@
-//! What a login layer costs: the same pages, built with several of them, and what is asked of them.
+//! What a login layer costs: the same pages with several login layers, and the requests to them.
 
 pub mod contenders;
 pub mod counts;

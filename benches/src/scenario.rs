@@ -1,8 +1,8 @@
-//! What is asked of each contender, and what it has to answer: nobody gains by answering wrong.
+//! The requests that are measured, and a check that each contender answers them correctly.
 
 use percent_encoding::percent_decode_str;
 
-/// A request of a browser.
+/// A request from a browser.
 #[derive(Clone, Debug)]
 pub struct Ask {
     pub post: bool,
@@ -10,7 +10,7 @@ pub struct Ask {
     pub cookie: Option<String>,
 }
 
-/// What the browser is told.
+/// The response to it.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -20,7 +20,7 @@ pub struct Answer {
     pub body: String,
 }
 
-/// What browsers send along with every request.
+/// The headers that browsers send with every request.
 pub const HEADERS: [(&str, &str); 3] = [
     ("host", "example.org"),
     (
@@ -41,21 +41,21 @@ pub const HELLO: &str = "Hello, Ada!";
 pub enum Scenario {
     /// A public page, without a cookie.
     Public,
-    /// A public page, by somebody who is logged in.
+    /// A public page, for a user who is logged in.
     PublicKnown,
-    /// A protected page, by nobody: a redirect to the login page that says where to go afterwards.
+    /// A protected page, for an anonymous client: a redirect to the login page, with `next`.
     Refused,
-    /// A protected page that greets its user.
+    /// A protected page, for a user who is logged in.
     Protected,
     LogIn,
     LogOut,
-    /// A protected page whose handler asks three times who the user is.
+    /// A protected page whose handler uses three extractors of the user.
     Thrice,
-    /// A protected page, by a browser that has nothing but its remember cookie.
+    /// A protected page, for a browser with only a remember cookie.
     Restored,
 }
 
-/// What everybody can do.
+/// The scenarios of all contenders.
 pub const COMMON: [Scenario; 6] = [
     Scenario::Public,
     Scenario::PublicKnown,
@@ -97,7 +97,7 @@ impl Scenario {
         all.into_iter().find(|scenario| scenario.name() == name)
     }
 
-    /// The log in that has to come before it.
+    /// The log in that must come first.
     pub fn log_in(self) -> Option<Ask> {
         let path = match self {
             Self::Public | Self::Refused | Self::LogIn => return None,
@@ -111,7 +111,7 @@ impl Scenario {
         })
     }
 
-    /// What the browser sends after that log in.
+    /// The request after that log in.
     pub fn ask(self, logged_in: Option<&Answer>) -> Ask {
         let (post, path) = match self {
             Self::Public | Self::PublicKnown => (false, "/"),
@@ -133,7 +133,7 @@ impl Scenario {
         }
     }
 
-    /// Whether this is the right answer.
+    /// Checks that this is the expected response.
     pub fn check(self, answer: &Answer) -> Result<(), String> {
         let right = match self {
             Self::Public | Self::PublicKnown => answer.status == 200 && answer.body == WELCOME,
@@ -165,7 +165,7 @@ impl Scenario {
     }
 }
 
-/// Each framework has its own.
+/// Frameworks use different statuses for a redirect after a log in.
 fn is_redirect(status: u16) -> bool {
     matches!(status, 302 | 303 | 307)
 }

@@ -1,6 +1,6 @@
 //! Serves a contender on a port of this machine: `serve <contender> <workers> [<Redis>]`.
 //!
-//! Prints the port once it listens, and ends when its standard input does.
+//! Prints the port as soon as it listens. Ends when its standard input is closed.
 
 use std::{
     env,
@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use login_benches::contenders::{self, Contender, Set};
+use login_benches::contenders::{self, Contender, Setup};
 
 fn main() -> io::Result<()> {
     let usage = || io::Error::other("serve <contender> <workers> [<Redis>]");
@@ -22,9 +22,9 @@ fn main() -> io::Result<()> {
         .next()
         .and_then(|count| count.parse().ok())
         .ok_or_else(usage)?;
-    let set = Set {
+    let setup = Setup {
         redis: arguments.next(),
-        ..Set::default()
+        ..Setup::default()
     };
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     println!("{}", listener.local_addr()?.port());
@@ -37,7 +37,7 @@ fn main() -> io::Result<()> {
             .worker_threads(workers)
             .enable_all()
             .build()?;
-        return runtime.block_on(contenders::serve_axum(&set, listener));
+        return runtime.block_on(contenders::serve_axum(&setup, listener));
     }
-    actix_web::rt::System::new().block_on(contenders::serve(contender, &set, workers, listener))
+    actix_web::rt::System::new().block_on(contenders::serve(contender, &setup, workers, listener))
 }

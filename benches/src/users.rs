@@ -1,4 +1,4 @@
-//! The users of every contender: a list in memory, so that what is measured is not a database.
+//! The users of all contenders. They are in memory, so that no database is measured.
 
 use std::sync::{
     Arc,
@@ -7,7 +7,7 @@ use std::sync::{
 
 use login_runtime::AuthUser;
 
-/// A user without a session hash: the hand-written check knows none either.
+/// A user without a session hash, since the hand-written check has none either.
 #[derive(AuthUser, Clone, Debug)]
 pub struct User {
     pub id: i64,
@@ -15,7 +15,7 @@ pub struct User {
     pub is_active: bool,
 }
 
-/// The same, whose logins end when the password changes; `axum-login` always looks at that.
+/// A user whose logins end when the password changes. axum-login always checks that.
 #[derive(AuthUser, Clone, Debug)]
 pub struct HashedUser {
     pub id: i64,
@@ -25,7 +25,7 @@ pub struct HashedUser {
     pub password_hash: String,
 }
 
-/// Ada, and how often anybody asked for her.
+/// The only user, Ada, and a count of how often she was loaded.
 #[derive(Clone)]
 pub struct Users(Arc<Inner>);
 
@@ -49,7 +49,7 @@ impl Default for Users {
     }
 }
 
-/// A user as a contender wants it.
+/// A type that a contender can load users as.
 pub trait Row: AuthUser<Id = i64> {
     fn of(ada: &HashedUser) -> Self;
     fn name(&self) -> &str;

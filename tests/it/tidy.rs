@@ -5,6 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use self::imports::{Files, Root};
+
+mod examples;
+mod imports;
+mod order;
+mod pure;
+mod tokens;
+
 /// A Rust file of ours, or a manifest.
 struct Source {
     /// Relative to the workspace, with slashes.
@@ -283,4 +291,132 @@ fn every_file_says_what_it_is_about() {
             assert!(source.text.starts_with("//! "), "{}", source.path);
         }
     }
+}
+
+/// The files of `login-runtime/src`, top first: each imports only from its own entry and from those
+/// below it.
+const RUNTIME: &[&str] = &[
+    "lib.rs",
+    "private.rs",
+    "service/",
+    "setup/",
+    "test.rs",
+    "test/",
+    "auth/",
+    "routes/",
+    "guard/",
+    "request/",
+    "manager.rs",
+    "refusal/",
+    "events.rs",
+    "conditions/",
+    "users/",
+    "session/",
+    "store/",
+    "http/",
+    "keys.rs",
+    "error.rs",
+    "core/",
+    "clock.rs",
+];
+
+/// The same for `login-macros/src`.
+const MACROS: &[&str] = &[
+    "lib.rs",
+    "public.rs",
+    "guards.rs",
+    "routes.rs",
+    "conditions.rs",
+    "permissions.rs",
+    "auth_user.rs",
+    "paths.rs",
+    "options.rs",
+    "errors.rs",
+    "spans.rs",
+];
+
+/// The same for `benches`.
+const BENCHES: &[&str] = &[
+    "benches/instructions/main.rs",
+    "benches/instructions/deterministic.rs",
+    "src/check.rs",
+    "src/serve.rs",
+    "src/table/main.rs",
+    "src/table/report.rs",
+    "src/table/goals.rs",
+    "src/table/results.rs",
+    "src/table/",
+    "src/table/redis.rs",
+    "src/table/server.rs",
+    "src/table/plot.rs",
+    "src/lib.rs",
+    "src/contenders/run.rs",
+    "src/contenders/",
+    "src/contenders/floor.rs",
+    "src/contenders/sessions.rs",
+    "src/contenders/client.rs",
+    "src/contenders/contender.rs",
+    "src/contenders/setup.rs",
+    "src/users.rs",
+    "src/scenario.rs",
+    "src/counts.rs",
+];
+
+/// A crate that begins in `lib.rs`.
+const LIB: [Root<'static>; 1] = [Root {
+    file: "lib.rs",
+    name: None,
+}];
+
+/// The Rust files in some folders of a package, by their paths from the package's own folder.
+fn files(package: &str, folders: &[&str]) -> Files {
+    let folders = folders.iter().map(|folder| format!("{package}{folder}"));
+    let sources = folders.flat_map(|folder| sources(&folder));
+    sources
+        .filter_map(|Source { path, text }| {
+            let path = path.strip_prefix(package)?.strip_prefix('/')?;
+            path.ends_with(".rs").then(|| (path.to_owned(), text))
+        })
+        .collect()
+}
+
+fn assert_none(breaches: &[String]) {
+    assert!(breaches.is_empty(), "\n{}", breaches.join("\n"));
+}
+
+#[test]
+#[ignore = "the files are being moved"]
+fn imports_of_the_runtime_go_down() {
+    let directory = "login-runtime/src";
+    let files = files(directory, &[""]);
+    assert_none(&order::breaches(directory, &files, &LIB, RUNTIME));
+}
+
+#[test]
+#[ignore = "the files are being moved"]
+fn the_core_of_the_runtime_is_pure() {
+    let directory = "login-runtime/src";
+    let files = files(directory, &[""]);
+    assert_none(&pure::breaches(directory, &files, &LIB, "core/"));
+}
+
+#[test]
+fn imports_of_the_macros_go_down() {
+    let directory = "login-macros/src";
+    let files = files(directory, &[""]);
+    assert_none(&order::breaches(directory, &files, &LIB, MACROS));
+}
+
+#[test]
+fn imports_of_the_benchmarks_go_down() {
+    let root = |file, name| Root { file, name };
+    let roots = [
+        root("src/lib.rs", Some("login_benches")),
+        root("src/table/main.rs", None),
+        root("src/serve.rs", None),
+        root("src/check.rs", None),
+        root("benches/instructions/main.rs", None),
+    ];
+    let files = files("benches", &["/src", "/benches"]);
+    assert_none(&order::breaches("benches", &files, &roots, BENCHES));
 }

@@ -1,25 +1,25 @@
-//! Instructions per request, counted by callgrind: every contender, every scenario.
+//! Instructions per request, counted by callgrind, of every contender in every scenario.
 //!
-//! Applications are made, cookies got and pools filled before anything is counted.
+//! Before the count begins, the application is built, users are logged in and memory pools are filled.
 
 #![allow(
     missing_docs,
     reason = "the macros of the harness make undocumented items"
 )]
 
-mod system;
+mod deterministic;
 
 use std::any::Any;
 
 use actix_rt::SystemRunner;
 use gungraun::{Callgrind, prelude::*};
 use login_benches::{
-    contenders::{self, AnyClient, Contender, Set},
+    contenders::{self, AnyClient, Contender, Setup},
     scenario::Scenario,
 };
 
 const REQUESTS: usize = login_benches::counts::REQUESTS as usize;
-/// How many requests fill the pools that later ones draw from.
+/// How many requests come before the count, to fill the memory pools that later requests use.
 const WARM_UP: usize = 20;
 
 struct Work {
@@ -28,7 +28,7 @@ struct Work {
     requests: Box<dyn Any>,
 }
 
-/// What is left of it, to be dropped where nothing is counted.
+/// The rest of a [`Work`], which is returned so that dropping it is not counted.
 type Done = (SystemRunner, Box<dyn AnyClient>);
 
 impl Work {
@@ -39,10 +39,10 @@ impl Work {
 }
 
 fn prepare((contender, scenario): (Contender, Scenario)) -> Work {
-    system::check();
+    deterministic::check();
     let system = actix_rt::System::new();
     let (client, requests) = system.block_on(async {
-        let client = contenders::start(contender, &Set::default()).await;
+        let client = contenders::start(contender, &Setup::default()).await;
         let mut asks = contenders::asks(&*client, scenario, REQUESTS + WARM_UP).await;
         let requests = client.requests(&asks.split_off(WARM_UP));
         client.answer(client.requests(&asks)).await;
@@ -118,8 +118,8 @@ library_benchmark_group!(
     benchmarks = [bare, floor_memory, identity, axum]
 );
 
-/// By address, too: how often a function's first instruction ran is how often it was called, and calls
-/// that callgrind counts itself include those of the preparation.
+/// The profile lists instructions by address. The first instruction of a function runs once for each
+/// call, while the calls that callgrind counts include those before the count begins.
 fn config() -> LibraryBenchmarkConfig {
     let mut config = LibraryBenchmarkConfig::default();
     config.tool(Callgrind::with_args(["--dump-instr=yes"]));

@@ -17,7 +17,10 @@ use http_body_util::BodyExt;
 use tower_service::Service;
 use tower_sessions::{MemoryStore, SessionManagerLayer};
 
-use super::{Client, Set, welcome};
+use super::{
+    client::Client,
+    setup::{Setup, welcome},
+};
 use crate::{
     scenario::{Answer, Ask, HEADERS},
     users::{HashedUser, Users},
@@ -73,9 +76,9 @@ async fn log_out(mut auth: AuthSession<Backend>) -> Result<Redirect, StatusCode>
     Ok(Redirect::to("/"))
 }
 
-fn router(set: &Set) -> Router {
+fn router(setup: &Setup) -> Router {
     let sessions = SessionManagerLayer::new(MemoryStore::default());
-    let auth = AuthManagerLayerBuilder::new(Backend(set.users.clone()), sessions).build();
+    let auth = AuthManagerLayerBuilder::new(Backend(setup.users.clone()), sessions).build();
     Router::new()
         .route("/account", get(account))
         .route_layer(login_required!(Backend, login_url = "/login"))
@@ -83,15 +86,15 @@ fn router(set: &Set) -> Router {
         .route("/login", post(log_in))
         .route("/logout", post(log_out))
         .layer(auth)
-        .with_state(set.users.clone())
+        .with_state(setup.users.clone())
 }
 
-/// Asks a router without a network.
-pub struct TowerClient(RefCell<RouterIntoService<Body>>);
+/// Sends requests to a router without a network.
+pub(super) struct TowerClient(RefCell<RouterIntoService<Body>>);
 
 impl TowerClient {
-    pub(super) fn new(set: &Set) -> Self {
-        Self(RefCell::new(router(set).into_service()))
+    pub(super) fn new(setup: &Setup) -> Self {
+        Self(RefCell::new(router(setup).into_service()))
     }
 }
 
@@ -135,9 +138,9 @@ impl Client for TowerClient {
     }
 }
 
-/// Serves it until the process ends.
-pub async fn serve(set: &Set, listener: std::net::TcpListener) -> std::io::Result<()> {
+/// Serves the application until the process ends.
+pub async fn serve(setup: &Setup, listener: std::net::TcpListener) -> std::io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    axum::serve(listener, router(set)).await
+    axum::serve(listener, router(setup)).await
 }

@@ -1,4 +1,4 @@
-//! actix-web without sessions and logins: the same answers to everybody, or refusals.
+//! actix-web without sessions and logins: the cost of the same responses without any check.
 
 use actix_service::ServiceFactory;
 use actix_web::{
@@ -10,13 +10,12 @@ use actix_web::{
 };
 
 use super::{
-    Set,
     floor::{find, to_login},
-    home, welcome,
+    setup::{Setup, home, welcome},
 };
 use crate::users::{User, Users};
 
-/// Protected by nothing but its address.
+/// Answers like a protected page: a redirect if there is a query, else the greeting.
 #[get("/account")]
 async fn account(request: HttpRequest, users: web::Data<Users>) -> HttpResponse {
     if !request.query_string().is_empty() {
@@ -44,7 +43,7 @@ async fn log_out() -> impl Responder {
 }
 
 pub(super) fn app(
-    set: &Set,
+    setup: &Setup,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,
@@ -55,7 +54,7 @@ pub(super) fn app(
     > + use<>,
 > {
     App::new()
-        .app_data(web::Data::new(set.users.clone()))
+        .app_data(web::Data::new(setup.users.clone()))
         .route("/", web::get().to(welcome))
         .service((account, log_in, log_out))
 }

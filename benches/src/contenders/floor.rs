@@ -1,4 +1,4 @@
-//! What people write who have no login layer: actix-session, and a check in the handler.
+//! The floor: an application without a login layer, with actix-session and a check in the handler.
 
 use actix_service::ServiceFactory;
 use actix_session::{Session, SessionMiddleware, storage::SessionStore};
@@ -13,7 +13,7 @@ use actix_web::{
 };
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::{Set, home, welcome};
+use super::setup::{Setup, home, welcome};
 use crate::users::{User, Users};
 
 const QUERY_VALUE: &AsciiSet = &CONTROLS
@@ -55,7 +55,7 @@ async fn account(
     Ok(HttpResponse::Ok().body(format!("Hello, {}!", user.name)))
 }
 
-/// Whoever logs in; nobody checks a password here.
+/// The user who logs in. No contender checks a password.
 pub(super) async fn find(users: &Users) -> Result<User, Error> {
     users
         .find(1)
@@ -78,7 +78,7 @@ async fn log_out(session: Session) -> impl Responder {
 }
 
 pub(super) fn app<T: SessionStore + 'static>(
-    set: &Set,
+    setup: &Setup,
     store: T,
 ) -> App<
     impl ServiceFactory<
@@ -90,8 +90,8 @@ pub(super) fn app<T: SessionStore + 'static>(
     > + use<T>,
 > {
     App::new()
-        .wrap(SessionMiddleware::new(store, set.key.clone()))
-        .app_data(web::Data::new(set.users.clone()))
+        .wrap(SessionMiddleware::new(store, setup.key.clone()))
+        .app_data(web::Data::new(setup.users.clone()))
         .route("/", web::get().to(welcome))
         .service((account, log_in, log_out))
 }

@@ -12,9 +12,8 @@ use actix_web::{
 };
 
 use super::{
-    Set,
     floor::{find, to_login},
-    home, welcome,
+    setup::{Setup, home, welcome},
 };
 use crate::users::{User, Users};
 
@@ -55,7 +54,7 @@ async fn log_out(identity: Option<Identity>) -> impl Responder {
 }
 
 pub(super) fn app(
-    set: &Set,
+    setup: &Setup,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,
@@ -69,9 +68,9 @@ pub(super) fn app(
         .wrap(IdentityMiddleware::default())
         .wrap(SessionMiddleware::new(
             CookieSessionStore::default(),
-            set.key.clone(),
+            setup.key.clone(),
         ))
-        .app_data(web::Data::new(set.users.clone()))
+        .app_data(web::Data::new(setup.users.clone()))
         .route("/", web::get().to(welcome))
         .service((account, log_in, log_out))
 }

@@ -1,4 +1,4 @@
-//! Ours, in its modes.
+//! login-runtime, with the settings that are compared.
 
 use std::convert::Infallible;
 
@@ -18,7 +18,10 @@ use login_runtime::{
 
 #[cfg(feature = "stores")]
 pub(super) use self::stores::manager_with_redis;
-use super::{Contender, Set, home, welcome};
+use super::{
+    contender::Contender,
+    setup::{Setup, home, welcome},
+};
 use crate::users::{HashedUser, Row, User, Users};
 
 #[login_required]
@@ -37,13 +40,13 @@ async fn thrice<U: Row>(
     Ok(format!("Hello, {}!", user.name()))
 }
 
-/// The floor checks no password either.
+/// The user who logs in, without a check of a password, as in the floor.
 async fn verified<U: Row>(users: &Users) -> Result<Verified<U>, Error> {
     let user = users
         .find(1)
         .await
         .ok_or_else(|| ErrorUnauthorized("there is no such user"))?;
-    Ok(Verified::trust(user, "everybody is Ada here"))
+    Ok(Verified::trust(user, "every user is Ada here"))
 }
 
 async fn log_in<U: Row>(auth: Auth<U>, users: web::Data<Users>) -> Result<web::Redirect, Error> {
@@ -73,8 +76,8 @@ fn builder<U: Row>(users: &Users) -> LoginManagerBuilder {
     .login_view("/login")
 }
 
-pub(super) async fn manager(contender: Contender, set: &Set) -> LoginManager {
-    let builder = builder::<User>(&set.users);
+pub(super) async fn manager(contender: Contender, setup: &Setup) -> LoginManager {
+    let builder = builder::<User>(&setup.users);
     let builder = match contender {
         Contender::OursDenying => builder.deny_by_default(),
         Contender::OursCookie => builder.login_cookie(CookieSettings::new()),
@@ -84,24 +87,28 @@ pub(super) async fn manager(contender: Contender, set: &Set) -> LoginManager {
         #[cfg(feature = "stores")]
         Contender::OursCookieRedis => builder
             .login_cookie(CookieSettings::new())
-            .login_store(stores::redis(set).await),
+            .login_store(stores::redis(setup).await),
         Contender::OursMemory => builder.login_store(MemoryLoginStore::new()),
         #[cfg(feature = "stores")]
         Contender::OursSqlite => builder.login_store(stores::sqlite().await),
         #[cfg(feature = "stores")]
-        Contender::OursRedis => builder.login_store(stores::redis(set).await),
+        Contender::OursRedis => builder.login_store(stores::redis(setup).await),
         _ => builder,
     };
-    builder.build(set.key.clone()).expect("these settings work")
+    builder
+        .build(setup.key.clone())
+        .expect("these settings work")
 }
 
-pub(super) fn manager_of_hashed(set: &Set) -> LoginManager {
-    let builder = builder::<HashedUser>(&set.users);
-    builder.build(set.key.clone()).expect("these settings work")
+pub(super) fn manager_of_hashed(setup: &Setup) -> LoginManager {
+    let builder = builder::<HashedUser>(&setup.users);
+    builder
+        .build(setup.key.clone())
+        .expect("these settings work")
 }
 
 pub(super) fn app<U: Row, T: SessionStore + 'static>(
-    set: &Set,
+    setup: &Setup,
     login: LoginManager<T>,
 ) -> App<
     impl ServiceFactory<
@@ -114,7 +121,7 @@ pub(super) fn app<U: Row, T: SessionStore + 'static>(
 > {
     App::new()
         .wrap(login)
-        .app_data(web::Data::new(set.users.clone()))
+        .app_data(web::Data::new(setup.users.clone()))
         .route("/", web::get().to(welcome))
         .route("/account", web::get().to(account::<U>))
         .route("/thrice", web::get().to(thrice::<U>))
@@ -123,9 +130,9 @@ pub(super) fn app<U: Row, T: SessionStore + 'static>(
         .route("/logout", web::post().to(log_out::<U>))
 }
 
-/// Where every route says who may reach it, as those of [`app`] do not.
+/// The same pages as in [`app`], with a declaration on every route.
 pub(super) fn denying_app<T: SessionStore + 'static>(
-    set: &Set,
+    setup: &Setup,
     login: LoginManager<T>,
 ) -> App<
     impl ServiceFactory<
@@ -157,7 +164,7 @@ pub(super) fn denying_app<T: SessionStore + 'static>(
     let remembered = web::post().to(log_in_remembered::<User>);
     App::new()
         .wrap(login)
-        .app_data(web::Data::new(set.users.clone()))
+        .app_data(web::Data::new(setup.users.clone()))
         .route("/", web::get().to(welcome).wrap(public()))
         .service((declared_account, declared_thrice))
         .route("/login", web::post().to(log_in::<User>).wrap(public()))
@@ -165,33 +172,36 @@ pub(super) fn denying_app<T: SessionStore + 'static>(
         .route("/logout", web::post().to(log_out::<User>).wrap(public()))
 }
 
-/// The login stores outside this process.
+/// Login stores outside of the memory of this process.
 #[cfg(feature = "stores")]
 mod stores {
     use actix_session::storage::RedisSessionStore;
     use login_runtime::{LoginManager, RedisLoginStore, SharedStore, SqliteLoginStore};
     use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 
-    use super::{User, builder};
-    use crate::contenders::{Set, sessions};
+    use super::builder;
+    use crate::{
+        contenders::{sessions, setup::Setup},
+        users::User,
+    };
 
     pub(in crate::contenders) async fn manager_with_redis(
-        set: &Set,
+        setup: &Setup,
     ) -> LoginManager<SharedStore<RedisSessionStore>> {
-        builder::<User>(&set.users)
-            .login_store(redis(set).await)
-            .session_store(sessions::redis(set.redis()).await)
-            .build(set.key.clone())
+        builder::<User>(&setup.users)
+            .login_store(redis(setup).await)
+            .session_store(sessions::redis(setup.redis()).await)
+            .build(setup.key.clone())
             .expect("these settings work")
     }
 
-    pub(super) async fn redis(set: &Set) -> RedisLoginStore {
-        RedisLoginStore::new(set.redis())
+    pub(super) async fn redis(setup: &Setup) -> RedisLoginStore {
+        RedisLoginStore::new(setup.redis())
             .await
             .expect("Redis answers")
     }
 
-    /// In a file, as applications have it, that goes away with the process.
+    /// A database in a temporary file.
     pub(super) async fn sqlite() -> SqliteLoginStore {
         let file = std::env::temp_dir().join(format!("login_benches_{}.db", std::process::id()));
         let options = SqliteConnectOptions::new()

@@ -1,4 +1,4 @@
-//! Session stores for the floor.
+//! The session stores of the contenders on actix-session.
 
 use std::{
     collections::HashMap,
@@ -26,7 +26,7 @@ pub(super) async fn redis(url: &str) -> actix_session::storage::RedisSessionStor
 
 type State = HashMap<String, String>;
 
-/// Sessions in this process.
+/// Sessions in the memory of this process.
 #[derive(Clone, Default)]
 pub(super) struct Memory(Arc<Inner>);
 
@@ -42,7 +42,7 @@ impl SessionStore for Memory {
     }
 
     async fn save(&self, state: State, _: &Duration) -> Result<SessionKey, SaveError> {
-        // As long as a random one, and cheaper: to the floor's advantage.
+        // As long as a random key and cheaper to make, which is to the advantage of the floor.
         let id = self.0.last.fetch_add(1, Ordering::Relaxed);
         let key = format!("{id:064}");
         self.0.sessions.lock().unwrap().insert(key.clone(), state);

@@ -1,11 +1,11 @@
-//! Where the instructions go: the profile of a scenario, by function.
+//! The functions in which ours and the floor spend different numbers of instructions.
 
 use std::{collections::BTreeMap, io};
 
 use login_benches::counts::{self, REQUESTS};
 use serde_json::{Value, json};
 
-/// What is taken apart.
+/// The contenders and scenarios that are compared with the floor.
 const SCENARIOS: [(&str, &str); 8] = [
     ("ours", "public_known"),
     ("ours", "refused"),
@@ -16,7 +16,7 @@ const SCENARIOS: [(&str, &str); 8] = [
     ("ours_cookie", "log_in"),
     ("ours_cookie_memory", "protected"),
 ];
-/// How many functions are named.
+/// The number of functions in each table.
 const FUNCTIONS: usize = 25;
 
 pub(crate) fn measure() -> io::Result<Value> {
@@ -51,8 +51,8 @@ pub(crate) fn measure() -> io::Result<Value> {
     Ok(Value::Object(measured))
 }
 
-/// The instructions of one request that each function has itself; generic functions of all types
-/// together.
+/// The instructions of one request by function, without those of called functions. A generic function
+/// counts once for all its types.
 fn by_function(contender: &str, scenario: &str) -> io::Result<BTreeMap<String, u64>> {
     let profile = counts::profile(contender, scenario)?;
     let mut costs: BTreeMap<String, u64> = BTreeMap::new();
@@ -63,14 +63,14 @@ fn by_function(contender: &str, scenario: &str) -> io::Result<BTreeMap<String, u
     Ok(costs)
 }
 
-/// A function's name without the types it is made for.
+/// The name of a function without its type arguments.
 fn short(name: &str) -> String {
     let mut depth = 0_u32;
     let mut short = String::new();
     let name = name.replace("->", "");
     for (at, c) in name.char_indices() {
         match c {
-            // The type that an implementation is for stays.
+            // Keeps the type that an implementation is for.
             '<' if at == 0 => {}
             '<' => depth += 1,
             '>' if depth > 0 => depth -= 1,

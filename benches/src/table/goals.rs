@@ -1,10 +1,10 @@
-//! What was aimed at, and whether it is met.
+//! The goals, and whether the measurements meet them.
 
 use serde_json::{Value, json};
 
-use crate::kept;
+use crate::results::kept;
 
-/// The measurements that goals are about.
+/// The measurements that goals refer to.
 struct Measured {
     counts: Value,
     redis: Value,
@@ -34,7 +34,7 @@ impl Measured {
     }
 }
 
-/// A goal, what was measured, and whether that is enough.
+/// Every goal with its limit, the measurement, and whether the goal is met.
 pub(crate) fn all() -> Vec<Value> {
     let measured = Measured {
         counts: kept("counts"),

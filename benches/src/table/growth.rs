@@ -1,4 +1,4 @@
-//! How cost grows: with the logins in a store, the contents of a session, guards and routes.
+//! How the cost grows with logins in a store, bytes in a session, guards and routes.
 
 use std::{
     convert::Infallible,
@@ -33,10 +33,13 @@ use login_runtime::{
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-use crate::{plot, server::Redis};
+use crate::{
+    plot::{self, Curve},
+    redis::Redis,
+};
 
 const NOW: i64 = 1_800_000_000;
-/// How often one thing is timed; the fastest counts, for everything else only makes it slower.
+/// How often each time is measured. The fastest counts, since other work only makes it slower.
 const TIMES: usize = 15;
 
 pub(crate) fn measure() -> io::Result<Value> {
@@ -79,7 +82,7 @@ pub(crate) fn measure() -> io::Result<Value> {
             &routes,
         ),
     ] {
-        let directory = login_benches::counts::here().join("curves");
+        let directory = login_benches::counts::package_directory().join("curves");
         fs::create_dir_all(&directory)?;
         let drawing = plot::svg(title, x, "microseconds", logarithmic, curves);
         fs::write(directory.join(file).with_extension("svg"), drawing)?;
@@ -94,9 +97,6 @@ pub(crate) fn measure() -> io::Result<Value> {
         "routes": curves(&routes),
     }))
 }
-
-/// A name, and a value for each place.
-pub(crate) type Curve = (&'static str, Vec<(f64, f64)>);
 
 fn curves(curves: &[Curve]) -> Value {
     curves
@@ -132,7 +132,7 @@ fn record(number: u64, expires_at: i64) -> LoginRecord {
     }
 }
 
-/// The memory that this process has, in bytes.
+/// The memory of this process, in bytes.
 fn resident() -> f64 {
     let text = fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = text
@@ -142,8 +142,8 @@ fn resident() -> f64 {
     pages.unwrap_or(0.0) * 4096.0
 }
 
-/// Bytes per login at a million, and a purge of all of them: the longest that anybody else had to
-/// wait meanwhile, and how long it took, in milliseconds.
+/// The bytes per login of a million logins, and two times of a purge of all of them, in milliseconds:
+/// the longest wait of another request, and the whole purge.
 fn memory_store() -> (f64, f64, f64) {
     const LOGINS: u64 = 1_000_000;
     System::new().block_on(async {
@@ -154,7 +154,7 @@ fn memory_store() -> (f64, f64, f64) {
             let _ = store.insert(key(number), &record, None, NOW).await;
         }
         let bytes = (resident() - before) / LOGINS as f64;
-        // Others in this thread, and in another one.
+        // Other requests look up logins in this thread and in another one.
         let done = Arc::new(AtomicBool::new(false));
         let there = std::thread::spawn({
             let (store, done) = (Arc::clone(&store), Arc::clone(&done));
@@ -168,7 +168,7 @@ fn memory_store() -> (f64, f64, f64) {
         let started = Instant::now();
         let purged = store.purge(NOW + 61, None, u32::MAX).await.unwrap_or(0);
         let total = started.elapsed();
-        assert_eq!(purged, LOGINS, "all of them are over");
+        assert_eq!(purged, LOGINS, "all of them are expired");
         done.store(true, Ordering::Relaxed);
         let wait = here
             .await
@@ -178,7 +178,7 @@ fn memory_store() -> (f64, f64, f64) {
     })
 }
 
-/// Looks logins up until it is done.
+/// Looks up logins until `done`, and returns the longest time that one look-up took.
 async fn longest_wait(store: &MemoryLoginStore, done: &AtomicBool) -> Duration {
     let mut longest = Duration::ZERO;
     let mut number = 0;
@@ -193,7 +193,7 @@ async fn longest_wait(store: &MemoryLoginStore, done: &AtomicBool) -> Duration {
     longest
 }
 
-/// How long it takes to find a login among so many.
+/// How long it takes to find a login, by the number of logins in the store.
 async fn stores() -> io::Result<Vec<Curve>> {
     let redis = Redis::start()?;
     let file = std::env::temp_dir().join(format!("login_benches_growth_{}.db", std::process::id()));
@@ -201,7 +201,7 @@ async fn stores() -> io::Result<Vec<Curve>> {
         .filename(&file)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
-        // Only records that are written wait for the disk, and what is measured are those found.
+        // Only writes wait for the disk, and only reads are measured.
         .synchronous(SqliteSynchronous::Off);
     let pool = SqlitePoolOptions::new()
         .connect_with(options)
@@ -226,7 +226,7 @@ async fn stores() -> io::Result<Vec<Curve>> {
     Ok(found)
 }
 
-/// Fills the store with so many records at once, and finds some of them one after the other.
+/// Fills the store, with `at_once` records in parallel, and finds some of them one after the other.
 async fn growing(store: &impl LoginStore, at_once: usize) -> Vec<(f64, f64)> {
     const FINDS: u64 = 500;
     const MOST: u64 = 1_000_000;
@@ -262,10 +262,10 @@ async fn growing(store: &impl LoginStore, at_once: usize) -> Vec<(f64, f64)> {
     points
 }
 
-/// What is added to an application, and how much of it.
+/// Adds routes to an application, by a size and whether the application is ours.
 type Add = fn(&mut web::ServiceConfig, usize, bool);
 
-/// How long a protected page takes, by hand and with ours.
+/// How long a protected page takes with the hand-written check and with ours, for each size.
 fn pages(what: &str, sizes: &[usize], add: Add) -> Vec<Curve> {
     eprintln!("measuring: {what}");
     let (mut floor, mut ours) = (Vec::new(), Vec::new());
@@ -303,7 +303,7 @@ fn pages(what: &str, sizes: &[usize], add: Add) -> Vec<Curve> {
     vec![("floor", floor), ("ours", ours)]
 }
 
-/// How long the page `/account` takes, in microseconds, for somebody who has logged in.
+/// How long the page `/account` takes for a user who is logged in, in microseconds.
 async fn page<B>(app: impl Service<Request, Response = ServiceResponse<B>, Error = Error>) -> f64 {
     const REQUESTS: usize = 1000;
     let log_in = TestRequest::post()
@@ -349,7 +349,7 @@ async fn account(user: CurrentUser<User>) -> String {
     format!("Hello, {}!", user.name)
 }
 
-/// A log in, and so many bytes of the application's own in the session.
+/// A log in that also puts this number of bytes into the session.
 fn log_in(app: &mut web::ServiceConfig, bytes: usize, ours: bool) {
     let fill = move |session: &Session| {
         if bytes > 0 {
@@ -366,7 +366,7 @@ fn log_in(app: &mut web::ServiceConfig, bytes: usize, ours: bool) {
                       users: web::Data<Users>,
                       session: Session| async move {
                     let user = users.find(1).await.expect("Ada is there");
-                    auth.log_in(Verified::trust(user, "everybody is Ada here"))
+                    auth.log_in(Verified::trust(user, "every user is Ada here"))
                         .await?;
                     fill(&session);
                     Ok::<_, Error>(HttpResponse::Ok().finish())
@@ -398,7 +398,7 @@ fn routes_to_account(app: &mut web::ServiceConfig, ours: bool) {
     );
 }
 
-/// Ours with guards around it; by hand there is one check in any case.
+/// A protected page with guards around it. The hand-written check is one check in any case.
 fn guards(app: &mut web::ServiceConfig, count: usize, ours: bool) {
     log_in(app, 0, ours);
     if !ours || count == 0 {
@@ -427,7 +427,7 @@ fn guards(app: &mut web::ServiceConfig, count: usize, ours: bool) {
     };
 }
 
-/// So many other pages before it.
+/// A protected page with this number of routes in all.
 fn routes(app: &mut web::ServiceConfig, count: usize, ours: bool) {
     log_in(app, 0, ours);
     for number in 1..count {

@@ -1,33 +1,41 @@
-//! Measures, prints the table, says which goals are met, and keeps all of it in `results.json` and in
-//! `BENCHMARKS.md`: `table`, `table <part> ..`, or `table print`.
+//! Measures everything, compares it with the goals and prints the tables.
+//!
+//! The results are kept in `results.json` and `BENCHMARKS.md`. `table <part> ..` measures only these
+//! parts, `table print` measures nothing.
 
 mod breakdown;
-mod build;
+mod compile_time;
 mod goals;
 mod growth;
-mod here;
+mod load;
 mod plot;
+mod redis;
 mod report;
+mod requests;
+mod results;
+mod round_trips;
 mod server;
 
-use std::{env, fs, io, path::PathBuf};
+use std::{env, io};
 
 use login_benches::counts;
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use self::results::keep;
 
 type Measure = fn() -> io::Result<Value>;
 
-/// What can be measured on its own, in the order in which it is.
+/// The parts that can be measured on their own, in the order of a whole run.
 const PARTS: [(&str, Measure); 6] = [
     ("counts", count),
-    ("requests", here::measure),
-    ("redis", server::redis_commands),
-    ("load", server::load),
+    ("requests", requests::measure),
+    ("redis", round_trips::measure),
+    ("load", load::measure),
     ("growth", growth::measure),
-    ("build", build::measure),
+    ("build", compile_time::measure),
 ];
 
-/// In place of a part: prints what is there, and measures nothing.
+/// The argument with which nothing is measured.
 const PRINT: &str = "print";
 
 fn main() -> io::Result<()> {
@@ -50,29 +58,9 @@ fn main() -> io::Result<()> {
     report::write()
 }
 
+/// Counts instructions and allocations, and keeps the breakdown of the same profiles.
 fn count() -> io::Result<Value> {
     let counts = counts::count(&[])?;
     keep("breakdown", &breakdown::measure()?)?;
     Ok(serde_json::to_value(counts)?)
-}
-
-fn keep(part: &str, measured: &Value) -> io::Result<()> {
-    let mut results = results();
-    results.insert(part.to_owned(), measured.clone());
-    let text = serde_json::to_string_pretty(&results)? + "\n";
-    fs::write(results_file(), text)
-}
-
-/// What was measured last, or nothing.
-fn kept(part: &str) -> Value {
-    results().remove(part).unwrap_or_default()
-}
-
-fn results() -> Map<String, Value> {
-    let text = fs::read_to_string(results_file()).unwrap_or_default();
-    serde_json::from_str(&text).unwrap_or_default()
-}
-
-fn results_file() -> PathBuf {
-    counts::here().join("results.json")
 }

@@ -1,8 +1,9 @@
-//! Curves, as SVG.
+//! Draws curves as SVG.
 
 use std::fmt::Write as _;
 
-use crate::growth::Curve;
+/// A name and points: a position on the horizontal axis, and a value.
+pub(crate) type Curve = (&'static str, Vec<(f64, f64)>);
 
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 320.0;
@@ -10,10 +11,10 @@ const LEFT: f64 = 60.0;
 const RIGHT: f64 = 110.0;
 const TOP: f64 = 36.0;
 const BOTTOM: f64 = 44.0;
-/// Told apart by people who see few colours, too.
+/// Colours that people with colour blindness can tell apart, too.
 const COLOURS: [&str; 3] = ["#0072b2", "#d55e00", "#009e73"];
 
-/// Draws curves from zero up, over places that are a logarithmic scale if that is wanted.
+/// Draws curves. The vertical axis begins at zero; the horizontal axis may be logarithmic.
 pub(crate) fn svg(title: &str, x: &str, y: &str, logarithmic: bool, curves: &[Curve]) -> String {
     let place = |at: f64| if logarithmic { at.max(1.0).log10() } else { at };
     let points = || curves.iter().flat_map(|(_, points)| points);

@@ -1,4 +1,4 @@
-//! The table, as Markdown and JSON.
+//! The tables of `BENCHMARKS.md`.
 
 use std::{fmt::Write as _, fs, io};
 
@@ -9,16 +9,19 @@ use login_benches::{
 };
 use serde_json::{Value, json};
 
-use crate::{goals, keep, kept};
+use crate::{
+    goals,
+    results::{keep, kept},
+};
 
-/// Prints everything that was measured, and puts it into `BENCHMARKS.md`.
+/// Prints all measurements and writes them to `BENCHMARKS.md`.
 pub(crate) fn write() -> io::Result<()> {
     let goals = goals::all();
     keep("goals", &json!(goals))?;
     keep("versions", &versions())?;
-    let file = counts::here().join("BENCHMARKS.md");
+    let file = counts::package_directory().join("BENCHMARKS.md");
     let mut text = fs::read_to_string(&file)?;
-    // The table comes last, so that it is what is seen when all is done.
+    // The main table and the goals come last, so that they are visible at the end.
     for (name, section) in [
         ("versions", versions_list()),
         ("breakdown", breakdown()),
@@ -38,7 +41,7 @@ pub(crate) fn write() -> io::Result<()> {
         );
         let from = text.find(&start).map(|at| at + start.len());
         let (from, to) = from.zip(text.find(&end)).ok_or_else(|| {
-            io::Error::other(format!("{} has no place for {name}", file.display()))
+            io::Error::other(format!("{} has no section for {name}", file.display()))
         })?;
         text.replace_range(from..to, &section);
     }
@@ -47,7 +50,7 @@ pub(crate) fn write() -> io::Result<()> {
     fs::write(file, text)
 }
 
-/// A table of Markdown.
+/// A table in Markdown.
 fn markdown(head: &[&str], rows: &[Vec<String>]) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
     let head: Vec<_> = head.iter().map(|&cell| cell.to_owned()).collect();
@@ -275,7 +278,7 @@ fn growth() -> String {
         ("memory", of("bytes_per_login", "bytes per login")),
         ("a purge of all of them", of("purge_ms", "ms")),
         (
-            "the longest that somebody else waits meanwhile",
+            "the longest wait of another request during the purge",
             of("purge_wait_ms", "ms"),
         ),
     ];
@@ -335,7 +338,7 @@ fn breakdown() -> String {
     text
 }
 
-/// The crates whose versions decide what is measured; `Cargo.lock` has all of them.
+/// The crates that affect the measurements most; `Cargo.lock` has the versions of all.
 const CRATES: [&str; 12] = [
     "actix-http",
     "actix-identity",
@@ -352,7 +355,8 @@ const CRATES: [&str; 12] = [
 ];
 
 fn versions() -> Value {
-    let lock = fs::read_to_string(counts::here().join("Cargo.lock")).unwrap_or_default();
+    let lock =
+        fs::read_to_string(counts::package_directory().join("Cargo.lock")).unwrap_or_default();
     let version = |name: &str| {
         let package = lock
             .split("[[package]]")
@@ -374,8 +378,8 @@ fn versions() -> Value {
         .filter_map(|line| line.strip_prefix("model name\t: "))
         .collect();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let python =
-        fs::read_to_string(counts::here().join("flask/requirements.txt")).unwrap_or_default();
+    let python = fs::read_to_string(counts::package_directory().join("flask/requirements.txt"))
+        .unwrap_or_default();
     let python: Vec<_> = python.lines().map(|line| line.replace("==", " ")).collect();
     json!({
         "compiler": counts::rustc(),

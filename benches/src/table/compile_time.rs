@@ -1,7 +1,7 @@
-//! How long applications take to compile: the floor, ours, actix-identity; guarded handlers and others.
+//! How long applications take to compile: with the floor, ours and actix-identity, and with guards.
 //!
-//! All in processor time, which is the same whatever else the machine does, or nearly so. Nothing is
-//! compiled incrementally: what comes from a registry never is, and ours lies beside this package.
+//! All times are processor time, which depends little on other work of the machine. Incremental
+//! compilation is off: cargo compiles crates from a registry without it, but ours is a path dependency.
 
 use std::{
     fmt::Write as _,
@@ -10,19 +10,19 @@ use std::{
     process::Command,
 };
 
-use login_benches::counts::here;
+use login_benches::counts::package_directory;
 use serde_json::{Value, json};
 
 const HANDLERS: usize = 200;
-/// How often the two take turns.
+/// How many turns the guarded and the plain handlers have.
 const ROUNDS: usize = 5;
-/// How often everything is built from scratch; an odd number, for its median.
+/// How many debug builds are made from scratch; an odd number, for the median.
 const CLEAN_BUILDS: usize = 3;
 
 const ACTIX: &str = "actix-web = { version = \"4.18\", default-features = false, features = [\"cookies\", \"macros\"] }\n";
 const SESSION: &str = "actix-session = { version = \"0.11\", features = [\"cookie-session\"] }\n";
 
-/// A directory that is gone afterwards.
+/// A directory that is removed when this value is dropped.
 struct Packages(PathBuf);
 
 impl Drop for Packages {
@@ -36,7 +36,7 @@ pub(crate) fn measure() -> io::Result<Value> {
         Packages(std::env::temp_dir().join(format!("login_benches_build_{}", std::process::id())));
     let ours = format!(
         "{SESSION}login-runtime = {{ path = \"{}\" }}\n",
-        here().join("../login-runtime").display()
+        package_directory().join("../login-runtime").display()
     );
     let applications = [
         ("floor", SESSION.to_owned()),
@@ -72,8 +72,8 @@ pub(crate) fn measure() -> io::Result<Value> {
     Ok(Value::Object(measured))
 }
 
-/// How much longer a check takes when so many handlers are guarded: the median of the differences,
-/// and the ratios.
+/// How much longer `cargo check` takes if [`HANDLERS`] handlers are guarded: the median of the
+/// differences, and the ratios.
 fn handlers(directory: &Path, dependencies: &str) -> io::Result<(f64, Vec<f64>)> {
     let program = |guard: &str| {
         let mut text = String::from("#![allow(dead_code)]\nuse actix_web::{get, web};\n");
@@ -102,7 +102,7 @@ fn handlers(directory: &Path, dependencies: &str) -> io::Result<(f64, Vec<f64>)>
     for _ in 0..ROUNDS {
         let mut seconds = [0.0; 2];
         for (seconds, package) in seconds.iter_mut().zip([&plain, &guarded]) {
-            // Newer than what was made of it.
+            // Changes the file, so that cargo checks it again.
             let main = package.join("src/main.rs");
             fs::write(&main, fs::read_to_string(&main)? + "\n")?;
             *seconds = cargo(package, &["check"])?;
@@ -122,8 +122,11 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn make(package: &Path, dependencies: &str, main: &str) -> io::Result<PathBuf> {
     fs::create_dir_all(package.join("src"))?;
     fs::write(package.join("src/main.rs"), main)?;
-    // The same versions as everywhere here.
-    fs::copy(here().join("Cargo.lock"), package.join("Cargo.lock"))?;
+    // The versions of dependencies as in this package.
+    fs::copy(
+        package_directory().join("Cargo.lock"),
+        package.join("Cargo.lock"),
+    )?;
     let manifest = format!(
         "[package]\nname = \"application\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n{ACTIX}{dependencies}"
     );
@@ -131,7 +134,7 @@ fn make(package: &Path, dependencies: &str, main: &str) -> io::Result<PathBuf> {
     Ok(package.to_owned())
 }
 
-/// The processor time that cargo and its children take, in seconds.
+/// The processor time of cargo and its child processes, in seconds.
 fn cargo(package: &Path, arguments: &[&str]) -> io::Result<f64> {
     let output = Command::new("bash")
         .current_dir(package)

@@ -1,10 +1,10 @@
-//! What is counted in this process: calls of the loader, bytes of cookies.
+//! How often a request loads the user, and how many bytes its cookies have.
 
 use std::io;
 
 use actix_web::rt::System;
 use login_benches::{
-    contenders::{self, ALL, Contender, Set},
+    contenders::{self, ALL, Contender, Setup},
     scenario::Scenario,
 };
 use serde_json::{Value, json};
@@ -27,13 +27,13 @@ pub(crate) fn measure() -> io::Result<Value> {
 }
 
 fn scenario_of(contender: Contender, scenario: Scenario) -> Value {
-    let set = Set::default();
+    let setup = Setup::default();
     let system = System::new();
-    let client = system.block_on(contenders::start(contender, &set));
+    let client = system.block_on(contenders::start(contender, &setup));
     let asks = system.block_on(contenders::asks(&*client, scenario, REQUESTS));
-    let loads = set.users.loads();
+    let loads = setup.users.loads();
     system.block_on(client.answer(client.requests(&asks)));
-    let loads = set.users.loads() - loads;
+    let loads = setup.users.loads() - loads;
     let again = system.block_on(contenders::asks(&*client, scenario, 1));
     let answer = system.block_on(client.ask(&again[0]));
     let set_cookie: usize = answer.cookies.iter().map(String::len).sum();

@@ -1,27 +1,26 @@
-//! What the system tells a program and that differs from run to run, made the same in every run:
-//! random bytes and the time of day.
+//! Random bytes and the time of day that are the same in every run.
 //!
-//! Seeds of hash maps decide how many probes a look-up takes. Nonces and time stamps decide how a
-//! cookie looks, and so how many of its characters are escaped.
+//! The seed of a hash map determines how many probes a look-up takes. Nonces and time stamps determine
+//! the text of a cookie, and so how many of its characters are escaped.
 //!
-//! These functions take the place of those of the C library in this program only. Whoever wants
-//! random bytes here gets them in one of two ways: std and getrandom 0.3 and 0.4 find `getrandom` by
-//! its name, getrandom 0.2 calls `syscall`. All of them give them to generators of their own.
+//! These functions replace those of the C library, in this program only. Crates get random bytes in
+//! one of two ways: std and getrandom 0.3 and 0.4 look up `getrandom` by its name, getrandom 0.2 calls
+//! `syscall`. Most use the bytes as a seed for a generator of their own.
 
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use libc::{RTLD_DEFAULT, RTLD_NEXT, c_char, c_int, c_long, c_uint, c_void, timespec};
 
-/// The time of day: some time in 2027, for as long as the program runs.
+/// The time of day during the whole run: a moment in 2027.
 const NOW: i64 = 1_800_000_000;
 
 static STATE: AtomicU64 = AtomicU64::new(1);
 
-/// Checks that functions are found here by name: a linker might keep those of a program to itself.
+/// Checks that a look-up by name finds the functions of this file. A linker might not export them.
 ///
 /// # Panics
 ///
-/// If they are not, for then counts would differ from run to run.
+/// If the look-up finds others, since counts would differ from run to run.
 pub(crate) fn check() {
     // SAFETY: the name ends with a zero.
     let found = unsafe { libc::dlsym(RTLD_DEFAULT, c"getrandom".as_ptr()) };
@@ -31,17 +30,17 @@ pub(crate) fn check() {
 
 /// # Safety
 ///
-/// `buffer` has room for `length` bytes, as whoever asks the system promises too.
+/// `buffer` has room for `length` bytes, as for the system call.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn getrandom(buffer: *mut u8, length: usize, _flags: c_uint) -> isize {
     if length == 0 {
-        // Somebody asks whether there is such a function, and the buffer may be nowhere.
+        // Such a call checks that the function exists, and its buffer may be invalid.
         return 0;
     }
     // SAFETY: see above.
     let buffer = unsafe { std::slice::from_raw_parts_mut(buffer, length) };
     for byte in buffer {
-        // SplitMix64, by Sebastiano Vigna: any sequence would do that spreads.
+        // SplitMix64, by Sebastiano Vigna. Any well distributed sequence works.
         let state = STATE.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -50,7 +49,7 @@ unsafe extern "C" fn getrandom(buffer: *mut u8, length: usize, _flags: c_uint) -
     length as isize
 }
 
-/// The C library's own takes as many arguments as the system call has, and passes on six, too.
+/// Always takes six arguments and passes on six, as the function of the C library does.
 ///
 /// # Safety
 ///
@@ -81,11 +80,11 @@ unsafe extern "C" fn syscall(
     }
 }
 
-/// Time spans are still measured, since whoever waits for one would wait for ever.
+/// Replaces the time of day only. The other clocks run on, since timers would never end otherwise.
 ///
 /// # Safety
 ///
-/// `time` is a place for one.
+/// `time` can be written to.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut timespec) -> c_int {
     type ClockGettime = unsafe extern "C" fn(libc::clockid_t, *mut timespec) -> c_int;
@@ -107,7 +106,7 @@ unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut timespec) 
     }
 }
 
-/// The function of the C library whose place was taken. Looked up once, and without a lock: locks call
+/// The replaced function of the C library. It is looked up once, and without a lock, since locks call
 /// `syscall`.
 ///
 /// # Safety

@@ -1,0 +1,42 @@
+//! What the applications of all contenders share: the users, the key and the simplest pages.
+
+use actix_web::{cookie::Key, web};
+
+use crate::{scenario::WELCOME, users::Users};
+
+/// The values from which an application is built.
+#[derive(Clone)]
+pub struct Setup {
+    pub users: Users,
+    pub key: Key,
+    /// The address of Redis, for the contenders that need it.
+    pub redis: Option<String>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            users: Users::default(),
+            // Fixed, so that two runs execute the same instructions.
+            key: Key::from(&[7; 64]),
+            redis: None,
+        }
+    }
+}
+
+impl Setup {
+    #[cfg(feature = "stores")]
+    pub(super) fn redis(&self) -> &str {
+        self.redis.as_deref().expect("there is a Redis")
+    }
+}
+
+/// The public page.
+pub(super) async fn welcome() -> &'static str {
+    WELCOME
+}
+
+/// The response to a log in and to a log out.
+pub(super) fn home() -> web::Redirect {
+    web::Redirect::to("/").see_other()
+}

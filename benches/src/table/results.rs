@@ -1,0 +1,28 @@
+//! The measurements in `results.json`.
+
+use std::{fs, io, path::PathBuf};
+
+use login_benches::counts::package_directory;
+use serde_json::{Map, Value};
+
+/// Writes the measurements of a part, in place of its earlier ones.
+pub(crate) fn keep(part: &str, measured: &Value) -> io::Result<()> {
+    let mut results = results();
+    results.insert(part.to_owned(), measured.clone());
+    let text = serde_json::to_string_pretty(&results)? + "\n";
+    fs::write(results_file(), text)
+}
+
+/// The last measurements of a part; `Null` if there are none.
+pub(crate) fn kept(part: &str) -> Value {
+    results().remove(part).unwrap_or_default()
+}
+
+fn results() -> Map<String, Value> {
+    let text = fs::read_to_string(results_file()).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+fn results_file() -> PathBuf {
+    package_directory().join("results.json")
+}
