@@ -103,7 +103,7 @@ impl<U: AuthUser> Auth<U> {
     ///
     /// [`LoadError`] if the user could not be loaded.
     pub async fn current_user(&self) -> Result<MaybeUser<U>, LoadError> {
-        let who = self.state.who(&self.request, self.index).await?;
+        let who = self.state.user(&self.request, self.index).await?;
         Ok(MaybeUser::of(&who, self.manager()))
     }
 

@@ -60,7 +60,7 @@ impl<U: AuthUser> Auth<U> {
         let (user, method) = verified.into_parts();
         let kind = self.kind().ok_or(LoginError::NotLoggedIn)?;
         // Looked at first: protection may say that this is not the login's own client.
-        let Some(known) = self.state.who(&self.request, self.index).await? else {
+        let Some(known) = self.state.user(&self.request, self.index).await? else {
             return Err(LoginError::NotLoggedIn);
         };
         if known.facts.source == LoginSource::Request {
@@ -108,7 +108,7 @@ impl<U: AuthUser> Auth<U> {
     /// remember cookie.
     pub(crate) async fn continue_as(&self, user: Rc<U>, login: LoginRef) -> Result<(), LoginError> {
         let kind = self.kind().ok_or(LoginError::NotLoggedIn)?;
-        let known = self.state.who(&self.request, self.index).await?;
+        let known = self.state.user(&self.request, self.index).await?;
         let facts = known.as_ref().map(|known| (known.facts, known.forced));
         let (facts, forced) = facts.ok_or(LoginError::NotLoggedIn)?;
         let what = Establish {

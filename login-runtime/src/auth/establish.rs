@@ -132,7 +132,7 @@ impl<U: AuthUser> Auth<U> {
             forced,
             login,
         };
-        self.state.set_who(self.index, Some(known.clone()));
+        self.state.set_user(self.index, Some(known.clone()));
         Ok(known)
     }
 

@@ -40,7 +40,7 @@ impl<U: AuthUser> Auth<U> {
         let named = self.carried_login();
         // Without records, only to say who it was.
         let who = if self.manager().records.is_some() || self.manager().events.is_heard() {
-            self.state.who(&self.request, self.index).await
+            self.state.user(&self.request, self.index).await
         } else {
             Ok(None)
         };
@@ -77,7 +77,7 @@ impl<U: AuthUser> Auth<U> {
             kind.login_cookie.is_some() && credential::is_carried(&self.request, kind);
         fate::logged_out(held_elsewhere);
         self.state.end_session_if_empty();
-        self.state.set_who(self.index, None);
+        self.state.set_user(self.index, None);
         let user = who.as_ref().ok().and_then(Option::as_ref);
         let user = user.map(|known| EventUser::new(kind, &*known.user));
         self.manager()

@@ -223,7 +223,7 @@ impl<U: AuthUser> Auth<U> {
         let records = manager.records.as_deref().ok_or(LoginError::NoStore)?;
         let known = self
             .state()
-            .who(self.request(), self.index())
+            .user(self.request(), self.index())
             .await?
             .ok_or(LoginError::NotLoggedIn)?;
         let login = known.login.ok_or(LoginError::NotLoggedIn)?;

@@ -270,7 +270,7 @@ impl<U: AuthUser> FromRequest for MaybeUser<U> {
         Box::pin(async move {
             let (manager, index) = Manager::find::<U>(&request)?;
             let state = LoginState::of(&request)?;
-            match state.who(&request, index).await {
+            match state.user(&request, index).await {
                 Ok(who) => Ok(Self::of(&who, manager)),
                 Err(error) => {
                     let response = refusal::load_failed(&request, &manager.refusal, &error);

@@ -115,7 +115,7 @@ fn look_up(
         if requirement.passive {
             state.set_passive();
         }
-        let who = match state.who(&request, index).await {
+        let who = match state.user(&request, index).await {
             Ok(who) => who,
             Err(error) => return Err(failed(&request, &state.manager, error)),
         };

@@ -2,6 +2,6 @@
 
 pub(crate) mod client;
 pub(crate) mod credential;
-pub(crate) mod find;
+pub(crate) mod lookup;
 pub(crate) mod remember_cookie;
 pub(crate) mod state;

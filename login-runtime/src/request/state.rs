@@ -236,7 +236,7 @@ impl LoginState {
     }
 
     /// Makes `who` the user for the rest of the request.
-    pub(crate) fn set_who(&self, index: usize, who: Option<RequestUser>) {
+    pub(crate) fn set_user(&self, index: usize, who: Option<RequestUser>) {
         if let Some(slot) = self.slot(index) {
             *slot.who.borrow_mut() = Some(who);
         }

@@ -140,7 +140,7 @@ async fn anybody(request: &HttpRequest, manager: &Arc<Manager>) -> Result<(), Re
             None => {
                 let failed = |error: actix_web::Error| Refuse::Answer(error.error_response());
                 let state = LoginState::of(request).map_err(|error| failed(error.into()))?;
-                let found = state.who(request, index).await;
+                let found = state.user(request, index).await;
                 found.map_err(|error| {
                     Refuse::Answer(refusal::load_failed(request, &manager.refusal, &error))
                 })?

@@ -49,33 +49,33 @@ impl LoginState {
     ///
     /// Those who ask at the same time share one load. A failure is not kept, so the next to ask
     /// tries again; nor is anything lost if the one who asks goes away.
-    pub(crate) async fn who(
+    pub(crate) async fn user(
         &self,
         request: &HttpRequest,
         index: usize,
     ) -> Result<Option<RequestUser>, LoadError> {
-        let Some(find) = self.find(request, index) else {
+        let Some(lookup) = self.lookup(request, index) else {
             return Ok(None);
         };
-        if let Some(who) = find.slot.who.borrow().clone() {
+        if let Some(who) = lookup.slot.who.borrow().clone() {
             return Ok(who);
         }
-        let _lookup = match find.slot.lookup.try_lock() {
-            Ok(lookup) => lookup,
-            Err(_) => find.slot.lookup.lock().await,
+        let _guard = match lookup.slot.lookup.try_lock() {
+            Ok(guard) => guard,
+            Err(_) => lookup.slot.lookup.lock().await,
         };
-        if let Some(who) = find.slot.who.borrow().clone() {
+        if let Some(who) = lookup.slot.who.borrow().clone() {
             return Ok(who);
         }
         self.accessed(request);
-        match find.user().await {
-            Ok(found) => Ok(find.settle(found)),
-            Err(error) => Err(find.failed(error)),
+        match lookup.from_sources().await {
+            Ok(found) => Ok(lookup.settle(found)),
+            Err(error) => Err(lookup.failed(error)),
         }
     }
 
-    fn find<'a>(&'a self, request: &'a HttpRequest, index: usize) -> Option<Find<'a>> {
-        Some(Find {
+    fn lookup<'a>(&'a self, request: &'a HttpRequest, index: usize) -> Option<Lookup<'a>> {
+        Some(Lookup {
             state: self,
             request,
             slot: self.slot(index)?,
@@ -86,7 +86,7 @@ impl LoginState {
 }
 
 /// One search for the user of a request.
-pub(crate) struct Find<'a> {
+pub(crate) struct Lookup<'a> {
     pub(crate) state: &'a LoginState,
     pub(crate) request: &'a HttpRequest,
     pub(crate) slot: &'a Slot,
@@ -162,9 +162,9 @@ impl SessionLogin {
     }
 }
 
-impl Find<'_> {
+impl Lookup<'_> {
     /// Asks the sources in their order; a worthless one never keeps the next from being asked.
-    pub(crate) async fn user(&self) -> Result<Option<RequestUser>, LoadError> {
+    pub(crate) async fn from_sources(&self) -> Result<Option<RequestUser>, LoadError> {
         if let Some(known) = self.by_session().await? {
             return Ok(Some(known));
         }
