@@ -302,6 +302,10 @@ pub enum BuildError {
         /// What is wrong, and what to do.
         why: &'static str,
     },
+    /// It is not said where logins are recorded; see
+    /// [`login_store`](crate::LoginManagerBuilder::login_store) and
+    /// [`session_only`](crate::LoginManagerBuilder::session_only).
+    NoLoginStore,
     /// The request loader finds users of a type that no user loader loads.
     RequestLoader {
         /// The type that it finds.
@@ -320,6 +324,10 @@ impl fmt::Display for BuildError {
             Self::Cookie { name, why } => write!(f, "the cookie `{name}` {why}"),
             Self::View { view, why } => write!(f, "the view `{view}` {why}"),
             Self::Setting { name, why } => write!(f, "`{name}` {why}"),
+            Self::NoLoginStore => f.write_str(
+                "nothing records logins; add `.login_store(..)`, or `.session_only()` if a log out need not end \
+                 a copy of the session cookie",
+            ),
             Self::RequestLoader { user_type } => {
                 write!(
                     f,

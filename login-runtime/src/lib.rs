@@ -334,12 +334,12 @@ pub use crate::{
     core::{
         freshness::Reason,
         limits::Limits,
-        login::LoginSource,
+        login::{EndReason, LoginSource},
         protection::{AddressPart, ClientIdentity, SessionProtection},
         user::{AuthUser, PasswordUser, UserId},
     },
     error::{BoxError, BuildError, LoadError, LoginError, Refusal, SetupError},
-    events::{EndReason, EventUser, LoginEvent},
+    events::{EventUser, LoginEvent},
     guard::{
         current::{CurrentUser, MaybeUser},
         guarded::{GuardedHandler, guarded},

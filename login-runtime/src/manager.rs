@@ -9,6 +9,7 @@ use actix_session::{
 use actix_web::HttpRequest;
 
 use crate::core::freshness::GuardDefaults;
+use crate::core::limits::Limits;
 use crate::core::protection::ClientCheck;
 use crate::events::{Events, RouteRules};
 use crate::http::cookie_settings::RememberCookie;
@@ -95,6 +96,8 @@ pub(crate) struct Manager {
     pub(crate) guards: GuardDefaults,
     pub(crate) refusal: RefusalSettings,
     pub(crate) events: Events,
+    /// How long logins last.
+    pub(crate) limits: Limits,
     /// `None` without a login store: then the session is the only record of a login.
     pub(crate) records: Option<Arc<Records>>,
     pub(crate) routes: RouteRules,

@@ -58,6 +58,7 @@ use actix_web::{
     test::TestRequest,
     web::Bytes,
 };
+use derive_more::Debug;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{auth::auth::Auth, clock::Clock, core::user::AuthUser, users::verified::Verified};
@@ -296,17 +297,13 @@ where
 }
 
 /// A request about to be sent; sent by `.await`.
+#[derive(Debug)]
+#[debug("Ask")]
 #[must_use = "nothing is sent before this is awaited"]
 pub struct Ask<'b, 'a, S> {
     browser: &'b Browser<'a, S>,
     request: TestRequest,
     extra: Option<AskedLogIn>,
-}
-
-impl<S> fmt::Debug for Ask<'_, '_, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ask").finish_non_exhaustive()
-    }
 }
 
 impl<S> Ask<'_, '_, S> {
@@ -354,6 +351,8 @@ where
 }
 
 /// A log in without a form; made by [`Browser::log_in`], done by `.await`.
+#[derive(Debug)]
+#[debug("TestLogIn")]
 #[must_use = "nobody is logged in before this is awaited"]
 pub struct TestLogIn<'b, 'a, S, U> {
     browser: &'b Browser<'a, S>,
@@ -361,12 +360,6 @@ pub struct TestLogIn<'b, 'a, S, U> {
     fresh: bool,
     remember: Option<Option<Duration>>,
     at: Option<i64>,
-}
-
-impl<S, U> fmt::Debug for TestLogIn<'_, '_, S, U> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TestLogIn").finish_non_exhaustive()
-    }
 }
 
 impl<S, U> TestLogIn<'_, '_, S, U> {

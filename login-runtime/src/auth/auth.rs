@@ -1,7 +1,6 @@
 //! Log in, log out, confirm: what a handler holds in its hand.
 
 use std::{
-    fmt,
     future::{Ready, ready},
     marker::PhantomData,
     rc::Rc,
@@ -9,6 +8,7 @@ use std::{
 };
 
 use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::header};
+use derive_more::Debug;
 
 use crate::{
     core::user::AuthUser,
@@ -52,17 +52,13 @@ use crate::{
 ///
 /// It holds on to the request, so it is for handlers: in a middleware (`from_fn`) that passes the
 /// request on, actix-web wants it back for itself, and panics. Take [`MaybeUser`] there.
+#[derive(Debug)]
+#[debug("Auth")]
 pub struct Auth<U> {
     pub(crate) request: HttpRequest,
     pub(crate) state: Rc<LoginState>,
     pub(crate) index: usize,
     pub(crate) user: PhantomData<fn() -> U>,
-}
-
-impl<U> fmt::Debug for Auth<U> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Auth").finish_non_exhaustive()
-    }
 }
 
 impl<U: AuthUser> Auth<U> {

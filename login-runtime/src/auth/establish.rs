@@ -56,7 +56,8 @@ impl<U: AuthUser> Auth<U> {
             replaces,
             family,
         } = what;
-        let at = at.unwrap_or_else(|| manager.now());
+        let now = manager.now();
+        let at = at.unwrap_or(now);
         let clear = || {
             if clears_session {
                 session::clear_but(&session, manager.kept_keys(self.index));
@@ -68,6 +69,7 @@ impl<U: AuthUser> Auth<U> {
                 let hash = fingerprint.as_deref();
                 let entry = Entry {
                     authenticated_at: at,
+                    started_at: now,
                     fresh,
                     remembered,
                     forced,
@@ -101,7 +103,7 @@ impl<U: AuthUser> Auth<U> {
                 };
                 // Boxed, as are others that only some log ins wait for: the rest need no room for them.
                 let client = client::of_record(&self.request, manager);
-                let replacing = records.replace(replaces, &id, new, client, manager.now());
+                let replacing = records.replace(replaces, &id, new, client, now);
                 let login = Box::pin(replacing).await?;
                 // Not before the store has done its part: one that fails takes nothing away.
                 clear();

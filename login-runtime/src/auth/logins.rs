@@ -1,13 +1,13 @@
 //! Seeing and ending logins: those of the user at hand, and those of anybody.
 
 use std::{
-    fmt,
     rc::Rc,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use actix_session::storage::SessionStore;
+use derive_more::Debug;
 
 use crate::{
     auth::auth::Auth,
@@ -263,16 +263,11 @@ impl AtHand<'_> {
 /// The logins of everybody, outside of any request: for administrators and for maintenance.
 ///
 /// Made by [`LoginManager::logins`].
-#[derive(Clone)]
+#[derive(Clone, Debug)]
+#[debug("Logins")]
 pub struct Logins {
     manager: Arc<Manager>,
     records: Arc<Records>,
-}
-
-impl fmt::Debug for Logins {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Logins").finish_non_exhaustive()
-    }
 }
 
 impl<S: SessionStore> LoginManager<S> {

@@ -35,12 +35,27 @@ impl Requirement {
     };
 }
 
+/// How long a login is fresh unless told otherwise: 30 minutes.
+///
+/// Raising it asks for passwords less often; lowering it gives less time to whoever finds a device
+/// unlocked.
+const FRESH_FOR: Duration = Duration::from_secs(30 * 60);
+
 /// What the manager says about all guards.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct GuardDefaults {
     /// How long a login is fresh, where the guard does not say.
     pub(crate) fresh_for: Option<Duration>,
     pub(crate) exempt_options: bool,
+}
+
+impl Default for GuardDefaults {
+    fn default() -> Self {
+        Self {
+            fresh_for: Some(FRESH_FOR),
+            exempt_options: false,
+        }
+    }
 }
 
 impl GuardDefaults {

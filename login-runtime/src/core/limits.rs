@@ -16,8 +16,8 @@ const DAY: u64 = 24 * HOUR;
 
 /// How long a login lasts: without use, and at all (ASVS 7.3.1, 7.3.2).
 ///
-/// Only a login store can keep these limits: they are kept in the login record, and checked on the
-/// server at each request that asks for the user.
+/// They are checked on the server at each request that asks for the user. The idle limit needs a login
+/// store, where the last use of a login is noted; the absolute limit holds in every mode.
 ///
 /// `Display` writes the numbers down for a security policy (ASVS 7.1.1):
 ///
@@ -88,6 +88,16 @@ impl Limits {
         self
     }
 
+    /// The same without an idle limit, which cannot be kept where no use is noted.
+    pub(crate) const fn without_idle(mut self) -> Self {
+        self.idle = None;
+        self
+    }
+
+    pub(crate) fn has_idle(&self) -> bool {
+        self.idle.is_some()
+    }
+
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         if self.absolute.as_secs() == 0 {
             return Err("ends logins as they are made; give `absolute` at least a second");
@@ -106,6 +116,11 @@ impl Limits {
     /// When a login that is made now is over at the latest.
     pub(crate) fn expires_at(&self, now: i64) -> i64 {
         now.saturating_add_unsigned(self.absolute.as_secs())
+    }
+
+    /// Whether a login that was made at a time has lasted for too long.
+    pub(crate) fn is_expired(&self, started_at: i64, now: i64) -> bool {
+        since(started_at, now) > self.absolute.as_secs()
     }
 
     /// Whether a login has gone unused for too long.

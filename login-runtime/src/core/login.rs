@@ -295,3 +295,43 @@ pub enum Which<'a> {
     /// Everything of everybody.
     All,
 }
+
+/// Why a login, or a remember cookie, is good no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// It is forged, cut short, of another version, or its time is over.
+    Invalid,
+    /// There is no such user any more.
+    UserGone,
+    /// The user is not active.
+    Inactive,
+    /// The user's session hash changed: a new password, for instance.
+    SessionHashChanged,
+    /// It was ended: by a log out, from another device, by an administrator, or by its age.
+    Ended,
+    /// It was not used for longer than the idle limit.
+    Idle,
+    /// It lasted as long as a login may last.
+    Expired,
+}
+
+impl EndReason {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::UserGone => "user_gone",
+            Self::Inactive => "inactive",
+            Self::SessionHashChanged => "session_hash_changed",
+            Self::Ended => "ended",
+            Self::Idle => "idle",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -8,4 +8,5 @@ pub(crate) mod login;
 pub(crate) mod next;
 pub(crate) mod protection;
 pub(crate) mod remember;
+pub(crate) mod resolve;
 pub(crate) mod user;

@@ -12,8 +12,8 @@ use std::{
 };
 
 use actix_web::{Error, FromRequest, HttpRequest, dev::Payload, error::InternalError};
+use derive_more::Debug;
 
-use crate::guard::policy::GuardUser;
 use crate::{
     conditions::condition::Condition,
     core::{
@@ -24,7 +24,7 @@ use crate::{
     error::SetupError,
     guard::{
         decide::{self, GuardOutcome},
-        policy::GuardManager,
+        policy::{GuardManager, GuardUser},
     },
     manager::Manager,
     refusal::{self},
@@ -196,6 +196,8 @@ impl<U: AuthUser> FromRequest for CurrentUser<U> {
 }
 
 /// Finds out who the user is.
+#[derive(Debug)]
+#[debug("CurrentUserFuture")]
 pub struct CurrentUserFuture<U> {
     check: Option<GuardOutcome>,
     request: HttpRequest,
@@ -224,12 +226,6 @@ impl<U: AuthUser> CurrentUserFuture<U> {
             request: request.clone(),
             user: PhantomData,
         }
-    }
-}
-
-impl<U> fmt::Debug for CurrentUserFuture<U> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CurrentUserFuture").finish_non_exhaustive()
     }
 }
 

@@ -1,7 +1,6 @@
 //! TODO guard/guarded.rs
 
 use std::{
-    fmt,
     future::Future,
     marker::PhantomData,
     pin::Pin,
@@ -9,6 +8,7 @@ use std::{
 };
 
 use actix_web::{Error, FromRequest, Handler, HttpRequest, dev::Payload};
+use derive_more::Debug;
 use pin_project_lite::pin_project;
 
 use crate::guard::{
@@ -18,6 +18,9 @@ use crate::guard::{
 };
 
 /// All arguments of a guarded handler: extracted only after the policy `P` let the client through.
+#[derive(Debug)]
+// The arguments may hold whatever the client sent.
+#[debug("Guarded")]
 pub struct Guarded<P, A> {
     // Generated code takes the arguments out in the parameter's pattern, so that they live as long
     // as parameters do. Only the policy can make a value: its field is private.
@@ -30,13 +33,6 @@ impl<P, A> Guarded<P, A> {
     /// The handler's arguments.
     pub fn into_args(self) -> A {
         self.args
-    }
-}
-
-impl<P, A> fmt::Debug for Guarded<P, A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The arguments may hold whatever the client sent.
-        f.debug_struct("Guarded").finish_non_exhaustive()
     }
 }
 
@@ -73,16 +69,12 @@ impl<P: Policy, A: Arguments<P>> FromRequest for Guarded<P, A> {
 
 pin_project! {
     /// Decides, then extracts.
+    #[derive(Debug)]
+    #[debug("GuardedFuture")]
     pub struct GuardedFuture<P, A: Arguments<P>> {
         #[pin]
         step: Step<A::Extractors>,
         policy: PhantomData<fn() -> P>,
-    }
-}
-
-impl<P, A: Arguments<P>> fmt::Debug for GuardedFuture<P, A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GuardedFuture").finish_non_exhaustive()
     }
 }
 
@@ -159,15 +151,10 @@ pub fn guarded<F>(handler: F) -> GuardedHandler<F> {
 }
 
 /// A handler behind a guard; made by [`guarded`].
-#[derive(Clone)]
+#[derive(Clone, Debug)]
+#[debug("GuardedHandler")]
 pub struct GuardedHandler<F> {
     handler: F,
-}
-
-impl<F> fmt::Debug for GuardedHandler<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GuardedHandler").finish_non_exhaustive()
-    }
 }
 
 impl<F, A> Handler<(Guarded<LoginRequired, A>,)> for GuardedHandler<F>

@@ -5,6 +5,10 @@
 //! `Json` that reads the body, or answers 400. [`Guarded`] therefore takes the place of all the
 //! handler's arguments: first the policy decides, then they are extracted.
 
+use std::{any::TypeId, marker::PhantomData, time::Duration};
+
+use derive_more::Debug;
+
 use crate::{
     conditions::{
         condition::Condition,
@@ -19,7 +23,6 @@ use crate::{
     manager::Manager,
     users::permission::Permissions,
 };
-use std::{any::TypeId, fmt, marker::PhantomData, time::Duration};
 
 /// What a guard asks for, as a type.
 pub trait Policy: Described {
@@ -47,14 +50,10 @@ pub trait Policy: Described {
 pub struct GuardRequirement(pub(crate) Requirement);
 
 /// Keeps crate-private types out of the public trait.
+#[derive(Debug)]
+#[debug("GuardManager")]
 #[doc(hidden)]
 pub struct GuardManager<'a>(pub(crate) &'a Manager);
-
-impl fmt::Debug for GuardManager<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GuardManager").finish_non_exhaustive()
-    }
-}
 
 /// A user type that a guard can ask for.
 #[diagnostic::on_unimplemented(

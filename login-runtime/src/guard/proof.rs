@@ -13,6 +13,7 @@ use std::{
 };
 
 use actix_web::{Error, FromRequest, HttpRequest, dev::Payload, http::Method};
+use derive_more::Debug;
 use pin_project_lite::pin_project;
 
 use crate::{
@@ -359,16 +360,12 @@ tuples_are_arguments! {
 
 pin_project! {
     /// Does something with what a future brings, unless that is an error.
+    #[derive(Debug)]
+    #[debug("MapOk")]
     pub struct MapOk<F, A, B> {
         #[pin]
         future: F,
         map: fn(A) -> B,
-    }
-}
-
-impl<F, A, B> fmt::Debug for MapOk<F, A, B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MapOk").finish_non_exhaustive()
     }
 }
 

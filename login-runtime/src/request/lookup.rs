@@ -6,17 +6,17 @@ use actix_web::HttpRequest;
 
 use crate::{
     core::{
-        login::{Family, FamilyKey, Inserted, LoginFacts, LoginRecord, LoginSource, Which},
-        protection::Verdict,
-        remember::{self, Token},
+        login::{EndReason, Family, FamilyKey, Inserted, LoginFacts, LoginSource, Which},
+        remember::Token,
+        resolve::{self, EntryVerdict, RecordCheck, RecordVerdict},
     },
     error::LoadError,
-    events::{EndReason, EventUser, LoginEvent},
+    events::{EventUser, LoginEvent},
     http::cookies,
     keys::Match,
     manager::Manager,
     request::{
-        client::{self, judge},
+        client,
         credential::{self, LoginCookieContent, LoginCredential},
         state::{LoginState, RequestUser, Slot},
     },
@@ -94,27 +94,28 @@ pub(crate) struct Lookup<'a> {
     pub(crate) index: usize,
 }
 
-/// What a session entry asks for.
-enum Plan {
-    /// The entry is none of ours, or names no user.
-    Invalid,
-    /// Protection ended the login.
-    Over,
-    Load(Load),
+/// What is to be done about a login that describes itself.
+enum Judged {
+    /// It is over.
+    Ended(EndReason),
+    /// Protection ends it.
+    OtherClient,
+    Load(EntryLoad),
 }
 
-/// A user on the way, and the login as the session has it.
-struct Load {
+/// A user who is being loaded, and the login that names the user.
+struct EntryLoad {
     loading: Loading,
-    login: SessionLogin,
-    changed_client: bool,
-    /// Whether the login was bound, or its cookie sealed, under an older key.
+    login: OwnedEntry,
+    stale: bool,
+    /// Whether the login was bound to its client, or its cookie sealed, under an older key.
     rewrite: bool,
 }
 
 /// An [`Entry`] that outlives the session's borrow.
-struct SessionLogin {
+struct OwnedEntry {
     authenticated_at: i64,
+    started_at: i64,
     fresh: bool,
     remembered: bool,
     forced: bool,
@@ -122,10 +123,11 @@ struct SessionLogin {
     hash: Option<String>,
 }
 
-impl SessionLogin {
+impl OwnedEntry {
     fn of(entry: &Entry<'_>) -> Self {
         let &Entry {
             authenticated_at,
+            started_at,
             fresh,
             remembered,
             forced,
@@ -134,6 +136,7 @@ impl SessionLogin {
         } = entry;
         Self {
             authenticated_at,
+            started_at,
             fresh,
             remembered,
             forced,
@@ -145,6 +148,7 @@ impl SessionLogin {
     fn as_entry(&self) -> Entry<'_> {
         let &Self {
             authenticated_at,
+            started_at,
             fresh,
             remembered,
             forced,
@@ -153,6 +157,7 @@ impl SessionLogin {
         } = self;
         Entry {
             authenticated_at,
+            started_at,
             fresh,
             remembered,
             forced,
@@ -197,76 +202,88 @@ impl Lookup<'_> {
         EventUser::new(self.kind, &**user)
     }
 
+    /// Asks for the login that the session or the login cookie carries.
     async fn by_session(&self) -> Result<Option<RequestUser>, LoadError> {
         if let Some(records) = &self.manager().records {
-            // In a box of its own, so that neither future is too large for what an allocator has at hand.
+            // In a box of its own: together, the two futures are too large for an allocator's cache.
             return Box::pin(self.by_record(records)).await;
         }
-        let plan = |carried: LoginCredential<'_>| {
-            Some(plan(self.request, &carried, self.manager(), self.kind))
-        };
-        let Some(plan) = self.carried(plan) else {
-            return Ok(None);
-        };
-        match plan {
-            Plan::Invalid => {
-                self.end(EndReason::Invalid, None);
+        match self.carried(|carried| Some(self.judge_entry(&carried))) {
+            None => Ok(None),
+            Some(Judged::Ended(reason)) => {
+                self.end(reason, self.owner().as_deref());
                 Ok(None)
             }
-            Plan::Over => {
-                self.emit(&LoginEvent::SessionProtected {
-                    mode: self.manager().client.protection,
-                });
-                self.forget(self.holder().as_deref());
-                self.clear_remember_cookie();
+            Some(Judged::OtherClient) => {
+                self.protect(self.owner().as_deref());
                 Ok(None)
             }
-            Plan::Load(mut load) => {
-                let user = load.loading.await?;
-                Ok(self.loaded(user, &mut load.login, load.changed_client, load.rewrite))
+            Some(Judged::Load(mut load)) => {
+                let user = load.loading.as_mut().await?;
+                Ok(self.by_entry(user, &mut load))
             }
         }
     }
 
-    /// What a session login comes to whose user was loaded, if there is one.
-    fn loaded(
-        &self,
-        user: Option<AnyUser>,
-        login: &mut SessionLogin,
-        changed_client: bool,
-        mut rewrite: bool,
-    ) -> Option<RequestUser> {
-        let Some(user) = user else {
-            // The id may be given out again.
-            self.end(EndReason::UserGone, None);
-            return None;
+    /// Judges a login that describes itself, and starts to load its user.
+    fn judge_entry(&self, carried: &LoginCredential<'_>) -> Judged {
+        let (manager, now) = (self.manager(), self.manager().now());
+        let Some((entry, id)) = carried.entry() else {
+            return Judged::Ended(EndReason::Invalid);
         };
-        let hash = self.kind.loader.session_hash(&*user);
-        let found =
-            self.manager()
-                .keys
-                .same_hash(&self.kind.name, login.hash.as_deref(), hash.as_deref());
-        match found {
-            Some(Match::Current) => {}
-            Some(Match::Older) => {
-                login.hash =
-                    hash.and_then(|hash| self.manager().keys.fingerprint(&self.kind.name, &hash));
-                rewrite = true;
-            }
-            None => {
-                drop(hash);
-                self.end(EndReason::SessionHashChanged, self.holder().as_deref());
+        let (client, found) = client::judge(self.request, manager, entry.client);
+        let stale = match resolve::judge_entry(entry.started_at, &manager.limits, client, now) {
+            EntryVerdict::Expired => return Judged::Ended(EndReason::Expired),
+            EntryVerdict::OtherClient => return Judged::OtherClient,
+            EntryVerdict::Load { stale } => stale,
+        };
+        let mut login = OwnedEntry::of(&entry);
+        let old_client = found == Some(Match::Older);
+        if old_client {
+            login.client = client::client(self.request, manager);
+        }
+        match self.kind.loader.load(id) {
+            None => Judged::Ended(EndReason::Invalid),
+            Some(loading) => Judged::Load(EntryLoad {
+                loading,
+                login,
+                stale,
+                rewrite: old_client || carried.is_old(),
+            }),
+        }
+    }
+
+    /// The user of a login that describes itself, if the loader found one.
+    fn by_entry(&self, user: Option<AnyUser>, load: &mut EntryLoad) -> Option<RequestUser> {
+        let EntryLoad {
+            login,
+            stale,
+            rewrite,
+            ..
+        } = load;
+        let mut hash_key = None;
+        let judged = resolve::judge_user(user, |user| {
+            hash_key = self.same_hash(user, login.hash.as_deref());
+            hash_key.is_some()
+        });
+        let user = match judged {
+            Ok(user) => user,
+            Err(reason) => {
+                let owner = self.owner().filter(|_| reason != EndReason::UserGone);
+                self.end(reason, owner.as_deref());
                 return None;
             }
+        };
+        if hash_key == Some(Match::Older) {
+            login.hash = self.fingerprint(&user);
+            *rewrite = true;
         }
-        if changed_client {
-            self.emit(&LoginEvent::SessionProtected {
-                mode: self.manager().client.protection,
-            });
-            rewrite |= login.fresh;
+        if *stale {
+            self.emit_protected();
+            *rewrite |= login.fresh;
             login.fresh = false;
         }
-        if rewrite {
+        if *rewrite {
             self.write(&login.as_entry(), &*user);
         }
         let facts = LoginFacts {
@@ -277,8 +294,8 @@ impl Lookup<'_> {
         Some(self.known(user, facts, login.forced, None))
     }
 
-    /// Looks up the record that the session names: whatever the session says besides, or a late
-    /// request brought back into it, without a record it is nobody's.
+    /// Looks up the record that the request names. Whatever the session says besides, and whatever a
+    /// late request brought back into it: without a record the request is anonymous.
     async fn by_record(&self, records: &Records) -> Result<Option<RequestUser>, LoadError> {
         let manager = self.manager();
         let Some(named) = self.carried(|carried| Some(carried.login())) else {
@@ -289,8 +306,16 @@ impl Lookup<'_> {
             return Ok(None);
         };
         let now = manager.now();
-        let record = records.find_bare(key, now).await?;
-        let Some(record) = record.filter(|record| record.user_type == self.kind.name) else {
+        let found = records.find_bare(key, now).await?;
+        let check = RecordCheck {
+            user_type: &self.kind.name,
+            limits: &records.limits,
+            passive: self.state.is_passive(),
+            now,
+        };
+        let client = |bound| client::judge(self.request, manager, bound).0;
+        let verdict = resolve::judge_record(found.as_ref(), check, client);
+        let Some(record) = found.filter(|_| verdict != RecordVerdict::Gone) else {
             self.end(EndReason::Ended, None);
             return Ok(None);
         };
@@ -298,87 +323,90 @@ impl Lookup<'_> {
             key,
             family: record.family,
         };
-        if records.limits.is_idle(record.last_seen, now) {
-            // The remember cookie, if there is one, may still restore the user.
-            let login = LoginRef {
-                family: None,
-                ..login
-            };
-            Box::pin(records.end(login)).await?;
-            self.end(EndReason::Idle, Some(&record.user_id));
-            return Ok(None);
-        }
-        let (verdict, _) = judge(self.request, manager, record.client);
-        if verdict == Verdict::Over {
-            Box::pin(records.end(login)).await?;
-            self.emit(&LoginEvent::SessionProtected {
-                mode: manager.client.protection,
-            });
-            self.forget(Some(&record.user_id));
-            self.clear_remember_cookie();
-            return Ok(None);
-        }
+        let (stale, touch, note_token) = match verdict {
+            RecordVerdict::Load {
+                stale,
+                touch,
+                note_token,
+            } => (stale, touch, note_token),
+            RecordVerdict::OtherClient => {
+                Box::pin(records.end(login)).await?;
+                self.protect(Some(&record.user_id));
+                return Ok(None);
+            }
+            RecordVerdict::Idle | RecordVerdict::Gone => {
+                // Not the family: the remember cookie, if there is one, may still restore the user.
+                let login = LoginRef {
+                    family: None,
+                    ..login
+                };
+                Box::pin(records.end(login)).await?;
+                self.end(EndReason::Idle, Some(&record.user_id));
+                return Ok(None);
+            }
+        };
         let user = match self.kind.loader.load(&record.user_id) {
             Some(loading) => loading.await?,
             None => None,
         };
-        let Some(user) = user else {
-            Box::pin(records.end(login)).await?;
-            self.end(EndReason::UserGone, None);
-            return Ok(None);
+        let has_same_hash = |user: &AnyUser| self.same_hash(user, record.hash.as_deref()).is_some();
+        let user = match resolve::judge_user(user, has_same_hash) {
+            Ok(user) => user,
+            Err(reason) => {
+                Box::pin(records.end(login)).await?;
+                let owner = (reason != EndReason::UserGone).then_some(&*record.user_id);
+                self.end(reason, owner);
+                return Ok(None);
+            }
         };
-        if !self.has_same_hash(&user, &record) {
-            Box::pin(records.end(login)).await?;
-            self.end(EndReason::SessionHashChanged, Some(&record.user_id));
-            return Ok(None);
-        }
-        if verdict == Verdict::Stale {
-            self.emit(&LoginEvent::SessionProtected {
-                mode: manager.client.protection,
-            });
+        if stale {
+            self.emit_protected();
             if record.fresh {
                 let staling = records.store.call(|store| store.make_stale(key));
                 Box::pin(staling).await?;
             }
         }
-        let is_new = now.saturating_sub(record.created_at) < remember::GRACE;
-        if let Some(family) = record
-            .family
-            .filter(|_| is_new || records.is_step(&record, now))
-        {
+        if let Some(family) = record.family.filter(|_| note_token) {
             Box::pin(self.note_token(records, family, now)).await;
         }
-        if !self.state.passive.get() && records.is_step(&record, now) {
-            Box::pin(records.touch(key, &record, now)).await;
+        if touch {
+            Box::pin(records.touch(key, now)).await;
         }
-        if let Some(ticket) = self.slot.opened.old() {
-            self.state.set_login_cookie(self.index, ticket);
+        if let Some(content) = self.slot.opened.old() {
+            self.state.set_login_cookie(self.index, content);
         }
-        let fresh = record.fresh && verdict == Verdict::Same;
-        Ok(Some(self.known_by_record(user, &record, fresh, login)))
-    }
-
-    /// Whether the user has the credentials with which the login was made.
-    fn has_same_hash(&self, user: &AnyUser, record: &LoginRecord) -> bool {
-        let hash = self.kind.loader.session_hash(&**user);
-        let (keys, name) = (&self.manager().keys, &self.kind.name);
-        let found = keys.same_hash(name, record.hash.as_deref(), hash.as_deref());
-        found.is_some()
-    }
-
-    fn known_by_record(
-        &self,
-        user: AnyUser,
-        record: &LoginRecord,
-        fresh: bool,
-        login: LoginRef,
-    ) -> RequestUser {
         let facts = LoginFacts {
             source: LoginSource::Session,
             authenticated_at: Some(record.authenticated_at),
-            fresh,
+            fresh: record.fresh && !stale,
         };
-        self.known(user, facts, record.forced, Some(login))
+        Ok(Some(self.known(user, facts, record.forced, Some(login))))
+    }
+
+    /// Whether the user still has the credentials with which a login was made, and under which key the
+    /// fingerprint was made.
+    fn same_hash(&self, user: &AnyUser, fingerprint: Option<&str>) -> Option<Match> {
+        let hash = self.kind.loader.session_hash(&**user);
+        let keys = &self.manager().keys;
+        keys.same_hash(&self.kind.name, fingerprint, hash.as_deref())
+    }
+
+    /// The fingerprint of the user's session hash under the current key.
+    fn fingerprint(&self, user: &AnyUser) -> Option<String> {
+        let hash = self.kind.loader.session_hash(&**user)?;
+        self.manager().keys.fingerprint(&self.kind.name, &hash)
+    }
+
+    /// Ends a login that another client shows.
+    fn protect(&self, owner: Option<&str>) {
+        self.emit_protected();
+        self.forget(owner);
+        self.clear_remember_cookie();
+    }
+
+    fn emit_protected(&self) {
+        let mode = self.manager().client.protection;
+        self.emit(&LoginEvent::SessionProtected { mode });
     }
 
     /// Notes that the browser has the current token of its family, so that whoever presents the one
@@ -445,6 +473,7 @@ impl Lookup<'_> {
         // The login is bound to its client from the start.
         let entry = Entry {
             authenticated_at: token.authenticated_at,
+            started_at: now,
             fresh: false,
             remembered: true,
             forced: false,
@@ -688,7 +717,7 @@ impl Lookup<'_> {
     }
 
     /// Whose login the request carries, as JSON, if that is all it needs to say.
-    fn holder(&self) -> Option<String> {
+    fn owner(&self) -> Option<String> {
         self.carried(|carried| carried.entry().map(|(_, id)| id.to_owned()))
     }
 
@@ -734,34 +763,4 @@ pub(crate) fn has_no_other_source(
     let loader = manager.request_loader.as_ref();
     !cookies::carries(request, &kind.remember.name)
         && loader.is_none_or(|(loads, _)| *loads != index)
-}
-
-/// Reads the entry of a login and starts to load its user, without holding on to the session.
-fn plan(
-    request: &HttpRequest,
-    carried: &LoginCredential<'_>,
-    manager: &Manager,
-    kind: &UserType,
-) -> Plan {
-    let Some((entry, id)) = carried.entry() else {
-        return Plan::Invalid;
-    };
-    let (verdict, found) = judge(request, manager, entry.client);
-    if verdict == Verdict::Over {
-        return Plan::Over;
-    }
-    let mut login = SessionLogin::of(&entry);
-    let rewrite = found == Some(Match::Older);
-    if rewrite {
-        login.client = client::client(request, manager);
-    }
-    match kind.loader.load(id) {
-        None => Plan::Invalid,
-        Some(loading) => Plan::Load(Load {
-            loading,
-            login,
-            changed_client: verdict == Verdict::Stale,
-            rewrite: rewrite || carried.is_old(),
-        }),
-    }
 }

@@ -229,6 +229,11 @@ impl LoginState {
         self.passive.set(true);
     }
 
+    /// Whether this request does not count as use of the login.
+    pub(crate) fn is_passive(&self) -> bool {
+        self.passive.get()
+    }
+
     /// Whether a user was asked for, and found.
     pub(crate) fn has_found(&self, index: usize) -> bool {
         self.slot(index)

@@ -15,6 +15,7 @@ use actix_web::{
     HttpMessage as _,
     dev::{Service, ServiceRequest, Transform},
 };
+use derive_more::Debug;
 
 use crate::conditions::description::{Described, Description};
 
@@ -161,15 +162,11 @@ impl<S: Service<ServiceRequest>> Transform<S, ServiceRequest> for Declared {
 }
 
 /// The service that [`Declared`] makes.
+#[derive(Debug)]
+#[debug("DeclarationService")]
 pub struct DeclarationService<S> {
     service: S,
     what: fn() -> Declaration,
-}
-
-impl<S> fmt::Debug for DeclarationService<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DeclarationService").finish_non_exhaustive()
-    }
 }
 
 impl<S: Service<ServiceRequest>> Service<ServiceRequest> for DeclarationService<S> {

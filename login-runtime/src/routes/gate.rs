@@ -9,7 +9,6 @@
 //! looks for the route. What the decision needs of it is kept aside, and a stand-in is made of that.
 
 use std::{
-    fmt,
     future::{Future, ready},
     pin::Pin,
     rc::Rc,
@@ -22,8 +21,8 @@ use actix_web::{
     dev::{RequestHead, Service, ServiceRequest, ServiceResponse, Transform},
     test::TestRequest,
 };
+use derive_more::Debug;
 
-use crate::request::state::StateSlot;
 use crate::{
     core::freshness::{Reason, Requirement},
     events::LoginEvent,
@@ -31,7 +30,7 @@ use crate::{
     http::view::View,
     manager::{Manager, ManagerData},
     refusal::{self, redirect::ResolvedView},
-    request::state::LoginState,
+    request::state::{LoginState, StateSlot},
     routes::declare::{RouteTrace, declare_gate},
     session::contents::SharedSession,
 };
@@ -183,15 +182,10 @@ pub fn gate<M>(middleware: M) -> Gated<M> {
 }
 
 /// Middleware with a gate behind it; made by [`gate`].
-#[derive(Clone)]
+#[derive(Clone, Debug)]
+#[debug("Gated")]
 pub struct Gated<M> {
     middleware: M,
-}
-
-impl<M> fmt::Debug for Gated<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gated").finish_non_exhaustive()
-    }
 }
 
 impl<S, M> Transform<S, ServiceRequest> for Gated<M>
@@ -219,14 +213,10 @@ where
 }
 
 /// Says that a gate comes later.
+#[derive(Debug)]
+#[debug("GatedService")]
 pub struct GatedService<S> {
     service: S,
-}
-
-impl<S> fmt::Debug for GatedService<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GatedService").finish_non_exhaustive()
-    }
 }
 
 impl<S: Service<ServiceRequest>> Service<ServiceRequest> for GatedService<S> {
@@ -243,14 +233,10 @@ impl<S: Service<ServiceRequest>> Service<ServiceRequest> for GatedService<S> {
 }
 
 /// The gate itself, behind the middleware.
+#[derive(Debug)]
+#[debug("GateService")]
 pub struct GateService<S> {
     service: Rc<S>,
-}
-
-impl<S> fmt::Debug for GateService<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GateService").finish_non_exhaustive()
-    }
 }
 
 type Answering<B> = Pin<Box<dyn Future<Output = Result<ServiceResponse<EitherBody<B>>, Error>>>>;

@@ -1,12 +1,11 @@
 //! A configuration that only takes what declares itself.
 
-use std::fmt;
-
 use actix_web::{
     FromRequest, Handler, Responder, Route, Scope,
     dev::HttpServiceFactory,
     web::{self, ServiceConfig},
 };
+use derive_more::Debug;
 
 use crate::{
     guard::{guarded::Guarded, policy::Policy},
@@ -66,14 +65,10 @@ where
 }
 
 /// What [`strict`] configures.
+#[derive(Debug)]
+#[debug("Strict")]
 pub struct Strict<'a> {
     config: &'a mut ServiceConfig,
-}
-
-impl fmt::Debug for Strict<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Strict").finish_non_exhaustive()
-    }
 }
 
 impl Strict<'_> {

@@ -1,7 +1,6 @@
 //! TODO service/late.rs
 
 use std::{
-    fmt,
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -13,6 +12,7 @@ use actix_web::{
     error::InternalError,
     http::header::SET_COOKIE,
 };
+use derive_more::Debug;
 use pin_project_lite::pin_project;
 
 use crate::{
@@ -22,16 +22,12 @@ use crate::{
 
 pin_project! {
     /// Makes a [`LateService`].
+    #[derive(Debug)]
+    #[debug("LateInit")]
     pub struct LateInit<F> {
         #[pin]
         pub(crate) init: F,
         pub(crate) watches: bool,
-    }
-}
-
-impl<F> fmt::Debug for LateInit<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LateInit").finish_non_exhaustive()
     }
 }
 
@@ -52,15 +48,11 @@ where
 }
 
 /// Around the session middleware: keeps late responses from changing a session that has ended.
+#[derive(Debug)]
+#[debug("LateService")]
 pub struct LateService<S> {
     service: S,
     watches: bool,
-}
-
-impl<S> fmt::Debug for LateService<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LateService").finish_non_exhaustive()
-    }
 }
 
 impl<S, B> Service<ServiceRequest> for LateService<S>
@@ -133,6 +125,8 @@ type Boxed<B> = Pin<Box<dyn Future<Output = Result<ServiceResponse<B>, Error>>>>
 
 pin_project! {
     /// Waits for the session middleware.
+    #[derive(Debug)]
+    #[debug("LateFuture")]
     pub struct LateFuture<F, B> {
         #[pin]
         step: LateStep<F, B>,
@@ -150,12 +144,6 @@ pin_project! {
         Watched {
             future: Boxed<B>,
         },
-    }
-}
-
-impl<F, B> fmt::Debug for LateFuture<F, B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LateFuture").finish_non_exhaustive()
     }
 }
 

@@ -1,7 +1,6 @@
 //! Ties it together, once per request.
 
 use std::{
-    fmt,
     future::Future,
     pin::Pin,
     rc::Rc,
@@ -16,6 +15,7 @@ use actix_web::{
     dev::{Extensions, Service, ServiceRequest, ServiceResponse, Transform},
     http::header::COOKIE,
 };
+use derive_more::Debug;
 use pin_project_lite::pin_project;
 
 use crate::{
@@ -63,6 +63,8 @@ where
 }
 
 /// The login layer; made by [`LoginManager`].
+#[derive(Debug)]
+#[debug("LoginService")]
 pub struct LoginService<S> {
     service: Rc<S>,
     /// How handlers and guards find the manager.
@@ -70,12 +72,6 @@ pub struct LoginService<S> {
     manager: Arc<Manager>,
     /// Whether logins are in cookies of their own.
     has_login_cookies: bool,
-}
-
-impl<S> fmt::Debug for LoginService<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoginService").finish_non_exhaustive()
-    }
 }
 
 impl<S, B> Service<ServiceRequest> for LoginService<S>
@@ -159,6 +155,8 @@ type Boxed<B> = Pin<Box<dyn Future<Output = Result<ServiceResponse<B>, Error>>>>
 
 pin_project! {
     /// Waits for the response, and adds what logins have to say to it.
+    #[derive(Debug)]
+    #[debug("LoginFuture")]
     pub struct LoginFuture<F, B> {
         #[pin]
         step: Step<F, EitherBody<B>>,
@@ -180,12 +178,6 @@ pin_project! {
         Boxed {
             future: Boxed<B>,
         },
-    }
-}
-
-impl<F, B> fmt::Debug for LoginFuture<F, B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoginFuture").finish_non_exhaustive()
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) const NEXT_KEY: &str = "_login_next";
 pub(crate) const NOTHING: &str = "_login_nothing";
 
 /// Room for the flags.
-const FLAG_BITS: u32 = 4;
+const FLAG_BITS: u32 = 5;
 
 /// Credentials were given in this session, and nothing has made the login stale since.
 pub(crate) const FRESH: u8 = 1;
@@ -35,6 +35,10 @@ const FORCED: u8 = 4;
 
 /// The user has a session hash, whose fingerprint follows.
 const HASHED: u8 = 8;
+
+/// The login was made after credentials were given: a remember cookie restored it. When it was made
+/// follows the client.
+const RESTORED: u8 = 16;
 
 /// The session key for a user type.
 pub(crate) fn login_key(user_type: &str) -> String {
@@ -64,6 +68,8 @@ pub(crate) fn holds_login(state: &HashMap<String, String>) -> bool {
 pub(crate) struct Entry<'a> {
     /// When credentials were given, in seconds since the epoch.
     pub(crate) authenticated_at: i64,
+    /// When the login was made: later, if a remember cookie restored it.
+    pub(crate) started_at: i64,
     pub(crate) fresh: bool,
     pub(crate) remembered: bool,
     pub(crate) forced: bool,
@@ -83,6 +89,7 @@ impl<'a> Entry<'a> {
             | flag(self.remembered, REMEMBERED)
             | flag(self.forced, FORCED)
             | flag(self.hash.is_some(), HASHED)
+            | flag(self.is_restored(), RESTORED)
     }
 
     /// Reads an entry and the id behind it. `None` if that is none of ours.
@@ -91,6 +98,15 @@ impl<'a> Entry<'a> {
         let (packed, rest) = number(rest)?;
         let (client, rest) = number(rest)?;
         let is_set = |flag: u8| packed & u64::from(flag) != 0;
+        // Entries of another kind start with a number that is too small to be a time.
+        let time = |number: u64| i64::try_from(number).ok().filter(|at| *at > 0);
+        let authenticated_at = time(packed >> FLAG_BITS)?;
+        let (started_at, rest) = if is_set(RESTORED) {
+            let (at, rest) = number(rest)?;
+            (time(at)?, rest)
+        } else {
+            (authenticated_at, rest)
+        };
         let (hash, id) = if is_set(HASHED) {
             let (hash, id) = rest.strip_prefix('"')?.split_once("\",")?;
             (Some(hash), id)
@@ -98,10 +114,8 @@ impl<'a> Entry<'a> {
             (None, rest)
         };
         let entry = Self {
-            // What starts an entry of another kind is no time at all.
-            authenticated_at: i64::try_from(packed >> FLAG_BITS)
-                .ok()
-                .filter(|at| *at > 0)?,
+            authenticated_at,
+            started_at,
             fresh: is_set(FRESH),
             remembered: is_set(REMEMBERED),
             forced: is_set(FORCED),
@@ -113,17 +127,20 @@ impl<'a> Entry<'a> {
 
     /// The entry for a user whose id is given as JSON: what a session keeps, and a login cookie.
     pub(crate) fn text(&self, id: &str) -> String {
-        let facts = match self.hash {
-            None => serde_json::to_string(&(self.packed(), self.client)),
-            Some(hash) => serde_json::to_string(&(self.packed(), self.client, hash)),
-        };
-        // Numbers and a text can be written.
-        let mut text = facts.unwrap_or_default();
-        text.pop();
-        text.push(',');
+        let mut text = format!("[{},{},", self.packed(), self.client);
+        if self.is_restored() {
+            text.push_str(&format!("{},", self.started_at));
+        }
+        if let Some(hash) = self.hash {
+            text.push_str(&format!("\"{hash}\","));
+        }
         text.push_str(id);
         text.push(']');
         text
+    }
+
+    fn is_restored(&self) -> bool {
+        self.started_at > self.authenticated_at
     }
 
     /// The time and the flags. No text, as long as that can be: quotation marks have to be escaped in
@@ -174,6 +191,7 @@ mod tests {
 
     const ENTRY: Entry<'static> = Entry {
         authenticated_at: 1_700_000_000,
+        started_at: 1_700_000_000,
         fresh: true,
         remembered: false,
         forced: false,
@@ -192,15 +210,23 @@ mod tests {
                 hash: None,
                 ..ENTRY
             },
+            Entry {
+                started_at: 1_700_000_001,
+                ..ENTRY
+            },
+            Entry {
+                started_at: 1_800_000_000,
+                hash: None,
+                ..ENTRY
+            },
         ] {
             for id in [r#"7"#, r#""a,\"]b""#, r#"[1,"x"]"#, r#"{"a":[]}"#] {
                 let id: serde_json::Value = serde_json::from_str(id).unwrap();
-                let text = match entry.hash {
-                    None => serde_json::to_string(&(entry.packed(), entry.client, &id)),
-                    Some(hash) => serde_json::to_string(&(entry.packed(), entry.client, hash, &id)),
-                };
-                let text = text.unwrap();
-                assert_eq!(entry.text(&id.to_string()), text);
+                let text = entry.text(&id.to_string());
+                assert!(
+                    serde_json::from_str::<serde_json::Value>(&text).is_ok(),
+                    "{text}"
+                );
                 assert_eq!(Entry::read(&text), Some((entry, &*id.to_string())));
             }
         }
@@ -215,13 +241,16 @@ mod tests {
             "[1]",
             "[1,1,1,1,null,7]",
             r#"[2,"AAAAAAAAAAAA"]"#,
-            "[27200000000]",
-            "[27200000000,1]",
-            "[-27200000000,1,7]",
-            "[27200000000,1,7",
+            "[54400000000]",
+            "[54400000000,1]",
+            "[-54400000000,1,7]",
+            "[54400000000,1,7",
             "[99999999999999999999,1,7]",
             // Says that there is a hash.
-            "[27200000008,1,7]",
+            "[54400000008,1,7]",
+            // Says that it was restored.
+            "[54400000016,1,7]",
+            "[54400000016,1,0,7]",
             "null",
         ] {
             assert_eq!(Entry::read(text), None, "{text}");

@@ -12,9 +12,9 @@ use actix_session::storage::{
     CookieSessionStore, LoadError, SaveError, SessionKey, SessionStore, UpdateError,
 };
 use actix_web::cookie::time::Duration;
+use derive_more::Debug;
 use tokio::sync::RwLock;
 
-use crate::session::fate::Lock;
 use crate::{
     clock::Clock,
     core::login::LoginKey,
@@ -22,7 +22,9 @@ use crate::{
     keys,
     session::{
         entry,
-        fate::{SessionFate, State, has_logged_in, late, may_lose, set_late, watch, watching},
+        fate::{
+            Lock, SessionFate, State, has_logged_in, late, may_lose, set_late, watch, watching,
+        },
     },
     store::{
         deadline::{STORE_DEADLINE, in_time},
@@ -44,6 +46,8 @@ const LOCKS: usize = 256;
 /// [`LoginManagerBuilder::session_store`](crate::LoginManagerBuilder::session_store) puts the store it
 /// is given into one of these. An application that brings its own `SessionMiddleware` does well to
 /// give it its store in one: `SessionMiddleware::new(SharedStore::new(store), key)`.
+#[derive(Debug)]
+#[debug("SharedStore")]
 pub struct SharedStore<T> {
     store: Arc<T>,
     revocations: Arc<OnceLock<Revocations>>,
@@ -113,12 +117,6 @@ impl<T> Clone for SharedStore<T> {
             locks: Arc::clone(&self.locks),
             deadline: self.deadline,
         }
-    }
-}
-
-impl<T> fmt::Debug for SharedStore<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SharedStore").finish_non_exhaustive()
     }
 }
 

@@ -11,6 +11,7 @@ use actix_session::{
 };
 use actix_web::cookie::Key;
 
+use crate::core::limits::Limits;
 use crate::{
     core::remember::MAX_COOKIE_AGE,
     error::BuildError,
@@ -60,7 +61,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
     let users = user_types(&mut settings)?;
     check_cookies(&users, &cookie, matches!(sessions, Sessions::Stored(_)))?;
     let request_loader = request_loader(&mut settings, &users)?;
-    let records = records(&mut settings)?;
+    let (limits, records) = records(&mut settings)?;
     let session = match sessions {
         Sessions::Own(factory) => factory,
         Sessions::Stored(make) => {
@@ -90,6 +91,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         events: settings.events,
         // Without records, a session that is kept in its cookie never ends on the server.
         watches_sessions: records.is_some() || !store::is_in_cookie::<S>(),
+        limits,
         records,
         routes: settings.routes,
     };
@@ -221,29 +223,43 @@ fn request_loader(
     }
 }
 
-/// The login records, if there is a login store.
-fn records(settings: &mut Settings) -> Result<Option<Arc<Records>>, BuildError> {
-    let needs_store = |name, is_set: bool| {
-        let why = "needs a login store, where it is kept; add `.login_store(..)`";
-        match is_set && settings.login_store.is_none() {
-            true => Err(BuildError::Setting { name, why }),
-            false => Ok(()),
-        }
-    };
-    needs_store("limits", settings.limits.is_some())?;
-    needs_store("max_logins", settings.max_logins.is_some())?;
+/// How long logins last, and their records, if there is a login store.
+fn records(settings: &mut Settings) -> Result<(Limits, Option<Arc<Records>>), BuildError> {
+    let refuse = |name, why| Err(BuildError::Setting { name, why });
     let limits = settings.limits.unwrap_or_default();
     limits.check().map_err(|why| BuildError::Setting {
         name: "limits",
         why,
     })?;
-    let store = settings.login_store.take();
-    Ok(store.map(|store| {
-        Arc::new(Records {
-            store: TimedStore::new(store, settings.store_deadline),
-            limits,
-            max: settings.max_logins,
-            relieved_at: AtomicI64::new(i64::MIN),
-        })
-    }))
+    let Some(store) = settings.login_store.take() else {
+        if !settings.session_only {
+            return Err(BuildError::NoLoginStore);
+        }
+        if settings.limits.is_some_and(|limits| limits.has_idle()) {
+            return refuse(
+                "limits",
+                "has an idle limit, which needs a login store; add `.login_store(..)`, or `danger_no_idle_limit()` to the limits",
+            );
+        }
+        if settings.max_logins.is_some() {
+            return refuse(
+                "max_logins",
+                "needs a login store, where logins are counted; add `.login_store(..)`",
+            );
+        }
+        return Ok((limits.without_idle(), None));
+    };
+    if settings.session_only {
+        return refuse(
+            "session_only",
+            "contradicts `login_store`; leave out one of them",
+        );
+    }
+    let records = Records {
+        store: TimedStore::new(store, settings.store_deadline),
+        limits,
+        max: settings.max_logins,
+        relieved_at: AtomicI64::new(i64::MIN),
+    };
+    Ok((limits, Some(Arc::new(records))))
 }

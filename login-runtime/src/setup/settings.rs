@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) guards: GuardDefaults,
     pub(crate) refusal: RefusalSettings,
     pub(crate) events: Events,
+    /// Whether the application has said that it wants no login store.
+    pub(crate) session_only: bool,
     pub(crate) login_store: Option<Arc<dyn DynLoginStore>>,
     pub(crate) store_deadline: Duration,
     pub(crate) limits: Option<Limits>,
@@ -61,6 +63,7 @@ impl Settings {
             guards: GuardDefaults::default(),
             refusal: RefusalSettings::default(),
             events: Events::default(),
+            session_only: false,
             login_store: None,
             store_deadline: STORE_DEADLINE,
             limits: None,

@@ -290,11 +290,6 @@ impl Records {
         self.store.call(|store| store.find_bare(key, now)).await
     }
 
-    /// Whether it is time to note something about a login again.
-    pub(crate) fn is_step(&self, record: &LoginRecord, now: i64) -> bool {
-        self.limits.is_step(record.last_seen, now)
-    }
-
     /// Notes that the current token of a family has arrived in its browser.
     pub(crate) async fn note_seen(
         &self,
@@ -321,12 +316,10 @@ impl Records {
         Ok(())
     }
 
-    /// Notes that a login was used, if that is due. A store that does not take the note is no reason
-    /// to refuse the request, whose login it has just confirmed.
-    pub(crate) async fn touch(&self, key: LoginKey, record: &LoginRecord, now: i64) {
-        if self.is_step(record, now)
-            && let Err(error) = self.store.call(|store| store.touch(key, now)).await
-        {
+    /// Notes that a login was used. A store that does not take the note is no reason to refuse the
+    /// request, whose login it has just confirmed.
+    pub(crate) async fn touch(&self, key: LoginKey, now: i64) {
+        if let Err(error) = self.store.call(|store| store.touch(key, now)).await {
             tracing::warn!(target: "login", event = "touch_failed", reason = ?error);
         }
     }

@@ -1,0 +1,316 @@
+//! What is to be done about a login that a request names: one rule for logins with a record, one for
+//! logins that are only in a session or a login cookie, and one for the user who was loaded.
+//!
+//! Facts in, verdict out. The caller does what the verdict says.
+
+use crate::core::{
+    limits::Limits,
+    login::{EndReason, LoginRecord},
+    protection::Verdict,
+    remember::GRACE,
+};
+
+/// What a record is judged by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordCheck<'a> {
+    /// The user type that is asked for.
+    pub(crate) user_type: &'a str,
+    pub(crate) limits: &'a Limits,
+    /// Whether the request does not count as use of the login.
+    pub(crate) passive: bool,
+    pub(crate) now: i64,
+}
+
+/// What is to be done about a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RecordVerdict {
+    /// There is no such login, or it is of another user type.
+    Gone,
+    /// The login was not used for longer than the idle limit.
+    Idle,
+    /// Another client shows the login, and protection ends it.
+    OtherClient,
+    /// The user is to be loaded.
+    Load {
+        /// Another client shows the login, and protection makes it stale.
+        stale: bool,
+        /// It is time to note that the login was used.
+        touch: bool,
+        /// It is time to note that the browser has its current remember token.
+        note_token: bool,
+    },
+}
+
+/// Judges the record that the store found. `client` compares the client that the login is bound to with
+/// the one at hand.
+pub(crate) fn judge_record(
+    record: Option<&LoginRecord>,
+    check: RecordCheck<'_>,
+    client: impl FnOnce(u64) -> Verdict,
+) -> RecordVerdict {
+    let RecordCheck {
+        user_type,
+        limits,
+        passive,
+        now,
+    } = check;
+    let Some(record) = record.filter(|record| record.user_type == user_type) else {
+        return RecordVerdict::Gone;
+    };
+    if limits.is_idle(record.last_seen, now) {
+        return RecordVerdict::Idle;
+    }
+    let stale = match client(record.client) {
+        Verdict::Over => return RecordVerdict::OtherClient,
+        Verdict::Stale => true,
+        Verdict::Same => false,
+    };
+    let is_step = limits.is_step(record.last_seen, now);
+    let is_new = now.saturating_sub(record.created_at) < GRACE;
+    RecordVerdict::Load {
+        stale,
+        touch: is_step && !passive,
+        note_token: record.family.is_some() && (is_new || is_step),
+    }
+}
+
+/// What is to be done about a login without a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EntryVerdict {
+    /// The login was made longer ago than a login may last.
+    Expired,
+    /// Another client shows the login, and protection ends it.
+    OtherClient,
+    /// The user is to be loaded.
+    Load {
+        /// Another client shows the login, and protection makes it stale.
+        stale: bool,
+    },
+}
+
+/// Judges a login that a session or a login cookie describes by itself.
+pub(crate) fn judge_entry(
+    started_at: i64,
+    limits: &Limits,
+    client: Verdict,
+    now: i64,
+) -> EntryVerdict {
+    if limits.is_expired(started_at, now) {
+        return EntryVerdict::Expired;
+    }
+    match client {
+        Verdict::Over => EntryVerdict::OtherClient,
+        Verdict::Stale => EntryVerdict::Load { stale: true },
+        Verdict::Same => EntryVerdict::Load { stale: false },
+    }
+}
+
+/// Judges what the loader found for a login: the user, or why the login ends.
+pub(crate) fn judge_user<U>(
+    user: Option<U>,
+    has_same_hash: impl FnOnce(&U) -> bool,
+) -> Result<U, EndReason> {
+    match user {
+        // The id may be given to somebody else.
+        None => Err(EndReason::UserGone),
+        Some(user) if has_same_hash(&user) => Ok(user),
+        Some(_) => Err(EndReason::SessionHashChanged),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::login::FamilyKey;
+
+    const NOW: i64 = 1_700_000_000;
+    /// A tenth of the idle limit of half an hour.
+    const STEP: i64 = 180;
+
+    fn record() -> LoginRecord {
+        LoginRecord {
+            user_type: "user".to_owned(),
+            user_id: "7".to_owned(),
+            created_at: NOW - 10_000,
+            authenticated_at: NOW - 10_000,
+            last_seen: NOW,
+            expires_at: NOW + 10_000,
+            fresh: true,
+            forced: false,
+            method: "password".to_owned(),
+            client: 1,
+            user_agent: String::new(),
+            address: String::new(),
+            hash: None,
+            family: None,
+        }
+    }
+
+    const QUIET: RecordVerdict = RecordVerdict::Load {
+        stale: false,
+        touch: false,
+        note_token: false,
+    };
+
+    #[track_caller]
+    fn check(record: Option<LoginRecord>, passive: bool, client: Verdict, expected: RecordVerdict) {
+        let check = RecordCheck {
+            user_type: "user",
+            limits: &Limits::new(),
+            passive,
+            now: NOW,
+        };
+        assert_eq!(judge_record(record.as_ref(), check, |_| client), expected);
+    }
+
+    #[test]
+    fn a_login_without_a_record_of_its_user_type_is_gone() {
+        check(None, false, Verdict::Same, RecordVerdict::Gone);
+        for other in ["", "admin", "user2", "User"] {
+            let record = LoginRecord {
+                user_type: other.to_owned(),
+                ..record()
+            };
+            check(Some(record), false, Verdict::Same, RecordVerdict::Gone);
+        }
+        check(Some(record()), false, Verdict::Same, QUIET);
+    }
+
+    #[test]
+    fn a_login_is_idle_a_second_after_its_limit_whatever_its_client() {
+        for client in [Verdict::Same, Verdict::Stale, Verdict::Over] {
+            let record = LoginRecord {
+                last_seen: NOW - 1_801,
+                ..record()
+            };
+            check(Some(record), false, client, RecordVerdict::Idle);
+        }
+        let record = LoginRecord {
+            last_seen: NOW - 1_800,
+            ..record()
+        };
+        let used = RecordVerdict::Load {
+            stale: false,
+            touch: true,
+            note_token: false,
+        };
+        check(Some(record), false, Verdict::Same, used);
+    }
+
+    #[test]
+    fn another_client_ends_a_login_or_makes_it_stale() {
+        check(
+            Some(record()),
+            false,
+            Verdict::Over,
+            RecordVerdict::OtherClient,
+        );
+        let stale = RecordVerdict::Load {
+            stale: true,
+            touch: false,
+            note_token: false,
+        };
+        check(Some(record()), false, Verdict::Stale, stale);
+    }
+
+    #[test]
+    fn the_client_is_compared_with_the_one_of_the_record() {
+        let check = RecordCheck {
+            user_type: "user",
+            limits: &Limits::new(),
+            passive: false,
+            now: NOW,
+        };
+        let record = LoginRecord {
+            client: 42,
+            ..record()
+        };
+        let client = |bound| match bound {
+            42 => Verdict::Same,
+            _ => Verdict::Over,
+        };
+        assert_eq!(judge_record(Some(&record), check, client), QUIET);
+    }
+
+    #[test]
+    fn use_is_noted_once_a_step_and_never_by_a_passive_request() {
+        for (ago, passive, touch) in [
+            (STEP - 1, false, false),
+            (STEP, false, true),
+            (STEP, true, false),
+        ] {
+            let record = LoginRecord {
+                last_seen: NOW - ago,
+                ..record()
+            };
+            let expected = RecordVerdict::Load {
+                stale: false,
+                touch,
+                note_token: false,
+            };
+            check(Some(record), passive, Verdict::Same, expected);
+        }
+    }
+
+    #[test]
+    fn a_remember_token_is_noted_by_young_logins_and_once_a_step() {
+        let family = Some(FamilyKey([2; 16]));
+        for (family, age, last_seen, passive, touch, note_token) in [
+            (None, 0, 0, false, false, false),
+            (family, 0, 0, false, false, true),
+            (family, GRACE - 1, 0, false, false, true),
+            (family, GRACE, 0, false, false, false),
+            (family, GRACE, STEP, false, true, true),
+            (family, GRACE, STEP, true, false, true),
+        ] {
+            let record = LoginRecord {
+                family,
+                created_at: NOW - age,
+                last_seen: NOW - last_seen,
+                ..record()
+            };
+            let expected = RecordVerdict::Load {
+                stale: false,
+                touch,
+                note_token,
+            };
+            check(Some(record), passive, Verdict::Same, expected);
+        }
+    }
+
+    #[test]
+    fn a_login_without_a_record_is_over_a_second_after_its_absolute_limit() {
+        let limits = Limits::new();
+        let twelve_hours = 12 * 60 * 60;
+        for (age, client, expected) in [
+            (0, Verdict::Same, EntryVerdict::Load { stale: false }),
+            (
+                twelve_hours,
+                Verdict::Same,
+                EntryVerdict::Load { stale: false },
+            ),
+            (twelve_hours + 1, Verdict::Same, EntryVerdict::Expired),
+            (twelve_hours + 1, Verdict::Over, EntryVerdict::Expired),
+            (0, Verdict::Stale, EntryVerdict::Load { stale: true }),
+            (0, Verdict::Over, EntryVerdict::OtherClient),
+            // The clock went back.
+            (-60, Verdict::Same, EntryVerdict::Load { stale: false }),
+        ] {
+            assert_eq!(
+                judge_entry(NOW - age, &limits, client, NOW),
+                expected,
+                "{age} {client:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_login_ends_with_its_user_and_with_the_users_credentials() {
+        assert_eq!(judge_user(Some(7), |_| true), Ok(7));
+        assert_eq!(
+            judge_user(Some(7), |_| false),
+            Err(EndReason::SessionHashChanged)
+        );
+        assert_eq!(judge_user(None::<i64>, |_| true), Err(EndReason::UserGone));
+    }
+}
