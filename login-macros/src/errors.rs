@@ -288,7 +288,7 @@ impl Errors {
         );
     }
 
-    pub(crate) fn variant_is_no_wrapper(&mut self, variant: &Ident) {
+    pub(crate) fn variant_without_user(&mut self, variant: &Ident) {
         self.on(
             variant,
             format!("variant `{variant}` does not wrap one user; write `{variant}(User)`"),

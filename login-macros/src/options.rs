@@ -8,7 +8,7 @@ use syn::{
     parse::{Parse, ParseStream, Parser as _},
 };
 
-use crate::errors::Errors;
+use crate::{errors::Errors, paths::Root};
 
 /// The options of one attribute. The parser and the messages read the same table.
 ///
@@ -155,6 +155,12 @@ impl Opt {
             errors.needs_a_value(at, &self.name, example);
         }
         value.ok()
+    }
+
+    /// Reads the value of `crate`, which says where generated code finds `login_runtime`.
+    pub(crate) fn root(&self, errors: &mut Errors) -> Root {
+        self.value("crate = ::my_app::login_runtime", errors)
+            .map_or_else(Root::default, Root::at)
     }
 
     /// Reads the options in the parentheses of one that needs some.

@@ -3,8 +3,7 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens as _, format_ident, quote};
 use syn::{
-    Attribute, Data, DeriveInput, Error, Fields, MacroDelimiter, Meta, Path, Type,
-    ext::IdentExt as _,
+    Attribute, Data, DeriveInput, Error, Fields, MacroDelimiter, Meta, Type, ext::IdentExt as _,
 };
 
 use crate::{
@@ -63,9 +62,7 @@ impl<'a> Model<'a> {
                 match key {
                     Key::User => model.user = opt.value("user = User", errors),
                     Key::Crate => {
-                        let path: Option<Path> =
-                            opt.value("crate = ::my_app::login_runtime", errors);
-                        model.root = path.map_or_else(Root::default, Root::at);
+                        model.root = opt.root(errors);
                     }
                 }
             }

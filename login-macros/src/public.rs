@@ -3,20 +3,17 @@
 //! The handler stays as it is. The route attribute below gets middleware that says that the route is
 //! public, which is all that can be seen of a handler before it runs.
 
-use proc_macro2::TokenStream;
-use quote::{ToTokens, quote};
-use syn::{
-    Path,
-    parse::{ParseStream, Parser as _},
-};
-
 use crate::{
     errors::Errors,
-    guards::{Handler, expand_fallback, is_guard, is_optional_current_user},
+    guard_kind::GuardKind,
+    handler::{Handler, expand_fallback},
     options::{Reader, Table},
     paths::Root,
     routes,
+    types::is_optional_current_user,
 };
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
 
 pub(crate) const NAME: &str = "public";
 
@@ -58,15 +55,13 @@ impl Public {
         for (key, opt) in Reader::new(TABLE, |_| None).read(options, errors) {
             match key {
                 Key::Crate => {
-                    let path: Option<Path> = opt.value("crate = ::my_app::login_runtime", errors);
-                    root = path.map_or_else(Root::default, Root::at);
+                    root = opt.root(errors);
                 }
             }
         }
-        let parser = |input: ParseStream<'_>| Handler::parse(NAME, input);
         Ok(Self {
             root,
-            handler: parser.parse2(item.clone())?,
+            handler: Handler::parse(NAME, item.clone())?,
         })
     }
 
@@ -99,6 +94,10 @@ impl Public {
         let Handler { attrs, sig, .. } = &self.handler;
         routes::declaration(&self.root, attrs, &sig.ident)
     }
+}
+
+fn is_guard(attr: &syn::Attribute) -> bool {
+    GuardKind::of(attr).is_some()
 }
 
 #[cfg(test)]
