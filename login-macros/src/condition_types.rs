@@ -58,7 +58,10 @@ mod tests {
         for (output, message) in [
             (expand_role(quote!(admin)), role),
             (expand_role(quote!()), role),
-            (expand_permission(quote!(EditPost)), "is named with its set"),
+            (
+                expand_permission(quote!(EditPost)),
+                "needs the name of its enum",
+            ),
             (
                 expand_permission(quote!("a")),
                 "write `permission!(Permission::EditPost)`",

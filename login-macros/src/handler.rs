@@ -75,6 +75,11 @@ impl ToTokens for Handler {
     }
 }
 
+/// The `#[cfg(..)]` among these attributes.
+pub(crate) fn cfgs(attrs: &[Attribute]) -> impl Iterator<Item = &Attribute> {
+    attrs.iter().filter(|attr| attr.path().is_ident("cfg"))
+}
+
 /// The error and the untouched item, which keeps editors working.
 pub(crate) fn expand_fallback(error: &Error, item: &TokenStream) -> TokenStream {
     let errors = error.to_compile_error();

@@ -12,6 +12,7 @@
 use proc_macro2::TokenStream;
 use syn::parse::Parse;
 
+mod argument_check;
 mod auth_user;
 mod condition_types;
 mod conditions;

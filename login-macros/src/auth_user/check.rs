@@ -1,7 +1,5 @@
 //! Checks that compare parts of the model.
 
-use syn::{Type, ext::IdentExt as _};
-
 use super::model::{FieldKey, Model, Shape, Struct};
 use crate::errors::Errors;
 
@@ -69,24 +67,5 @@ impl Model<'_> {
             }
             _ => {}
         }
-        if let (None, Some((field, _))) = (&self.active_fn, fields.active())
-            && !is_bool(field.ty)
-        {
-            errors.active_is_not_bool(field.ty);
-        }
-    }
-}
-
-/// Whether the type is `bool`, as far as its name tells.
-fn is_bool(ty: &Type) -> bool {
-    match ty {
-        Type::Group(group) => is_bool(&group.elem),
-        Type::Paren(paren) => is_bool(&paren.elem),
-        Type::Path(path) => path
-            .path
-            .segments
-            .last()
-            .is_some_and(|segment| segment.ident.unraw() == "bool"),
-        _ => false,
     }
 }

@@ -102,9 +102,10 @@ impl Model<'_> {
         let active = match (&self.active_fn, fields.active()) {
             (Some(path), _) => Some(call_with_self(path)),
             (None, Some((field, negated))) => {
-                let member = &field.member;
+                let (private, member) = (self.root.private(), &field.member);
                 let not = negated.then(|| quote!(!));
-                Some(field.code(quote!(#not self.#member)))
+                let flag = quote!(#private::ActiveField::get(&self.#member));
+                Some(field.code(quote!(#not #flag)))
             }
             (None, None) => None,
         };
@@ -225,8 +226,11 @@ impl Model<'_> {
         let generic = |ty: &Type| mentions(ty.to_token_stream(), &params);
         match &self.shape {
             Shape::Struct(fields) => {
+                let active = fields.active().filter(|_| self.active_fn.is_none());
+                let active = active.map(|(field, _)| field);
                 let bounds = [
                     (fields.id(), quote!(::core::clone::Clone + #root::UserId)),
+                    (active, quote!(#private::ActiveField)),
                     (fields.session_hash(), quote!(#private::SessionHashPart)),
                     (fields.marked(FieldKey::Roles), quote!(#root::Roles)),
                     (

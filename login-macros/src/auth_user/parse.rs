@@ -7,7 +7,7 @@ use super::model::{
     Variant,
 };
 use crate::{
-    errors::Errors,
+    errors::{Errors, place},
     options::{Opt, Reader, lookup, names},
     paths::Root,
 };
@@ -25,7 +25,7 @@ impl<'a> Model<'a> {
             },
         };
         let reader = Reader::new(ITEM_OPTIONS, |name| {
-            lookup(FIELD_OPTIONS, name).map(|_| "a field")
+            lookup(FIELD_OPTIONS, name).map(|_| place::FIELD)
         });
         for (key, opt) in read_auth(&input.attrs, reader, &names(ITEM_OPTIONS), errors) {
             match key {
@@ -50,7 +50,7 @@ impl<'a> Struct<'a> {
         for (member, field) in fields.members().zip(fields) {
             let ty = &field.ty;
             let reader = Reader::new(FIELD_OPTIONS, |name| {
-                lookup(ITEM_OPTIONS, name).map(|_| "the struct, above its fields")
+                lookup(ITEM_OPTIONS, name).map(|_| place::STRUCT)
             });
             for (key, opt) in read_auth(&field.attrs, reader, &names(FIELD_OPTIONS), errors) {
                 match key {
@@ -84,7 +84,7 @@ impl<'a> Enum<'a> {
             let of_fields = variant.fields.iter().map(|field| &field.attrs);
             for attrs in [&variant.attrs].into_iter().chain(of_fields) {
                 let reader = Reader::new(FIELD_OPTIONS, |name| {
-                    lookup(ITEM_OPTIONS, name).map(|_| "the enum, above its variants")
+                    lookup(ITEM_OPTIONS, name).map(|_| place::ENUM)
                 });
                 for (key, opt) in read_auth(attrs, reader, &names(FIELD_OPTIONS), errors) {
                     errors.field_option_in_enum(&opt.name);

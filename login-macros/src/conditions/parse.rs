@@ -4,7 +4,7 @@ use syn::{Expr, ExprClosure, LitStr, Pat, Path, Type, punctuated::Punctuated};
 
 use super::model::{Check, Condition, Permission};
 use crate::{
-    errors::Errors,
+    errors::{Errors, place},
     options::{Opt, Reader, Table},
 };
 
@@ -76,7 +76,7 @@ fn parse_list(opt: &Opt, errors: &mut Errors) -> Option<Vec<Condition>> {
     let tokens = opt.list(errors)?;
     let elsewhere = |name: &str| {
         let known = GUARD_OPTIONS.contains(&name);
-        known.then_some("the guard itself, outside of these parentheses")
+        known.then_some(place::GUARD)
     };
     let mut reader = Reader::new(TABLE, elsewhere).repeating(|_| true);
     let options = reader.read(tokens, errors);
@@ -109,7 +109,7 @@ impl Check {
         let (user, parameters) = match unwrapped(&expr) {
             Expr::Closure(closure) => {
                 if let Some(token) = &closure.asyncness {
-                    errors.check_that_waits(token);
+                    errors.async_check(token);
                     return None;
                 }
                 (user_of(closure), closure.inputs.len())

@@ -129,8 +129,8 @@ fn what_is_no_condition_says_what_would_be_one() {
         &[
             "`role` needs a value, such as `role = \"admin\"`",
             "`role` needs a value, such as `role = \"admin\"`",
-            "a role is a text of 1 to 64 bytes without spaces around it",
-            "a permission is named with its set, such as `Permission::EditPost`",
+            "a role has 1 to 64 bytes, and no spaces around it",
+            "a permission needs the name of its enum, such as `Permission::EditPost`",
             "`permission` needs a value, such as `permission = Permission::EditPost`",
         ],
     );
@@ -146,7 +146,7 @@ fn what_is_no_condition_says_what_would_be_one() {
         &[
             closure,
             closure,
-            "a `check` answers at once; write a permission for what has to be looked up",
+            "a `check` cannot be async; use a permission for what has to be looked up",
             closure,
         ],
     );

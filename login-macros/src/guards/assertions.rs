@@ -1,4 +1,4 @@
-//! Statements in the rewritten handler that turn a wall of errors into one at the type.
+//! Statements in the rewritten handler that check types.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -6,87 +6,117 @@ use syn::{ReturnType, Type, spanned::Spanned as _};
 
 use super::model::Guard;
 use crate::{
+    argument_check::{assert_argument, assert_not_optional},
     guard_kind::GuardKind,
-    spans::locate,
-    types::{is_concrete, is_guarded, is_proof, only_argument},
+    types::{is_concrete, is_guarded, is_nameable, looks_like_proof},
 };
 
 impl Guard<'_> {
-    /// Statements that turn a wall of errors at `.to(handler)` into one error at the type.
+    /// Statements that check the types of the handler where they are written.
     ///
-    /// They cost nothing at run time, and they are left out where a type is not known before the
-    /// handler is used.
+    /// Without them a wrong type is a long error at `.to(handler)`. They cost nothing at run time, and
+    /// skip types that are not known before the handler is used.
     pub(super) fn assertions(&self) -> TokenStream {
         let sig = &self.handler.sig;
-        if !sig.generics.params.is_empty() {
-            return TokenStream::new();
-        }
-        let private = self.options.root.private();
-        let assert = |name: &str, ty: &Type| {
-            let name = Ident::new(name, Span::call_site());
-            let span = ty.span().resolved_at(Span::call_site());
-            quote_spanned!(span=> const { #private::#name::<#ty>() };)
-        };
-        let policy = self.policy();
         let mut assertions = TokenStream::new();
-        if let Some(user) = &self.options.user
-            && is_concrete(user)
-        {
-            assertions.extend(assert("assert_user", user));
-        }
-        if let (Some(user), Some(condition)) = (self.user_type(), &self.options.condition) {
-            let asked = self.options.user.is_some();
-            assertions.extend(condition.assertions(&private, &user, asked));
-        }
-        assertions.extend(self.same_user_assertions());
-        // Another guard of ours already said the rest.
-        if self.handler.arguments().any(is_guarded) {
-            return assertions;
-        }
-        for argument in self.handler.arguments() {
-            if is_concrete(&argument.ty) {
-                let ty = &argument.ty;
-                let span = ty.span().resolved_at(Span::call_site());
-                assertions.extend(if is_proof(ty) {
-                    // An item is evaluated also where the program is only checked.
-                    let proof = quote!(#private::assert_proof::<#policy, #ty>());
-                    let proof = locate(proof, ty.span());
-                    quote_spanned!(span=> const _: () = #proof;)
-                } else {
-                    quote_spanned!(span=> const { #private::assert_argument::<#policy, #ty>() };)
-                });
+        // The guard that expanded before this one has checked the rest.
+        let is_first = !self.handler.arguments().any(is_guarded);
+        if sig.generics.params.is_empty() {
+            assertions.extend(self.user_assertions());
+            if is_first {
+                assertions.extend(self.argument_assertions());
+                assertions.extend(self.responder_assertion());
             }
+        } else if is_first {
+            assertions.extend(self.optional_assertions());
         }
-        // Without `async` the type is a future, and what it resolves to is not written here.
-        if let (Some(_), ReturnType::Type(_, ty)) = (&sig.asyncness, &sig.output)
-            && !matches!(**ty, Type::Never(_))
-            && is_concrete(ty)
-        {
-            assertions.extend(assert("assert_responder", ty));
+        if is_first {
+            assertions.extend(self.future_assertion());
         }
         assertions
     }
 
-    /// The user of each `CurrentUser<..>` is the guard's user, if the guard names one and is alone.
-    fn same_user_assertions(&self) -> TokenStream {
+    /// The user type is a user, and can have the permissions.
+    fn user_assertions(&self) -> TokenStream {
         let private = self.options.root.private();
-        let alone = !self
-            .handler
-            .attrs
-            .iter()
-            .any(|attr| GuardKind::of(attr).is_some())
-            && !self.handler.arguments().any(is_guarded);
-        let Some(user) = self.user_type().filter(|_| alone) else {
-            return TokenStream::new();
+        let mut assertions = TokenStream::new();
+        if let Some(user) = &self.options.user
+            && is_concrete(user)
+        {
+            assertions.extend(self.assert("assert_user", user));
+        }
+        if let (Some(user), Some(condition)) = (self.user_type(), &self.options.condition) {
+            let guard_names_user = self.options.user.is_some();
+            assertions.extend(condition.assertions(&private, &user, guard_names_user));
+        }
+        assertions
+    }
+
+    fn argument_assertions(&self) -> TokenStream {
+        let private = self.options.root.private();
+        let policy = self.policy();
+        let attrs = &self.handler.attrs;
+        // With several guards an argument may be the user of any of them.
+        let is_alone = !attrs.iter().any(|attr| GuardKind::of(attr).is_some());
+        let user_policy = if is_alone {
+            policy.clone()
+        } else {
+            quote!(#private::LoginRequired)
         };
-        let arguments = self.handler.arguments();
-        let users = arguments.filter_map(|argument| only_argument(&argument.ty, "CurrentUser"));
-        users
-            .filter(|other| is_concrete(other))
-            .map(|other| {
-                let span = other.span().resolved_at(Span::call_site());
-                quote_spanned!(span=> const { #private::assert_same_user::<#user, #other>() };)
-            })
-            .collect()
+        let types = self.handler.arguments().map(|argument| &*argument.ty);
+        let assertions = types.filter(|ty| is_nameable(ty)).map(|ty| {
+            if !is_concrete(ty) {
+                let check = assert_not_optional(&private, ty);
+                quote!(const #check;)
+            } else {
+                let check = assert_argument(&private, &policy, &user_policy, ty);
+                if looks_like_proof(ty) {
+                    // `cargo check` evaluates items and skips blocks. If the guess is wrong, the same
+                    // check runs, and at most it waits for `cargo build`.
+                    quote!(const _: () = #check;)
+                } else {
+                    quote!(const #check;)
+                }
+            }
+        });
+        assertions.collect()
+    }
+
+    fn optional_assertions(&self) -> TokenStream {
+        let private = self.options.root.private();
+        let types = self.handler.arguments().map(|argument| &*argument.ty);
+        let assertions = types.filter(|ty| is_nameable(ty)).map(|ty| {
+            let check = assert_not_optional(&private, ty);
+            quote!(const #check;)
+        });
+        assertions.collect()
+    }
+
+    /// An `async fn` returns a response.
+    fn responder_assertion(&self) -> Option<TokenStream> {
+        let ty = self.concrete_output()?;
+        let is_response = self.handler.sig.asyncness.is_some() && !matches!(ty, Type::Never(_));
+        is_response.then(|| self.assert("assert_responder", ty))
+    }
+
+    /// A function without `async` returns a future.
+    fn future_assertion(&self) -> Option<TokenStream> {
+        let ty = self.concrete_output()?;
+        let is_future = self.handler.sig.asyncness.is_none();
+        is_future.then(|| self.assert("assert_future", ty))
+    }
+
+    fn concrete_output(&self) -> Option<&Type> {
+        match &self.handler.sig.output {
+            ReturnType::Type(_, ty) if is_concrete(ty) => Some(ty),
+            _ => None,
+        }
+    }
+
+    fn assert(&self, name: &str, ty: &Type) -> TokenStream {
+        let private = self.options.root.private();
+        let name = Ident::new(name, Span::call_site());
+        let span = ty.span().resolved_at(Span::call_site());
+        quote_spanned!(span=> const { #private::#name::<#ty>() };)
     }
 }

@@ -3,10 +3,7 @@
 use syn::{ReturnType, Safety};
 
 use super::model::Guard;
-use crate::{
-    errors::Errors,
-    types::{is_future, optional_user},
-};
+use crate::{errors::Errors, types::can_be_future};
 
 /// `actix_web::Handler` is implemented for functions with at most this many arguments.
 const MAX_ARGUMENTS: usize = 16;
@@ -23,7 +20,7 @@ impl Guard<'_> {
     fn check_conditions(&self, errors: &mut Errors) {
         if let (None, Some(condition)) = (self.user_type(), &self.options.condition) {
             for check in condition.checks() {
-                errors.check_of_unknown_user(&check.expr);
+                errors.check_without_user_type(&check.expr);
             }
         }
     }
@@ -32,10 +29,10 @@ impl Guard<'_> {
     fn check_modifiers(&self, errors: &mut Errors) {
         let sig = &self.handler.sig;
         if let Some(token) = &sig.constness {
-            errors.modifier(token);
+            errors.function_modifier(token);
         }
         if let Safety::Unsafe(token) = &sig.safety {
-            errors.modifier(token);
+            errors.function_modifier(token);
         }
         if let Some(abi) = &sig.abi {
             errors.foreign_abi(abi);
@@ -45,17 +42,17 @@ impl Guard<'_> {
         }
     }
 
-    // A handler returns a future of a response.
+    // A handler returns a future of a response. Types with a name are checked by the compiler.
     fn check_future(&self, errors: &mut Errors) {
         let sig = &self.handler.sig;
-        let output = match &sig.output {
-            ReturnType::Type(_, ty) => Some(ty),
-            ReturnType::Default => None,
+        let (is_future, is_missing) = match &sig.output {
+            ReturnType::Type(_, ty) => (can_be_future(ty), false),
+            ReturnType::Default => (false, true),
         };
-        if sig.asyncness.is_none() && !output.is_some_and(|ty| is_future(ty)) {
+        if sig.asyncness.is_none() && !is_future {
             errors.not_async(sig.fn_token, &sig.ident);
         }
-        if output.is_none() {
+        if is_missing {
             errors.returns_nothing(&sig.ident);
         }
     }
@@ -73,9 +70,6 @@ impl Guard<'_> {
                 if attr.path().is_ident("cfg_attr") {
                     errors.cfg_attr_on_argument(attr.path());
                 }
-            }
-            if let Some(name) = optional_user(&argument.ty) {
-                errors.optional_user(&argument.ty, &name);
             }
         }
     }

@@ -7,7 +7,7 @@ use syn::ext::IdentExt as _;
 use super::model::{Freshness, Guard, Options};
 use crate::{
     conditions::{Condition, ItemNames},
-    handler::Handler,
+    handler::{Handler, cfgs},
 };
 
 impl Guard<'_> {
@@ -59,10 +59,7 @@ impl Guard<'_> {
             private: self.options.root.private(),
             suffix: format!("{number:08x}_{}", sig.ident.unraw()),
             vis,
-            cfgs: attrs
-                .iter()
-                .filter(|attr| attr.path().is_ident("cfg"))
-                .collect(),
+            cfgs: cfgs(attrs).collect(),
         }
     }
 }

@@ -67,7 +67,7 @@ fn each_variant_of_an_enum_wraps_one_user() {
             enum Anyone {}
         ),
         &[
-            "an enum without variants has no user; add one that wraps a user, as in `Member(Member)`",
+            "an enum without variants has no users; add a variant that wraps a user, such as `Member(Member)`",
         ],
     );
     let input = quote! {

@@ -112,7 +112,7 @@ fn without_an_id_there_is_one_error_and_an_impl() {
 }
 
 #[test]
-fn a_bool_tells_whether_a_user_is_active() {
+fn a_field_tells_whether_a_user_is_active() {
     for (input, body) in [
         (
             quote!(
@@ -121,17 +121,17 @@ fn a_bool_tells_whether_a_user_is_active() {
                     is_active: bool,
                 }
             ),
-            quote!({ self.is_active }),
+            quote!({ ::login_runtime::__private::ActiveField::get(&self.is_active) }),
         ),
         (
             quote!(
                 struct User {
                     id: u8,
                     #[auth(active)]
-                    enabled: std::primitive::bool,
+                    enabled: Flag,
                 }
             ),
-            quote!({ self.enabled }),
+            quote!({ ::login_runtime::__private::ActiveField::get(&self.enabled) }),
         ),
         (
             quote!(
@@ -141,7 +141,7 @@ fn a_bool_tells_whether_a_user_is_active() {
                     locked: bool,
                 }
             ),
-            quote!({ !self.locked }),
+            quote!({ !::login_runtime::__private::ActiveField::get(&self.locked) }),
         ),
         (
             quote!(
@@ -151,7 +151,7 @@ fn a_bool_tells_whether_a_user_is_active() {
                     is_active: bool,
                 }
             ),
-            quote!({ !self.is_active }),
+            quote!({ !::login_runtime::__private::ActiveField::get(&self.is_active) }),
         ),
     ] {
         expands(
@@ -180,6 +180,20 @@ fn a_function_decides_over_a_field_called_is_active() {
 }
 
 #[test]
+fn a_generic_flag_gets_a_bound() {
+    expands(
+        quote!(
+            struct User<F> {
+                id: u8,
+                #[auth(active)]
+                flag: F,
+            }
+        ),
+        &[quote!(where F: 'static, F: ::login_runtime::__private::ActiveField)],
+    );
+}
+
+#[test]
 fn one_field_or_function_tells_whether_a_user_is_active() {
     check(
         quote!(
@@ -192,7 +206,7 @@ fn one_field_or_function_tells_whether_a_user_is_active() {
             }
         ),
         &[
-            "who is active is marked twice; keep one, or write `#[auth(active = path)]` on the struct",
+            "two fields tell whether a user is active; keep one, or write `#[auth(active = path)]` on the struct",
         ],
     );
     check(
@@ -213,32 +227,9 @@ fn one_field_or_function_tells_whether_a_user_is_active() {
             #[auth(active = may_log_in)]
             struct User { id: u8, #[auth(inactive)] locked: bool }
         },
-        &["`inactive` marks a field while `active = path` asks a function; keep one"],
-    );
-}
-
-#[test]
-fn a_field_that_tells_whether_a_user_is_active_is_a_bool() {
-    let message = "only a `bool` says by itself who is active; \
-                   write `#[auth(active = path)]` on the struct";
-    check(
-        quote!(
-            struct User {
-                id: u8,
-                is_active: u8,
-            }
-        ),
-        &[message],
-    );
-    check(
-        quote!(
-            struct User {
-                id: u8,
-                #[auth(inactive)]
-                until: Option<bool>,
-            }
-        ),
-        &[message],
+        &[
+            "`inactive` on a field and `active = path` on the struct contradict each other; keep one",
+        ],
     );
 }
 
@@ -404,8 +395,7 @@ fn generics_keep_their_bounds_and_get_what_the_id_needs() {
 
 #[test]
 fn a_user_owns_its_data() {
-    let message =
-        "a user outlives the request that loaded it; own the data instead of borrowing it";
+    let message = "a user type cannot borrow; own the data instead";
     let input = quote!(
         struct User<'a> {
             id: &'a str,
@@ -436,7 +426,9 @@ fn a_mistake_elsewhere_keeps_the_id() {
         quote!(
             struct User {
                 id: i64,
-                is_active: u8,
+                is_active: bool,
+                #[auth(inactive)]
+                locked: bool,
                 #[auth(password_hash)]
                 hash: String,
             }

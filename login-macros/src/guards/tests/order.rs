@@ -142,7 +142,7 @@ fn cfg_on_an_argument_is_decided_one_by_one() {
         quote!(
             async fn h(#[cfg_attr(x, allow(unused))] a: A) -> D {}
         ),
-        "`cfg_attr` cannot be read on a handler's argument; use `cfg`, or put it on the function",
+        "`cfg_attr` is not supported on a handler's argument; use `cfg`, or put it on the function",
     );
 }
 

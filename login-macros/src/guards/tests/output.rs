@@ -9,8 +9,23 @@ use crate::{
     guards::expand,
 };
 
+/// The check of an argument by its type.
+fn checked(policy: TokenStream, ty: TokenStream) -> TokenStream {
+    let p = quote!(::login_runtime::__private);
+    quote! {
+        const {
+            use #p::AnyArgument as _;
+            #p::ArgumentCheck::<#policy, #policy, #ty>::KIND.check::<#ty>()
+        };
+    }
+}
+
 #[test]
 fn the_arguments_become_one_and_the_body_stays() {
+    let login = quote!(::login_runtime::__private::LoginRequired);
+    let id = checked(login.clone(), quote!(web::Path<u32>));
+    let body = checked(login.clone(), quote!(Bytes));
+    let query = checked(login, quote!(Query<Page>));
     expands(
         LoginRequired,
         quote!(),
@@ -37,9 +52,9 @@ fn the_arguments_become_one_and_the_body_stays() {
                     >
             ) -> Result<HttpResponse, Error> {
                 #![allow(clippy::unwrap_used)]
-                const { ::login_runtime::__private::assert_argument::<::login_runtime::__private::LoginRequired, web::Path<u32> >() };
-                const { ::login_runtime::__private::assert_argument::<::login_runtime::__private::LoginRequired, Bytes>() };
-                const { ::login_runtime::__private::assert_argument::<::login_runtime::__private::LoginRequired, Query<Page> >() };
+                #id
+                #body
+                #query
                 const {
                     ::login_runtime::__private::assert_responder::<Result<HttpResponse, Error> >()
                 };
@@ -157,6 +172,7 @@ fn a_guarded_handler_can_be_guarded_again() {
         ),
     );
     let p = quote!(::login_runtime::__private);
+    let path = checked(quote!(#p::Fresh<#p::LoginRequired>), quote!(Path));
     expands(
         LoginRequired,
         quote!(),
@@ -168,7 +184,7 @@ fn a_guarded_handler_can_be_guarded_again() {
                     (#p::Guarded<#p::Fresh<#p::LoginRequired>, (Path,)>,)
                 >
             ) -> Page {
-                const { #p::assert_argument::<#p::Fresh<#p::LoginRequired>, Path>() };
+                #path
                 const { #p::assert_responder::<Page>() };
                 body()
             }
@@ -219,7 +235,9 @@ fn types_that_are_not_known_yet_are_not_checked() {
     ] {
         let output = expand(LoginRequired, quote!(user = U), item).to_string();
         assert!(output.contains("Guarded"), "{output}");
-        assert!(!output.contains("assert_"), "{output}");
+        for check in ["assert_argument", "assert_responder", ". check ::"] {
+            assert!(!output.contains(check), "{output}");
+        }
     }
 }
 
@@ -336,4 +354,65 @@ fn a_failed_attribute_leaves_the_function_in_place() {
         assert!(output.contains("compile_error"), "{output}");
         assert!(output.contains(&item.to_string()), "{output}");
     }
+}
+
+#[test]
+fn an_optional_user_is_looked_for_where_types_are_not_known_yet_too() {
+    let p = quote!(::login_runtime::__private);
+    for item in [
+        quote!(
+            async fn h<R: Repo>(a: Data<R>) -> A {}
+        ),
+        quote!(
+            async fn h(a: Data<R>) -> A {}
+        ),
+    ] {
+        let output = expand(LoginRequired, quote!(), item).to_string();
+        let check = quote! {
+            const {
+                use #p::AnyArgument as _;
+                #p::ArgumentCheck::<(), (), Data<R> >::KIND.check_optional::<Data<R> >()
+            };
+        };
+        assert!(output.contains(&check.to_string()), "{output}");
+    }
+    let item = quote!(
+        async fn h(a: impl FromRequest) -> impl Responder {}
+    );
+    let output = expand(LoginRequired, quote!(), item).to_string();
+    assert!(!output.contains("check"), "{output}");
+}
+
+#[test]
+fn an_argument_below_several_guards_may_be_the_user_of_any() {
+    let item = quote!(
+        #[login_required(user = User)]
+        async fn h(a: Me<Admin>) -> impl Responder {}
+    );
+    let output = expand(FreshLoginRequired, quote!(user = Admin), item).to_string();
+    let p = quote!(::login_runtime::__private);
+    let check = quote! {
+        #p::ArgumentCheck::<#p::Fresh<#p::LoginRequired<Admin> >, #p::LoginRequired, Me<Admin> >
+    };
+    assert!(output.contains(&check.to_string()), "{output}");
+}
+
+#[test]
+fn what_looks_like_a_proof_is_checked_in_an_item() {
+    let item = quote!(
+        async fn h(a: FreshUser<User>, b: my::UserWith) -> impl Responder {}
+    );
+    let output = expand(LoginRequired, quote!(), item).to_string();
+    assert_eq!(output.matches("const _ : () = {").count(), 2, "{output}");
+}
+
+#[test]
+fn a_return_type_with_a_name_is_a_future_if_the_compiler_says_so() {
+    let p = quote!(::login_runtime::__private);
+    let item = quote!(
+        fn h() -> Later<Page> {}
+    );
+    let output = expand(LoginRequired, quote!(), item).to_string();
+    let assertion = quote!(const { #p::assert_future::<Later<Page> >() };);
+    assert!(output.contains(&assertion.to_string()), "{output}");
 }
