@@ -1,6 +1,6 @@
 //! Checks of a handler's arguments by their types.
 //!
-//! A macro sees the name of a type and cannot look it up: an application may have a type of its own
+//! A macro sees the name of a type and cannot look it up: an application may have its own type
 //! called `CurrentUser`, or rename ours. So generated code asks the type: see `ArgumentCheck` in
 //! login-runtime.
 

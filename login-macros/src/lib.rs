@@ -1,6 +1,6 @@
 //! The macros of `login-runtime`, which re-exports and documents them.
 //!
-//! Each macro has a file or a folder of its own and works in the same order: a model of the input,
+//! Each macro has its own file or folder and works in the same order: a model of the input,
 //! `parse` fills it, `check` reads it, `expand` prints it, and `expand_fallback` prints what is left
 //! after a mistake.
 

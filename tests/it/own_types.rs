@@ -243,13 +243,13 @@ async fn arguments_of_ours_may_have_other_names() {
             .service(renamed::just)
             .service(renamed::editor)
             .service(renamed::both)
-            .route("/later", actix_web::web::get().to(renamed::later))
+            .route("/boxed", actix_web::web::get().to(renamed::later))
             .service(renamed::visitor);
     }))
     .await;
     let browser = Browser::new(&app);
     assert_eq!(browser.get("/visitor").await.text(), "nobody");
-    for path in ["/me", "/just", "/editor", "/later", "/both"] {
+    for path in ["/me", "/just", "/editor", "/boxed", "/both"] {
         let response = browser.get(path).await;
         response.assert_redirects_to_login("/login", path);
     }
@@ -263,7 +263,7 @@ async fn arguments_of_ours_may_have_other_names() {
         ("/me", "me 1"),
         ("/just", "just 1"),
         ("/editor", "editor 1"),
-        ("/later", "later 1"),
+        ("/boxed", "later 1"),
         ("/visitor", "visitor 1"),
     ] {
         assert_eq!(browser.get(path).await.text(), answer);

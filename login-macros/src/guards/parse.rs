@@ -28,7 +28,7 @@ enum Key {
     Last,
 }
 
-/// The options of a guard: some of its own, and those that all guards share.
+/// The options of a guard: the given ones, and those that all guards share.
 macro_rules! table {
     ($(($name:expr, $key:expr)),* $(,)?) => {
         &[

@@ -92,7 +92,7 @@ fn a_login_is_demanded_before_a_fresh_login() {
     let handler = quote!(
         async fn h() -> A {}
     );
-    // Whoever expands last wraps the other.
+    // The guard that expands last wraps the other.
     expands(
         LoginRequired,
         quote!(),
