@@ -64,11 +64,11 @@ fn cases() -> Vec<PathBuf> {
 const COMPILERS_OWN: [&str; 13] = [
     "guards/wrong-body",
     "permissions/check-of-another-user",
-    "permissions/check-that-says-no-bool",
+    "permissions/check-that-returns-no-bool",
     "permissions/unknown-permission",
     "setup/fresh-user-of-a-bare-guard",
     "setup/loader-of-another-id",
-    "setup/loader-that-does-not-wait",
+    "setup/loader-that-is-not-async",
     "setup/loader-without-a-result",
     "setup/setting-without-effect",
     "setup/without-a-loader",
@@ -79,8 +79,8 @@ const COMPILERS_OWN: [&str; 13] = [
 
 /// Where actix-web complains too, in `.to(handler)`: a bound of its own that no macro can take back.
 const HANDLER_BOUND: [&str; 3] = [
-    "guards/registered-for-a-user-that-is-none",
-    "guards/registered-with-a-wrong-answer",
+    "guards/registered-for-a-plain-struct",
+    "guards/registered-with-a-wrong-response",
     "guards/registered-with-a-wrong-argument",
 ];
 

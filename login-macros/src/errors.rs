@@ -4,7 +4,7 @@ use proc_macro2::{Ident, Span};
 use quote::ToTokens;
 use syn::{Error, LitStr, Path, ext::IdentExt as _};
 
-/// The mistakes found so far, so that one compile shows all of them.
+/// The mistakes found so far. One compile reports all of them.
 #[derive(Default)]
 pub(crate) struct Errors(Vec<Error>);
 
@@ -21,7 +21,7 @@ impl Errors {
         combined.map_or(Ok(()), Err)
     }
 
-    /// Everything found, and what made it impossible to look further.
+    /// All mistakes found before `last`, which ended the search.
     pub(crate) fn finish_with(self, mut last: Error) -> Error {
         last.extend(self.0);
         last
@@ -34,6 +34,14 @@ impl Errors {
     fn on(&mut self, tokens: impl ToTokens, message: impl Into<String>) {
         self.0.push(Error::new_spanned(tokens, message.into()));
     }
+}
+
+/// Where an option goes that stands in a wrong place.
+pub(crate) mod place {
+    pub(crate) const FIELD: &str = "a field";
+    pub(crate) const STRUCT: &str = "the struct, above its fields";
+    pub(crate) const ENUM: &str = "the enum, above its variants";
+    pub(crate) const GUARD: &str = "the guard itself, outside of these parentheses";
 }
 
 /// Options of all macros.
@@ -110,7 +118,7 @@ impl Errors {
     pub(crate) fn not_a_role(&mut self, role: &LitStr, limit: usize) {
         self.on(
             role,
-            format!("a role is a text of 1 to {limit} bytes without spaces around it"),
+            format!("a role has 1 to {limit} bytes, and no spaces around it"),
         );
     }
 
@@ -118,14 +126,14 @@ impl Errors {
         let name = path.to_token_stream();
         self.on(
             path,
-            format!("a permission is named with its set, such as `Permission::{name}`"),
+            format!("a permission needs the name of its enum, such as `Permission::{name}`"),
         );
     }
 
     pub(crate) fn no_permission(&mut self, span: Span) {
         self.at(
             span,
-            "no permission is named; write `#[permission_required(Permission::EditPost)]`",
+            "the permission is missing; write `#[permission_required(Permission::EditPost)]`",
         );
     }
 
@@ -136,17 +144,17 @@ impl Errors {
         );
     }
 
-    pub(crate) fn check_that_waits(&mut self, token: impl ToTokens) {
+    pub(crate) fn async_check(&mut self, token: impl ToTokens) {
         self.on(
             token,
-            "a `check` answers at once; write a permission for what has to be looked up",
+            "a `check` cannot be async; use a permission for what has to be looked up",
         );
     }
 
-    pub(crate) fn check_of_unknown_user(&mut self, expr: impl ToTokens) {
+    pub(crate) fn check_without_user_type(&mut self, expr: impl ToTokens) {
         self.on(
             expr,
-            "`check` does not know the user type; write `|user: &User| ..`, or add `user = User`",
+            "the user type of `check` is unknown; write `|user: &User| ..`, or add `user = User`",
         );
     }
 
@@ -169,10 +177,10 @@ impl Errors {
         );
     }
 
-    pub(crate) fn permissions_of_nobody(&mut self, set: &Ident) {
+    pub(crate) fn permissions_without_user(&mut self, set: &Ident) {
         self.on(
             set,
-            "nothing says whose permissions these are; add `#[permissions(user = User)]`",
+            "permissions need a user type; add `#[permissions(user = User)]`",
         );
     }
 
@@ -186,7 +194,7 @@ impl Errors {
     pub(crate) fn no_permissions(&mut self, set: &Ident) {
         self.on(
             set,
-            "an enum without variants has no permissions; add one, such as `EditPost`",
+            "an enum without variants has no permissions; add a variant, such as `EditPost`",
         );
     }
 
@@ -194,7 +202,7 @@ impl Errors {
         self.on(
             fields,
             format!(
-                "a permission holds nothing; write `{name}`, and find what it is about in the request"
+                "a permission has no fields; write `{name}`, and read the details from the request"
             ),
         );
     }
@@ -202,7 +210,7 @@ impl Errors {
     pub(crate) fn generic_permissions(&mut self, param: impl ToTokens) {
         self.on(
             param,
-            "a set of permissions is one type; remove its generics",
+            "permissions cannot be generic; remove the parameters of the enum",
         );
     }
 }
@@ -235,7 +243,7 @@ impl Errors {
     pub(crate) fn active_marked_twice(&mut self, mark: &Ident) {
         self.on(
             mark,
-            "who is active is marked twice; keep one, or write `#[auth(active = path)]` on the struct",
+            "two fields tell whether a user is active; keep one, or write `#[auth(active = path)]` on the struct",
         );
     }
 
@@ -249,7 +257,7 @@ impl Errors {
     pub(crate) fn active_field_and_function(&mut self, mark: &Ident) {
         self.on(
             mark,
-            format!("`{mark}` marks a field while `active = path` asks a function; keep one"),
+            format!("`{mark}` on a field and `active = path` on the struct contradict each other; keep one"),
         );
     }
 
@@ -260,18 +268,8 @@ impl Errors {
         );
     }
 
-    pub(crate) fn active_is_not_bool(&mut self, ty: impl ToTokens) {
-        self.on(
-            ty,
-            "only a `bool` says by itself who is active; write `#[auth(active = path)]` on the struct",
-        );
-    }
-
     pub(crate) fn borrowed_user(&mut self, lifetime: impl ToTokens) {
-        self.on(
-            lifetime,
-            "a user outlives the request that loaded it; own the data instead of borrowing it",
-        );
+        self.on(lifetime, "a user type cannot borrow; own the data instead");
     }
 
     pub(crate) fn union(&mut self, token: impl ToTokens) {
@@ -284,11 +282,11 @@ impl Errors {
     pub(crate) fn enum_without_variants(&mut self, user: &Ident) {
         self.on(
             user,
-            "an enum without variants has no user; add one that wraps a user, as in `Member(Member)`",
+            "an enum without variants has no users; add a variant that wraps a user, such as `Member(Member)`",
         );
     }
 
-    pub(crate) fn variant_is_no_wrapper(&mut self, variant: &Ident) {
+    pub(crate) fn variant_without_user(&mut self, variant: &Ident) {
         self.on(
             variant,
             format!("variant `{variant}` does not wrap one user; write `{variant}(User)`"),
@@ -303,9 +301,9 @@ impl Errors {
     }
 }
 
-/// `#[login_required]` and `#[fresh_login_required]`.
+/// The guards.
 impl Errors {
-    /// `kind` is the item with its article, when it could be told.
+    /// `kind` is the kind of item with its article, if it is known.
     pub(crate) fn not_a_function(span: Span, guard: &str, kind: Option<&str>) -> Error {
         let message = format!("`#[{guard}]` goes on a handler function");
         match kind {
@@ -340,7 +338,7 @@ impl Errors {
     pub(crate) fn method(&mut self, receiver: impl ToTokens) {
         self.on(
             receiver,
-            "a handler has no `self`; its arguments all come from the request, so use `web::Data`",
+            "a handler cannot take `self`; take shared state as `web::Data`",
         );
     }
 
@@ -354,14 +352,14 @@ impl Errors {
     }
 
     pub(crate) fn variadic(&mut self, dots: impl ToTokens) {
-        self.on(dots, "a handler names each of its arguments; remove `...`");
+        self.on(dots, "a handler cannot be variadic; remove `...`");
     }
 
     pub(crate) fn foreign_abi(&mut self, abi: impl ToTokens) {
         self.on(abi, "handlers are called by actix-web; remove `extern`");
     }
 
-    pub(crate) fn modifier(&mut self, modifier: impl ToTokens) {
+    pub(crate) fn function_modifier(&mut self, modifier: impl ToTokens) {
         let name = modifier.to_token_stream();
         self.on(
             modifier,
@@ -372,17 +370,7 @@ impl Errors {
     pub(crate) fn cfg_attr_on_argument(&mut self, attribute: impl ToTokens) {
         self.on(
             attribute,
-            "`cfg_attr` cannot be read on a handler's argument; use `cfg`, or put it on the function",
-        );
-    }
-
-    pub(crate) fn optional_user(&mut self, ty: impl ToTokens, name: &str) {
-        self.on(
-            ty,
-            format!(
-                "`Option<{name}<..>>` turns an outage into an anonymous user; \
-                 inside a guard the user is there: write `{name}<..>`"
-            ),
+            "`cfg_attr` is not supported on a handler's argument; use `cfg`, or put it on the function",
         );
     }
 }
@@ -402,14 +390,7 @@ impl Errors {
         let name = name.map_or_else(String::new, |name| name.to_string());
         self.on(
             guard,
-            format!("`#[public]` and `#[{name}]` say opposite things; keep one"),
-        );
-    }
-
-    pub(crate) fn optional_current_user_in_public(&mut self, ty: impl ToTokens) {
-        self.on(
-            ty,
-            "`Option<CurrentUser<..>>` turns an outage into an anonymous user; write `MaybeUser<..>`",
+            format!("`#[public]` and `#[{name}]` contradict each other; keep one"),
         );
     }
 }

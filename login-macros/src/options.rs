@@ -8,11 +8,11 @@ use syn::{
     parse::{Parse, ParseStream, Parser as _},
 };
 
-use crate::errors::Errors;
+use crate::{errors::Errors, paths::Root};
 
 /// The options of one attribute. The parser and the messages read the same table.
 ///
-/// Names that start with `__` are ours and stay out of the messages.
+/// Names that start with `__` are written by generated code only. Messages do not list them.
 pub(crate) type Table<K> = &'static [(&'static str, K)];
 
 /// The option called `name`.
@@ -23,7 +23,7 @@ pub(crate) fn lookup<K: Copy>(table: Table<K>, name: &str) -> Option<K> {
         .map(|(_, key)| *key)
 }
 
-/// The names to tell a user about.
+/// The names that messages list.
 pub(crate) fn names<K>(table: Table<K>) -> Vec<&'static str> {
     table
         .iter()
@@ -32,10 +32,10 @@ pub(crate) fn names<K>(table: Table<K>) -> Vec<&'static str> {
         .collect()
 }
 
-/// Reads the options of one place, which may be spread over several attributes.
+/// Reads the options of one item or field, which may have several attributes.
 pub(crate) struct Reader<K: 'static> {
     table: Table<K>,
-    /// Where an option goes that exists, but not here.
+    /// Says where an option goes that belongs in another place.
     elsewhere: fn(&str) -> Option<&'static str>,
     /// Which options may be given more than once.
     repeats: fn(K) -> bool,
@@ -52,16 +52,16 @@ impl<K: Copy + PartialEq> Reader<K> {
         }
     }
 
-    /// Lets some options be given more than once.
+    /// Allows some options more than once.
     pub(crate) fn repeating(mut self, repeats: fn(K) -> bool) -> Self {
         self.repeats = repeats;
         self
     }
 
-    /// The options in `tokens` that this place knows, each at most once.
+    /// The known options in `tokens`. Reports those that are unknown or given twice.
     pub(crate) fn read(&mut self, tokens: TokenStream, errors: &mut Errors) -> Vec<(K, Opt)> {
         let mut known = Vec::new();
-        // Taking the list apart first keeps whatever is wrong in one option out of the next.
+        // The list is split first, so a mistake in one option does not spoil the next.
         for tokens in split_at_commas(tokens) {
             let opt = match Opt::parse(tokens) {
                 Ok(opt) => opt,
@@ -97,9 +97,9 @@ pub(crate) struct Opt {
 
 enum Value {
     Absent,
-    /// What follows the `=`.
+    /// The tokens after the `=`.
     Given(TokenStream),
-    /// What is in the parentheses.
+    /// The tokens in the parentheses.
     List(TokenStream),
     /// Something other than `= value`.
     Malformed,
@@ -140,7 +140,7 @@ impl Opt {
         }
     }
 
-    /// Reads the value of an option that needs one; `example` completes it, such as `user = Admin`.
+    /// Reads the value of an option that needs one; `example` shows both, such as `user = Admin`.
     pub(crate) fn value<T: Parse>(&self, example: &str, errors: &mut Errors) -> Option<T> {
         let tokens = match &self.value {
             Value::Given(tokens) if !tokens.is_empty() => tokens,
@@ -157,7 +157,13 @@ impl Opt {
         value.ok()
     }
 
-    /// Reads the options in the parentheses of one that needs some.
+    /// Reads the value of `crate`, which says where generated code finds `login_runtime`.
+    pub(crate) fn root(&self, errors: &mut Errors) -> Root {
+        self.value("crate = ::my_app::login_runtime", errors)
+            .map_or_else(Root::default, Root::at)
+    }
+
+    /// Reads the options in the parentheses of an option that needs some.
     pub(crate) fn list(&self, errors: &mut Errors) -> Option<TokenStream> {
         match &self.value {
             Value::List(tokens) if !tokens.is_empty() => Some(tokens.clone()),
@@ -190,16 +196,16 @@ fn parse_seconds(text: &str) -> Option<u64> {
         "d" => 24 * 60 * 60,
         _ => return None,
     };
-    // `u64::from_str` would take a leading `+`.
+    // `u64::from_str` would accept a leading `+`.
     if !number.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     let seconds = number.parse::<u64>().ok()?.checked_mul(unit)?;
-    // Clocks count in signed seconds, so more than that can never be compared with one.
+    // Times are signed seconds, so a longer duration could not be compared with one.
     i64::try_from(seconds).is_ok().then_some(seconds)
 }
 
-/// Splits at the commas that are not inside `<..>`; those in brackets are one token here anyway.
+/// Splits at the commas outside of `<..>`. Parentheses and brackets are single tokens here.
 fn split_at_commas(tokens: TokenStream) -> Vec<TokenStream> {
     let mut parts = Vec::new();
     let mut part = Vec::new();
@@ -207,7 +213,7 @@ fn split_at_commas(tokens: TokenStream) -> Vec<TokenStream> {
     let mut arrow = false;
     let mut tokens = tokens.into_iter();
     loop {
-        // Operators and closures have commas and angle brackets that close nothing.
+        // In the expression of a `check`, commas and angle brackets have other meanings.
         if part.is_empty()
             && let Some((option, rest)) = take_check(&tokens.clone().collect())
         {
@@ -225,7 +231,7 @@ fn split_at_commas(tokens: TokenStream) -> Vec<TokenStream> {
                     continue;
                 }
                 '<' => depth += 1,
-                // The end of `->` closes nothing.
+                // The `>` of `->` does not close a `<`.
                 '>' if !arrow => depth = depth.saturating_sub(1),
                 _ => {}
             }
@@ -241,7 +247,7 @@ fn split_at_commas(tokens: TokenStream) -> Vec<TokenStream> {
     parts
 }
 
-/// Takes `check = expression` off the front, and leaves what follows.
+/// Takes `check = expression` off the front, and returns the rest too.
 fn take_check(tokens: &TokenStream) -> Option<(TokenStream, TokenStream)> {
     let parser = |input: ParseStream<'_>| -> syn::Result<_> {
         let name: Ident = input.parse()?;

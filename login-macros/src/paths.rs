@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::Path;
 
-/// `::login_runtime`, or the path that the user gave as `crate = path`.
+/// `::login_runtime`, or the path in the option `crate = path`.
 #[derive(Default)]
 pub(crate) struct Root(Option<Path>);
 
@@ -13,7 +13,7 @@ impl Root {
         Self(Some(path))
     }
 
-    /// The module with everything that is not for users.
+    /// The module with the items that only generated code uses.
     pub(crate) fn private(&self) -> TokenStream {
         quote!(#self::__private)
     }
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_absolute_unless_the_user_says_where() {
+    fn paths_are_absolute_unless_an_option_says_otherwise() {
         let root = Root::default();
         assert_eq!(
             root.private().to_string(),

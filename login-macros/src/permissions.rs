@@ -3,8 +3,7 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens as _, format_ident, quote};
 use syn::{
-    Attribute, Data, DeriveInput, Error, Fields, MacroDelimiter, Meta, Path, Type,
-    ext::IdentExt as _,
+    Attribute, Data, DeriveInput, Error, Fields, MacroDelimiter, Meta, Type, ext::IdentExt as _,
 };
 
 use crate::{
@@ -47,9 +46,9 @@ impl<'a> Model<'a> {
             variants: Vec::new(),
         };
         let mut reader = Reader::new(TABLE, |_| None);
-        let mut asked = false;
+        let mut has_options = false;
         for attr in input.attrs.iter().filter(|attr| is_permissions(attr)) {
-            asked = true;
+            has_options = true;
             let tokens = match &attr.meta {
                 Meta::List(list) if matches!(list.delimiter, MacroDelimiter::Paren(_)) => {
                     list.tokens.clone()
@@ -63,15 +62,13 @@ impl<'a> Model<'a> {
                 match key {
                     Key::User => model.user = opt.value("user = User", errors),
                     Key::Crate => {
-                        let path: Option<Path> =
-                            opt.value("crate = ::my_app::login_runtime", errors);
-                        model.root = path.map_or_else(Root::default, Root::at);
+                        model.root = opt.root(errors);
                     }
                 }
             }
         }
-        if !asked {
-            errors.permissions_of_nobody(&input.ident);
+        if !has_options {
+            errors.permissions_without_user(&input.ident);
         }
         if let Data::Enum(data) = &input.data {
             for variant in &data.variants {
@@ -96,7 +93,7 @@ impl Model<'_> {
         self.check_user(errors);
     }
 
-    // A permission is one of a fixed number.
+    // Permissions are the variants of an enum.
     fn check_shape(&self, errors: &mut Errors) {
         match &self.input.data {
             Data::Enum(data) if data.variants.is_empty() => {
@@ -108,18 +105,18 @@ impl Model<'_> {
         }
     }
 
-    // Guards name the set without arguments.
+    // Guards name the enum without generic arguments.
     fn check_generics(&self, errors: &mut Errors) {
         if let Some(param) = self.input.generics.params.first() {
             errors.generic_permissions(param);
         }
     }
 
-    // Somebody has these permissions, unless the option is wrong in itself.
+    // The user type is given, unless another error explains why it is not.
     fn check_user(&self, errors: &mut Errors) {
-        let is_asked = self.input.attrs.iter().any(is_permissions);
-        if self.user.is_none() && is_asked && errors.is_empty() {
-            errors.permissions_of_nobody(&self.input.ident);
+        let has_options = self.input.attrs.iter().any(is_permissions);
+        if self.user.is_none() && has_options && errors.is_empty() {
+            errors.permissions_without_user(&self.input.ident);
         }
     }
 
@@ -157,7 +154,7 @@ impl Model<'_> {
         }
     }
 
-    /// The impl exists anyway where it can, so that one mistake stays one error.
+    /// The error, and an impl where one is possible: without it, every guard would be an error too.
     fn expand_fallback(&self, error: &Error) -> TokenStream {
         let errors = error.to_compile_error();
         let (root, private, set) = (&self.root, self.root.private(), &self.input.ident);
@@ -204,7 +201,7 @@ mod tests {
             !messages.is_empty(),
             "{output}"
         );
-        // Whatever is wrong, the trait is there, so that guards do not complain too.
+        // After a mistake the impl is there too, so guards cause no further errors.
         let is_generic = !input.generics.params.is_empty();
         assert_eq!(
             output.contains("impl :: login_runtime :: Permissions for P"),
@@ -230,7 +227,7 @@ mod tests {
                 #[permissions(user = U)]
                 enum P {}
             ),
-            &["an enum without variants has no permissions; add one, such as `EditPost`"],
+            &["an enum without variants has no permissions; add a variant, such as `EditPost`"],
         );
         check(
             quote!(
@@ -242,8 +239,8 @@ mod tests {
                 }
             ),
             &[
-                "a permission holds nothing; write `A`, and find what it is about in the request",
-                "a permission holds nothing; write `B`, and find what it is about in the request",
+                "a permission has no fields; write `A`, and read the details from the request",
+                "a permission has no fields; write `B`, and read the details from the request",
             ],
         );
         check(
@@ -264,20 +261,20 @@ mod tests {
                     A,
                 }
             ),
-            &["a set of permissions is one type; remove its generics"],
+            &["permissions cannot be generic; remove the parameters of the enum"],
         );
     }
 
     #[test]
-    fn somebody_has_the_permissions() {
-        let nobody = "nothing says whose permissions these are; add `#[permissions(user = User)]`";
+    fn permissions_have_a_user_type() {
+        let no_user = "permissions need a user type; add `#[permissions(user = User)]`";
         check(
             quote!(
                 enum P {
                     A,
                 }
             ),
-            &[nobody],
+            &[no_user],
         );
         check(
             quote!(
@@ -286,7 +283,7 @@ mod tests {
                     A,
                 }
             ),
-            &[nobody],
+            &[no_user],
         );
         let empty = "`#[permissions(..)]` needs options in its parentheses: `user` or `crate`";
         check(

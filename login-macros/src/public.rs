@@ -1,21 +1,21 @@
 //! `#[public]`.
 //!
-//! The handler stays as it is. The route attribute below gets middleware that says that the route is
-//! public, which is all that can be seen of a handler before it runs.
+//! The handler stays as it is. The route attribute below gets a middleware that declares the route
+//! public: routing sees middleware, and it does not see attributes.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote};
-use syn::{
-    Path,
-    parse::{ParseStream, Parser as _},
-};
+use quote::quote;
+use syn::Attribute;
 
 use crate::{
+    argument_check::assert_not_optional,
     errors::Errors,
-    guards::{Handler, expand_fallback, is_guard, is_optional_current_user},
+    guard_kind::GuardKind,
+    handler::{Handler, cfgs, expand_fallback},
     options::{Reader, Table},
     paths::Root,
     routes,
+    types::is_concrete,
 };
 
 pub(crate) const NAME: &str = "public";
@@ -38,7 +38,7 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
         Ok(()) => public.expand(),
         Err(error) => {
             let mut tokens = expand_fallback(&error, &item);
-            // A strict configuration has nothing to add; a guard below says so itself.
+            // A strict configuration would report the same handler again. A guard below declares it.
             if !public.handler.attrs.iter().any(is_guard) {
                 tokens.extend(public.declaration());
             }
@@ -58,31 +58,24 @@ impl Public {
         for (key, opt) in Reader::new(TABLE, |_| None).read(options, errors) {
             match key {
                 Key::Crate => {
-                    let path: Option<Path> = opt.value("crate = ::my_app::login_runtime", errors);
-                    root = path.map_or_else(Root::default, Root::at);
+                    root = opt.root(errors);
                 }
             }
         }
-        let parser = |input: ParseStream<'_>| Handler::parse(NAME, input);
         Ok(Self {
             root,
-            handler: parser.parse2(item.clone())?,
+            handler: Handler::parse(NAME, item.clone())?,
         })
     }
 
     fn check(&self, errors: &mut Errors) {
         let attrs = &self.handler.attrs;
-        // One that stands above has expanded already, and the route can no longer be told.
+        // A route attribute above has expanded already, so this macro cannot change the route.
         if !attrs.iter().any(routes::is_route) {
             errors.public_without_route();
         }
         for guard in attrs.iter().filter(|attr| is_guard(attr)) {
             errors.public_and_guarded(guard.path());
-        }
-        for argument in self.handler.arguments() {
-            if is_optional_current_user(&argument.ty) {
-                errors.optional_current_user_in_public(&argument.ty);
-            }
         }
     }
 
@@ -90,15 +83,37 @@ impl Public {
         let declaration = self.declaration();
         let root = &self.root;
         routes::wrap(&mut self.handler.attrs, &quote!(#root::public()));
-        let mut tokens = self.handler.into_token_stream();
-        tokens.extend(declaration);
-        tokens
+        let assertions = self.assertions();
+        let handler = &self.handler;
+        quote!(#handler #declaration #assertions)
+    }
+
+    /// Items that fail to compile at an optional user.
+    fn assertions(&self) -> TokenStream {
+        let private = self.root.private();
+        let of_handler: Vec<_> = cfgs(&self.handler.attrs).collect();
+        let has_cfg_attr =
+            |attrs: &[Attribute]| attrs.iter().any(|attr| attr.path().is_ident("cfg_attr"));
+        let arguments = self.handler.arguments();
+        let assertions = arguments
+            // What `cfg_attr` stands for is not known yet; it may remove the argument.
+            .filter(|argument| is_concrete(&argument.ty) && !has_cfg_attr(&argument.attrs))
+            .map(|argument| {
+                let check = assert_not_optional(&private, &argument.ty);
+                let of_argument = cfgs(&argument.attrs);
+                quote!(#(#of_handler)* #(#of_argument)* const _: () = #check;)
+            });
+        assertions.collect()
     }
 
     fn declaration(&self) -> TokenStream {
         let Handler { attrs, sig, .. } = &self.handler;
         routes::declaration(&self.root, attrs, &sig.ident)
     }
+}
+
+fn is_guard(attr: &Attribute) -> bool {
+    GuardKind::of(attr).is_some()
 }
 
 #[cfg(test)]
@@ -135,17 +150,23 @@ mod tests {
                 #[cfg(x)]
                 #[instrument]
                 #[actix_web::get("/", name = "home",)]
-                pub async fn home(a: A) -> B { let = half }
+                pub async fn home(#[cfg(y)] a: Home, b: T, c: impl D) -> B { let = half }
             },
             quote! {
                 /// Docs.
                 #[cfg(x)]
                 #[instrument]
                 #[actix_web::get("/", name = "home", wrap = ":: login_runtime :: public ()")]
-                pub async fn home(a: A) -> B { let = half }
+                pub async fn home(#[cfg(y)] a: Home, b: T, c: impl D) -> B { let = half }
                 #[cfg(x)]
                 #[automatically_derived]
                 impl ::login_runtime::__private::DeclaredService for home {}
+                #[cfg(x)]
+                #[cfg(y)]
+                const _: () = {
+                    use ::login_runtime::__private::AnyArgument as _;
+                    ::login_runtime::__private::ArgumentCheck::<(), (), Home>::KIND.check_optional::<Home>()
+                };
             },
         );
     }
@@ -172,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn where_no_route_follows_it_is_refused() {
+    fn without_a_route_below_it_is_refused() {
         let message = "no route attribute follows `#[public]`; put it above `#[get(..)]`, \
                        or wrap the route in `public()`";
         for item in [
@@ -183,7 +204,7 @@ mod tests {
                 #[instrument]
                 async fn h() -> A {}
             ),
-            // Of another crate: a route starts with its path.
+            // This is an attribute of another crate: a route starts with its path.
             quote!(
                 #[trace(name = "h")]
                 async fn h() -> A {}
@@ -201,18 +222,15 @@ mod tests {
     }
 
     #[test]
-    fn a_public_handler_has_no_guard_and_no_optional_current_user() {
+    fn a_public_handler_has_no_guard() {
         refuses(
             quote!(),
             quote! {
                 #[login_runtime::login_required]
                 #[get("/")]
-                async fn h(a: Option<CurrentUser<U>>) -> A {}
+                async fn h() -> A {}
             },
-            &[
-                "`#[public]` and `#[login_required]` say opposite things; keep one",
-                "`Option<CurrentUser<..>>` turns an outage into an anonymous user; write `MaybeUser<..>`",
-            ],
+            &["`#[public]` and `#[login_required]` contradict each other; keep one"],
         );
         refuses(
             quote!(),

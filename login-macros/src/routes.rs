@@ -1,21 +1,22 @@
-//! Route attributes, and what a declaration adds to them.
+//! Route attributes, and the middleware that a declaration adds to them.
 
 use proc_macro2::{Literal, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::{Attribute, Ident, Meta, ext::IdentExt as _};
 
-use crate::paths::Root;
+use crate::{handler::cfgs, paths::Root};
 
-/// The attributes of actix-web that make a route of a function.
+/// The attributes of actix-web that turn a function into a route.
 const ROUTES: &[&str] = &[
     "connect", "delete", "get", "head", "options", "patch", "post", "put", "query", "route",
     "trace",
 ];
 
-/// What a handler declares is said by middleware: see `declare.rs` in login-runtime.
-const MARK: &str = "__private :: declared";
+/// How the middleware of [`guarded_by`] looks as text.
+const DECLARED: &str = "__private :: declared";
 
-/// Whether the attribute makes a route. They all start with a path; others of the same name do not.
+/// Whether the attribute is a route of actix-web: its name is known and its first argument is a
+/// literal, the path. Attributes of other crates with these names rarely start with a literal.
 pub(crate) fn is_route(attr: &Attribute) -> bool {
     let Meta::List(list) = &attr.meta else {
         return false;
@@ -31,7 +32,7 @@ pub(crate) fn is_route(attr: &Attribute) -> bool {
         )
 }
 
-/// Middleware that declares a policy.
+/// Middleware that declares the policy of a route.
 pub(crate) fn guarded_by(root: &Root, policy: &TokenStream) -> TokenStream {
     let private = root.private();
     quote!(#private::declared::<#policy>())
@@ -39,7 +40,7 @@ pub(crate) fn guarded_by(root: &Root, policy: &TokenStream) -> TokenStream {
 
 /// Wraps all routes among the attributes in `middleware`.
 pub(crate) fn wrap(attrs: &mut [Attribute], middleware: &TokenStream) {
-    // actix-web takes code in quotes.
+    // actix-web expects the code of a middleware as a string.
     let middleware = Literal::string(&middleware.to_string());
     for attr in attrs.iter_mut().filter(|attr| is_route(attr)) {
         let Meta::List(list) = &mut attr.meta else {
@@ -54,15 +55,16 @@ pub(crate) fn wrap(attrs: &mut [Attribute], middleware: &TokenStream) {
     }
 }
 
-/// What lets a handler into a strict configuration: nothing if it is no service by itself, or if
-/// another declaration has said so.
+/// The impl that `strict` demands of a handler.
+///
+/// Empty if the handler has no route attribute, or if a guard above has declared it already.
 pub(crate) fn declaration(root: &Root, attrs: &[Attribute], handler: &Ident) -> TokenStream {
-    let declared = |attr: &Attribute| attr.to_token_stream().to_string().contains(MARK);
+    let declared = |attr: &Attribute| attr.to_token_stream().to_string().contains(DECLARED);
     if !attrs.iter().any(is_route) || attrs.iter().any(declared) {
         return TokenStream::new();
     }
     let private = root.private();
-    let cfgs = attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
+    let cfgs = cfgs(attrs);
     quote! {
         #(#cfgs)*
         #[automatically_derived]

@@ -1,8 +1,8 @@
-//! Where the errors of generated code point.
+//! The place that errors of generated code point at.
 
 use proc_macro2::{Group, Span, TokenStream, TokenTree};
 
-/// Moves what is written elsewhere to `span`, for errors; names go on meaning what they meant.
+/// Makes errors in `tokens` point at `span`. Names keep their meaning.
 pub(crate) fn locate(tokens: TokenStream, span: Span) -> TokenStream {
     tokens
         .into_iter()

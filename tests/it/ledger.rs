@@ -119,7 +119,7 @@ fn what_does_not_exist_is_noticed() {
         "login::a_whole_round",
         "ui/derive/without-an-id.rs",
         "unit: next::paths_of_this_origin_are_followed",
-        "unit: auth_user::a_field_called_id_is_the_id",
+        "unit: auth_user::tests::structs::a_field_called_id_is_the_id",
     ] {
         assert!(exists(test), "{test}");
     }

@@ -29,6 +29,7 @@ mod login_cookie;
 mod next;
 mod nodes;
 mod outage;
+mod own_types;
 mod protection;
 mod races;
 mod records;

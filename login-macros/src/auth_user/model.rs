@@ -1,0 +1,143 @@
+//! What the derive knows about its input.
+
+use proc_macro2::Ident;
+use syn::{DeriveInput, ExprPath, Member, Token, Type, ext::IdentExt as _};
+
+use crate::{options::Table, paths::Root};
+
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum ItemKey {
+    Active,
+    Crate,
+}
+
+/// The options of `#[auth(..)]` on the struct or enum.
+pub(super) const ITEM_OPTIONS: Table<ItemKey> =
+    &[("active", ItemKey::Active), ("crate", ItemKey::Crate)];
+
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum FieldKey {
+    Id,
+    Active,
+    Inactive,
+    SessionHash,
+    PasswordHash,
+    Roles,
+}
+
+/// The options of `#[auth(..)]` on a field.
+pub(super) const FIELD_OPTIONS: Table<FieldKey> = &[
+    ("id", FieldKey::Id),
+    ("active", FieldKey::Active),
+    ("inactive", FieldKey::Inactive),
+    ("session_hash", FieldKey::SessionHash),
+    ("password_hash", FieldKey::PasswordHash),
+    ("roles", FieldKey::Roles),
+];
+
+pub(super) struct Model<'a> {
+    pub(super) input: &'a DeriveInput,
+    pub(super) root: Root,
+    /// The function given as `active = path`.
+    pub(super) active_fn: Option<ExprPath>,
+    pub(super) shape: Shape<'a>,
+}
+
+pub(super) enum Shape<'a> {
+    Struct(Struct<'a>),
+    Enum(Enum<'a>),
+    Union(Token![union]),
+}
+
+pub(super) struct Struct<'a> {
+    pub(super) fields: Vec<Field<'a>>,
+    pub(super) marks: Vec<Mark<'a>>,
+}
+
+#[derive(Clone)]
+pub(super) struct Field<'a> {
+    pub(super) member: Member,
+    pub(super) ty: &'a Type,
+}
+
+/// A field option, and the field that carries it.
+pub(super) struct Mark<'a> {
+    pub(super) key: FieldKey,
+    pub(super) name: Ident,
+    pub(super) field: Field<'a>,
+}
+
+pub(super) struct Enum<'a> {
+    pub(super) variants: Vec<Variant<'a>>,
+    /// Whether a variant is marked `password_hash`, which is a mistake.
+    pub(super) has_password_mark: bool,
+}
+
+pub(super) struct Variant<'a> {
+    pub(super) name: &'a Ident,
+    /// The type in `Name(Type)`; `None` if the variant has another form.
+    pub(super) user: Option<&'a Type>,
+}
+
+impl Model<'_> {
+    pub(super) fn has_lifetime_parameter(&self) -> bool {
+        self.input.generics.lifetimes().next().is_some()
+    }
+}
+
+impl<'a> Struct<'a> {
+    pub(super) fn marked(&self, key: FieldKey) -> Option<&Field<'a>> {
+        let mark = self.marks.iter().find(|mark| mark.key == key)?;
+        Some(&mark.field)
+    }
+
+    pub(super) fn named(&self, name: &str) -> Option<&Field<'a>> {
+        self.fields.iter().find(|field| field.is_named(name))
+    }
+
+    /// The marked field, else the field called `id`, else the only field of a tuple struct.
+    pub(super) fn id(&self) -> Option<&Field<'a>> {
+        let only = match self.fields.as_slice() {
+            [field] if matches!(field.member, Member::Unnamed(_)) => Some(field),
+            _ => None,
+        };
+        self.marked(FieldKey::Id)
+            .or_else(|| self.named("id"))
+            .or(only)
+    }
+
+    /// The field that tells whether the user is active, and whether `true` means inactive.
+    pub(super) fn active(&self) -> Option<(&Field<'a>, bool)> {
+        match self.active_marks().next() {
+            Some(mark) => Some((&mark.field, mark.key == FieldKey::Inactive)),
+            None => self.named("is_active").map(|field| (field, false)),
+        }
+    }
+
+    pub(super) fn active_marks(&self) -> impl Iterator<Item = &Mark<'a>> {
+        self.marks
+            .iter()
+            .filter(|mark| matches!(mark.key, FieldKey::Active | FieldKey::Inactive))
+    }
+
+    /// The field whose change ends all logins: the marked field, else the password hash.
+    pub(super) fn session_hash(&self) -> Option<&Field<'a>> {
+        self.marked(FieldKey::SessionHash)
+            .or_else(|| self.marked(FieldKey::PasswordHash))
+    }
+}
+
+impl Field<'_> {
+    fn is_named(&self, name: &str) -> bool {
+        matches!(&self.member, Member::Named(ident) if ident.unraw() == name)
+    }
+}
+
+impl<'a> Enum<'a> {
+    /// The variants that wrap a user, with the user's type.
+    pub(super) fn wrapped_users(&self) -> impl Iterator<Item = (&'a Ident, &'a Type)> {
+        self.variants
+            .iter()
+            .filter_map(|variant| Some((variant.name, variant.user?)))
+    }
+}

@@ -1,0 +1,464 @@
+//! Structs.
+
+use quote::quote;
+
+use super::{check, expand, expands, falls_back, parse};
+
+const NO_ID: &str = "no field holds the user id; name a field `id` or mark one with `#[auth(id)]`";
+
+#[test]
+fn a_field_called_id_is_the_id() {
+    let output = expand(&parse(quote!(
+        struct User {
+            id: i64,
+            name: String,
+        }
+    )));
+    let expected = quote! {
+        #[automatically_derived]
+        impl ::login_runtime::AuthUser for User {
+            type Id = i64;
+            fn get_id(&self) -> Self::Id {
+                ::core::clone::Clone::clone(&self.id)
+            }
+        }
+    };
+    assert_eq!(output.to_string(), expected.to_string());
+}
+
+#[test]
+fn a_marked_id_wins_over_a_field_called_id() {
+    expands(
+        quote!(
+            struct User {
+                id: i64,
+                #[auth(id)]
+                key: Uuid,
+            }
+        ),
+        &[
+            quote!(
+                type Id = Uuid;
+            ),
+            quote!(&self.key),
+        ],
+    );
+    expands(
+        quote!(
+            struct User {
+                r#id: i64,
+            }
+        ),
+        &[quote!(&self.r#id)],
+    );
+}
+
+#[test]
+fn a_tuple_struct_marks_its_id_or_has_one_field() {
+    expands(
+        quote!(
+            struct User(u32);
+        ),
+        &[quote!(&self.0)],
+    );
+    expands(
+        quote!(
+            struct User(String, #[auth(id)] u32);
+        ),
+        &[
+            quote!(
+                type Id = u32;
+            ),
+            quote!(&self.1),
+        ],
+    );
+    check(
+        quote!(
+            struct User(String, u32);
+        ),
+        &[NO_ID],
+    );
+}
+
+#[test]
+fn without_an_id_there_is_one_error_and_an_impl() {
+    for input in [
+        quote!(
+            struct User {
+                name: String,
+            }
+        ),
+        quote!(
+            struct User;
+        ),
+        quote!(
+            struct User();
+        ),
+        quote!(
+            struct User {}
+        ),
+    ] {
+        check(input.clone(), &[NO_ID]);
+        falls_back(
+            input,
+            &[
+                quote!(impl ::login_runtime::AuthUser for User),
+                quote!(
+                    type Id = ::login_runtime::__private::UnknownId;
+                ),
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_field_tells_whether_a_user_is_active() {
+    for (input, body) in [
+        (
+            quote!(
+                struct User {
+                    id: u8,
+                    is_active: bool,
+                }
+            ),
+            quote!({ ::login_runtime::__private::ActiveField::get(&self.is_active) }),
+        ),
+        (
+            quote!(
+                struct User {
+                    id: u8,
+                    #[auth(active)]
+                    enabled: Flag,
+                }
+            ),
+            quote!({ ::login_runtime::__private::ActiveField::get(&self.enabled) }),
+        ),
+        (
+            quote!(
+                struct User {
+                    id: u8,
+                    #[auth(inactive)]
+                    locked: bool,
+                }
+            ),
+            quote!({ !::login_runtime::__private::ActiveField::get(&self.locked) }),
+        ),
+        (
+            quote!(
+                struct User {
+                    id: u8,
+                    #[auth(inactive)]
+                    is_active: bool,
+                }
+            ),
+            quote!({ !::login_runtime::__private::ActiveField::get(&self.is_active) }),
+        ),
+    ] {
+        expands(
+            input,
+            &[quote!(fn is_active(&self) -> ::core::primitive::bool #body)],
+        );
+    }
+    let output = expand(&parse(quote!(
+        struct User {
+            id: u8,
+        }
+    )))
+    .to_string();
+    assert!(!output.contains("is_active"));
+}
+
+#[test]
+fn a_function_decides_over_a_field_called_is_active() {
+    expands(
+        quote! {
+            #[auth(active = Self::may_log_in)]
+            struct User { id: u8, is_active: u8 }
+        },
+        &[quote!({ Self::may_log_in(self) })],
+    );
+}
+
+#[test]
+fn a_generic_flag_gets_a_bound() {
+    expands(
+        quote!(
+            struct User<F> {
+                id: u8,
+                #[auth(active)]
+                flag: F,
+            }
+        ),
+        &[quote!(where F: 'static, F: ::login_runtime::__private::ActiveField)],
+    );
+}
+
+#[test]
+fn one_field_or_function_tells_whether_a_user_is_active() {
+    check(
+        quote!(
+            struct User {
+                id: u8,
+                #[auth(active)]
+                a: bool,
+                #[auth(inactive)]
+                b: bool,
+            }
+        ),
+        &[
+            "two fields tell whether a user is active; keep one, or write `#[auth(active = path)]` on the struct",
+        ],
+    );
+    check(
+        quote!(
+            struct User {
+                id: u8,
+                is_active: bool,
+                #[auth(inactive)]
+                locked: bool,
+            }
+        ),
+        &[
+            "`is_active` would be ignored; keep one of the two fields, or write `#[auth(active = path)]`",
+        ],
+    );
+    check(
+        quote! {
+            #[auth(active = may_log_in)]
+            struct User { id: u8, #[auth(inactive)] locked: bool }
+        },
+        &[
+            "`inactive` on a field and `active = path` on the struct contradict each other; keep one",
+        ],
+    );
+}
+
+#[test]
+fn a_password_hash_is_the_session_hash_too() {
+    expands(
+        quote!(
+            struct User {
+                id: u8,
+                #[auth(password_hash)]
+                hash: String,
+            }
+        ),
+        &[
+            quote!(::login_runtime::__private::SessionHashPart::part(
+                &self.hash
+            )),
+            quote!(impl ::login_runtime::PasswordUser for User),
+            quote!(::login_runtime::__private::PasswordField::get(&self.hash)),
+            quote!(::login_runtime::__private::PasswordField::set(
+                &mut self.hash,
+                __login_hash
+            )),
+        ],
+    );
+    expands(
+        quote! {
+            struct User {
+                id: u8,
+                #[auth(password_hash)] hash: String,
+                #[auth(session_hash)] generation: u32,
+            }
+        },
+        &[
+            quote!(SessionHashPart::part(&self.generation)),
+            quote!(PasswordField::get(&self.hash)),
+        ],
+    );
+}
+
+#[test]
+fn options_share_an_attribute_or_have_their_own() {
+    for marks in [
+        quote!(#[auth(id, session_hash, password_hash)]),
+        quote!(#[auth(id)] #[auth(session_hash)] #[auth(password_hash)]),
+    ] {
+        expands(
+            quote!(struct User { #marks name: String }),
+            &[quote!(Clone::clone(&self.name)), quote!(part(&self.name))],
+        );
+    }
+    check(
+        quote!(
+            struct User {
+                #[auth(id)]
+                #[auth(id)]
+                name: String,
+            }
+        ),
+        &["`id` is given twice; keep one"],
+    );
+}
+
+#[test]
+fn an_option_marks_one_field() {
+    check(
+        quote! {
+            struct User {
+                #[auth(id, session_hash)] a: u8,
+                #[auth(id, session_hash)] b: u8,
+                #[auth(password_hash)] c: String,
+                #[auth(password_hash)] d: String,
+            }
+        },
+        &[
+            "two fields are marked `#[auth(id)]`; keep one",
+            "two fields are marked `#[auth(session_hash)]`; keep one",
+            "two fields are marked `#[auth(password_hash)]`; keep one",
+        ],
+    );
+}
+
+#[test]
+fn every_wrong_option_is_reported_at_once() {
+    check(
+        quote! {
+            #[auth(active, crate = 1, id, logn = "x")]
+            struct User {
+                #[auth(id = "x", ident(1, 2), crate = here)] id: u8,
+                #[auth(active = path)] on: bool,
+            }
+        },
+        &[
+            "unknown option `ident`, expected `id`, `active`, `inactive`, `session_hash`, `password_hash` or `roles`",
+            "`crate` goes on the struct, above its fields",
+            "`id` takes no value",
+            "`active = path` goes on the struct; on a field, `active` takes no value",
+            "`id` goes on a field",
+            "unknown option `logn`, expected `active` or `crate`",
+            "`active` needs a value, such as `active = Self::may_log_in`",
+            "`crate` needs a value, such as `crate = ::my_app::login_runtime`",
+        ],
+    );
+}
+
+#[test]
+fn an_attribute_without_options_is_a_mistake() {
+    for attr in [
+        quote!(#[auth]),
+        quote!(#[auth = "id"]),
+        quote!(#[auth()]),
+        quote!(#[auth[id]]),
+    ] {
+        check(
+            quote!(#attr struct User { id: u8 }),
+            &["`#[auth(..)]` needs options in its parentheses: `active` or `crate`"],
+        );
+    }
+}
+
+#[test]
+fn the_crate_can_have_another_path() {
+    expands(
+        quote! {
+            #[auth(crate = crate::facade)]
+            struct User { id: u8, #[auth(password_hash)] hash: String }
+        },
+        &[
+            quote!(impl crate::facade::AuthUser for User),
+            quote!(impl crate::facade::PasswordUser for User),
+            quote!(crate::facade::__private::PasswordField::get),
+        ],
+    );
+}
+
+#[test]
+fn generics_keep_their_bounds_and_get_what_the_id_needs() {
+    expands(
+        quote! {
+            struct User<T: Key = u8, const N: usize = 1> where T: Send {
+                #[auth(id)] key: Option<T>,
+                rest: [u8; N],
+            }
+        },
+        &[quote! {
+            impl<T: Key, const N: usize> ::login_runtime::AuthUser for User<T, N>
+            where
+                T: Send,
+                T: 'static,
+                Option<T>: ::core::clone::Clone + ::login_runtime::UserId
+        }],
+    );
+    expands(
+        quote!(
+            struct User<T> {
+                id: u8,
+                extra: T,
+            }
+        ),
+        &[quote!(for User<T> where T: 'static)],
+    );
+}
+
+#[test]
+fn a_user_owns_its_data() {
+    let message = "a user type cannot borrow; own the data instead";
+    let input = quote!(
+        struct User<'a> {
+            id: &'a str,
+        }
+    );
+    check(input.clone(), &[message]);
+    falls_back(
+        input,
+        &[
+            quote!(impl ::login_runtime::AuthUser for User<'static>),
+            quote!(UnknownId),
+        ],
+    );
+    check(
+        quote!(
+            struct User<'a, 'b, T> {
+                id: u8,
+                t: &'a &'b T,
+            }
+        ),
+        &[message],
+    );
+}
+
+#[test]
+fn a_mistake_elsewhere_keeps_the_id() {
+    falls_back(
+        quote!(
+            struct User {
+                id: i64,
+                is_active: bool,
+                #[auth(inactive)]
+                locked: bool,
+                #[auth(password_hash)]
+                hash: String,
+            }
+        ),
+        &[
+            quote!(
+                type Id = i64;
+            ),
+            quote!(Clone::clone(&self.id)),
+            quote!(impl ::login_runtime::PasswordUser for User),
+        ],
+    );
+}
+
+#[test]
+fn a_deprecated_field_does_not_warn_about_the_derive() {
+    expands(
+        quote!(
+            struct User {
+                #[deprecated]
+                id: u8,
+            }
+        ),
+        &[quote!(#[allow(deprecated)])],
+    );
+    let output = expand(&parse(quote!(
+        struct User {
+            id: u8,
+        }
+    )))
+    .to_string();
+    assert!(!output.contains("deprecated"));
+}
