@@ -30,6 +30,7 @@ use login_runtime::{AuthUser, LoginManager, LoginManagerBuilder, test::TestClock
 
 pub mod services;
 pub mod sessions;
+pub mod skips;
 
 /// What time it is when a test starts.
 pub const START: i64 = 1_700_000_000;
