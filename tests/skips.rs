@@ -191,23 +191,23 @@ fn run() -> String {
 
 /// What the user of cargo is told: the tests by name, under what is missing. Empty if there are none.
 pub fn report(skipped: &[Skipped]) -> String {
-    let mut reasons = BTreeMap::<&str, BTreeSet<String>>::new();
+    let mut reasons = BTreeMap::<(&str, &str), BTreeSet<&str>>::new();
     let mut tests = BTreeSet::new();
     for skipped in skipped {
-        let note = match skipped.extent {
-            Extent::All => "",
-            Extent::Part => " (in part: it ran with the other stores)",
+        let what = match skipped.extent {
+            Extent::All => "not run",
+            Extent::Part => "run with the other stores only",
         };
-        let of_reason = reasons.entry(&skipped.why).or_default();
-        of_reason.insert(format!("{}{note}", skipped.test));
+        let of_reason = reasons.entry((&skipped.why, what)).or_default();
+        of_reason.insert(&skipped.test);
         tests.insert(&skipped.test);
     }
     if tests.is_empty() {
         return String::new();
     }
     let mut report = format!("SKIPPED, in full or in part: {} tests\n", tests.len());
-    for (why, tests) in reasons {
-        report.push_str(&format!("\n{why}:\n"));
+    for ((why, what), tests) in reasons {
+        report.push_str(&format!("\n{why}; {what}:\n"));
         for test in tests {
             report.push_str(&format!("    {test}\n"));
         }
@@ -285,9 +285,11 @@ mod tests {
             report,
             "SKIPPED, in full or in part: 2 tests\n\
              \n\
-             PostgreSQL was not found:\n    a\n\
+             PostgreSQL was not found; not run:\n    a\n\
              \n\
-             Redis was not found:\n    a (in part: it ran with the other stores)\n    b\n\
+             Redis was not found; not run:\n    b\n\
+             \n\
+             Redis was not found; run with the other stores only:\n    a\n\
              \n\
              Run `tests/all` to install what is missing and to run every test.\n"
         );
