@@ -1,7 +1,7 @@
-//! What a guard allocates for who is refused or let through without a look at the database: nothing
-//! that actix-web and actix-session would not allocate for a guard written by hand.
+//! A guard that needs no database allocates no more than a guard that is written by hand with
+//! actix-web and actix-session.
 //!
-//! A test binary of its own, because it counts what the allocator does.
+//! A test binary of its own, because it counts the calls of the allocator.
 
 #![allow(
     clippy::unwrap_used,
@@ -34,7 +34,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 const REQUESTS: u64 = 100;
 
-/// A guard such as people write who have no toolkit.
+/// A guard that is written by hand.
 struct ByHand;
 
 impl FromRequest for ByHand {
@@ -50,7 +50,7 @@ impl FromRequest for ByHand {
     }
 }
 
-/// The answer that the toolkit gives.
+/// The same answer as the toolkit's.
 fn refusal(request: &HttpRequest) -> HttpResponse {
     const QUERY_VALUE: &AsciiSet = &CONTROLS
         .add(b' ')
@@ -85,7 +85,7 @@ async fn page_guarded_by_hand(_: ByHand) -> HttpResponse {
     HttpResponse::Ok().finish()
 }
 
-/// The same as middleware.
+/// The guard as middleware.
 async fn by_hand(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -139,7 +139,7 @@ fn login_manager() -> LoginManager {
     manager(&Users::new()).0.build(key()).unwrap()
 }
 
-/// What the manager sets up, without the manager.
+/// The session middleware that the manager sets up.
 fn session_middleware() -> SessionMiddleware<CookieSessionStore> {
     SessionMiddleware::builder(CookieSessionStore::default(), key())
         .cookie_name("__Host-session".to_owned())
@@ -160,7 +160,7 @@ where
     format!("{}={}", cookie.name(), cookie.value())
 }
 
-/// What a page answers, and how often the allocator was asked in [`REQUESTS`] requests.
+/// The answer of a page, and the number of allocations in [`REQUESTS`] requests.
 struct Measured {
     status: u16,
     headers: BTreeMap<String, String>,
@@ -212,7 +212,7 @@ where
     }
 }
 
-/// Asserts that a page of ours answers as one by hand does, for no more allocations.
+/// Asserts that the toolkit's page answers like the page by hand, with no more allocations.
 #[track_caller]
 fn compare(what: &str, ours: &Measured, by_hand: &Measured) {
     assert_eq!(

@@ -1,4 +1,5 @@
-//! What the tests share: users, a manager around them, an application, a session store.
+//! What all test targets share: users, a manager for them, an application, session stores, database
+//! servers, and the list of skipped tests.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,8 +31,9 @@ use login_runtime::{AuthUser, LoginManager, LoginManagerBuilder, test::TestClock
 
 pub mod services;
 pub mod sessions;
+pub mod skips;
 
-/// What time it is when a test starts.
+/// The time of the test clock when a test starts, in seconds since 1970.
 pub const START: i64 = 1_700_000_000;
 
 /// A user like those of most applications.
@@ -43,7 +45,7 @@ pub struct User {
     pub name: String,
     /// Whether the user may log in.
     pub is_active: bool,
-    /// Changes when every login has to end.
+    /// A change of it ends every login of the user.
     #[auth(session_hash)]
     pub hash: String,
 }
@@ -60,7 +62,7 @@ impl User {
     }
 }
 
-/// Another kind of user, whose id is a text.
+/// Another user type, whose id is a string.
 #[derive(AuthUser, Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
     /// The id.
@@ -77,7 +79,7 @@ impl Admin {
     }
 }
 
-/// A database that counts, changes and fails as a test wants.
+/// A database of users that counts its loads, and that a test can change and take down.
 #[derive(Clone, Default)]
 pub struct Users(Arc<UsersInner>);
 
@@ -122,12 +124,13 @@ impl Users {
         self.0.users.lock().unwrap().remove(&id);
     }
 
-    /// Looks a user up, without counting.
+    /// Finds a user, without counting it as a load.
     pub fn get(&self, id: i64) -> Option<User> {
         self.0.users.lock().unwrap().get(&id).cloned()
     }
 
-    /// What a user loader does: counts, waits a little, and fails if the database is down.
+    /// Loads a user as a user loader does: counts the load, yields once, and fails if the database is
+    /// down.
     pub async fn load(&self, id: i64) -> Result<Option<User>, String> {
         self.0.loads.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
@@ -137,7 +140,7 @@ impl Users {
         Ok(self.get(id))
     }
 
-    /// How often users were loaded since the last look.
+    /// The number of loads since the last call.
     pub fn loads(&self) -> usize {
         self.0.loads.swap(0, Ordering::SeqCst)
     }

@@ -1,13 +1,12 @@
 //! A real Redis and a real PostgreSQL for the tests that need them.
 //!
-//! Each is started from what is installed, on a free port of this machine only, with a password and
-//! its data in a new temporary directory, and is ended by its process id. A shell stands between: it
-//! waits on a pipe that this process holds, so the service ends with the test binary, however that
-//! ends.
+//! Each server is started from the programs that are installed, on a free port of the loopback
+//! interface, with a password, and with its data in a new temporary directory. It is ended by its
+//! process id. A shell runs between the test program and the server: the shell waits on a pipe that the
+//! test program holds, so the server ends with the test program, even if that crashes.
 //!
-//! On Debian, and what descends from it, root installs what is missing, unless `LOGIN_TESTS_INSTALL` is
-//! `0`. Otherwise a test that needs a service that is not installed says so and passes. Where `CI` or
-//! `LOGIN_TESTS_REQUIRE_SERVICES` is set, it fails instead.
+//! Nothing is installed here. If the programs are not found, the test is skipped: see
+//! [`skips`](crate::skips).
 
 use std::{
     collections::hash_map::RandomState,
@@ -18,44 +17,66 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        Mutex, OnceLock,
+        OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
 };
 
-/// How long a service may take to start.
+use crate::skips::{Extent, skip};
+
+/// How long a server may take to start.
 const START_TIME: Duration = Duration::from_secs(60);
 
-/// What Debian calls what is needed. Among the programs of `procps` are those that tell and signal the
-/// children of a process, of which PostgreSQL has one for each connection.
-const REDIS_PACKAGES: &str = "redis-server";
-const POSTGRES_PACKAGES: &str = "postgresql procps";
+/// Why a test is skipped.
+const NO_REDIS: &str = "Redis was not found (Debian package: redis-server)";
+/// With `procps` come the programs that list and signal the children of a process; PostgreSQL has a
+/// child for each connection.
+const NO_POSTGRES: &str = "PostgreSQL was not found (Debian packages: postgresql, procps)";
 
-/// How often a service is started on another port if somebody took the one that was free.
+/// How often a server is started on another port if its port was taken in the meantime.
 const ATTEMPTS: usize = 5;
 
-/// The Redis that all tests of this binary share, if there is one. Its keys need a prefix of their
-/// own: see [`unique`].
+/// The Redis that all tests of this program share. `None` if it is not installed: the test is skipped
+/// then. Each test needs a prefix of its own for its keys: see [`unique`].
 pub fn redis() -> Option<&'static Redis> {
-    static REDIS: OnceLock<Option<Redis>> = OnceLock::new();
-    let redis = REDIS.get_or_init(Redis::start_if_installed).as_ref();
-    if redis.is_none() {
-        skip("redis-server", REDIS_PACKAGES);
-    }
-    redis
+    or_skip(shared_redis(), Extent::All, NO_REDIS)
 }
 
-/// The PostgreSQL that all tests of this binary share, if there is one. Each takes a
-/// [`database`](Postgres::database) of its own.
+/// Whether there is the Redis that all tests of this program share, for a test that runs on several
+/// stores. If not, the test is noted as skipped in part.
+pub fn has_redis() -> bool {
+    or_skip(shared_redis(), Extent::Part, NO_REDIS).is_some()
+}
+
+fn shared_redis() -> Option<&'static Redis> {
+    static REDIS: OnceLock<Option<Redis>> = OnceLock::new();
+    REDIS.get_or_init(Redis::start_if_installed).as_ref()
+}
+
+/// The PostgreSQL that all tests of this program share. `None` if it is not installed: the test is
+/// skipped then. Each test takes a [`database`](Postgres::database) of its own.
 pub fn postgres() -> Option<&'static Postgres> {
+    or_skip(shared_postgres(), Extent::All, NO_POSTGRES)
+}
+
+/// Whether there is the PostgreSQL that all tests of this program share, for a test that runs on
+/// several stores. If not, the test is noted as skipped in part.
+pub fn has_postgres() -> bool {
+    or_skip(shared_postgres(), Extent::Part, NO_POSTGRES).is_some()
+}
+
+fn shared_postgres() -> Option<&'static Postgres> {
     static POSTGRES: OnceLock<Option<Postgres>> = OnceLock::new();
-    let postgres = POSTGRES.get_or_init(Postgres::start_if_installed).as_ref();
-    if postgres.is_none() {
-        skip("PostgreSQL", POSTGRES_PACKAGES);
+    POSTGRES.get_or_init(Postgres::start_if_installed).as_ref()
+}
+
+fn or_skip<T>(server: Option<T>, extent: Extent, why: &str) -> Option<T> {
+    if server.is_none() {
+        skip(extent, why);
     }
-    postgres
+    server
 }
 
 /// A name that nothing else in this test run has.
@@ -68,76 +89,10 @@ pub fn unique(name: &str) -> String {
     )
 }
 
-/// Whether the environment says yes or no to something, if it says anything.
-fn says(name: &str) -> Option<bool> {
-    let value = env::var(name).ok().filter(|value| !value.is_empty())?;
-    Some(!matches!(&*value, "0" | "false"))
-}
-
-/// Says something even where the test harness keeps what a test prints to itself, in one piece, since
-/// other tests write too.
-fn announce(text: &str) {
-    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
-}
-
-/// Where a service is, once it has been installed if need be and if we may.
-fn installed(packages: &str, find: fn() -> Option<PathBuf>) -> Option<PathBuf> {
-    static TRIED: Mutex<Vec<String>> = Mutex::new(Vec::new());
-    if let Some(found) = find() {
-        return Some(found);
-    }
-    // The others wait, and then find it. A second attempt would only take as long again.
-    let mut tried = TRIED.lock().expect("nothing panics here");
-    if !tried.iter().any(|other| other == packages) {
-        tried.push(packages.to_owned());
-        install(packages);
-    }
-    find()
-}
-
-fn install(packages: &str) {
-    let may = says("LOGIN_TESTS_INSTALL") != Some(false) && is_root();
-    let Some(apt) = find_program("apt-get").filter(|_| may) else {
-        return;
-    };
-    announce(&format!(
-        "INSTALLING {packages} for the tests (LOGIN_TESTS_INSTALL=0 skips them instead)"
-    ));
-    let run = |args: &[&str]| {
-        let mut command = Command::new(&apt);
-        command.env("DEBIAN_FRONTEND", "noninteractive");
-        command.args(["-qq", "--yes", "--option=DPkg::Lock::Timeout=300"]);
-        command
-            .args(["--option=Acquire::http::Timeout=30"])
-            .args(args);
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        command.status().is_ok_and(|status| status.success())
-    };
-    // What is known of packages may be old, or nothing.
-    let _ = run(&["update"]);
-    let mut install = vec!["install", "--no-install-recommends"];
-    install.extend(packages.split(' '));
-    if !run(&install) {
-        announce(&format!("{packages} could not be installed"));
-    }
-}
-
-/// Says that the test of this thread does not run, or fails it.
-fn skip(service: &str, packages: &str) {
-    let test = thread::current().name().unwrap_or("a test").to_owned();
-    assert!(
-        says("CI") != Some(true) && says("LOGIN_TESTS_REQUIRE_SERVICES") != Some(true),
-        "{test} needs {service}: apt-get install {packages}",
-    );
-    announce(&format!(
-        "SKIPPED {test}: {service} is not installed (apt-get install {packages})"
-    ));
-}
-
-/// A Redis of one's own or shared; ended when it is dropped.
+/// A Redis server, which is ended when this is dropped.
 #[derive(Debug)]
 pub struct Redis {
-    // Ended before its directory goes.
+    // Declared first, so that the server ends before its directory is removed.
     service: Service,
     dir: TempDir,
     server: PathBuf,
@@ -146,18 +101,14 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts one for this test alone, to pause and kill. `None` if it is not installed; that has
-    /// been reported then.
+    /// Starts a server for one test, which may pause and kill it. `None` if it is not installed: the
+    /// test is skipped then.
     pub fn start() -> Option<Self> {
-        let redis = Self::start_if_installed();
-        if redis.is_none() {
-            skip("redis-server", REDIS_PACKAGES);
-        }
-        redis
+        or_skip(Self::start_if_installed(), Extent::All, NO_REDIS)
     }
 
     fn start_if_installed() -> Option<Self> {
-        let server = installed(REDIS_PACKAGES, || find_program("redis-server"))?;
+        let server = find_program("redis-server")?;
         let dir = TempDir::new("redis");
         let password = password();
         let (service, port) = on_a_free_port(|port| Self::run(&server, &dir, port, &password));
@@ -171,7 +122,7 @@ impl Redis {
     }
 
     fn run(server: &Path, dir: &TempDir, port: u16, password: &str) -> Option<Service> {
-        // In a file, since everybody can see the arguments of a process.
+        // In a file, because every user of the machine can read the arguments of a process.
         let config = dir.path().join("redis.conf");
         let settings = format!(
             "bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir {}\nsave \"\"\nappendonly no\n",
@@ -198,7 +149,7 @@ impl Redis {
         signal("CONT", &[self.service.pid]);
     }
 
-    /// Kills it. What was in it is gone.
+    /// Kills it. Its data is lost.
     pub fn kill(&mut self) {
         self.service.end();
     }
@@ -207,7 +158,7 @@ impl Redis {
     ///
     /// # Panics
     ///
-    /// If that does not work.
+    /// If that fails.
     pub fn restart(&mut self) {
         self.service.end();
         self.service = Self::run(&self.server, &self.dir, self.port, &self.password)
@@ -215,10 +166,10 @@ impl Redis {
     }
 }
 
-/// A PostgreSQL of one's own or shared; ended when it is dropped.
+/// A PostgreSQL server, which is ended when this is dropped.
 #[derive(Debug)]
 pub struct Postgres {
-    // Ended before its directory goes.
+    // Declared first, so that the server ends before its directory is removed.
     service: Service,
     dir: TempDir,
     programs: PathBuf,
@@ -227,18 +178,14 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Starts one for this test alone, to pause and kill. `None` if it is not installed; that has
-    /// been reported then.
+    /// Starts a server for one test, which may pause and kill it. `None` if it is not installed: the
+    /// test is skipped then.
     pub fn start() -> Option<Self> {
-        let postgres = Self::start_if_installed();
-        if postgres.is_none() {
-            skip("PostgreSQL", POSTGRES_PACKAGES);
-        }
-        postgres
+        or_skip(Self::start_if_installed(), Extent::All, NO_POSTGRES)
     }
 
     fn start_if_installed() -> Option<Self> {
-        let programs = installed(POSTGRES_PACKAGES, find_postgres)?;
+        let programs = find_postgres()?;
         let dir = TempDir::new("postgres");
         let password = password();
         let password_file = dir.path().join("password");
@@ -284,7 +231,7 @@ impl Postgres {
             "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
             "max_connections=200",
-            // What is committed survives a crash of the server, and need not survive the machine's.
+            // Committed data survives a crash of the server, and need not survive a crash of the machine.
             "fsync=off",
             "full_page_writes=off",
         ] {
@@ -293,11 +240,11 @@ impl Postgres {
         Service::start(command, dir, "QUIT", port)
     }
 
-    /// Makes a new database, and says its address.
+    /// Creates a database and returns its address.
     ///
     /// # Panics
     ///
-    /// If that does not work.
+    /// If that fails.
     pub fn database(&self) -> String {
         let name = unique("login_tests");
         let made = Command::new(self.programs.join("createdb"))
@@ -336,7 +283,7 @@ impl Postgres {
         signal("CONT", &self.processes());
     }
 
-    /// Ends it at once, as a crash would. What was committed is there after a restart.
+    /// Ends it at once, as a crash would. Committed data is there after a restart.
     pub fn kill(&mut self) {
         self.service.end();
     }
@@ -345,7 +292,7 @@ impl Postgres {
     ///
     /// # Panics
     ///
-    /// If that does not work.
+    /// If that fails.
     pub fn restart(&mut self) {
         self.service.end();
         self.service =
@@ -367,16 +314,16 @@ impl Postgres {
     }
 }
 
-/// A process, and the shell that ends it.
+/// A server's process, and the shell that ends it.
 #[derive(Debug)]
 struct Service {
     shell: Child,
     pid: u32,
 }
 
-/// `$1` is the signal that ends the service, `$2` its directory, the rest its command. The service is
-/// the shell's child, so its id is not given to another process while the shell is there. Nobody is
-/// left to remove the directory if there was no word before the pipe's end.
+/// `$1` is the signal that ends the server, `$2` its directory, the rest its command. The server is a
+/// child of the shell, so its process id is not reused while the shell runs. If the pipe ends without
+/// a line, the test program has ended, and the shell removes the directory.
 const SHELL: &str = r#"
 trap '' INT HUP
 signal=$1
@@ -395,7 +342,7 @@ test "$word" = keep || rm -rf "$dir"
 "#;
 
 impl Service {
-    /// Starts a service and waits until it answers. `None` if somebody else has the port.
+    /// Starts a server and waits until it answers. `None` if the port is in use.
     fn start(command: Command, dir: &TempDir, end_signal: &str, port: u16) -> Option<Self> {
         let log_file = dir.path().join("log");
         let log = fs::File::create(&log_file).expect("the directory is ours");
@@ -425,7 +372,7 @@ impl Service {
                 service.end();
                 return None;
             }
-            // The log, since on the port may be anybody.
+            // From the log: another process may answer on the port.
             let ready = log.contains("Ready to accept connections")
                 || log.contains("database system is ready to accept connections");
             if ready && TcpStream::connect(address).is_ok() {
@@ -435,7 +382,7 @@ impl Service {
         }
         service.end();
         panic!(
-            "a service did not start: {}",
+            "a server did not start: {}",
             fs::read_to_string(&log_file).unwrap_or_default()
         );
     }
@@ -454,7 +401,7 @@ impl Drop for Service {
     }
 }
 
-/// A directory that nobody else may look into, gone when it is dropped.
+/// A directory that other users cannot read, removed when this is dropped.
 #[derive(Debug)]
 struct TempDir(PathBuf);
 
@@ -478,7 +425,7 @@ impl TempDir {
         &self.0
     }
 
-    /// Gives it to the user who runs PostgreSQL, if that is another.
+    /// Makes the user that runs PostgreSQL its owner, if that is another user.
     fn give_away(&self) {
         if let Some(user) = other_user() {
             let given = Command::new("chown")
@@ -510,10 +457,10 @@ fn on_a_free_port<T>(start: impl Fn(u16) -> Option<T>) -> (T, u16) {
             return (started, port);
         }
     }
-    panic!("somebody took every port that was free");
+    panic!("every port that was free was taken in the meantime");
 }
 
-/// Letters and digits that nobody can guess in the life of a test.
+/// Letters and digits that cannot be guessed while a test runs.
 fn password() -> String {
     format!(
         "{:016x}{:016x}",
@@ -529,7 +476,7 @@ fn signal(name: &str, pids: &[u32]) {
         .status();
     assert!(
         sent.is_ok_and(|status| status.success()),
-        "the service is running"
+        "the server is running"
     );
 }
 
@@ -540,7 +487,8 @@ fn find_program(name: &str) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// Where PostgreSQL's programs are, if all that is needed is there. Debian keeps them out of `PATH`.
+/// The directory of PostgreSQL's programs, if everything needed is installed. Debian does not put it
+/// in `PATH`.
 fn find_postgres() -> Option<PathBuf> {
     let has_all = |dir: &PathBuf| {
         ["initdb", "postgres", "createdb"]
@@ -560,7 +508,8 @@ fn find_postgres() -> Option<PathBuf> {
     found.filter(|_| find_program("pgrep").is_some())
 }
 
-/// A program, as a user whom PostgreSQL serves: root is not one.
+/// A program that is run as another user if this process is root, because PostgreSQL refuses to run as
+/// root.
 fn as_user(program: &Path) -> Command {
     match other_user() {
         None => Command::new(program),
@@ -575,7 +524,7 @@ fn as_user(program: &Path) -> Command {
     }
 }
 
-/// Who runs PostgreSQL when this process is root.
+/// The user that runs PostgreSQL when this process is root.
 fn other_user() -> Option<&'static str> {
     let has_postgres = || id(&["-u", "postgres"]).is_some();
     is_root().then(|| if has_postgres() { "postgres" } else { "nobody" })
@@ -585,7 +534,7 @@ fn is_root() -> bool {
     id(&["-u"]).is_some_and(|id| id == "0")
 }
 
-/// What the program `id` says, if there is somebody to say it of.
+/// The output of the program `id`, if it succeeds.
 fn id(args: &[&str]) -> Option<String> {
     let output = Command::new("id").args(args).stderr(Stdio::null()).output();
     let output = output.ok().filter(|output| output.status.success())?;
@@ -593,5 +542,5 @@ fn id(args: &[&str]) -> Option<String> {
 }
 
 fn group_of(user: &str) -> String {
-    id(&["-g", user]).expect("there is such a user")
+    id(&["-g", user]).expect("the user exists")
 }

@@ -11,7 +11,7 @@ use std::{
 use actix_session::storage::{LoadError, SaveError, SessionKey, SessionStore, UpdateError};
 use actix_web::cookie::time::Duration;
 
-/// What a session holds: JSON by key.
+/// The content of a session: JSON values by key.
 pub type State = HashMap<String, String>;
 
 /// Keeps sessions in memory; its clones share them.
@@ -32,7 +32,7 @@ impl MemorySessions {
         Self::default()
     }
 
-    /// A store that does not bring back a session that has gone when somebody still writes to it.
+    /// A store in which an update does not create a session that was deleted before.
     pub fn without_revival() -> Self {
         Self(Arc::new(Inner {
             no_revival: true,
@@ -55,7 +55,7 @@ impl MemorySessions {
         self.0.sessions.lock().unwrap().clone()
     }
 
-    /// How often a session was written since the last look.
+    /// The number of writes since the last call.
     pub fn writes(&self) -> usize {
         self.0.writes.swap(0, Ordering::SeqCst)
     }
@@ -87,7 +87,7 @@ impl SessionStore for MemorySessions {
         if self.0.no_revival {
             return Ok(key);
         }
-        // As the Redis store does when the key has gone.
+        // The Redis store does the same if the key was deleted.
         self.save(state, ttl)
             .await
             .map_err(|error| UpdateError::Other(error.into()))

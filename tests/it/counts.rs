@@ -10,7 +10,7 @@ use login_runtime::{
 use login_tests::{Users, key, manager, services::Redis};
 use redis::{aio::ConnectionManager, cmd};
 
-use crate::site::{App, MINUTE, assert_no_cookies, site};
+use crate::world::{App, MINUTE, assert_no_cookies, site};
 
 /// How often each command was called, by name.
 type Calls = BTreeMap<String, u64>;

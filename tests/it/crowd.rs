@@ -7,7 +7,7 @@ use tokio::{
     task::{LocalSet, spawn_blocking},
 };
 
-use crate::world::{App, Parts};
+use crate::world::{BoxedApp, Parts};
 
 const THREADS: usize = 4;
 const IN_EACH: usize = 16;
@@ -19,7 +19,7 @@ pub(crate) const CROWD: usize = THREADS * IN_EACH;
 /// as a server has them.
 pub(crate) async fn crowd<T: Send + 'static>(
     parts: &Parts,
-    work: impl AsyncFn(Browser<'_, App>) -> T + Clone + Send + 'static,
+    work: impl AsyncFn(Browser<'_, BoxedApp>) -> T + Clone + Send + 'static,
 ) -> Vec<T> {
     // Connections that are opened here live on with the runtime of the test.
     let runtime = Handle::current();

@@ -12,7 +12,7 @@ use login_runtime::{
 use login_tests::{User, app, key, services};
 use sqlx::{PgPool, Row as _, postgres::PgPoolOptions};
 
-use crate::site::App;
+use crate::world::App;
 
 #[login_required]
 #[get("/account")]

@@ -8,11 +8,14 @@ use login_tests::{START, User};
 
 use crate::{
     crowd::{CROWD, crowd},
-    world::{App, Call, Options, REMEMBER, When, World, on_every_login_store, on_every_store, who},
+    world::{
+        BoxedApp, Call, Options, REMEMBER, When, World, name_of, on_every_login_store,
+        on_every_store,
+    },
 };
 
 /// Three browsers of Ada's, of which the first has a remember cookie, and one of Ben's.
-async fn four(world: &World) -> [Browser<'_, App>; 4] {
+async fn four(world: &World) -> [Browser<'_, BoxedApp>; 4] {
     let browsers = [
         world.remembered(1).await,
         world.logged_in(1).await,
@@ -24,19 +27,25 @@ async fn four(world: &World) -> [Browser<'_, App>; 4] {
 }
 
 /// Who is logged in where.
-async fn found<const N: usize>(browsers: &[Browser<'_, App>; N]) -> [String; N] {
+async fn found<const N: usize>(browsers: &[Browser<'_, BoxedApp>; N]) -> [String; N] {
     let mut found = [const { String::new() }; N];
     for (browser, found) in browsers.iter().zip(&mut found) {
-        *found = who(browser).await;
+        *found = name_of(browser).await;
     }
     found
 }
 
 /// The user's own list: the first word of each line is a key.
-async fn list(browser: &Browser<'_, App>) -> Vec<String> {
+async fn list(browser: &Browser<'_, BoxedApp>) -> Vec<String> {
     let answer = browser.get("/logins").await;
     assert_eq!(answer.status(), 200);
     answer.text().lines().map(str::to_owned).collect()
+}
+
+/// The status of a change that was made: log-ins and log-outs redirect.
+fn done(path: &str) -> u16 {
+    let redirects = path.starts_with("/login") || path.starts_with("/logout");
+    if redirects { 303 } else { 200 }
 }
 
 fn key(line: &str) -> &str {
@@ -54,7 +63,7 @@ async fn the_list_shows_every_login_and_which_one_is_at_hand() {
         let desk = world.logged_in(1).await;
         world.logged_in(2).await;
         world.wait(1_000);
-        assert_eq!(who(&phone).await, "ada");
+        assert_eq!(name_of(&phone).await, "ada");
         let lines = list(&desk).await;
         let keys: HashSet<_> = lines.iter().map(|line| key(line)).collect();
         assert_eq!(keys.len(), 2);
@@ -96,7 +105,7 @@ async fn a_login_that_was_ended_is_over_at_its_next_request() {
         let end = format!("/end/{}", key(of_phone));
         // Somebody else's key ends nothing.
         assert_eq!(ben.post(&end).await.text(), "false");
-        assert_eq!(who(&phone).await, "ada");
+        assert_eq!(name_of(&phone).await, "ada");
         assert_eq!(desk.post(&end).await.text(), "true");
         assert_eq!(desk.post(&end).await.text(), "false");
         // Its remember cookie does not restore it either.
@@ -111,12 +120,12 @@ async fn a_login_that_was_ended_is_over_at_its_next_request() {
             desk.post(&format!("/end/{}", key(own))).await.text(),
             "true"
         );
-        assert_eq!(who(desk).await, "nobody");
+        assert_eq!(name_of(desk).await, "nobody");
         // An administrator ends any.
         let of_ben = world.everybody().of::<User>(&2).await.unwrap();
         assert!(world.everybody().end(of_ben[0].key).await.unwrap());
         assert!(!world.everybody().end(of_ben[0].key).await.unwrap());
-        assert_eq!(who(&others[3]).await, "nobody");
+        assert_eq!(name_of(&others[3]).await, "nobody");
     })
     .await;
 }
@@ -134,11 +143,11 @@ async fn ending_the_others_leaves_the_one_at_hand() {
             let mut expected = ["nobody", "nobody", "nobody", "ben"];
             expected[keeper] = "ada";
             assert_eq!(found(&browsers).await, expected);
-            assert_eq!(who(&closed).await, "nobody");
+            assert_eq!(name_of(&closed).await, "nobody");
             // Its own remember cookie is good still.
             browsers[keeper].restart();
             let restored = ["ada", "nobody"][keeper];
-            assert_eq!(who(&browsers[keeper]).await, restored);
+            assert_eq!(name_of(&browsers[keeper]).await, restored);
             world.everybody().end_all().await.unwrap();
         }
     })
@@ -174,7 +183,7 @@ async fn new_credentials_end_all_logins_but_the_one_that_changed_them() {
             expected[changer] = "ada";
             assert_eq!(found(&browsers).await, expected);
             // The cookies from before are worth nothing, not even in that browser.
-            assert_eq!(who(&before).await, "nobody");
+            assert_eq!(name_of(&before).await, "nobody");
             assert_eq!(browsers[changer].cookie(REMEMBER), None);
             world.everybody().end_all().await.unwrap();
         }
@@ -202,7 +211,7 @@ async fn what_happens_to_a_user_elsewhere_is_known_at_the_next_request() {
                 assert_eq!(browser.get("/account").await.status(), 303);
             }
             assert_eq!(browsers[0].cookie(REMEMBER), None);
-            assert_eq!(browsers[3].get("/account").await.text(), "ben");
+            assert_eq!(browsers[3].get("/account").await.text(), "account of ben");
             browsers
         };
         once(&|| world.users.change(1, |user| user.hash.push('+'))).await;
@@ -213,7 +222,7 @@ async fn what_happens_to_a_user_elsewhere_is_known_at_the_next_request() {
         // Another user with the id that became free is not logged in by old cookies.
         world.users.put(ada);
         for browser in &browsers[..3] {
-            assert_eq!(who(browser).await, "nobody");
+            assert_eq!(name_of(browser).await, "nobody");
         }
     })
     .await;
@@ -232,7 +241,7 @@ async fn a_page_costs_one_look_at_the_record_and_one_at_the_user_and_writes_noth
             sessions.written();
         }
         for _ in 0..3 {
-            for page in ["/account", "/vault", "/me", "/read", "/poll"] {
+            for page in ["/account", "/settings", "/me", "/read", "/poll"] {
                 let answer = browser.get(page).await;
                 assert_eq!(answer.status(), 200);
                 assert_eq!(answer.set_cookies(), [], "{page}");
@@ -245,7 +254,7 @@ async fn a_page_costs_one_look_at_the_record_and_one_at_the_user_and_writes_noth
         }
         // A visitor costs nothing at all.
         let visitor = world.browser();
-        assert_eq!(who(&visitor).await, "nobody");
+        assert_eq!(name_of(&visitor).await, "nobody");
         assert_eq!(visitor.get("/account").await.status(), 303);
         assert_eq!(world.logins.calls(), []);
         assert_eq!(world.users.loads(), 0);
@@ -262,7 +271,7 @@ async fn a_login_that_is_over_is_looked_up_once() {
         assert_eq!(refused.status(), 303);
         world.logins.calls();
         assert_eq!(browser.get("/account").await.status(), 303);
-        assert_eq!(who(&browser).await, "nobody");
+        assert_eq!(name_of(&browser).await, "nobody");
         assert_eq!(world.logins.calls(), []);
     })
     .await;
@@ -281,31 +290,35 @@ async fn every_change_of_authority_changes_the_cookie_and_ends_the_old_one() {
         ] {
             let browser = world.logged_in(1).await;
             let before = browser.copy();
-            assert_eq!(who(&before.copy()).await, "ada");
-            assert_eq!(browser.post(change).await.status(), 200, "{change}");
+            assert_eq!(name_of(&before.copy()).await, "ada");
+            assert_eq!(
+                browser.post(change).await.status(),
+                done(change),
+                "{change}"
+            );
             let carrier = world.login_cookie();
             assert_ne!(browser.cookie(carrier), before.cookie(carrier));
-            assert_eq!(who(&before).await, "nobody", "{change}");
+            assert_eq!(name_of(&before).await, "nobody", "{change}");
             let now = match change {
                 "/logout" => "nobody",
                 "/login/2" => "ben",
                 _ => "ada",
             };
-            assert_eq!(who(&browser).await, now, "{change}");
+            assert_eq!(name_of(&browser).await, now, "{change}");
         }
         // So does logging in where nobody was.
         let visitor = world.visitor().await;
         let planted = visitor.copy();
         visitor.post("/login/1").await;
-        assert_eq!(who(&planted).await, "nobody");
+        assert_eq!(name_of(&planted).await, "nobody");
         // And restoring.
         let browser = world.remembered(1).await;
         browser.restart();
-        browser.post("/write").await;
+        browser.post("/cart/x").await;
         let planted = browser.copy();
         planted.drop_cookie(REMEMBER);
-        assert_eq!(who(&browser).await, "ada");
-        assert_eq!(who(&planted).await, "nobody");
+        assert_eq!(name_of(&browser).await, "ada");
+        assert_eq!(name_of(&planted).await, "nobody");
     })
     .await;
 }
@@ -315,13 +328,13 @@ async fn a_confirmed_login_goes_on_under_another_id() {
     on_every_store(Options::default(), async |world| {
         let browser = world.remembered(1).await;
         browser.restart();
-        assert_eq!(who(&browser).await, "ada");
-        assert_eq!(browser.get("/vault").await.status(), 401);
+        assert_eq!(name_of(&browser).await, "ada");
+        assert_eq!(browser.get("/settings").await.status(), 401);
         let before = list(&browser).await;
         let confirmed = browser.post("/confirm/1").await;
         assert_eq!(confirmed.text(), "ada");
         assert_eq!(confirmed.set_cookie(REMEMBER), None);
-        assert_eq!(browser.get("/vault").await.text(), "ada");
+        assert_eq!(browser.get("/settings").await.text(), "settings of ada");
         let after = list(&browser).await;
         assert_eq!(after.len(), before.len());
         let own = |lines: &[String]| {
@@ -331,12 +344,12 @@ async fn a_confirmed_login_goes_on_under_another_id() {
         assert_ne!(own(&after), own(&before));
         // The remember cookie is still of that login's family.
         browser.restart();
-        assert_eq!(who(&browser).await, "ada");
+        assert_eq!(name_of(&browser).await, "ada");
         browser.post("/logout").await;
         // Somebody else's credentials confirm nothing.
         let browser = world.logged_in(1).await;
         assert_eq!(browser.post("/confirm/2").await.status(), 403);
-        assert_eq!(who(&browser).await, "ada");
+        assert_eq!(name_of(&browser).await, "ada");
     })
     .await;
 }
@@ -347,17 +360,17 @@ async fn what_one_node_does_the_others_know() {
         let other = world.node().await;
         let browser = world.logged_in(1).await;
         let there = browser.at(&other);
-        assert_eq!(who(&there).await, "ada");
+        assert_eq!(name_of(&there).await, "ada");
         assert_eq!(there.post("/confirm/1").await.status(), 200);
-        assert_eq!(who(&browser).await, "nobody", "the id from before");
+        assert_eq!(name_of(&browser).await, "nobody", "the id from before");
         let back = there.at(world.app());
-        assert_eq!(who(&back).await, "ada");
-        assert_eq!(there.post("/logout").await.status(), 200);
-        assert_eq!(who(&back).await, "nobody");
+        assert_eq!(name_of(&back).await, "ada");
+        assert_eq!(there.post("/logout").await.status(), 303);
+        assert_eq!(name_of(&back).await, "nobody");
         let browser = world.logged_in(1).await;
         let there = browser.at(&other);
         world.everybody().end_all().await.unwrap();
-        assert_eq!(who(&there).await, "nobody");
+        assert_eq!(name_of(&there).await, "nobody");
     })
     .await;
 }
@@ -384,18 +397,18 @@ async fn one_login_too_many_ends_the_oldest() {
         let ben = world.logged_in(2).await;
         for (index, browser) in browsers.iter().enumerate() {
             assert_eq!(
-                who(browser).await,
+                name_of(browser).await,
                 ["nobody", "ada"][usize::from(index >= 2)]
             );
         }
-        assert_eq!(who(&ben).await, "ben");
+        assert_eq!(name_of(&ben).await, "ben");
         // The same browser again takes the place of its own login.
         for path in ["/login/1", "/confirm/1", "/login/1?remember=true"] {
             world.wait(1);
-            assert_eq!(browsers[4].post(path).await.status(), 200);
+            assert_eq!(browsers[4].post(path).await.status(), done(path));
         }
         for browser in &browsers[2..] {
-            assert_eq!(who(browser).await, "ada");
+            assert_eq!(name_of(browser).await, "ada");
         }
     })
     .await;
@@ -408,21 +421,21 @@ async fn one_login_too_many_is_refused() {
         let third = world.browser();
         let refused = third.post("/login/1").await;
         assert_eq!((refused.status(), refused.set_cookies()), (403, vec![]));
-        assert_eq!(who(&third).await, "nobody");
-        assert_eq!(browsers[0].post("/login/1").await.status(), 200);
+        assert_eq!(name_of(&third).await, "nobody");
+        assert_eq!(browsers[0].post("/login/1").await.status(), 303);
         assert_eq!(found(&browsers).await, ["ada", "ada"]);
         browsers[0].post("/logout").await;
-        assert_eq!(third.post("/login/1").await.status(), 200);
+        assert_eq!(third.post("/login/1").await.status(), 303);
         // What is over does not count.
         world.wait(12 * 60 * 60);
-        assert_eq!(browsers[0].post("/login/1").await.status(), 200);
+        assert_eq!(browsers[0].post("/login/1").await.status(), 303);
     })
     .await;
 }
 
 /// Logs in from many browsers at once. The statuses.
 async fn all_log_in(world: &World) -> Vec<u16> {
-    let log_in = async |browser: Browser<'_, App>| browser.post("/login/1").await.status();
+    let log_in = async |browser: Browser<'_, BoxedApp>| browser.post("/login/1").await.status();
     crowd(&world.parts(), log_in).await
 }
 
@@ -430,14 +443,14 @@ async fn all_log_in(world: &World) -> Vec<u16> {
 async fn no_crowd_gets_past_the_limit() {
     on_every_login_store(at_most(MaxLogins::EndOldest(3)), async |world| {
         let statuses = all_log_in(world).await;
-        assert_eq!(statuses, [200; CROWD]);
+        assert_eq!(statuses, [303; CROWD]);
         let live = world.everybody().of::<User>(&1).await.unwrap();
         assert_eq!(live.len(), 3);
     })
     .await;
     on_every_login_store(at_most(MaxLogins::Refuse(3)), async |world| {
         let statuses = all_log_in(world).await;
-        assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 3);
+        assert_eq!(statuses.iter().filter(|status| **status == 303).count(), 3);
         assert_eq!(
             statuses.iter().filter(|status| **status == 403).count(),
             CROWD - 3
@@ -464,7 +477,7 @@ async fn a_crowd_of_one_browser_does_not_get_past_the_limit() {
             .iter()
             .map(|copy| copy.post("/login/1").into_future());
         for answer in join_all(log_ins).await {
-            assert_eq!(answer.status(), 200);
+            assert_eq!(answer.status(), 303);
         }
         let live = world.everybody().of::<User>(&1).await.unwrap();
         assert!(live.len() <= 3, "{}", live.len());
@@ -487,5 +500,5 @@ async fn a_manager_without_a_store_says_what_it_cannot_do() {
         "the login manager has no login store; add `.login_store(..)` to it"
     );
     assert_eq!(browser.post("/end-others").await.status(), 500);
-    assert_eq!(who(&browser).await, "ada");
+    assert_eq!(name_of(&browser).await, "ada");
 }

@@ -19,7 +19,7 @@ use tracing::{
     subscriber::{DefaultGuard, Interest, set_default},
 };
 
-use crate::site::{DAY, Events, HOUR, MINUTE, REMEMBER, SESSION, pages, site};
+use crate::world::{DAY, Events, HOUR, MINUTE, REMEMBER, SESSION, pages, site};
 
 /// Has requests with an API key bring their user along.
 fn with_api_keys(builder: LoginManagerBuilder, users: &Users) -> LoginManagerBuilder {
@@ -122,16 +122,12 @@ async fn everything_that_happens_to_a_login_is_reported_once_with_its_user() {
 
 #[actix_web::test]
 async fn the_end_of_a_login_record_says_why() {
-    async fn end_others(auth: Auth<User>) -> Result<String, LoginError> {
-        Ok(auth.end_other_logins().await?.to_string())
-    }
     let users = Users::new();
     let (builder, clock) = manager(&users);
     let builder = builder.login_store(MemoryLoginStore::new());
     let (builder, events) = Events::of(builder);
     let app = app(builder.build(key()).unwrap(), |routes| {
         pages(routes, users.clone());
-        routes.route("/end-others", web::post().to(end_others));
     })
     .await;
     let browser = Browser::new(&app);
@@ -210,7 +206,7 @@ async fn an_event_tells_more_than_its_name() {
     assert_eq!(
         *seen.lock().unwrap(),
         [
-            r#"/login/1 logged_in ""1 (true, false) test true"#,
+            r#"/login/1 logged_in ""1 (true, false) form true"#,
             r#"/.login-runtime/test/log-in logged_in "admin""root" (false, true) test false"#,
             "/who accessed",
             "/who load_failed the user could not be loaded",
@@ -334,7 +330,7 @@ async fn the_log_has_a_line_for_each_event_with_its_fields() {
     browser.post("/login/3").await;
     logged(&["WARN event=log_in_refused reason=inactive user=3 user_type="]);
     browser.post("/login/1?remember=true&stale=true").await;
-    logged(&["INFO event=logged_in reason=test remembered=true user=1 user_type="]);
+    logged(&["INFO event=logged_in reason=form remembered=true user=1 user_type="]);
     browser.get("/settings").await;
     logged(&[
         "TRACE event=accessed",

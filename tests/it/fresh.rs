@@ -14,7 +14,7 @@ use login_runtime::{
 };
 use login_tests::{User, Users, app, key, manager, sessions::MemorySessions};
 
-use crate::site::{
+use crate::world::{
     Events, HOUR, MINUTE, REMEMBER, SESSION, Who, assert_leaves, assert_no_cookies, assert_sets,
     pages, site, who,
 };
@@ -157,7 +157,7 @@ async fn the_refresh_message_is_another_than_the_login_message() {
         assert_eq!(answer.status(), 303);
         assert_eq!(answer.set_cookie(SESSION).is_some(), expected.is_some());
         assert_eq!(
-            crate::site::cart_of(&browser).await.as_deref(),
+            crate::world::cart_of(&browser).await.as_deref(),
             expected,
             "{expected:?}"
         );
@@ -260,7 +260,7 @@ async fn confirming_makes_a_login_fresh_and_renews_its_session() {
     clock.advance(HOUR);
     events.take();
     let answer = browser.post("/confirm/1").await;
-    assert_eq!((answer.status(), answer.text()), (200, "confirmed".into()));
+    assert_eq!((answer.status(), answer.text()), (200, "ada".into()));
     assert_sets(&answer, SESSION, None);
     assert_leaves(&answer, REMEMBER);
     assert_eq!(events.take_but_accessed(), ["login_confirmed ada"]);

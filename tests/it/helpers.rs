@@ -9,7 +9,7 @@ use actix_web::{App, Responder, test::init_service, web};
 use login_runtime::{SessionProtection, test::Browser};
 use login_tests::{Admin, START, User, Users, key, manager};
 
-use crate::site::{HOUR, REMEMBER, SESSION, Who, site, who};
+use crate::world::{HOUR, REMEMBER, SESSION, Who, site, who};
 
 fn ada() -> User {
     User::new(1, "ada")

@@ -7,7 +7,7 @@ use login_runtime::{
 };
 use login_tests::{Admin, START, User, Users, app, load_admin, manager, sessions::MemorySessions};
 
-use crate::site::{
+use crate::world::{
     DAY, Events, REMEMBER, SESSION, Who, assert_clears, assert_leaves, assert_no_cookies,
     assert_sets, pages, site, who,
 };
@@ -150,13 +150,13 @@ async fn a_remember_token_under_an_old_key_is_issued_anew() {
     let third = site(builder.build(secret(2)).unwrap(), &users).await;
     browser.drop_cookie(SESSION);
     let kept = browser.at(&third);
-    clock.advance(30 * DAY - crate::site::SECOND);
+    clock.advance(30 * DAY - crate::world::SECOND);
     let answer = kept.get("/who").await;
     let who: Who = answer.json().expect("who");
     assert_eq!((who.id, who.at), (Some(1), Some(START)));
     assert_leaves(&answer, REMEMBER);
     kept.drop_cookie(SESSION);
-    clock.advance(crate::site::SECOND);
+    clock.advance(crate::world::SECOND);
     assert_clears(&kept.get("/who").await, REMEMBER);
 }
 

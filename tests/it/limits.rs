@@ -5,12 +5,9 @@ use std::time::Duration;
 use login_runtime::{Limits, MaxLogins, MemoryLoginStore, test::Browser};
 use login_tests::{START, User, Users, app, key, manager};
 
-use crate::{
-    site::pages,
-    world::{
-        Call, Options, Place, REMEMBER, When, World, on_every_login_store, on_every_store,
-        while_waiting, who,
-    },
+use crate::world::{
+    Call, Options, Place, REMEMBER, When, World, name_of, on_every_login_store, on_every_store,
+    pages, while_waiting,
 };
 
 /// Half an hour and twelve hours, in seconds.
@@ -29,12 +26,12 @@ async fn a_login_that_is_not_used_is_over_a_second_after_its_limit() {
             let browser = world.logged_in(1).await;
             world.wait(pause);
             world.events.take();
-            assert_eq!(who(&browser).await, found, "after {pause}");
-            let ended = world.events.count("login_ended idle");
+            assert_eq!(name_of(&browser).await, found, "after {pause}");
+            let ended = world.events.count("login_ended Idle");
             assert_eq!(ended, usize::from(found == "nobody"));
             // It does not come back when the clock does.
             world.clock.set(START);
-            assert_eq!(who(&browser).await, found);
+            assert_eq!(name_of(&browser).await, found);
         }
     })
     .await;
@@ -53,7 +50,7 @@ async fn a_login_is_over_at_its_absolute_limit_however_much_it_is_used() {
         assert_eq!(browser.get("/account").await.status(), 200);
         world.wait(1);
         assert_eq!(browser.get("/account").await.status(), 303);
-        assert_eq!(who(&browser).await, "nobody");
+        assert_eq!(name_of(&browser).await, "nobody");
     })
     .await;
 }
@@ -69,7 +66,7 @@ async fn a_passive_page_does_not_keep_a_login_in_use() {
         assert!(!world.logins.calls().contains(&Call::Touch));
         world.wait(1);
         assert_eq!(browser.get("/poll").await.status(), 303);
-        assert_eq!(who(&browser).await, "nobody");
+        assert_eq!(name_of(&browser).await, "nobody");
     })
     .await;
 }
@@ -104,15 +101,15 @@ async fn a_login_in_use_is_never_over_before_nine_tenths_of_the_idle_limit() {
         let browser = world.logged_in(1).await;
         for pause in pauses {
             world.wait(pause);
-            assert_eq!(who(&browser).await, "ada", "{pauses:?}");
+            assert_eq!(name_of(&browser).await, "ada", "{pauses:?}");
         }
     }
     // Used at the last moment before it is noted again, it may be over a tenth early.
     let browser = world.logged_in(1).await;
     world.wait(179);
-    assert_eq!(who(&browser).await, "ada");
+    assert_eq!(name_of(&browser).await, "ada");
     world.wait(1_622);
-    assert_eq!(who(&browser).await, "nobody");
+    assert_eq!(name_of(&browser).await, "nobody");
 }
 
 #[actix_web::test]
@@ -120,13 +117,13 @@ async fn a_clock_that_goes_back_takes_no_use_back() {
     on_every_login_store(Options::default(), async |world| {
         let browser = world.logged_in(1).await;
         world.wait(1_000);
-        assert_eq!(who(&browser).await, "ada");
+        assert_eq!(name_of(&browser).await, "ada");
         world.clock.set(START + 100);
-        assert_eq!(who(&browser).await, "ada");
+        assert_eq!(name_of(&browser).await, "ada");
         world
             .clock
             .set(START + 1_000 + i64::try_from(IDLE).unwrap());
-        assert_eq!(who(&browser).await, "ada");
+        assert_eq!(name_of(&browser).await, "ada");
         let last_seen: Vec<_> = world.everybody().of::<User>(&1).await.unwrap();
         let last_seen = last_seen[0].last_seen;
         let now = std::time::UNIX_EPOCH + Duration::from_secs(START.unsigned_abs() + 1_000 + IDLE);
@@ -148,14 +145,14 @@ async fn limits_are_those_that_were_set() {
     on_every_login_store(options, async |world| {
         let browser = world.logged_in(1).await;
         world.wait(61);
-        assert_eq!(who(&browser).await, "nobody");
+        assert_eq!(name_of(&browser).await, "nobody");
         let browser = world.logged_in(1).await;
         world.wait(60);
-        assert_eq!(who(&browser).await, "ada");
+        assert_eq!(name_of(&browser).await, "ada");
         world.wait(39);
-        assert_eq!(who(&browser).await, "ada");
+        assert_eq!(name_of(&browser).await, "ada");
         world.wait(1);
-        assert_eq!(who(&browser).await, "nobody");
+        assert_eq!(name_of(&browser).await, "nobody");
     })
     .await;
     let options = Options {
@@ -165,9 +162,9 @@ async fn limits_are_those_that_were_set() {
     on_every_login_store(options, async |world| {
         let browser = world.logged_in(1).await;
         world.wait(30 * 24 * 60 * 60 - 1);
-        assert_eq!(who(&browser).await, "ada");
+        assert_eq!(name_of(&browser).await, "ada");
         world.wait(1);
-        assert_eq!(who(&browser).await, "nobody");
+        assert_eq!(name_of(&browser).await, "nobody");
     })
     .await;
 }
@@ -177,12 +174,12 @@ async fn a_remember_cookie_restores_what_was_over_and_the_login_is_stale() {
     on_every_store(Options::default(), async |world| {
         for pause in [IDLE + 1, ABSOLUTE] {
             let browser = world.remembered(1).await;
-            assert_eq!(browser.get("/vault").await.text(), "ada");
+            assert_eq!(browser.get("/settings").await.text(), "settings of ada");
             world.wait(pause);
             let answer = browser.get("/account").await;
-            assert_eq!(answer.text(), "ada");
+            assert_eq!(answer.text(), "account of ada");
             assert!(answer.set_cookie(world.login_cookie()).is_some());
-            assert_eq!(browser.get("/vault").await.status(), 401);
+            assert_eq!(browser.get("/settings").await.status(), 401);
             assert!(browser.cookie(REMEMBER).is_some());
         }
     })

@@ -13,7 +13,7 @@ use login_runtime::{
 use login_tests::{User, Users, app, key, manager, sessions::MemorySessions};
 use tokio::sync::Notify;
 
-use crate::site::{
+use crate::world::{
     App, DAY, Events, HOUR, How, REMEMBER, SESSION, Who, assert_clears, assert_leaves,
     assert_no_cookies, assert_sets, cart_of, do_log_in, pages, site, the_cookie, who,
 };
@@ -528,11 +528,11 @@ async fn a_login_into_a_purged_session_is_an_error() {
     let (builder, _) = manager(&users);
     let app = app(builder.build(key()).unwrap(), |routes| {
         pages(routes, users.clone());
-        routes.route("/purge", web::post().to(purge_and_log_in));
+        routes.route("/purge-and-log-in", web::post().to(purge_and_log_in));
     })
     .await;
     let browser = Browser::new(&app);
-    let answer = browser.post("/purge").await;
+    let answer = browser.post("/purge-and-log-in").await;
     assert_eq!(answer.status(), 500);
     assert_eq!(
         answer.text(),

@@ -17,12 +17,10 @@ use login_runtime::{
 };
 use login_tests::{Admin, User, Users, app, key, load_admin, manager};
 
-use crate::{
-    site::{
-        App, Events, REMEMBER, SESSION, Who, assert_clears, assert_leaves, assert_no_cookies,
-        assert_sets, cart_of, pages, site, who, with_raw_cookies,
-    },
-    world::LOGIN,
+use crate::world::{
+    App, Events, LOGIN, REMEMBER, SESSION, Who, WorthlessCookies, account_status, admin_page,
+    admin_pages, assert_clears, assert_leaves, assert_no_cookies, assert_sets, cart_of, cookie,
+    pages, site, who, with_raw_cookies,
 };
 
 mod dead;
@@ -47,21 +45,17 @@ fn builder(users: &Users, with_records: bool) -> (LoginManagerBuilder, TestClock
     (builder, clock)
 }
 
-/// The pages of [`site`], those of admins, and those that do something to the session.
+/// The pages, those of admins, and those that do two things in one request.
 fn more_pages(routes: &mut ServiceConfig, users: Users) {
     pages(routes, users);
     routes
-        .route("/purge", web::post().to(purge))
         .route("/account/purge", web::post().to(purge_mine))
-        .route("/clear", web::post().to(clear))
         .route("/in-and-out", web::post().to(in_and_out))
         .route("/out-and-in", web::post().to(out_and_in))
         .route("/in-and-purge", web::post().to(in_and_purge))
         .route("/out-and-purge", web::post().to(out_and_purge))
         .route("/both-out", web::post().to(both_out))
-        .route("/admin", web::get().to(admin_page))
-        .route("/admin/login", web::post().to(admin_log_in))
-        .route("/admin/logout", web::post().to(admin_log_out));
+        .service(admin_pages());
 }
 
 async fn more(builder: LoginManagerBuilder, users: &Users) -> impl App + use<> {
@@ -72,20 +66,10 @@ async fn more(builder: LoginManagerBuilder, users: &Users) -> impl App + use<> {
     .await
 }
 
-async fn purge(session: Session) -> impl Responder {
-    session.purge();
-    "purged"
-}
-
 #[login_required]
 async fn purge_mine(session: Session) -> impl Responder {
     session.purge();
     "purged"
-}
-
-async fn clear(session: Session) -> impl Responder {
-    session.clear();
-    "cleared"
 }
 
 async fn in_and_out(auth: Auth<User>, users: Data<Users>) -> Result<impl Responder, LoginError> {
@@ -125,26 +109,6 @@ async fn both_out(auth: Auth<User>, admin: Auth<Admin>) -> Result<impl Responder
     Ok("out")
 }
 
-#[login_required(user = Admin)]
-async fn admin_page(admin: CurrentUser<Admin>) -> String {
-    format!("admin {}", admin.login)
-}
-
-async fn admin_log_in(auth: Auth<Admin>) -> Result<impl Responder, LoginError> {
-    auth.log_in(Verified::trust(Admin::new("root"), "test"))
-        .await?;
-    Ok("in")
-}
-
-async fn admin_log_out(auth: Auth<Admin>) -> Result<impl Responder, LoginError> {
-    auth.log_out().await?;
-    Ok("out")
-}
-
-async fn status<S: App>(browser: &Browser<'_, S>) -> u16 {
-    browser.get("/account").await.status()
-}
-
 #[actix_web::test]
 async fn it_ends_with_the_browser_and_comes_alone() {
     for with_records in WITH_RECORDS {
@@ -152,7 +116,7 @@ async fn it_ends_with_the_browser_and_comes_alone() {
         let (builder, _) = builder(&users, with_records);
         let app = site(builder.build(key()).unwrap(), &users).await;
         let browser = Browser::new(&app);
-        assert_eq!(status(&browser).await, 303);
+        assert_eq!(account_status(&browser).await, 303);
         let answer = browser.post("/login/1").await;
         let value = assert_sets(&answer, LOGIN, None);
         // Nothing is in the session, so there is none.
@@ -203,8 +167,8 @@ async fn it_says_nothing_about_the_user() {
     }
 }
 
-/// Checks that a request with these cookies is nobody's, and an ordinary one otherwise; and that a
-/// remember token beside them is as good as ever.
+/// Asserts that a request with these cookies is anonymous and otherwise ordinary, and that a remember
+/// token beside them is still accepted.
 async fn check_worthless<S: App>(app: &S, cookies: &[u8], token: Option<&str>) {
     let shown = String::from_utf8_lossy(cookies);
     for (path, status) in [("/", 200), ("/who", 200), ("/account", 303)] {
@@ -227,10 +191,6 @@ async fn check_worthless<S: App>(app: &S, cookies: &[u8], token: Option<&str>) {
     }
 }
 
-fn pair(name: &str, value: &str) -> Vec<u8> {
-    format!("{name}={value}").into_bytes()
-}
-
 #[actix_web::test]
 async fn one_changed_character_anywhere_makes_it_worthless() {
     for with_records in WITH_RECORDS {
@@ -246,12 +206,12 @@ async fn one_changed_character_anywhere_makes_it_worthless() {
                 if std::mem::replace(&mut changed[at], other) == other {
                     continue;
                 }
-                let cookies = [LOGIN.as_bytes(), b"=", &changed].concat();
+                let cookies = cookie(LOGIN, &changed);
                 let answer = with_raw_cookies(&app, "/account", &cookies).await;
                 assert_eq!(answer.status(), 303, "{at}");
             }
         }
-        let answer = with_raw_cookies(&app, "/account", &pair(LOGIN, &good)).await;
+        let answer = with_raw_cookies(&app, "/account", &cookie(LOGIN, &good)).await;
         assert_eq!(answer.status(), 200);
     }
 }
@@ -267,51 +227,34 @@ async fn what_is_no_login_cookie_disturbs_nothing() {
 
         let browser = Browser::new(&app);
         browser.post("/login/1?remember=true").await;
-        browser.post("/admin/login").await;
+        browser.post("/admin/login/root").await;
         browser.post("/cart/tea").await;
         let stranger = Browser::new(&other);
         stranger.post("/login/1").await;
-        assert_eq!(status(&stranger).await, 200);
+        assert_eq!(account_status(&stranger).await, 200);
         let value = |name| browser.cookie(name).unwrap();
         let (good, token) = (value(LOGIN), value(REMEMBER));
 
-        for worthless in [
-            "",
-            "A",
-            &good[1..],
-            &good[..good.len() - 1],
-            &good[..good.len() / 2],
-            &format!("{good}A"),
-            &format!("{good}="),
-            &format!("\"{good}\""),
-            &good.repeat(50),
-            &stranger.cookie(LOGIN).unwrap(),
-            &value(LOGIN_ADMIN),
-            &value(SESSION),
-            &token,
-        ] {
-            check_worthless(&app, &pair(LOGIN, worthless), Some(&token)).await;
-        }
-        check_worthless(&app, &pair(LOGIN, "\u{e9}\u{1f980}"), Some(&token)).await;
-        check_worthless(
-            &app,
-            &[LOGIN.as_bytes(), b"=\xff\xfe"].concat(),
-            Some(&token),
-        )
-        .await;
-        // Two of that name: nobody knows which of them the browser means.
-        for (one, two) in [(&*good, &*good), (&good, "A"), ("A", &good), (&good, "")] {
-            let cookies = [pair(LOGIN, one), pair(LOGIN, two)].join(&b"; "[..]);
+        let worthless = WorthlessCookies {
+            name: LOGIN,
+            valid: &good,
+        };
+        for cookies in worthless.all() {
             check_worthless(&app, &cookies, Some(&token)).await;
         }
-        // What only decodes to the name, or differs in case, is set by others.
+        // Valid values of other applications and other cookies.
+        let of_another = stranger.cookie(LOGIN).unwrap();
+        for value in [&of_another, &value(LOGIN_ADMIN), &value(SESSION), &token] {
+            check_worthless(&app, &cookie(LOGIN, value), Some(&token)).await;
+        }
+        // Names that only decode to the name, or differ from it in case.
         for name in ["%5F%5FHost-login", "__Host%2Dlogin", "__host-login"] {
-            check_worthless(&app, &pair(name, &good), None).await;
+            check_worthless(&app, &cookie(name, &good), None).await;
         }
         for name in [SESSION, REMEMBER, LOGIN_ADMIN] {
-            check_worthless(&app, &pair(name, &good), None).await;
+            check_worthless(&app, &cookie(name, &good), None).await;
         }
-        let answer = with_raw_cookies(&app, "/account", &pair(LOGIN, &good)).await;
+        let answer = with_raw_cookies(&app, "/account", &cookie(LOGIN, &good)).await;
         assert_eq!(answer.status(), 200);
     }
 }
@@ -424,7 +367,7 @@ async fn under_an_older_key_it_is_good_and_comes_back_under_the_new_one() {
             assert_eq!(events.take_but_accessed(), [""; 0]);
         }
         assert_eq!(browser.post("/logout").await.status(), 303);
-        assert_eq!(status(&browser).await, 303);
+        assert_eq!(account_status(&browser).await, 303);
     }
 }
 
@@ -495,11 +438,11 @@ async fn purging_the_session_ends_the_login() {
                 assert_clears(&answer, LOGIN);
                 assert_eq!(events.take_but_accessed(), [told], "{page}");
                 assert_eq!(browser.cookie_names(), [""; 0]);
-                assert_eq!(status(&browser).await, 303);
+                assert_eq!(account_status(&browser).await, 303);
                 assert_eq!(cart_of(&browser).await, None);
                 if let Some(logins) = logins {
                     assert_eq!(logins.of::<User>(&1).await.unwrap(), []);
-                    assert_eq!(status(&copy).await, 303);
+                    assert_eq!(account_status(&copy).await, 303);
                 }
                 // Nobody is logged in, and nothing happens.
                 events.take();
@@ -519,15 +462,15 @@ async fn purging_the_session_ends_the_logins_of_all_user_types() {
             let app = more(builder.user_loader("admin", load_admin), &users).await;
             let browser = Browser::new(&app);
             browser.post("/login/1").await;
-            browser.post("/admin/login").await;
+            browser.post("/admin/login/root").await;
             browser.post("/cart/tea").await;
             let copy = browser.copy();
             assert_eq!(browser.post(page).await.status(), 200);
-            assert_eq!(status(&browser).await, 303, "{page}");
-            assert_eq!(browser.get("/admin").await.status(), 303, "{page}");
+            assert_eq!(account_status(&browser).await, 303, "{page}");
+            assert_eq!(browser.get("/admin/page").await.status(), 303, "{page}");
             assert_eq!(browser.cookie_names(), [""; 0], "{page}");
             if with_records {
-                assert_eq!(copy.get("/admin").await.status(), 303, "{page}");
+                assert_eq!(copy.get("/admin/page").await.status(), 303, "{page}");
             }
         }
     }
@@ -563,10 +506,10 @@ async fn clearing_the_session_does_not_end_the_login() {
         let answer = browser.post("/clear").await;
         assert_leaves(&answer, LOGIN);
         assert_eq!(cart_of(&browser).await, None);
-        assert_eq!(status(&browser).await, 200);
+        assert_eq!(account_status(&browser).await, 200);
         // Nor does the loss of the session.
         browser.drop_cookie(SESSION);
-        assert_eq!(status(&browser).await, 200);
+        assert_eq!(account_status(&browser).await, 200);
     }
 }
 
@@ -594,11 +537,11 @@ async fn a_log_out_clears_it_and_ends_the_session() {
             assert_eq!(answer.set_cookies().len(), 1 + usize::from(with_session));
             assert_eq!(events.take_but_accessed(), ["logged_out ada"]);
             assert_eq!(browser.cookie_names(), [""; 0]);
-            assert_eq!(status(&browser).await, 303);
+            assert_eq!(account_status(&browser).await, 303);
             assert_eq!(cart_of(&browser).await, None);
             // Without records nothing on the server says so, as the documentation has it.
             let after = if with_records { 303 } else { 200 };
-            assert_eq!(status(&copy).await, after);
+            assert_eq!(account_status(&copy).await, after);
             // Twice is fine.
             assert_no_cookies(&browser.post("/logout").await);
         }
@@ -697,7 +640,7 @@ async fn pages_of_every_method_leave_it_alone() {
             assert_eq!(answer.status(), 200, "{method}");
             assert_no_cookies(&answer);
         }
-        assert_eq!(status(&browser).await, 200);
+        assert_eq!(account_status(&browser).await, 200);
     }
 }
 
@@ -755,7 +698,7 @@ async fn a_test_login_is_a_complete_login() {
 
         let remembered = Browser::new(&app);
         remembered.log_in(User::new(2, "ben")).remember().await;
-        clock.advance(crate::site::MINUTE);
+        clock.advance(crate::world::MINUTE);
         remembered.restart();
         let who = who(&remembered).await;
         assert_eq!((who.id, who.fresh), (Some(2), false));

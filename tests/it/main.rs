@@ -39,7 +39,6 @@ mod rotation;
 mod schedule;
 mod secrets;
 mod setup;
-mod site;
 mod sources;
 mod stores;
 mod tidy;

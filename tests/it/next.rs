@@ -6,7 +6,7 @@ use login_tests::{User, Users, app, key, manager};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use crate::site::{App, pages, site};
+use crate::world::{App, HOSTILE_NEXT, pages, site};
 
 /// What `/go` falls back to.
 const FALLBACK: &str = "/fallback";
@@ -40,70 +40,8 @@ async fn sent_to<S: App>(browser: &Browser<'_, S>, next: &str) -> String {
 async fn next_to_another_host_is_dropped() {
     let app = going().await;
     let browser = Browser::new(&app);
-    for bad in [
-        "",
-        " ",
-        "x",
-        "account",
-        "./account",
-        "../account",
-        "?x",
-        "#x",
-        "//evil.test",
-        "///evil.test",
-        "////evil.test",
-        "//evil.test/account",
-        "//user:password@evil.test",
-        "/\\evil.test",
-        "\\/evil.test",
-        "\\\\evil.test",
-        "/\\/evil.test",
-        "/account\\..\\..\\evil.test",
-        "/\t/evil.test",
-        "/\n/evil.test",
-        "/\r/evil.test",
-        "/\r\n/evil.test",
-        "\t//evil.test",
-        "\u{0}//evil.test",
-        " //evil.test",
-        "/ /evil.test",
-        "/.//evil.test",
-        "/..//evil.test",
-        "/a/..//evil.test",
-        "/a/%2e%2e//evil.test",
-        "/%2e//evil.test",
-        "//%2e/evil.test",
-        "/account//evil.test",
-        "http://evil.test",
-        "https://evil.test",
-        "HTTP://evil.test",
-        "http:evil.test",
-        "http:/evil.test",
-        "http:\\evil.test",
-        "https:///evil.test",
-        "ht\ntp://evil.test",
-        "http://app.test",
-        "http://app.test@evil.test",
-        "http://app.test.evil.test",
-        "javascript:alert(1)",
-        "JAVASCRIPT:alert(1)",
-        "java\tscript:alert(1)",
-        "\u{1}javascript:alert(1)",
-        "javascript://app.test/%0aalert(1)",
-        "data:text/html,<script>alert(1)</script>",
-        "vbscript:x",
-        "mailto:a@evil.test",
-        "blob:http://app.test/x",
-        "/\u{feff}/evil.test",
-        "\u{feff}//evil.test",
-        "/\u{200b}/evil.test",
-        "/account\r\nSet-Cookie: a=b",
-        "/account\r\n\r\n<script>",
-        "/\u{0}",
-        "/\u{7f}",
-        "/\u{85}",
-        &format!("/{}", "a".repeat(10_000)),
-    ] {
+    let long = format!("/{}", "a".repeat(10_000));
+    for bad in HOSTILE_NEXT.iter().copied().chain([&*long]) {
         assert_eq!(sent_to(&browser, bad).await, FALLBACK, "{bad:?}");
     }
 }

@@ -11,7 +11,7 @@ use login_runtime::{
 };
 use login_tests::{User, Users, key, manager, sessions::MemorySessions};
 
-use crate::site::{
+use crate::world::{
     App, Events, REMEMBER, SESSION, Who, assert_clears, assert_leaves, assert_no_cookies,
     assert_sets, cart_of, site, who,
 };

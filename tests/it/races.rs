@@ -14,12 +14,9 @@ use login_tests::{
     sessions::{MemorySessions, State},
 };
 
-use crate::{
-    site,
-    world::{
-        App, Call, Options, REMEMBER, SESSION, When, World, apply, on_every_login_store,
-        on_every_store, while_waiting, who,
-    },
+use crate::world::{
+    BoxedApp, Call, Options, REMEMBER, SESSION, When, World, apply, name_of, on_every_login_store,
+    on_every_store, pages, while_waiting,
 };
 
 mod plain;
@@ -27,11 +24,11 @@ mod stragglers;
 
 /// Nobody is logged in in a browser that had these cookies and was given any of these answers, in
 /// whatever order.
-async fn is_out(before: &Browser<'_, App>, answers: &[&Answer]) {
+async fn is_out(before: &Browser<'_, BoxedApp>, answers: &[&Answer]) {
     for order in orders(answers) {
         let browser = before.copy();
         order.iter().for_each(|answer| apply(&browser, answer));
-        let found = who(&browser).await;
+        let found = name_of(&browser).await;
         assert_eq!(
             found,
             "nobody",
@@ -43,7 +40,7 @@ async fn is_out(before: &Browser<'_, App>, answers: &[&Answer]) {
 
 /// This user is logged in in a browser that had these cookies and was given the answer to its log in,
 /// and any of the others before or after that.
-async fn is_in(before: &Browser<'_, App>, log_in: &Answer, others: &[&Answer], user: &str) {
+async fn is_in(before: &Browser<'_, BoxedApp>, log_in: &Answer, others: &[&Answer], user: &str) {
     let answers: Vec<_> = std::iter::once(log_in)
         .chain(others.iter().copied())
         .collect();
@@ -56,7 +53,7 @@ async fn is_in(before: &Browser<'_, App>, log_in: &Answer, others: &[&Answer], u
         let at = order
             .iter()
             .position(|answer| std::ptr::eq(*answer, log_in));
-        let found = who(&browser).await;
+        let found = name_of(&browser).await;
         assert_eq!(
             found,
             user,
@@ -89,7 +86,7 @@ fn is_refused(late: &Answer) {
 }
 
 /// A browser with a login, with or without a remember cookie.
-async fn logged_in(world: &World, remember: bool) -> Browser<'_, App> {
+async fn logged_in(world: &World, remember: bool) -> Browser<'_, BoxedApp> {
     if remember {
         world.remembered(1).await
     } else {
@@ -108,11 +105,11 @@ async fn a_late_write_brings_no_login_back() {
             let gate = world.gates.close("write");
             let (late, out) = while_waiting(
                 &gate,
-                slow.post("/write?note=late").into_future(),
+                slow.post("/cart/late").into_future(),
                 quick.post("/logout").into_future(),
             )
             .await;
-            assert_eq!(out.status(), 200);
+            assert_eq!(out.status(), 303);
             is_refused(&late);
             is_out(&browser, &[&out, &late]).await;
             assert_eq!(world.everybody().of::<User>(&1).await.unwrap(), []);
@@ -130,7 +127,7 @@ async fn a_late_write_brings_no_login_back_that_was_ended_from_elsewhere() {
             let gate = world.gates.close("write");
             let (late, ended) = while_waiting(
                 &gate,
-                slow.post("/write?note=late").into_future(),
+                slow.post("/cart/late").into_future(),
                 world.everybody().end_all_of::<User>(&1),
             )
             .await;
@@ -154,11 +151,11 @@ async fn a_late_write_of_a_visitor_takes_no_login_away() {
             let gate = world.gates.close("write");
             let (late, answer) = while_waiting(
                 &gate,
-                slow.post("/write?note=late").into_future(),
+                slow.post("/cart/late").into_future(),
                 quick.post(log_in).into_future(),
             )
             .await;
-            assert_eq!(answer.status(), 200);
+            assert_eq!(answer.status(), 303);
             is_refused(&late);
             is_in(&browser, &answer, &[&late], "ada").await;
         }
@@ -170,12 +167,12 @@ async fn a_late_write_of_a_visitor_takes_no_login_away() {
 async fn a_late_write_of_a_visitor_who_emptied_the_session_takes_no_login_away() {
     on_every_store(Options::default(), async |world| {
         let browser = world.visitor().await;
-        assert_eq!(browser.post("/clear").await.status(), 200);
+        assert_eq!(browser.post("/refill/x").await.status(), 200);
         let (slow, quick) = (browser.copy(), browser.copy());
         let gate = world.gates.close("write");
         let (late, answer) = while_waiting(
             &gate,
-            slow.post("/write?note=late").into_future(),
+            slow.post("/cart/late").into_future(),
             quick.post("/login/1").into_future(),
         )
         .await;
@@ -193,7 +190,7 @@ async fn a_late_renewal_brings_no_login_back() {
         for remember in [false, true] {
             let browser = logged_in(world, remember).await;
             // There is something to renew where the login is not in the session, too.
-            assert_eq!(browser.post("/write?note=early").await.status(), 200);
+            assert_eq!(browser.post("/cart/early").await.status(), 200);
             let (slow, quick) = (browser.copy(), browser.copy());
             let gate = world.gates.close("write");
             let (late, out) = while_waiting(
@@ -202,7 +199,7 @@ async fn a_late_renewal_brings_no_login_back() {
                 quick.post("/logout").into_future(),
             )
             .await;
-            assert_eq!(out.status(), 200);
+            assert_eq!(out.status(), 303);
             is_refused(&late);
             is_out(&browser, &[&out, &late]).await;
         }
@@ -241,7 +238,7 @@ async fn a_late_confirmation_brings_no_login_back() {
                 quick.post("/logout").into_future(),
             )
             .await;
-            assert_eq!(out.status(), 200);
+            assert_eq!(out.status(), 303);
             assert_eq!(late.status(), 401, "{}", late.text());
             is_out(&browser, &[&out, &late]).await;
             assert_eq!(world.everybody().of::<User>(&1).await.unwrap(), []);
@@ -281,7 +278,7 @@ async fn a_late_change_of_credentials_brings_no_login_back() {
                 quick.post("/logout").into_future(),
             )
             .await;
-            assert_eq!(out.status(), 200);
+            assert_eq!(out.status(), 303);
             assert_eq!(late.status(), 401, "{}", late.text());
             is_out(&browser, &[&out, &late]).await;
         }
@@ -311,7 +308,7 @@ async fn copies_of_cookies_are_worth_nothing_after_log_out() {
     on_every_store(Options::default(), async |world| {
         let browser = world.remembered(1).await;
         let stolen = browser.copy();
-        assert_eq!(who(&stolen).await, "ada");
+        assert_eq!(name_of(&stolen).await, "ada");
         let out = browser.post("/logout").await;
         for name in [world.login_cookie(), REMEMBER] {
             assert!(out.set_cookie(name).unwrap().value().is_empty());
@@ -393,7 +390,7 @@ async fn noting_late_that_a_login_is_used_does_not_bring_it_back() {
                 quick.post("/logout").into_future(),
             )
             .await;
-            assert_eq!(out.status(), 200);
+            assert_eq!(out.status(), 303);
             assert_eq!((late.status(), late.text()), (200, "ada".to_owned()));
             assert_eq!(late.set_cookies(), []);
             is_out(&browser, &[&out, &late]).await;
@@ -439,12 +436,12 @@ async fn two_log_ins_under_way_both_succeed() {
                 quick.post(second).into_future(),
             )
             .await;
-            assert_eq!((late.status(), answer.status()), (200, 200));
+            assert_eq!((late.status(), answer.status()), (303, 303));
             for order in [[&late, &answer], [&answer, &late]] {
                 let browser = browser.copy();
                 order.iter().for_each(|answer| apply(&browser, answer));
                 // Whose answer came last.
-                assert_eq!(who(&browser).await, order[1].text());
+                assert_eq!(name_of(&browser).await, order[1].text());
             }
         }
     })
@@ -458,7 +455,7 @@ async fn two_log_outs_under_way_are_no_error() {
             (false, "/logout"),
             (true, "/logout"),
             // Something is left in the session.
-            (false, "/logout?note=bye"),
+            (false, "/logout?cart=bye"),
         ] {
             let browser = logged_in(world, remember).await;
             let (slow, quick) = (browser.copy(), browser.copy());
@@ -469,7 +466,7 @@ async fn two_log_outs_under_way_are_no_error() {
                 quick.post(path).into_future(),
             )
             .await;
-            assert_eq!((late.status(), out.status()), (200, 200), "{path}");
+            assert_eq!((late.status(), out.status()), (303, 303), "{path}");
             is_out(&browser, &[&out, &late]).await;
         }
     })
@@ -489,7 +486,7 @@ async fn a_late_log_out_takes_no_login_away() {
                 quick.post(log_in).into_future(),
             )
             .await;
-            assert_eq!((late.status(), answer.status()), (200, 200));
+            assert_eq!((late.status(), answer.status()), (303, 303));
             is_in(&browser, &answer, &[&late], &answer.text()).await;
             is_out(&browser, &[&late]).await;
         }
@@ -501,7 +498,7 @@ async fn a_late_log_out_takes_no_login_away() {
 mod restoring {
     use super::*;
 
-    async fn reopened(world: &World) -> Browser<'_, App> {
+    async fn reopened(world: &World) -> Browser<'_, BoxedApp> {
         let browser = world.remembered(1).await;
         browser.restart();
         assert_eq!(browser.cookie_names(), [REMEMBER]);
@@ -531,7 +528,7 @@ mod restoring {
                     quick.post("/logout").into_future(),
                 )
                 .await;
-                assert_eq!(out.status(), 200);
+                assert_eq!(out.status(), 303);
                 is_out(&browser, &[&out, &late]).await;
                 is_out(&browser.copy(), &[&late]).await;
             }
@@ -571,9 +568,9 @@ mod restoring {
             let gate = world.logins.hold(When::Before, Call::Insert);
             let copy = browser.copy();
             let (late, ()) = while_waiting(&gate, slow.get("/me").into_future(), async {
-                assert_eq!(who(&quick).await, "ada");
+                assert_eq!(name_of(&quick).await, "ada");
                 apply_login(&copy, &quick, world.login_cookie());
-                assert_eq!(quick.post("/logout").await.status(), 200);
+                assert_eq!(quick.post("/logout").await.status(), 303);
                 is_out(&copy, &[]).await;
             })
             .await;
@@ -583,7 +580,7 @@ mod restoring {
         .await;
     }
 
-    fn apply_login(to: &Browser<'_, App>, from: &Browser<'_, App>, name: &str) {
+    fn apply_login(to: &Browser<'_, BoxedApp>, from: &Browser<'_, BoxedApp>, name: &str) {
         to.set_cookie(name, &from.cookie(name).unwrap());
     }
 
@@ -593,7 +590,7 @@ mod restoring {
             for log_in in ["/login/1", "/login/1?remember=true", "/login/2"] {
                 let browser = reopened(world).await;
                 // It has a session, too, so that the late request can be told from the first.
-                assert_eq!(browser.post("/write").await.status(), 200);
+                assert_eq!(browser.post("/cart/x").await.status(), 200);
                 let (slow, quick) = (browser.copy(), browser.copy());
                 let gate = world.gates.close("read");
                 let (late, answer) = while_waiting(
@@ -603,11 +600,11 @@ mod restoring {
                 )
                 .await;
                 assert_eq!((late.status(), late.text()), (200, "ada".to_owned()));
-                assert_eq!(answer.status(), 200);
+                assert_eq!(answer.status(), 303);
                 let then = browser.copy();
                 apply(&then, &answer);
                 apply(&then, &late);
-                assert_eq!(who(&then).await, answer.text(), "{log_in}: {late:?}");
+                assert_eq!(name_of(&then).await, answer.text(), "{log_in}: {late:?}");
             }
         })
         .await;
@@ -652,7 +649,7 @@ async fn a_session_that_cannot_be_read_is_not_one_that_has_ended() {
     let (builder, _) = manager(&users);
     let builder = builder.session_store(Unreadable(MemorySessions::new()));
     let app = app(builder.build(key()).unwrap(), |routes| {
-        site::pages(routes, users);
+        pages(routes, users);
     })
     .await;
     let browser = Browser::new(&app);

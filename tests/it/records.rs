@@ -2,22 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use actix_web::{
-    HttpResponse, Responder,
-    web::{self, Data, Json, Path},
-};
 use futures_util::future::join;
 use login_runtime::{
-    Auth, Keep, Limits, LoginError, LoginKey, LoginManager, LoginManagerBuilder, MaxLogins,
-    MemoryLoginStore, login_required,
+    Limits, LoginManager, LoginManagerBuilder, MaxLogins, MemoryLoginStore,
     test::{Browser, TestClock},
 };
-use login_tests::{User, Users, app, key, manager};
+use login_tests::{START, User, Users, key, manager};
 use tokio::sync::Notify;
 
-use crate::site::{
-    App, DAY, Events, HOUR, MINUTE, REMEMBER, SECOND, SESSION, assert_no_cookies, cart_of, pages,
-    site, who,
+use crate::world::{
+    App, DAY, Events, HOUR, MINUTE, REMEMBER, SECOND, SESSION, account_status,
+    account_status_with_retry, assert_no_cookies, cart_of, site, who,
 };
 
 fn with_records(users: &Users) -> (LoginManagerBuilder, TestClock) {
@@ -25,81 +20,8 @@ fn with_records(users: &Users) -> (LoginManagerBuilder, TestClock) {
     (builder.login_store(MemoryLoginStore::new()), clock)
 }
 
-async fn status<S: App>(browser: &Browser<'_, S>) -> u16 {
-    browser.get("/account").await.status()
-}
-
-/// What a page answers, if need be at the second try.
-async fn tried_twice<S: App>(browser: &Browser<'_, S>) -> u16 {
-    match status(browser).await {
-        503 => status(browser).await,
-        status => status,
-    }
-}
-
 async fn remembered<S: App>(browser: &Browser<'_, S>) {
     assert_eq!(browser.post("/login/1?remember=true").await.status(), 303);
-}
-
-/// The pages of [`site`], and those on which users look after their logins.
-async fn account_site(manager: LoginManager, users: &Users) -> impl App + use<> {
-    let users = users.clone();
-    app(manager, |routes| {
-        pages(routes, users);
-        routes
-            .route("/logins", web::get().to(logins))
-            .route("/logins/{key}/end", web::post().to(end))
-            .route("/logins/end-others", web::post().to(end_others))
-            .route("/password/{keep}", web::post().to(change_password))
-            .route("/poll", web::get().to(poll));
-    })
-    .await
-}
-
-async fn logins(auth: Auth<User>) -> Result<impl Responder, LoginError> {
-    let logins = auth.logins().await?;
-    let line = |login: &login_runtime::LoginInfo| {
-        (
-            login.key.to_string(),
-            login.user_agent.clone(),
-            login.method.clone(),
-            login.is_current,
-        )
-    };
-    Ok(Json(logins.iter().map(line).collect::<Vec<_>>()))
-}
-
-type Line = (String, String, String, bool);
-
-async fn end(auth: Auth<User>, key: Path<String>) -> Result<String, LoginError> {
-    let key = LoginKey::parse(&key).expect("a key");
-    Ok(auth.end_login(key).await?.to_string())
-}
-
-async fn end_others(auth: Auth<User>) -> Result<String, LoginError> {
-    Ok(auth.end_other_logins().await?.to_string())
-}
-
-#[login_required]
-async fn change_password(
-    auth: Auth<User>,
-    keep: Path<String>,
-    users: Data<Users>,
-) -> Result<HttpResponse, LoginError> {
-    users.change(1, |user| user.hash = "hash of another password".to_owned());
-    let keep = if *keep == "current" {
-        Keep::Current
-    } else {
-        Keep::None
-    };
-    auth.credentials_changed(users.get(1).expect("ada"), keep)
-        .await?;
-    Ok(HttpResponse::NoContent().finish())
-}
-
-#[login_required(passive)]
-async fn poll() -> impl Responder {
-    "nothing new"
 }
 
 #[actix_web::test]
@@ -110,9 +32,9 @@ async fn no_copy_of_a_cookie_outlives_the_log_out() {
     let browser = Browser::new(&app);
     remembered(&browser).await;
     let thief = browser.copy();
-    assert_eq!(status(&thief).await, 200);
+    assert_eq!(account_status(&thief).await, 200);
     browser.post("/logout").await;
-    assert_eq!(status(&thief).await, 303);
+    assert_eq!(account_status(&thief).await, 303);
     assert_eq!(who(&thief).await.id, None);
 }
 
@@ -143,7 +65,7 @@ async fn a_log_out_ends_a_login_that_another_tab_is_just_restoring() {
     remembered(&browser).await;
     browser.restart();
     let tab = browser.copy();
-    assert_eq!(status(&browser).await, 200);
+    assert_eq!(account_status(&browser).await, 200);
     clock.advance(MINUTE);
     slow.store(true, std::sync::atomic::Ordering::SeqCst);
     join(tab.get("/account").into_future(), async {
@@ -152,7 +74,7 @@ async fn a_log_out_ends_a_login_that_another_tab_is_just_restoring() {
         go.notify_one();
     })
     .await;
-    assert_eq!(status(&tab).await, 303);
+    assert_eq!(account_status(&tab).await, 303);
 }
 
 #[actix_web::test]
@@ -164,7 +86,7 @@ async fn a_login_ends_one_second_after_its_idle_limit() {
         let browser = Browser::new(&app);
         browser.log_in(User::new(1, "ada")).await;
         clock.advance(idle);
-        assert_eq!(status(&browser).await, expected, "{idle:?}");
+        assert_eq!(account_status(&browser).await, expected, "{idle:?}");
     }
 }
 
@@ -177,19 +99,19 @@ async fn a_page_that_polls_is_logged_out_after_twelve_hours() {
     browser.log_in(User::new(1, "ada")).await;
     for _ in 1..72 {
         clock.advance(10 * MINUTE);
-        assert_eq!(status(&browser).await, 200);
+        assert_eq!(account_status(&browser).await, 200);
     }
     clock.advance(10 * MINUTE - SECOND);
-    assert_eq!(status(&browser).await, 200);
+    assert_eq!(account_status(&browser).await, 200);
     clock.advance(SECOND);
-    assert_eq!(status(&browser).await, 303);
+    assert_eq!(account_status(&browser).await, 303);
 }
 
 #[actix_web::test]
 async fn a_passive_page_keeps_nobody_logged_in() {
     let users = Users::new();
     let (builder, clock) = with_records(&users);
-    let app = account_site(builder.build(key()).unwrap(), &users).await;
+    let app = site(builder.build(key()).unwrap(), &users).await;
     let browser = Browser::new(&app);
     browser.log_in(User::new(1, "ada")).await;
     for _ in 0..3 {
@@ -220,7 +142,7 @@ async fn reading_a_page_writes_no_session_and_sets_no_cookie() {
 async fn users_see_their_logins_and_end_their_own_only() {
     let users = Users::new();
     let (builder, clock) = with_records(&users);
-    let app = account_site(builder.build(key()).unwrap(), &users).await;
+    let app = site(builder.build(key()).unwrap(), &users).await;
     let (laptop, phone, stranger) = (Browser::new(&app), Browser::new(&app), Browser::new(&app));
     phone.set_user_agent("phone/1");
     phone.log_in(User::new(1, "ada")).await;
@@ -229,30 +151,35 @@ async fn users_see_their_logins_and_end_their_own_only() {
     stranger.log_in(User::new(2, "ben")).await;
 
     assert_eq!(Browser::new(&app).get("/logins").await.status(), 401);
-    let seen: Vec<Line> = laptop.get("/logins").await.json().unwrap();
-    let agents: Vec<_> = seen
-        .iter()
-        .map(|(_, agent, method, current)| (&**agent, &**method, *current))
+    let seen = laptop.get("/logins").await.text();
+    let seen: Vec<_> = seen
+        .lines()
+        .map(|line| line.split_once(' ').unwrap())
         .collect();
+    let (first, then) = (START, START + 1);
     assert_eq!(
-        agents,
-        [("test/1", "test", true), ("phone/1", "test", false)]
+        [seen[0].1, seen[1].1],
+        [
+            format!("test test/1 127.0.0.1 {then} {then} current"),
+            format!("test phone/1 127.0.0.1 {first} {first}"),
+        ]
     );
+    assert_eq!(seen.len(), 2);
 
-    let end_phone = format!("/logins/{}/end", seen[1].0);
+    let end_phone = format!("/end/{}", seen[1].0);
     assert_eq!(stranger.post(&end_phone).await.text(), "false");
-    assert_eq!(status(&phone).await, 200);
+    assert_eq!(account_status(&phone).await, 200);
     assert_eq!(laptop.post(&end_phone).await.text(), "true");
-    assert_eq!(status(&phone).await, 303);
+    assert_eq!(account_status(&phone).await, 303);
     assert_eq!(laptop.post(&end_phone).await.text(), "false");
 
     phone.log_in(User::new(1, "ada")).await;
-    assert_eq!(laptop.post("/logins/end-others").await.text(), "1");
+    assert_eq!(laptop.post("/end-others").await.text(), "1");
     assert_eq!(
         (
-            status(&phone).await,
-            status(&laptop).await,
-            status(&stranger).await
+            account_status(&phone).await,
+            account_status(&laptop).await,
+            account_status(&stranger).await
         ),
         (303, 200, 200)
     );
@@ -263,19 +190,17 @@ async fn a_change_of_password_ends_all_other_logins() {
     for (keep, changer) in [("none", 303), ("current", 200)] {
         let users = Users::new();
         let (builder, _) = with_records(&users);
-        let app = account_site(builder.build(key()).unwrap(), &users).await;
+        let app = site(builder.build(key()).unwrap(), &users).await;
         let (laptop, phone, tablet) = (Browser::new(&app), Browser::new(&app), Browser::new(&app));
         for browser in [&laptop, &phone, &tablet] {
             remembered(browser).await;
         }
         let copy = laptop.copy();
-        assert_eq!(
-            laptop.post(&format!("/password/{keep}")).await.status(),
-            204
-        );
-        assert_eq!(status(&laptop).await, changer, "{keep}");
+        let changed = laptop.post(&format!("/change/{keep}")).await;
+        assert_eq!(changed.status(), 200);
+        assert_eq!(account_status(&laptop).await, changer, "{keep}");
         for browser in [&phone, &tablet, &copy] {
-            assert_eq!(status(browser).await, 303, "{keep}");
+            assert_eq!(account_status(browser).await, 303, "{keep}");
         }
     }
 }
@@ -294,9 +219,12 @@ async fn an_administrator_ends_logins_from_outside() {
     assert_eq!(of_ada.len(), 1);
     assert!(of_ada[0].is_remembered && !of_ada[0].is_current);
     assert_eq!(logins.end_all_of::<User>(&1).await.unwrap(), 1);
-    assert_eq!((status(&ada).await, status(&ben).await), (303, 200));
+    assert_eq!(
+        (account_status(&ada).await, account_status(&ben).await),
+        (303, 200)
+    );
     assert_eq!(logins.end_all().await.unwrap(), 1);
-    assert_eq!(status(&ben).await, 303);
+    assert_eq!(account_status(&ben).await, 303);
     assert!(!logins.end(of_ada[0].key).await.unwrap());
 }
 
@@ -315,7 +243,7 @@ async fn what_is_over_is_purged() {
     let browser = Browser::new(&app);
     browser.log_in(User::new(2, "ben")).await;
     assert_eq!(logins.purge(10).await.unwrap(), 5);
-    assert_eq!(status(&browser).await, 200);
+    assert_eq!(account_status(&browser).await, 200);
 }
 
 #[actix_web::test]
@@ -333,14 +261,14 @@ async fn one_login_too_many_ends_the_oldest_or_is_refused() {
             clock.advance(SECOND);
         }
         let statuses = (
-            status(&browsers[0]).await,
-            status(&browsers[1]).await,
-            status(&browsers[2]).await,
+            account_status(&browsers[0]).await,
+            account_status(&browsers[1]).await,
+            account_status(&browsers[2]).await,
         );
         assert_eq!(statuses, (oldest, 200, newest), "{max:?}");
         // Once more in the same browser is not one more.
         assert_eq!(browsers[1].post("/login/1").await.status(), 303);
-        assert_eq!(status(&browsers[1]).await, 200);
+        assert_eq!(account_status(&browsers[1]).await, 200);
     }
 }
 
@@ -360,7 +288,7 @@ async fn logins_that_nobody_uses_any_more_take_nobodys_place() {
     remembered(&browser).await;
     browser.restart();
     clock.advance(8 * HOUR);
-    assert_eq!(status(&browser).await, 200, "remembered");
+    assert_eq!(account_status(&browser).await, 200, "remembered");
     let other = Browser::new(&app);
     assert_eq!(other.post("/login/1").await.status(), 403);
     // Another user's login in this browser lends no place.
@@ -393,7 +321,10 @@ async fn a_restarted_browser_does_not_cost_another_device_its_login() {
     for _ in 0..3 {
         clock.advance(2 * MINUTE);
         laptop.restart();
-        assert_eq!((status(&laptop).await, status(&phone).await), (200, 200));
+        assert_eq!(
+            (account_status(&laptop).await, account_status(&phone).await),
+            (200, 200)
+        );
     }
 }
 
@@ -413,7 +344,10 @@ async fn a_login_that_had_to_make_room_is_not_restored() {
     remembered(&old).await;
     clock.advance(MINUTE);
     new.post("/login/1").await;
-    assert_eq!((status(&old).await, status(&new).await), (303, 200));
+    assert_eq!(
+        (account_status(&old).await, account_status(&new).await),
+        (303, 200)
+    );
 }
 
 #[actix_web::test]
@@ -427,7 +361,7 @@ async fn a_token_that_was_used_by_two_is_noticed() {
     remembered(&owner).await;
     remembered(&device).await;
     // The owner's browser shows that it has its token.
-    assert_eq!(status(&owner).await, 200);
+    assert_eq!(account_status(&owner).await, 200);
     let thief = owner.copy();
     for browser in [&thief, &owner] {
         clock.advance(12 * HOUR);
@@ -438,9 +372,12 @@ async fn a_token_that_was_used_by_two_is_noticed() {
     }
     assert!(events.take().contains(&"remember_token_reused".to_owned()));
     // Neither of the two is in any longer; who knows which is which. Other devices are.
-    assert_eq!((status(&thief).await, status(&owner).await), (303, 303));
+    assert_eq!(
+        (account_status(&thief).await, account_status(&owner).await),
+        (303, 303)
+    );
     device.restart();
-    assert_eq!(status(&device).await, 200);
+    assert_eq!(account_status(&device).await, 200);
 }
 
 #[actix_web::test]
@@ -455,7 +392,7 @@ async fn an_old_token_at_a_log_in_is_an_alarm_too() {
     for _ in 0..4 {
         owner.restart();
         clock.advance(HOUR);
-        assert_eq!(status(&owner).await, 200);
+        assert_eq!(account_status(&owner).await, 200);
     }
     let thief = Browser::new(&app);
     thief.set_cookie(REMEMBER, &old);
@@ -472,18 +409,18 @@ async fn a_lost_answer_logs_nobody_out() {
     for later in [SECOND, 10 * DAY] {
         let browser = Browser::new(&app);
         remembered(&browser).await;
-        assert_eq!(status(&browser).await, 200);
+        assert_eq!(account_status(&browser).await, 200);
         clock.advance(12 * HOUR);
         browser.restart();
         // The answer with the successor reaches nobody.
         let lost = browser.copy();
-        assert_eq!(status(&lost).await, 200);
+        assert_eq!(account_status(&lost).await, 200);
         assert_ne!(lost.cookie(REMEMBER), browser.cookie(REMEMBER));
         clock.advance(later);
-        assert_eq!(status(&browser).await, 200, "{later:?}");
+        assert_eq!(account_status(&browser).await, 200, "{later:?}");
         browser.restart();
         clock.advance(12 * HOUR);
-        assert_eq!(status(&browser).await, 200, "{later:?}");
+        assert_eq!(account_status(&browser).await, 200, "{later:?}");
         // The very same successor was sent again.
         assert_eq!(
             lost.cookie(REMEMBER).is_some(),
@@ -512,10 +449,10 @@ async fn a_remembered_browser_moves_to_the_new_key() {
     clock.advance(DAY);
     browser.restart();
     let browser = browser.at(&between);
-    assert_eq!(status(&browser).await, 200);
+    assert_eq!(account_status(&browser).await, 200);
     clock.advance(DAY);
     browser.restart();
-    assert_eq!(status(&browser.at(&after)).await, 200);
+    assert_eq!(account_status(&browser.at(&after)).await, 200);
 }
 
 #[actix_web::test]
@@ -549,7 +486,7 @@ async fn what_an_ended_login_leaves_in_the_session_is_not_for_the_next_user() {
     browser.post("/login/1").await;
     browser.post("/cart/secret").await;
     clock.advance(HOUR);
-    assert_eq!(status(&browser).await, 303);
+    assert_eq!(account_status(&browser).await, 303);
     browser.post("/login/2").await;
     assert_eq!(cart_of(&browser).await, None);
 }
@@ -574,7 +511,7 @@ async fn a_login_store_that_is_down_is_503_and_logs_nobody_out() {
     store.set_down(false);
     assert_eq!(who(&browser).await.id, Some(1));
     browser.post("/logout").await;
-    assert_eq!(status(&browser).await, 303);
+    assert_eq!(account_status(&browser).await, 303);
 }
 
 #[actix_web::test]
@@ -596,18 +533,22 @@ async fn a_store_that_fails_at_any_call_lets_nobody_in_who_should_not_be() {
         let logged_in = browser.post("/login/1?remember=true").await.status();
         assert!(matches!(logged_in, 303 | 503), "call {call}: {logged_in}");
         if logged_in == 503 {
-            assert_eq!(tried_twice(&browser).await, 303, "call {call}");
+            assert_eq!(
+                account_status_with_retry(&browser).await,
+                303,
+                "call {call}"
+            );
             assert_eq!(browser.post("/login/1?remember=true").await.status(), 303);
         }
         assert_eq!(
-            tried_twice(&browser).await,
+            account_status_with_retry(&browser).await,
             200,
             "call {call}: logged out by an outage"
         );
         clock.advance(12 * HOUR);
         browser.restart();
         assert_eq!(
-            tried_twice(&browser).await,
+            account_status_with_retry(&browser).await,
             200,
             "call {call}: not restored"
         );
@@ -617,9 +558,13 @@ async fn a_store_that_fails_at_any_call_lets_nobody_in_who_should_not_be() {
         if logged_out == 503 {
             assert_eq!(browser.post("/logout").await.status(), 303, "call {call}");
         }
-        assert_eq!(tried_twice(&browser).await, 303, "call {call}");
+        assert_eq!(
+            account_status_with_retry(&browser).await,
+            303,
+            "call {call}"
+        );
         // Refused, or told that its session ended if the store failed to say so at first.
-        let copied = tried_twice(&copy).await;
+        let copied = account_status_with_retry(&copy).await;
         assert!(matches!(copied, 303 | 409), "call {call}: {copied}");
         if !store.has_failed() {
             assert!(call > 10, "{call} calls are too few");

@@ -14,7 +14,7 @@ use login_runtime::{
 };
 use login_tests::{User, Users, app, key, manager, sessions::MemorySessions};
 
-use crate::site::{
+use crate::world::{
     App, Events, SESSION, assert_leaves, assert_no_cookies, assert_sets, cart_of, pages, site, who,
 };
 

@@ -8,7 +8,10 @@ use login_tests::User;
 
 use crate::{
     crowd::{CROWD, crowd},
-    world::{App, Call, Options, REMEMBER, When, World, on_every_login_store, while_waiting, who},
+    world::{
+        BoxedApp, Call, Options, REMEMBER, When, World, name_of, on_every_login_store,
+        while_waiting,
+    },
 };
 
 const HOUR: u64 = 60 * 60;
@@ -26,22 +29,22 @@ fn patient() -> Options {
 }
 
 /// Closes and opens a browser after so long that its token, if it restores the login, is replaced.
-fn reopen(world: &World, browser: &Browser<'_, App>) {
+fn reopen(world: &World, browser: &Browser<'_, BoxedApp>) {
     world.wait(12 * HOUR);
     browser.restart();
     assert_eq!(browser.cookie_names(), [REMEMBER]);
 }
 
 /// A browser of Ada's that has nothing but its first remember token, which is due to be replaced.
-async fn reopened(world: &World) -> Browser<'_, App> {
+async fn reopened(world: &World) -> Browser<'_, BoxedApp> {
     let browser = world.remembered(1).await;
     // Shows that the token has arrived.
-    assert_eq!(who(&browser).await, "ada");
+    assert_eq!(name_of(&browser).await, "ada");
     reopen(world, &browser);
     browser
 }
 
-fn token(browser: &Browser<'_, App>) -> String {
+fn token(browser: &Browser<'_, BoxedApp>) -> String {
     browser.cookie(REMEMBER).unwrap()
 }
 
@@ -73,7 +76,7 @@ async fn a_crowd_with_one_token_gets_in_and_replaces_it_once() {
 
         assert_eq!(answers.len(), CROWD);
         for (status, text, _) in &answers {
-            assert_eq!((*status, text.as_str()), (200, "ada"));
+            assert_eq!((*status, text.as_str()), (200, "account of ada"));
         }
         let sent: Vec<_> = answers.into_iter().filter_map(|(.., sent)| sent).collect();
         assert_eq!(sent.len(), 1, "{} were sent a token", sent.len());
@@ -89,7 +92,7 @@ async fn a_crowd_with_one_token_gets_in_and_replaces_it_once() {
 
         world.wait(12 * HOUR);
         browser.set_cookie(REMEMBER, &sent[0]);
-        assert_eq!(who(&browser).await, "ada");
+        assert_eq!(name_of(&browser).await, "ada");
     })
     .await;
 }
@@ -100,15 +103,18 @@ async fn an_answer_that_was_lost_is_given_again_after_a_second_and_after_ten_day
         for later in [1, 10 * DAY] {
             let browser = reopened(world).await;
             let lost = browser.copy();
-            assert_eq!(who(&lost).await, "ada");
+            assert_eq!(name_of(&lost).await, "ada");
             assert_ne!(token(&lost), token(&browser));
             world.wait(later);
             let retried = browser.get("/account").await;
-            assert_eq!((retried.status(), retried.text()), (200, "ada".to_owned()));
+            assert_eq!(
+                (retried.status(), retried.text()),
+                (200, "account of ada".to_owned())
+            );
             // Those who come together share a login, and only the first of them is sent the token.
             assert_eq!(retried.set_cookie(REMEMBER).is_some(), later > 10);
             reopen(world, &browser);
-            assert_eq!(who(&browser).await, "ada");
+            assert_eq!(name_of(&browser).await, "ada");
             if later == 1 {
                 assert_eq!(token(&browser), token(&lost), "the same successor");
             }
@@ -125,13 +131,13 @@ async fn a_token_two_generations_old_ends_its_family_and_the_logins_born_of_it()
         let thief = owner.copy();
         for _ in 0..2 {
             let before = token(&owner);
-            assert_eq!(who(&owner).await, "ada");
+            assert_eq!(name_of(&owner).await, "ada");
             assert_ne!(token(&owner), before);
             // The next page shows that the new token has arrived.
-            assert_eq!(who(&owner).await, "ada");
+            assert_eq!(name_of(&owner).await, "ada");
             reopen(world, &owner);
         }
-        assert_eq!(who(&owner).await, "ada");
+        assert_eq!(name_of(&owner).await, "ada");
         let (device, ben) = (world.remembered(1).await, world.remembered(2).await);
         look_away(world);
 
@@ -140,13 +146,13 @@ async fn a_token_two_generations_old_ends_its_family_and_the_logins_born_of_it()
         assert_eq!(thief.cookie(REMEMBER), None);
         assert_eq!(world.events.count(ALARM), 1);
         // Neither the owner's session goes on, nor does any token bring it back.
-        assert_eq!(who(&owner).await, "nobody");
+        assert_eq!(name_of(&owner).await, "nobody");
         assert_eq!(owner.cookie(REMEMBER), None);
         for other in [&device, &ben] {
             other.restart();
         }
-        assert_eq!(who(&device).await, "ada");
-        assert_eq!(who(&ben).await, "ben");
+        assert_eq!(name_of(&device).await, "ada");
+        assert_eq!(name_of(&ben).await, "ben");
         assert_eq!(world.events.count(ALARM), 0);
     })
     .await;
@@ -173,7 +179,7 @@ async fn a_family_that_ends_between_a_look_and_a_claim_stays_ended() {
             assert_eq!(late.text(), "nobody", "{when:?} {call:?}");
             assert_eq!(world.logins.claimed(), [], "{when:?} {call:?}");
             assert_eq!(browser.cookie(REMEMBER), None);
-            assert_eq!(who(&other).await, "nobody");
+            assert_eq!(name_of(&other).await, "nobody");
             assert_eq!(world.everybody().of::<User>(&1).await.unwrap(), []);
         }
     })
@@ -222,7 +228,7 @@ async fn forged_tokens_end_nothing_and_never_get_as_far_as_the_store() {
         assert!(tried > 600, "{tried}");
         assert_eq!(world.logins.calls(), []);
         assert_eq!(world.events.count(ALARM), 0);
-        assert_eq!(who(&owner).await, "ada");
+        assert_eq!(name_of(&owner).await, "ada");
     })
     .await;
 }

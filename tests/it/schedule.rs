@@ -29,7 +29,7 @@ use login_runtime::{
 use login_tests::{User, Users, app, key, manager};
 use tokio::sync::oneshot;
 
-use crate::world::{App, LOGIN, Place, Probe, SESSION, ServerSessions, apply};
+use crate::world::{BoxedApp, LOGIN, Place, Probe, SESSION, ServerSessions, apply};
 
 /// Where everybody waits for their turn.
 #[derive(Clone, Debug, Default)]
@@ -244,7 +244,7 @@ enum Without {
 
 /// An application for many schedules.
 struct Stage {
-    app: &'static App,
+    app: &'static BoxedApp,
     turns: Turns,
     sessions: Option<ServerSessions>,
     everybody: Option<Logins>,
@@ -314,7 +314,7 @@ impl Stage {
         manager: LoginManager<T>,
         users: &Users,
         turns: &Turns,
-    ) -> (App, Option<Logins>) {
+    ) -> (BoxedApp, Option<Logins>) {
         let everybody = manager.logins();
         let (users, turns) = (users.clone(), turns.clone());
         let app = app(manager, |routes| {
@@ -390,7 +390,7 @@ struct Request {
 struct Run<'a> {
     stage: &'a Stage,
     random: Random,
-    browsers: [Browser<'static, App>; 2],
+    browsers: [Browser<'static, BoxedApp>; 2],
     /// The label of the login that each browser should have.
     expected: [Option<String>; 2],
     /// The logins for which each browser gave credentials.
@@ -456,7 +456,7 @@ impl<'a> Run<'a> {
     }
 
     /// The label of the login cookie that a browser has.
-    fn carried(&self, browser: &Browser<'_, App>) -> Option<String> {
+    fn carried(&self, browser: &Browser<'_, BoxedApp>) -> Option<String> {
         self.names.get(&browser.cookie(LOGIN)?).cloned()
     }
 
@@ -698,7 +698,7 @@ impl<'a> Run<'a> {
     }
 
     /// The login that a browser has, which may stand in its cookie.
-    async fn who(browser: &Browser<'_, App>, name: Option<String>) -> String {
+    async fn who(browser: &Browser<'_, BoxedApp>, name: Option<String>) -> String {
         let Some(name) = name else {
             return browser.get("/me").await.text();
         };

@@ -16,7 +16,7 @@ use login_tests::User;
 use crate::{
     events::Log,
     world::{
-        Call, LOGIN, LoginsThere, Options, REMEMBER, SESSION, When, World, on_every_store, who,
+        Call, LOGIN, LoginsThere, Options, REMEMBER, SESSION, When, World, name_of, on_every_store,
     },
 };
 
@@ -221,10 +221,7 @@ async fn play(world: &World, issued: &Issued) -> Vec<FamilyKey> {
         }
     }
     assert_eq!(issued.by(phone.post("/confirm/1")).await.status(), 200);
-    assert_eq!(
-        issued.by(phone.post("/write?note=pear")).await.status(),
-        200
-    );
+    assert_eq!(issued.by(phone.post("/cart/pear")).await.status(), 200);
 
     // What fails is logged with its reason.
     world.wait(600);
@@ -264,7 +261,7 @@ async fn play(world: &World, issued: &Issued) -> Vec<FamilyKey> {
             .by(browser.post(&format!("/login/{user}?remember=true")))
             .await;
         families.push(family(&browser.cookie(REMEMBER).unwrap()));
-        assert_ne!(who(&browser).await, "nobody");
+        assert_ne!(name_of(&browser).await, "nobody");
     }
     families
 }

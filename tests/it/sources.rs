@@ -12,7 +12,7 @@ use login_runtime::{
 };
 use login_tests::{User, Users, app, key, manager, sessions::MemorySessions};
 
-use crate::site::{
+use crate::world::{
     Events, REMEMBER, SESSION, Who, assert_clears, assert_leaves, assert_no_cookies, pages, site,
     who,
 };
@@ -237,7 +237,7 @@ async fn a_worthless_source_does_not_keep_the_next_from_being_asked() {
     let browser = Browser::new(&app);
     browser.post("/login/1?for=3600").await;
     browser.drop_cookie(SESSION);
-    clock.advance(crate::site::HOUR);
+    clock.advance(crate::world::HOUR);
     let answer = browser.get("/account").header("x-api-key", "2").await;
     assert_eq!(answer.text(), "account of ben");
     assert_clears(&answer, REMEMBER);

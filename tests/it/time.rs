@@ -11,7 +11,7 @@ use login_runtime::{
 };
 use login_tests::{START, User, Users, app, key, manager};
 
-use crate::site::{
+use crate::world::{
     DAY, HOUR, REMEMBER, SECOND, Who, assert_clears, assert_leaves, pages, site, who,
 };
 

@@ -5,57 +5,29 @@ use std::{convert::Infallible, future::IntoFuture, time::Duration};
 use actix_web::{
     HttpRequest, HttpResponse, Responder,
     cookie::{Key, SameSite},
-    web::{self, Path},
+    web,
 };
 use login_runtime::{
     Auth, AuthUser, BuildError, CookieSettings, CurrentUser, LoginError, LoginManager,
     LoginManagerBuilder, LoginScope, MaybeUser, MemoryLoginStore, RememberCookie, Verified,
-    fresh_login_required, login_required, test::Browser,
+    login_required, test::Browser,
 };
 use login_tests::{Admin, User, Users, app, key, load_admin, manager, sessions::MemorySessions};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{
-    site::{
-        App, REMEMBER, SESSION, Who, assert_clears, assert_leaves, assert_sets, cart_of, pages, who,
-    },
-    world::{Gates, while_waiting},
+use crate::world::{
+    App, Gates, REMEMBER, SESSION, Who, admin_page, admin_pages, assert_clears, assert_leaves,
+    assert_sets, cart_of, gated_pages, pages, while_waiting, who,
 };
 
 /// The admins' remember cookie.
 const REMEMBER_ADMIN: &str = "__Host-remember-admin";
 
-#[login_required(user = Admin)]
-async fn admin_page(admin: CurrentUser<Admin>) -> String {
-    format!("admin {}", admin.login)
-}
-
-#[fresh_login_required(user = Admin)]
-async fn admin_settings(admin: CurrentUser<Admin>) -> String {
-    format!("settings of admin {}", admin.login)
-}
-
 #[login_required(user = User)]
 #[login_required(user = Admin)]
 async fn both(user: CurrentUser<User>, admin: CurrentUser<Admin>) -> String {
     format!("{} and {}", user.name, admin.login)
-}
-
-async fn admin_log_in(
-    auth: Auth<Admin>,
-    login: Path<String>,
-    request: HttpRequest,
-) -> Result<impl Responder, LoginError> {
-    let admin = Verified::trust(Admin::new(&login), "test");
-    let remember = request.query_string() == "remember";
-    auth.log_in(admin).remember(remember).await?;
-    Ok("hello")
-}
-
-async fn admin_log_out(auth: Auth<Admin>) -> Result<impl Responder, LoginError> {
-    auth.log_out().await?;
-    Ok("bye")
 }
 
 /// An application with users and admins.
@@ -67,14 +39,9 @@ async fn two_kinds(users: &Users) -> impl App + use<> {
     app(store.build(key()).unwrap(), |routes| {
         pages(routes, users);
         let scope = LoginScope::new().login_view("/admin/login").unwrap();
-        routes.route("/both", web::get().to(both)).service(
-            web::scope("/admin")
-                .wrap(scope)
-                .route("/page", web::get().to(admin_page))
-                .route("/settings", web::get().to(admin_settings))
-                .route("/login/{login}", web::post().to(admin_log_in))
-                .route("/logout", web::post().to(admin_log_out)),
-        );
+        routes
+            .route("/both", web::get().to(both))
+            .service(admin_pages().wrap(scope));
     })
     .await
 }
@@ -116,7 +83,7 @@ async fn logging_one_out_keeps_the_other() {
     let browser = Browser::new(&app);
     let log_both_in = async || {
         browser.post("/login/1?remember=true").await;
-        browser.post("/admin/login/root?remember").await;
+        browser.post("/admin/login/root?remember=true").await;
         browser.post("/cart/secret").await;
     };
     log_both_in().await;
@@ -157,7 +124,7 @@ async fn each_kind_has_a_remember_cookie_of_its_own() {
     let answer = browser.post("/login/1?remember=true").await;
     assert_sets(&answer, REMEMBER, month);
     assert_leaves(&answer, REMEMBER_ADMIN);
-    let answer = browser.post("/admin/login/root?remember").await;
+    let answer = browser.post("/admin/login/root?remember=true").await;
     assert_sets(&answer, REMEMBER_ADMIN, month);
     assert_leaves(&answer, REMEMBER);
     browser.restart();
@@ -179,7 +146,7 @@ async fn a_users_token_is_no_admins() {
     assert_clears(&answer, REMEMBER_ADMIN);
     // Nor the other way round, also if both had the same id.
     let browser = Browser::new(&app);
-    browser.post("/admin/login/1?remember").await;
+    browser.post("/admin/login/1?remember=true").await;
     let thief = Browser::new(&app);
     thief.set_cookie(REMEMBER, &browser.cookie(REMEMBER_ADMIN).unwrap());
     let answer = thief.get("/account").await;
@@ -237,14 +204,6 @@ async fn a_token_of_one_type_is_no_token_of_another_with_the_same_ids() {
 
 #[actix_web::test]
 async fn a_log_in_under_way_brings_no_login_of_another_type_back() {
-    async fn slow(
-        auth: Auth<Admin>,
-        request: HttpRequest,
-        gates: web::Data<Gates>,
-    ) -> Result<impl Responder, LoginError> {
-        gates.pass("log in").await;
-        admin_log_in(auth, Path::from("root".to_owned()), request).await
-    }
     let users = Users::new();
     let gates = Gates::default();
     let (builder, _) = manager(&users);
@@ -252,29 +211,26 @@ async fn a_log_in_under_way_brings_no_login_of_another_type_back() {
         .user_loader("admin", load_admin)
         .session_store(MemorySessions::new());
     let app = app(builder.build(key()).unwrap(), |routes| {
-        pages(routes, users.clone());
-        routes
-            .app_data(web::Data::new(gates.clone()))
-            .route("/admin/slow", web::post().to(slow))
-            .route("/page", web::get().to(admin_page));
+        gated_pages(routes, users.clone(), gates.clone());
+        routes.service(admin_pages());
     })
     .await;
     let browser = Browser::new(&app);
     browser.post("/login/1").await;
     let quick = browser.copy();
-    let gate = gates.close("log in");
+    let gate = gates.close("write");
     let (late, _) = while_waiting(
         &gate,
-        browser.post("/admin/slow").into_future(),
+        browser.post("/admin/login/root").into_future(),
         quick.post("/logout").into_future(),
     )
     .await;
     assert_eq!(late.status(), 200);
-    assert_eq!(browser.get("/page").await.text(), "admin root");
+    assert_eq!(browser.get("/admin/page").await.text(), "admin root");
     assert_eq!(browser.get("/account").await.status(), 303);
     // Where nobody has logged out, both stay.
     browser.post("/login/1").await;
-    browser.post("/admin/slow").await;
+    browser.post("/admin/login/root").await;
     assert_eq!(browser.get("/account").await.status(), 200);
 }
 

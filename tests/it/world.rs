@@ -1,51 +1,84 @@
-//! An application with everything in it, on whatever stores there are, for the tests of what happens
-//! between requests.
+//! The application that the tests send their requests to.
+//!
+//! [`site`] serves its pages with the manager of a test. A [`World`] is the application together with
+//! its stores, which a test can watch, hold up and let fail; [`on_every_store`] runs a test in a world
+//! for each combination of stores.
 
 #![allow(
     dead_code,
     reason = "each theme needs a part, and not every build has all stores"
 )]
 
-use std::{
-    fmt,
-    ops::Deref,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{fmt, ops::Deref, time::Duration};
 
 use actix_service::boxed::{self, BoxService};
 use actix_session::{
     config::{PersistentSession, TtlExtensionPolicy},
     storage::SessionStore,
 };
-use actix_web::{Error, body::BoxBody, dev::ServiceResponse, web};
+use actix_web::{
+    Error,
+    body::BoxBody,
+    dev::{Service, ServiceResponse},
+    web,
+};
 use login_runtime::{
-    CookieSettings, Limits, LoginEvent, LoginManagerBuilder, Logins, MaxLogins, RememberCookie,
+    CookieSettings, Limits, LoginManager, LoginManagerBuilder, Logins, MaxLogins, RememberCookie,
     SharedStore,
-    test::{Answer, Browser, Request, TestClock},
+    test::{Browser, Request, TestClock},
 };
 use login_tests::{Users, app, key, manager};
 
 pub(crate) use self::{
+    attacks::{HOSTILE_NEXT, WorthlessCookies, cookie},
+    cookies::{
+        LOGIN, REMEMBER, SESSION, apply, assert_cleared, assert_clears, assert_leaves,
+        assert_no_cookies, assert_sets, the_cookie, with_raw_cookies,
+    },
+    events::Events,
     gates::{Gate, Gates, while_waiting},
+    pages::{
+        How, Who, account_status, account_status_with_retry, admin_page, admin_pages, cart_of,
+        do_log_in, gated_pages, name_of, pages, who,
+    },
     places::{LoginsThere, Place, ServerSessions},
     probe::{Call, Moment, Probe, When},
 };
 
+mod attacks;
+mod cookies;
+mod events;
 mod gates;
 mod pages;
 mod places;
 mod probe;
 
-/// The names that the cookies have by default.
-pub(crate) const SESSION: &str = "__Host-session";
-pub(crate) const REMEMBER: &str = "__Host-remember";
-pub(crate) const LOGIN: &str = "__Host-login";
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// One process of the application.
-pub(crate) type App = BoxService<Request, ServiceResponse<BoxBody>, Error>;
+/// An application as `actix_web::test` knows it.
+pub(crate) trait App:
+    Service<Request, Response = ServiceResponse<BoxBody>, Error = Error>
+{
+}
 
-/// What differs between the managers of tests.
+impl<T: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error>> App for T {}
+
+/// An application of a [`World`].
+pub(crate) type BoxedApp = BoxService<Request, ServiceResponse<BoxBody>, Error>;
+
+/// The application with this manager.
+pub(crate) async fn site<T>(manager: LoginManager<T>, users: &Users) -> impl App + use<T>
+where
+    T: SessionStore + 'static,
+{
+    let users = users.clone();
+    app(manager, |routes| pages(routes, users)).await
+}
+
+/// Settings of the manager.
 #[derive(Clone, Default)]
 pub(crate) struct Options {
     /// Sessions last, and every request prolongs them.
@@ -55,18 +88,18 @@ pub(crate) struct Options {
     pub(crate) limits: Option<Limits>,
     pub(crate) max: Option<MaxLogins>,
     pub(crate) deadline: Option<Duration>,
-    /// The manager keeps no records.
+    /// The manager has no login store.
     pub(crate) no_records: bool,
 }
 
 impl Options {
-    /// Whether a manager can be built of both.
+    /// Whether a manager with these settings can be built on these stores.
     fn suit(&self, place: &Place) -> bool {
         !place.login_cookie || !self.sliding && (!self.no_records || place.has_cookie_sessions())
     }
 }
 
-/// What an application works with, in all its processes and threads.
+/// What all processes and threads of an application share.
 #[derive(Clone)]
 pub(crate) struct Parts {
     pub(crate) place: Place,
@@ -74,16 +107,16 @@ pub(crate) struct Parts {
     pub(crate) clock: TestClock,
     pub(crate) gates: Gates,
     pub(crate) logins: Probe,
-    /// Nothing where sessions are in their cookies.
+    /// `None` if sessions are kept in their cookies.
     pub(crate) sessions: Option<ServerSessions>,
     pub(crate) events: Events,
     options: Options,
 }
 
-/// An application, and all that it works with.
+/// An application, with its stores.
 pub(crate) struct World {
     parts: Parts,
-    app: App,
+    app: BoxedApp,
     everybody: Option<Logins>,
 }
 
@@ -101,41 +134,13 @@ impl fmt::Debug for World {
     }
 }
 
-/// The names of all events, with their reasons.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Events(Arc<Mutex<Vec<String>>>);
-
-impl Events {
-    fn note(&self, event: &LoginEvent<'_>) {
-        let text = match event {
-            LoginEvent::LoginEnded { reason } | LoginEvent::RememberCookieRefused { reason } => {
-                format!("{} {reason}", event.name())
-            }
-            LoginEvent::Accessed => return,
-            _ => event.name().to_owned(),
-        };
-        self.0.lock().unwrap().push(text);
-    }
-
-    /// Takes those since the last look.
-    pub(crate) fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap())
-    }
-
-    /// Takes those since the last look, and says how many of them have this name.
-    pub(crate) fn count(&self, name: &str) -> usize {
-        let taken = self.take();
-        taken.iter().filter(|event| event.as_str() == name).count()
-    }
-}
-
 impl Parts {
     /// Another process of the application, with the same secret on the same stores.
-    pub(crate) async fn node(&self) -> App {
+    pub(crate) async fn node(&self) -> BoxedApp {
         self.start().await.0
     }
 
-    async fn start(&self) -> (App, Option<Logins>) {
+    async fn start(&self) -> (BoxedApp, Option<Logins>) {
         let (builder, _) = manager(&self.users);
         let builder = builder.clock(self.clock.clone());
         match &self.sessions {
@@ -162,15 +167,14 @@ impl Parts {
     async fn serve<T: SessionStore + 'static>(
         &self,
         mut builder: LoginManagerBuilder<T>,
-    ) -> (App, Option<Logins>) {
+    ) -> (BoxedApp, Option<Logins>) {
         let Options {
             limits,
             max,
             deadline,
             ..
         } = self.options.clone();
-        let events = self.events.clone();
-        builder = builder.on_event(move |event, _| events.note(event));
+        builder = self.events.record(builder);
         if !self.options.no_records {
             builder = builder.login_store(self.logins.clone());
         }
@@ -193,11 +197,8 @@ impl Parts {
         let everybody = manager.logins();
         let (users, gates, others) = (self.users.clone(), self.gates.clone(), everybody.clone());
         let app = app(manager, move |routes| {
-            routes
-                .app_data(web::Data::new(users))
-                .app_data(web::Data::new(gates))
-                .app_data(web::Data::new(others));
-            pages::all(routes);
+            routes.app_data(web::Data::new(others));
+            gated_pages(routes, users, gates);
         });
         (boxed::service(app.await), everybody)
     }
@@ -227,7 +228,7 @@ impl World {
         }
     }
 
-    /// What it is made of, for threads that have an application of their own.
+    /// The stores and settings, for threads that build their own application on them.
     pub(crate) fn parts(&self) -> Parts {
         self.parts.clone()
     }
@@ -238,30 +239,30 @@ impl World {
     }
 
     /// A browser without cookies.
-    pub(crate) fn browser(&self) -> Browser<'_, App> {
+    pub(crate) fn browser(&self) -> Browser<'_, BoxedApp> {
         Browser::new(&self.app)
     }
 
     /// A browser in which this user is logged in.
-    pub(crate) async fn logged_in(&self, id: i64) -> Browser<'_, App> {
+    pub(crate) async fn logged_in(&self, id: i64) -> Browser<'_, BoxedApp> {
         let browser = self.browser();
-        assert_eq!(browser.post(&format!("/login/{id}")).await.status(), 200);
+        assert_eq!(browser.post(&format!("/login/{id}")).await.status(), 303);
         browser
     }
 
     /// A browser in which this user is logged in, and that has a remember cookie.
-    pub(crate) async fn remembered(&self, id: i64) -> Browser<'_, App> {
+    pub(crate) async fn remembered(&self, id: i64) -> Browser<'_, BoxedApp> {
         let browser = self.browser();
         let answer = browser.post(&format!("/login/{id}?remember=true")).await;
-        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.status(), 303);
         assert!(browser.cookie(REMEMBER).is_some());
         browser
     }
 
-    /// A browser that has a session, and nobody is logged in.
-    pub(crate) async fn visitor(&self) -> Browser<'_, App> {
+    /// A browser that has a session, but no login.
+    pub(crate) async fn visitor(&self) -> Browser<'_, BoxedApp> {
         let browser = self.browser();
-        assert_eq!(browser.post("/write?note=early").await.status(), 200);
+        assert_eq!(browser.post("/cart/early").await.status(), 200);
         assert!(browser.cookie(SESSION).is_some());
         browser
     }
@@ -275,51 +276,31 @@ impl World {
         }
     }
 
-    /// What its browsers are in front of.
-    pub(crate) fn app(&self) -> &App {
+    /// The application that its browsers send requests to.
+    pub(crate) fn app(&self) -> &BoxedApp {
         &self.app
     }
 
-    /// The logins of everybody.
+    /// Ends and lists the logins of all users.
     pub(crate) fn everybody(&self) -> &Logins {
         self.everybody.as_ref().unwrap()
     }
 }
 
-/// Runs a test on every combination of stores there is.
+/// Runs a test on every combination of stores.
 pub(crate) async fn on_every_store(options: Options, test: impl AsyncFn(&World)) {
     for place in Place::all().into_iter().filter(|place| options.suit(place)) {
-        // For who reads why it failed.
+        // Shown if the test fails.
         eprintln!("on {place:?}");
         test(&World::open(place, options.clone()).await).await;
     }
 }
 
-/// Runs a test on every login store there is, with the sessions in this place.
+/// Runs a test on every login store, with sessions in cookies.
 pub(crate) async fn on_every_login_store(options: Options, test: impl AsyncFn(&World)) {
     let places = Place::all().into_iter().filter(Place::has_cookie_sessions);
     for place in places.filter(|place| options.suit(place)) {
         eprintln!("on {place:?}");
         test(&World::open(place, options.clone()).await).await;
     }
-}
-
-/// Applies what an answer says about cookies, as a browser does.
-pub(crate) fn apply<S>(browser: &Browser<'_, S>, answer: &Answer)
-where
-    S: actix_web::dev::Service<Request, Response = ServiceResponse<BoxBody>, Error = Error>,
-{
-    for cookie in answer.set_cookies() {
-        match cookie.max_age() {
-            Some(age) if age.is_zero() => browser.drop_cookie(cookie.name()),
-            _ => browser.set_cookie(cookie.name(), cookie.value()),
-        }
-    }
-}
-
-/// Who the application says is logged in.
-pub(crate) async fn who(browser: &Browser<'_, App>) -> String {
-    let answer = browser.get("/me").await;
-    assert_eq!(answer.status(), 200, "{}", answer.text());
-    answer.text()
 }

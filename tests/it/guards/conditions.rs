@@ -403,7 +403,7 @@ async fn whose_post_it_is_is_decided_before_the_body_is_read() {
 async fn a_permission_check_that_fails_is_neither_a_pass_nor_a_refusal() {
     let posts = Posts::default();
     let (builder, _) = members();
-    let (builder, events) = crate::site::Events::of(builder);
+    let (builder, events) = crate::world::Events::of(builder);
     let app = app(builder.build(key()).unwrap(), |routes| {
         routes.app_data(Data::new(posts.clone())).service(edit);
         routes
@@ -465,7 +465,7 @@ async fn aged_admin(
 
 #[actix_web::test]
 async fn whoever_may_never_do_this_is_not_asked_for_a_password() {
-    let (builder, events) = crate::site::Events::of(members().0);
+    let (builder, events) = crate::world::Events::of(members().0);
     let app = app(builder.build(key()).unwrap(), |routes| {
         routes.service(fresh_admin).service(aged_admin);
     })

@@ -135,9 +135,9 @@ async fn over_plain_http_it_has_no_prefix() {
         let cookie = answer.set_cookie("login").unwrap();
         assert_eq!(cookie.secure(), None);
         assert_eq!(cookie.http_only(), Some(true));
-        browser.post("/admin/login").await;
+        browser.post("/admin/login/root").await;
         assert_eq!(browser.cookie_names(), ["login", "login-admin"]);
-        assert_eq!(status(&browser).await, 200);
+        assert_eq!(account_status(&browser).await, 200);
         browser.post("/logout").await;
         assert_eq!(browser.cookie_names(), ["login-admin"]);
     }

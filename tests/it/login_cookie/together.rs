@@ -11,7 +11,7 @@ use actix_web::{
 use login_runtime::{RememberCookie, gate, public};
 
 use super::*;
-use crate::site::{DAY, HOUR, MINUTE};
+use crate::world::{DAY, HOUR, MINUTE};
 
 #[actix_web::test]
 async fn what_a_gate_finds_out_reaches_the_browser() {
@@ -52,19 +52,22 @@ async fn each_user_type_has_its_own() {
         let app = more(builder.user_loader("admin", load_admin), &users).await;
         let both = Browser::new(&app);
         let pages = async |browser: &Browser<'_, _>| {
-            let (user, admin) = (status(browser).await, browser.get("/admin").await);
+            let (user, admin) = (
+                account_status(browser).await,
+                browser.get("/admin/page").await,
+            );
             (user, admin.status())
         };
         let log_in = async || {
             assert_sets(&both.post("/login/1").await, LOGIN, None);
-            let answer = both.post("/admin/login").await;
+            let answer = both.post("/admin/login/root").await;
             assert_sets(&answer, LOGIN_ADMIN, None);
             assert_leaves(&answer, LOGIN);
             both.post("/cart/tea").await;
         };
         // The login of one satisfies no guard of the other.
         let admin = Browser::new(&app);
-        admin.post("/admin/login").await;
+        admin.post("/admin/login/root").await;
         assert_eq!(pages(&admin).await, (303, 200));
         assert_eq!(who(&admin).await, Who::default());
         let user = Browser::new(&app);
@@ -108,6 +111,10 @@ async fn routes_that_declare_nothing_are_open_to_who_is_logged_in() {
             .user_loader("admin", load_admin)
             .fallback_keys([secret(9)])
             .deny_by_default();
+        let purge = async |session: Session| {
+            session.purge();
+            "purged"
+        };
         let app = app(builder.build(key()).unwrap(), |routes| {
             routes
                 .route("/forgotten", web::get().to(page))
@@ -183,9 +190,9 @@ async fn a_remember_cookie_restores_into_it() {
         // Credentials make it fresh, under another value.
         let stale = browser.copy();
         stale.drop_cookie(REMEMBER);
-        assert_eq!(status(&stale).await, 200);
+        assert_eq!(account_status(&stale).await, 200);
         let answer = browser.post("/confirm/1").await;
-        assert_eq!(answer.text(), "confirmed");
+        assert_eq!(answer.text(), "ada");
         assert_sets(&answer, LOGIN, None);
         assert_eq!(browser.get("/settings").await.status(), 200);
         assert_eq!(
@@ -193,13 +200,13 @@ async fn a_remember_cookie_restores_into_it() {
             if with_records { 303 } else { 401 }
         );
         let after = if with_records { 303 } else { 200 };
-        assert_eq!(status(&stale).await, after);
+        assert_eq!(account_status(&stale).await, after);
 
         // A log out is the end of both.
         let answer = browser.post("/logout").await;
         assert_clears(&answer, LOGIN);
         assert_clears(&answer, REMEMBER);
-        assert_eq!(status(&browser).await, 303);
+        assert_eq!(account_status(&browser).await, 303);
     }
 }
 
@@ -305,13 +312,16 @@ async fn an_error_of_a_middleware_loses_what_was_set_but_ends_records() {
         let answer = browser.post("/failing/login/1").await;
         assert_eq!(answer.status(), 418);
         assert_no_cookies(&answer);
-        assert_eq!(status(&browser).await, 303);
+        assert_eq!(account_status(&browser).await, 303);
         browser.post("/login/1").await;
         let answer = browser.post("/failing/logout").await;
         assert_eq!(answer.status(), 418);
         assert_no_cookies(&answer);
         // As documented: without records a log out is what the answer says.
-        assert_eq!(status(&browser).await, if with_records { 303 } else { 200 });
+        assert_eq!(
+            account_status(&browser).await,
+            if with_records { 303 } else { 200 }
+        );
     }
 }
 
@@ -335,24 +345,22 @@ async fn a_manager_within_another_one_logs_out_its_own_users() {
             routes.service(
                 web::scope("/inner")
                     .wrap(Compat::new(inner))
-                    .route("/admin", web::get().to(admin_page))
-                    .route("/login", web::post().to(admin_log_in))
-                    .route("/logout", web::post().to(admin_log_out)),
+                    .service(admin_pages()),
             );
         })
         .await;
         let browser = Browser::new(&app);
         let pages = async || {
-            let inner = browser.get("/inner/admin").await.status();
-            (status(&browser).await, inner)
+            let inner = browser.get("/inner/admin/page").await.status();
+            (account_status(&browser).await, inner)
         };
         assert_eq!(pages().await, (303, 401));
         browser.post("/login/1").await;
-        browser.post("/inner/login").await;
+        browser.post("/inner/admin/login/root").await;
         assert_eq!(pages().await, (200, 200));
-        browser.post("/inner/logout").await;
+        browser.post("/inner/admin/logout").await;
         assert_eq!(pages().await, (200, 401));
-        browser.post("/inner/login").await;
+        browser.post("/inner/admin/login/root").await;
         browser.post("/logout").await;
         assert_eq!(pages().await, (303, 200));
     }

@@ -17,17 +17,17 @@ async fn a_write_that_arrives_after_the_log_in_takes_no_login_away() {
         for before in [world.visitor().await, world.logged_in(2).await] {
             let slow = before.copy();
             let answer = before.copy().post("/login/1").await;
-            assert_eq!(answer.status(), 200);
+            assert_eq!(answer.status(), 303);
             world.wait(LATE_FOR - 1);
-            let late = slow.post("/write?note=late").await;
+            let late = slow.post("/cart/late").await;
             is_refused(&late);
             is_in(&before, &answer, &[&late], "ada").await;
             // A browser that never got the answer is not refused for ever.
             world.wait(1);
-            let lost = slow.post("/write?note=late").await;
+            let lost = slow.post("/cart/late").await;
             assert_eq!(lost.status(), 200);
             assert!(lost.set_cookie(SESSION).is_some());
-            assert_eq!(who(&slow).await, "nobody");
+            assert_eq!(name_of(&slow).await, "nobody");
             // Nor does it have to wait to log in.
             let again = before.copy().post("/login/1").await;
             let lost = before.copy().post("/login/1").await;
@@ -46,7 +46,7 @@ async fn a_page_that_arrives_after_the_log_out_is_answered_as_to_a_visitor() {
         let late = slow.get("/me").await;
         assert_eq!((late.status(), late.text()), (200, "nobody".to_owned()));
         assert_eq!(late.set_cookies(), []);
-        is_refused(&slow.post("/write?note=late").await);
+        is_refused(&slow.post("/cart/late").await);
         assert_eq!(slow.get("/thrown-out").await.status(), 401);
         is_out(&browser, &[&out, &late]).await;
     })
@@ -59,12 +59,11 @@ async fn a_write_from_before_two_renewals_takes_no_login_away() {
         let browser = world.visitor().await;
         let (slow, quick) = (browser.copy(), browser.copy());
         let gate = world.gates.close("write");
-        let (late, answer) =
-            while_waiting(&gate, slow.post("/write?note=late").into_future(), async {
-                quick.post("/renew").await;
-                quick.post("/login/1").await
-            })
-            .await;
+        let (late, answer) = while_waiting(&gate, slow.post("/cart/late").into_future(), async {
+            quick.post("/renew").await;
+            quick.post("/login/1").await
+        })
+        .await;
         is_refused(&late);
         is_in(&browser, &answer, &[&late], "ada").await;
     })
@@ -83,7 +82,7 @@ async fn a_late_page_takes_no_remember_cookie_away() {
             let browser = world.remembered(1).await;
             if reopened {
                 browser.restart();
-                assert_eq!(browser.post("/write?note=early").await.status(), 200);
+                assert_eq!(browser.post("/cart/early").await.status(), 200);
             }
             let (slow, quick) = (browser.copy(), browser.copy());
             let gate = world.gates.close("read");
@@ -103,14 +102,14 @@ async fn a_late_page_takes_no_remember_cookie_away() {
 }
 
 /// Whoever logged in is remembered, though another answer came after that of the log in.
-async fn is_remembered(before: &Browser<'_, App>, log_in: &Answer, late: &Answer) {
+async fn is_remembered(before: &Browser<'_, BoxedApp>, log_in: &Answer, late: &Answer) {
     let browser = before.copy();
     apply(&browser, log_in);
     apply(&browser, late);
-    assert_eq!(who(&browser).await, log_in.text(), "{late:?}");
+    assert_eq!(name_of(&browser).await, log_in.text(), "{late:?}");
     // Its session is over.
     browser.drop_cookie(SESSION);
-    assert_eq!(who(&browser).await, log_in.text(), "{late:?}");
+    assert_eq!(name_of(&browser).await, log_in.text(), "{late:?}");
 }
 
 /// Where a page of a remembered user can be overtaken.
@@ -124,12 +123,12 @@ const STEPS: [(When, Call); 6] = [
 ];
 
 /// The login is fresh and remembered in a browser that was given these answers.
-async fn is_fresh(before: &Browser<'_, App>, answers: &[&Answer]) {
+async fn is_fresh(before: &Browser<'_, BoxedApp>, answers: &[&Answer]) {
     let browser = before.copy();
     answers.iter().for_each(|answer| apply(&browser, answer));
-    assert_eq!(browser.get("/vault").await.status(), 200, "{answers:#?}");
+    assert_eq!(browser.get("/settings").await.status(), 200, "{answers:#?}");
     browser.restart();
-    assert_eq!(who(&browser).await, "ada", "{answers:#?}");
+    assert_eq!(name_of(&browser).await, "ada", "{answers:#?}");
 }
 
 #[actix_web::test]
@@ -141,7 +140,7 @@ async fn a_poll_under_way_leaves_a_confirmed_login_fresh() {
             browser.restart();
             let restores = call != Call::Find;
             if !restores {
-                assert_eq!(who(&browser).await, "ada");
+                assert_eq!(name_of(&browser).await, "ada");
             }
             let other = browser.copy();
             let (slow, quick) = (browser.copy(), browser.copy());
@@ -172,7 +171,7 @@ async fn a_poll_in_between_leaves_a_confirmed_login_fresh() {
             eprintln!("{when:?} {call:?}");
             let browser = world.remembered(1).await;
             browser.restart();
-            assert_eq!(who(&browser).await, "ada");
+            assert_eq!(name_of(&browser).await, "ada");
             let (slow, quick) = (browser.copy(), browser.copy());
             let gate = world.logins.hold(when, call);
             let (answer, poll) = while_waiting(
@@ -193,12 +192,12 @@ async fn a_poll_in_between_leaves_a_confirmed_login_fresh() {
 async fn visitors_leave_nothing_in_the_login_store() {
     on_every_store(Options::default(), async |world| {
         let visitor = world.visitor().await;
-        for path in ["/renew", "/clear", "/logout"] {
-            assert_eq!(visitor.post(path).await.status(), 200);
+        for (path, status) in [("/renew", 200), ("/refill/x", 200), ("/logout", 303)] {
+            assert_eq!(visitor.post(path).await.status(), status, "{path}");
         }
         assert_eq!(world.logins.calls(), []);
         let browser = world.logged_in(1).await;
-        assert_eq!(browser.post("/logout").await.status(), 200);
+        assert_eq!(browser.post("/logout").await.status(), 303);
         assert!(world.logins.calls().contains(&Call::BurySession));
     })
     .await;
@@ -223,7 +222,7 @@ async fn requests_of_one_browser_wait_for_a_frozen_store_at_the_same_time() {
     let browsers: Vec<_> = (0..20).map(|_| browser.copy()).collect();
     let writes = browsers
         .iter()
-        .map(|browser| browser.post("/write").into_future());
+        .map(|browser| browser.post("/cart/x").into_future());
     for answer in join_all(writes).await {
         assert_eq!(answer.status(), 503);
     }

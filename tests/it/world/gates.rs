@@ -1,4 +1,4 @@
-//! Places where a request waits until a test lets it go on.
+//! Gates, at which a request waits until the test opens them.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use std::{
 use futures_util::future::{Either, select};
 use tokio::sync::Notify;
 
-/// A place to wait at; once.
+/// A gate for one request.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     reached: Notify,
@@ -18,24 +18,24 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// What a request does here.
+    /// Waits until the gate is opened. Called by the request.
     pub(crate) async fn pass(&self) {
         self.reached.notify_one();
         self.open.notified().await;
     }
 
-    /// Lets the one who waits go on.
+    /// Lets the waiting request continue.
     pub(crate) fn open(&self) {
         self.open.notify_one();
     }
 }
 
-/// The gates of an application; those that nobody closed are open.
+/// The gates of an application, by name. They are open until a test closes them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gates(Arc<Mutex<HashMap<String, Arc<Gate>>>>);
 
 impl Gates {
-    /// The next request that passes here waits.
+    /// Closes a gate for the next request that passes it.
     pub(crate) fn close(&self, name: &str) -> Arc<Gate> {
         let gate = Arc::<Gate>::default();
         let mut gates = self.0.lock().unwrap();
@@ -43,7 +43,7 @@ impl Gates {
         gate
     }
 
-    /// What a request does here.
+    /// Waits at the gate if it is closed. Called by the request.
     pub(crate) async fn pass(&self, name: &str) {
         let gate = self.0.lock().unwrap().remove(name);
         if let Some(gate) = gate {
@@ -52,7 +52,7 @@ impl Gates {
     }
 }
 
-/// Does something while a request waits at a gate, and then lets the request come to its end.
+/// Runs `meanwhile` while a request waits at a gate, then opens the gate and finishes the request.
 pub(crate) async fn while_waiting<A, B>(
     gate: &Gate,
     request: impl Future<Output = A>,
@@ -60,10 +60,10 @@ pub(crate) async fn while_waiting<A, B>(
 ) -> (A, B) {
     let mut request = pin!(request);
     match select(request.as_mut(), pin!(gate.reached.notified())).await {
-        Either::Left(_) => panic!("the request came to its end without passing the gate"),
+        Either::Left(_) => panic!("the request ended without passing the gate"),
         Either::Right(_) => {}
     }
-    // What else waits for the one at the gate, such as a database connection, has to go on.
+    // Both are polled: what the request holds, such as a database connection, may need to progress.
     let done = match select(request.as_mut(), pin!(meanwhile)).await {
         Either::Left(_) => panic!("the request passed a gate that is closed"),
         Either::Right((done, _)) => done,

@@ -1,4 +1,4 @@
-//! The stores there are.
+//! The stores that tests run on: login stores, session stores, and their combinations.
 
 use std::{
     collections::HashMap,
@@ -38,16 +38,16 @@ impl LoginPlace {
         Self::Redis,
     ];
 
-    /// Whether it is on this machine; that it is not has been reported then.
+    /// Whether its server is installed. If not, the test is noted as skipped in part.
     fn is_here(self) -> bool {
         match self {
             Self::Memory => true,
             #[cfg(feature = "sqlite")]
             Self::Sqlite => true,
             #[cfg(feature = "postgres")]
-            Self::Postgres => login_tests::services::postgres().is_some(),
+            Self::Postgres => login_tests::services::has_postgres(),
             #[cfg(feature = "redis")]
-            Self::Redis => login_tests::services::redis().is_some(),
+            Self::Redis => login_tests::services::has_redis(),
         }
     }
 
@@ -97,7 +97,7 @@ impl SessionPlace {
         match self {
             Self::Cookie | Self::Memory => true,
             #[cfg(feature = "redis")]
-            Self::Redis => login_tests::services::redis().is_some(),
+            Self::Redis => login_tests::services::has_redis(),
         }
     }
 }
@@ -107,21 +107,21 @@ impl SessionPlace {
 pub(crate) struct Place {
     pub(crate) logins: LoginPlace,
     pub(crate) sessions: SessionPlace,
-    /// What carries a login: a cookie of its own, or its session.
+    /// Whether a login is kept in a login cookie; otherwise it is kept in the session.
     pub(crate) login_cookie: bool,
 }
 
-/// Login records in one of the places.
+/// An open login store.
 #[derive(Debug)]
 pub(crate) enum LoginsThere {
     Memory(MemoryLoginStore),
-    /// And the file that they are in.
+    /// With its file.
     #[cfg(feature = "sqlite")]
     Sqlite(login_runtime::SqliteLoginStore, databases::File),
-    /// And the tables that they are in.
+    /// With its tables.
     #[cfg(feature = "postgres")]
     Postgres(login_runtime::PostgresLoginStore, databases::Schema),
-    /// And what all keys start with.
+    /// With the prefix of its keys.
     #[cfg(feature = "redis")]
     Redis(login_runtime::RedisLoginStore, String),
 }
@@ -134,7 +134,7 @@ mod databases {
     #[cfg(feature = "sqlite")]
     use login_tests::services::unique;
 
-    /// A SQLite database that is gone after the test.
+    /// A SQLite database that is deleted after the test.
     #[cfg(feature = "sqlite")]
     #[derive(Debug)]
     pub(crate) struct File(PathBuf);
@@ -178,8 +178,8 @@ mod databases {
         }
     }
 
-    /// Tables of its own in a database that all worlds share: a new database takes longer than most
-    /// tests do.
+    /// A schema of its own in a database that all worlds share: creating a database takes longer than
+    /// most tests.
     #[cfg(feature = "postgres")]
     #[derive(Debug)]
     pub(crate) struct Schema {
@@ -214,20 +214,20 @@ mod databases {
 }
 
 impl Place {
-    /// Everything in the memory of the process.
+    /// Login records and sessions in memory.
     pub(crate) const MEMORY: Self = Self {
         logins: LoginPlace::Memory,
         sessions: SessionPlace::Memory,
         login_cookie: false,
     };
 
-    /// Login records in memory, and sessions in their cookies.
+    /// Login records in memory, and sessions in cookies.
     pub(crate) const COOKIE: Self = Self {
         sessions: SessionPlace::Cookie,
         ..Self::MEMORY
     };
 
-    /// Every combination that there is here.
+    /// Every combination of which the servers are installed.
     pub(crate) fn all() -> Vec<Self> {
         let mut all = Vec::new();
         for logins in LoginPlace::ALL
@@ -293,7 +293,7 @@ type Hook = Arc<dyn Fn(SessionCall) -> Pin<Box<dyn Future<Output = ()>>> + Send 
 pub(crate) struct ServerSessions {
     sessions: SessionsThere,
     before: Arc<Mutex<Option<Hook>>>,
-    /// What was written into sessions.
+    /// The session states that were written.
     written: Arc<Mutex<Vec<State>>>,
 }
 
@@ -327,7 +327,7 @@ impl ServerSessions {
         *self.before.lock().unwrap() = Some(Arc::new(move |call| Box::pin(hook(call))));
     }
 
-    /// What was written into sessions since the last look.
+    /// Takes the session states that were written since the last call.
     pub(crate) fn written(&self) -> Vec<State> {
         std::mem::take(&mut self.written.lock().unwrap())
     }
@@ -344,7 +344,7 @@ impl ServerSessions {
     }
 }
 
-/// The same call to whichever store it is.
+/// Calls a method of the store behind, of whatever type.
 macro_rules! each {
     ($self:ident.$method:ident($($arg:expr),*)) => {
         match &$self.sessions {

@@ -1,4 +1,4 @@
-//! A login store that is watched: its calls are counted, held up, and made to fail.
+//! A login store whose calls a test can count, hold up, and let fail.
 
 use std::{
     collections::HashMap,
@@ -38,26 +38,26 @@ pub(crate) enum Call {
     IsBuried,
 }
 
-/// Before a call does its work, or after, when the answer is on its way.
+/// Before a call reaches the store, or after it, before the caller gets the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum When {
     Before,
     After,
 }
 
-/// A moment in the life of a store.
+/// The start or the end of a call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     pub(crate) call: Call,
     pub(crate) when: When,
-    /// Which call this is since the hook was set; the first is 1.
+    /// The number of the call since the hook was set; the first is 1.
     pub(crate) nth: usize,
 }
 
 type Held = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 type Hook = Arc<dyn Fn(Moment) -> Held + Send + Sync>;
 
-/// A login store that is watched; clones are the same.
+/// A login store with hooks; clones share the store.
 #[derive(Clone)]
 pub(crate) struct Probe(Arc<Inner>);
 
@@ -71,9 +71,9 @@ struct State {
     calls: Vec<Call>,
     nth: usize,
     hook: Option<Hook>,
-    /// The families that were claimed, as they were then.
+    /// The families as they were when they were claimed.
     claimed: Vec<Family>,
-    /// Every login that there ever was, if those that have ended are found too.
+    /// Every login that was inserted, if logins that have ended are found too.
     ended: Option<HashMap<LoginKey, LoginRecord>>,
 }
 
@@ -93,13 +93,13 @@ impl Probe {
         }))
     }
 
-    /// What is watched.
+    /// The store behind.
     pub(crate) fn store(&self) -> &LoginsThere {
         &self.0.store
     }
 
-    /// Calls `hook` before and after each call from now on; what it says in error is what the caller
-    /// hears.
+    /// Calls `hook` before and after each call from now on. The caller gets an error of the hook as if
+    /// it were the store's.
     pub(crate) fn on<F>(&self, hook: impl Fn(Moment) -> F + Send + Sync + 'static)
     where
         F: Future<Output = Result<(), StoreError>> + Send + 'static,
@@ -109,7 +109,7 @@ impl Probe {
         state.hook = Some(Arc::new(move |moment| Box::pin(hook(moment))));
     }
 
-    /// The next so many such calls wait for each other.
+    /// The next `many` calls of this kind wait for each other.
     pub(crate) fn meet(&self, many: usize, when: When, call: Call) {
         let barrier = Arc::new(Barrier::new(many));
         let left = AtomicUsize::new(many);
@@ -146,17 +146,17 @@ impl Probe {
         });
     }
 
-    /// Finds logins that have ended, too: as if nobody looked whether they have.
+    /// Finds logins that have ended, too, like a store that does not check it.
     pub(crate) fn find_ended(&self) {
         self.0.state.lock().unwrap().ended = Some(HashMap::new());
     }
 
-    /// Leaves the store alone.
+    /// Removes the hook.
     pub(crate) fn off(&self) {
         self.0.state.lock().unwrap().hook = None;
     }
 
-    /// The next such call waits at this gate.
+    /// The next call of this kind waits at the gate that is returned.
     pub(crate) fn hold(&self, when: When, call: Call) -> Arc<Gate> {
         let gate = Arc::<Gate>::default();
         let once = Mutex::new(Some(Arc::clone(&gate)));
@@ -173,15 +173,15 @@ impl Probe {
         gate
     }
 
-    /// The calls since the last look, but for those that ask whether a session that is kept in its
-    /// cookie has ended, of which there is one per request.
+    /// Takes the calls since the last time, without `IsBuried`, which every request with a session in a
+    /// cookie makes.
     pub(crate) fn calls(&self) -> Vec<Call> {
         let mut calls = std::mem::take(&mut self.0.state.lock().unwrap().calls);
         calls.retain(|call| *call != Call::IsBuried);
         calls
     }
 
-    /// The families that were claimed since the last look, as they were then.
+    /// Takes the families that were claimed since the last time, as they were then.
     pub(crate) fn claimed(&self) -> Vec<Family> {
         std::mem::take(&mut self.0.state.lock().unwrap().claimed)
     }
@@ -213,7 +213,7 @@ impl Probe {
     }
 }
 
-/// The same call to whichever store it is, watched.
+/// Calls a method of the store behind, of whatever type, between the hooks.
 macro_rules! watched {
     ($self:ident, $call:ident: $method:ident($($arg:expr),*)) => {
         match &$self.0.store {
