@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn addresses_that_leave_the_origin_are_dropped() {
-        const BAD: &[&str] = include!("../testdata/hostile_next.rs");
+        const BAD: &[&str] = include!("../../testdata/hostile_next.rs");
         for bad in BAD {
             assert_eq!(safe(bad), None, "{bad:?}");
         }
