@@ -160,7 +160,7 @@ pub fn key() -> Key {
 pub fn manager(users: &Users) -> (LoginManagerBuilder, TestClock) {
     let clock = TestClock::at(START);
     let users = users.clone();
-    let builder = LoginManager::new(move |id| {
+    let builder = LoginManager::builder(move |id| {
         let users = users.clone();
         async move { users.load(id).await }
     });

@@ -26,11 +26,11 @@ pub(crate) fn can_be_future(ty: &Type) -> bool {
     }
 }
 
-/// Whether the type seems to be a `FreshUser` or a `UserWith`.
+/// Whether the type seems to be a `FreshUser` or a `AuthorizedUser`.
 pub(crate) fn looks_like_proof(ty: &Type) -> bool {
     last_segment(ty).is_some_and(|segment| {
         let name = segment.ident.unraw();
-        name == "FreshUser" || name == "UserWith"
+        name == "FreshUser" || name == "AuthorizedUser"
     })
 }
 

@@ -11,7 +11,7 @@ use actix_web::{
     },
 };
 
-use crate::core::freshness::Reason;
+use crate::core::freshness::RefusalReason;
 
 /// The application is not set up for what a handler asks. Answers 500.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,14 +216,14 @@ impl ResponseError for LoginError {
 ///
 /// Return it from a handler with `?`, or turn it into the response itself.
 pub struct Refusal {
-    reason: Reason,
+    reason: RefusalReason,
     status: StatusCode,
     // Behind a cell because an error is asked for its response by reference, and once.
     response: Cell<Option<HttpResponse>>,
 }
 
 impl Refusal {
-    pub(crate) fn new(reason: Reason, response: HttpResponse) -> Self {
+    pub(crate) fn new(reason: RefusalReason, response: HttpResponse) -> Self {
         Self {
             reason,
             status: response.status(),
@@ -232,7 +232,7 @@ impl Refusal {
     }
 
     /// Why the client is refused.
-    pub fn reason(&self) -> Reason {
+    pub fn reason(&self) -> RefusalReason {
         self.reason
     }
 
@@ -254,11 +254,11 @@ impl fmt::Debug for Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.reason {
-            Reason::Anonymous => "nobody is logged in",
-            Reason::Inactive => "the user is not active",
-            Reason::Forbidden => "the user may not do this",
-            Reason::Stale => "the login is not fresh",
-            Reason::Asked => "the handler refused",
+            RefusalReason::Anonymous => "nobody is logged in",
+            RefusalReason::Inactive => "the user is not active",
+            RefusalReason::Forbidden => "the user may not do this",
+            RefusalReason::Stale => "the login is not fresh",
+            RefusalReason::Asked => "the handler refused",
         })
     }
 }

@@ -18,7 +18,7 @@ use actix_web::{HttpRequest, http::Method};
 use crate::core::login::EndReason;
 use crate::{
     conditions::condition::Condition,
-    core::{freshness::Reason, protection::SessionProtection},
+    core::{freshness::RefusalReason, protection::SessionProtection},
     error::LoadError,
     users::{user_type::UserType, verified::AuthMethod},
 };
@@ -127,12 +127,12 @@ pub enum LoginEvent<'a> {
     /// A client was refused for want of a login. Flask-Login: `user_unauthorized`.
     Unauthorized {
         /// Why.
-        reason: Reason,
+        reason: RefusalReason,
     },
     /// A client was refused for want of a fresh login. Flask-Login: `user_needs_refresh`.
     NeedsRefresh {
         /// Why.
-        reason: Reason,
+        reason: RefusalReason,
     },
     /// A user who is logged in was refused for want of a right.
     Forbidden {

@@ -53,7 +53,7 @@
 //!
 //! #[actix_web::main]
 //! async fn main() -> std::io::Result<()> {
-//!     let login_manager = LoginManager::new(find)
+//!     let login_manager = LoginManager::builder(find)
 //!         .login_view("/login")
 //!         .deny_by_default()
 //!         .build(Key::generate())?;
@@ -100,7 +100,7 @@
 //! user may not do this, the login is not fresh. Whoever may never do something is so not sent to give
 //! a password for it. A permission that cannot be looked up is a 503, also within `not(..)`.
 //!
-//! [`FreshUser`] and [`UserWith`] are arguments that carry the proof of what the guard asked for. A
+//! [`FreshUser`] and [`AuthorizedUser`] are arguments that carry the proof of what the guard asked for. A
 //! handler that takes one of them below a guard that asks for less does not compile.
 //!
 //! # No route forgotten
@@ -119,7 +119,7 @@
 //!
 //! [`strict`] is a configuration in which an undeclared handler does not compile, and the feature
 //! `audit` lists all routes with who may reach them. Middleware that waits hides the routes in it, and
-//! goes in a [`gate`].
+//! goes in a [`routes_behind`].
 //!
 //! # Who is it?
 //!
@@ -277,10 +277,10 @@ pub use login_macros::fresh_login_required;
 /// [`Permissions`](trait@Permissions) for how permissions are declared and looked up.
 pub use login_macros::permission_required;
 
-/// A role as a type, for [`UserWith`]: `UserWith<User, role!("admin")>`.
+/// A role as a type, for [`AuthorizedUser`]: `AuthorizedUser<User, role!("admin")>`.
 pub use login_macros::role;
 
-/// A permission as a type, for [`UserWith`]: `UserWith<User, permission!(Permission::EditPost)>`.
+/// A permission as a type, for [`AuthorizedUser`]: `AuthorizedUser<User, permission!(Permission::EditPost)>`.
 pub use login_macros::permission;
 /// Declares a handler public, for
 /// [`deny_by_default`](LoginManagerBuilder::deny_by_default), [`strict`] and the audit.
@@ -332,7 +332,7 @@ pub use crate::{
     clock::{Clock, SystemClock},
     conditions::condition::Condition,
     core::{
-        freshness::Reason,
+        freshness::RefusalReason,
         limits::Limits,
         login::{EndReason, LoginSource},
         protection::{AddressPart, ClientIdentity, SessionProtection},
@@ -343,26 +343,26 @@ pub use crate::{
     guard::{
         current::{CurrentUser, MaybeUser},
         guarded::{GuardedHandler, guarded},
-        proof::{FreshUser, UserWith},
+        proof::{AuthorizedUser, FreshUser},
     },
     http::cookie_settings::{CookieSettings, RememberCookie},
     manager::LoginManager,
     refusal::{scope::LoginScope, settings::Flash},
     routes::{
         declare::{Declared, public},
-        gate::{Gated, gate},
+        gate::{RoutesBehind, routes_behind},
         scope_guard::{LoginGuard, fresh_login_required, login_required},
         strict::{DeclaredArguments, DeclaredService, Declares, Strict, strict},
     },
     session::store::SharedStore,
     setup::builder::LoginManagerBuilder,
     store::{
-        Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins,
-        MemoryLoginStore, Owner, StoreError, Which,
+        FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, LoginStore,
+        MaxLogins, MemoryLoginStore, StoreError, TokenFamily,
     },
     users::{
         permission::{HasPermission, Permissions, Roles},
-        verified::{AuthMethod, Proof, Verified},
+        verified::{AuthMethod, IntoVerified, Verified},
     },
 };
 

@@ -13,7 +13,7 @@ use crate::{
     error::BoxError,
     guard::{
         current::CurrentUser,
-        proof::{Evidence, FreshUser, UserWith},
+        proof::{AuthorizedUser, Evidence, FreshUser},
     },
 };
 pub use crate::{
@@ -134,7 +134,7 @@ impl<P, V, U, const SECONDS: u64> ArgumentCheck<P, V, FreshUser<U, SECONDS>> {
     pub const KIND: ProofCheck<P> = ProofCheck(PhantomData);
 }
 
-impl<P, V, U, C> ArgumentCheck<P, V, UserWith<U, C>> {
+impl<P, V, U, C> ArgumentCheck<P, V, AuthorizedUser<U, C>> {
     /// What checks it.
     pub const KIND: ProofCheck<P> = ProofCheck(PhantomData);
 }
@@ -149,9 +149,9 @@ impl<P, V, U, const SECONDS: u64> ArgumentCheck<P, V, Option<FreshUser<U, SECOND
     pub const KIND: OptionCheck<FreshUser<U, SECONDS>> = OptionCheck(PhantomData);
 }
 
-impl<P, V, U, C> ArgumentCheck<P, V, Option<UserWith<U, C>>> {
+impl<P, V, U, C> ArgumentCheck<P, V, Option<AuthorizedUser<U, C>>> {
     /// What checks it.
-    pub const KIND: OptionCheck<UserWith<U, C>> = OptionCheck(PhantomData);
+    pub const KIND: OptionCheck<AuthorizedUser<U, C>> = OptionCheck(PhantomData);
 }
 
 // The methods take the argument's type again: the compiler then underlines the whole type.
@@ -185,7 +185,7 @@ impl<V, U> UserCheck<V, U> {
     pub const fn check_optional<T>(self) {}
 }
 
-/// The check of a `FreshUser` or a `UserWith`.
+/// The check of a `FreshUser` or a `AuthorizedUser`.
 #[derive(Debug)]
 pub struct ProofCheck<P>(PhantomData<fn() -> P>);
 

@@ -18,7 +18,7 @@
 //!
 //! # #[actix_web::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let login_manager = LoginManager::new(|id| async move { Ok::<_, String>(Some(User { id })) })
+//! let login_manager = LoginManager::builder(|id| async move { Ok::<_, String>(Some(User { id })) })
 //!     .login_view("/login")
 //!     .build(Key::generate())?;
 //! let app = init_service(App::new().wrap(login_manager).service(account)).await;

@@ -31,7 +31,7 @@ pub(crate) fn build(
 ) -> Result<LoginManager<SharedStore<MemorySessions>>, BuildError> {
     let (loads, events) = (world.clone(), world.clone());
     let has_loader = config.user_loader;
-    let mut builder = LoginManager::new(move |key: String| {
+    let mut builder = LoginManager::builder(move |key: String| {
         let world = loads.clone();
         // A manager without a loader cannot be written down; one that knows nobody is the same.
         async move { Ok::<_, Infallible>(has_loader.then(|| world.load(&key)).flatten()) }

@@ -51,7 +51,7 @@ async fn site(pool: &PgPool) -> impl App {
     let store = PostgresLoginStore::new(pool.clone());
     store.migrate().await.unwrap();
     let people = pool.clone();
-    let manager = LoginManager::new(move |id| {
+    let manager = LoginManager::builder(move |id| {
         let pool = people.clone();
         async move { find(&pool, id).await }
     });

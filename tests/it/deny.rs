@@ -20,7 +20,8 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 use login_runtime::{
-    CurrentUser, LoginEvent, LoginManagerBuilder, gate, guarded, login_required, public, strict,
+    CurrentUser, LoginEvent, LoginManagerBuilder, guarded, login_required, public, routes_behind,
+    strict,
     test::{Answer, Browser},
 };
 use login_tests::{Admin, START, User, Users, app, key, load_admin, manager};
@@ -393,8 +394,8 @@ async fn behind_middleware_that_waits_everything_is_closed_without_a_gate() {
     .await;
     let open = init_service(
         App::new()
-            .wrap(gate(from_fn(wait)))
-            .wrap(gate(from_fn(wait)))
+            .wrap(routes_behind(from_fn(wait)))
+            .wrap(routes_behind(from_fn(wait)))
             .wrap(manager)
             .configure(pages),
     )
@@ -422,7 +423,7 @@ async fn a_gate_in_a_scope_shows_what_is_in_it() {
         let app = app(builder.build(key()).unwrap(), |routes| {
             routes.service(
                 web::scope("/slow")
-                    .wrap(gate(from_fn(wait)))
+                    .wrap(routes_behind(from_fn(wait)))
                     .service((forgotten, open_page, mine)),
             );
         })
@@ -442,11 +443,11 @@ async fn a_gate_in_front_of_another_manager_opens_nothing() {
     let inner = || manager(&Users::new()).0.build(key()).unwrap();
     let app = app(denying(&Users::new()).build(key()).unwrap(), |routes| {
         let scope = |path| web::scope(path).service((forgotten, open_page));
-        routes.service(scope("/one").wrap(gate(inner())));
-        let two = scope("/two").wrap(gate(from_fn(wait)));
-        routes.service(two.wrap(gate(inner())));
+        routes.service(scope("/one").wrap(routes_behind(inner())));
+        let two = scope("/two").wrap(routes_behind(from_fn(wait)));
+        routes.service(two.wrap(routes_behind(inner())));
         let denying = denying(&Users::new()).build(key()).unwrap();
-        routes.service(scope("/three").wrap(gate(denying)));
+        routes.service(scope("/three").wrap(routes_behind(denying)));
     })
     .await;
     let browser = Browser::new(&app);
@@ -461,10 +462,12 @@ async fn a_gate_in_front_of_another_manager_opens_nothing() {
 async fn a_declaration_around_a_gate_holds_behind_it() {
     let app = app(denying(&Users::new()).build(key()).unwrap(), |routes| {
         let scope = |path| web::scope(path).service(forgotten);
-        routes.service(scope("/closed").wrap(gate(from_fn(wait))));
-        let open = scope("/open").wrap(gate(from_fn(wait)));
-        routes.service(open.wrap(gate(from_fn(wait))).wrap(public()));
-        let any = web::resource("").to(page).wrap(gate(from_fn(wait)));
+        routes.service(scope("/closed").wrap(routes_behind(from_fn(wait))));
+        let open = scope("/open").wrap(routes_behind(from_fn(wait)));
+        routes.service(open.wrap(routes_behind(from_fn(wait))).wrap(public()));
+        let any = web::resource("")
+            .to(page)
+            .wrap(routes_behind(from_fn(wait)));
         let exempt = login_required().exempt_options();
         routes.service(web::scope("/exempt").service(any).wrap(exempt));
     })
@@ -480,7 +483,7 @@ async fn a_declaration_around_a_gate_holds_behind_it() {
 #[actix_web::test]
 async fn a_gate_without_a_manager_lets_nobody_through() {
     let app = App::new()
-        .wrap(Compat::new(gate(from_fn(wait))))
+        .wrap(Compat::new(routes_behind(from_fn(wait))))
         .configure(pages);
     let answer = Browser::new(&init_service(app).await).get("/public").await;
     assert_eq!(answer.status(), 500);

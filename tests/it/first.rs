@@ -103,7 +103,7 @@ fn slow_manager(users: &Users) -> LoginManager {
             users.load(id).await
         }
     };
-    LoginManager::new(loader)
+    LoginManager::builder(loader)
         .login_view("/login")
         .build(key())
         .unwrap()

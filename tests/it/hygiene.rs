@@ -20,7 +20,7 @@ where
     U: AuthUser,
 {
     let loader = move |_: U::Id| std::future::ready(Ok::<_, String>(Some(user())));
-    let manager = LoginManager::new(loader)
+    let manager = LoginManager::builder(loader)
         .login_view("/login")
         .build(key())
         .unwrap();

@@ -137,7 +137,7 @@ async fn it_ends_with_the_browser_and_comes_alone() {
 async fn it_says_nothing_about_the_user() {
     const ID: &str = "somebody@example.com";
     for with_records in WITH_RECORDS {
-        let manager = LoginManager::new(load_admin).login_cookie(CookieSettings::new());
+        let manager = LoginManager::builder(load_admin).login_cookie(CookieSettings::new());
         let manager = match with_records {
             true => manager.login_store(MemoryLoginStore::new()),
             false => manager,
@@ -283,7 +283,7 @@ async fn lobby(guest: CurrentUser<Guest>) -> String {
 #[actix_web::test]
 async fn that_of_one_user_type_is_none_of_another_with_the_same_ids() {
     for with_records in WITH_RECORDS {
-        let mut builder = LoginManager::new(load_guest)
+        let mut builder = LoginManager::builder(load_guest)
             .user_loader("admin", load_admin)
             .login_cookie(CookieSettings::new());
         if with_records {
@@ -380,7 +380,7 @@ async fn that_of_a_client_that_has_changed_comes_back_under_the_new_key_too() {
         ] {
             let store = Arc::new(MemoryLoginStore::new());
             let build = async |secret, old: Option<Key>| {
-                let builder = LoginManager::new(load_admin)
+                let builder = LoginManager::builder(load_admin)
                     .login_cookie(CookieSettings::new())
                     .session_protection(mode)
                     .fallback_keys(old);
@@ -597,7 +597,7 @@ async fn an_id_that_fits_into_no_cookie_is_an_error_and_nothing_is_written() {
     async fn cart(session: Session) -> Json<Option<String>> {
         Json(session.get("cart").unwrap())
     }
-    let builder = LoginManager::new(load_guest).login_cookie(CookieSettings::new());
+    let builder = LoginManager::builder(load_guest).login_cookie(CookieSettings::new());
     let (builder, events) = Events::of(builder);
     let app = app(builder.build(key()).unwrap(), |routes| {
         routes

@@ -66,7 +66,7 @@ mod own {
     extractors! {
         CurrentUser<T>;
         FreshUser;
-        UserWith<T>;
+        AuthorizedUser<T>;
         MaybeUser;
         Verified;
         Guarded;
@@ -79,7 +79,7 @@ mod handlers {
 
     use super::{
         Member,
-        own::{CurrentUser, FreshUser, Guarded, MaybeUser, UserWith, Verified},
+        own::{AuthorizedUser, CurrentUser, FreshUser, Guarded, MaybeUser, Verified},
     };
 
     /// What the extractors are about, which is not a user type.
@@ -99,11 +99,11 @@ mod handlers {
         fresh.name
     }
 
-    // The guard demands no role, which an own `UserWith` has nothing to do with.
+    // The guard demands no role, which an own `AuthorizedUser` has nothing to do with.
     #[login_required]
     #[get("/with")]
     pub(super) async fn with(
-        with: UserWith<Tenant>,
+        with: AuthorizedUser<Tenant>,
         maybe: MaybeUser,
         verified: Verified,
     ) -> String {
@@ -135,7 +135,7 @@ mod handlers {
 
 #[actix_web::test]
 async fn an_own_type_may_have_the_name_of_an_argument_of_ours() {
-    let manager = LoginManager::new(|_| ready(Ok::<_, String>(Some(ann()))))
+    let manager = LoginManager::builder(|_| ready(Ok::<_, String>(Some(ann()))))
         .login_view("/login")
         .build(key())
         .unwrap();
@@ -179,8 +179,8 @@ mod renamed {
 
     use actix_web::get;
     use login_runtime::{
-        CurrentUser as Me, FreshUser as JustLoggedIn, MaybeUser as Visitor, UserWith as Having,
-        fresh_login_required, login_required, public, role,
+        AuthorizedUser as Having, CurrentUser as Me, FreshUser as JustLoggedIn,
+        MaybeUser as Visitor, fresh_login_required, login_required, public, role,
     };
 
     use super::{Admin, Member};
@@ -232,7 +232,7 @@ mod renamed {
 
 #[actix_web::test]
 async fn arguments_of_ours_may_have_other_names() {
-    let manager = LoginManager::new(|_| ready(Ok::<_, String>(Some(ann()))))
+    let manager = LoginManager::builder(|_| ready(Ok::<_, String>(Some(ann()))))
         .user_loader("admin", |id| ready(Ok::<_, String>(Some(Admin { id }))))
         .login_view("/login")
         .build(key())

@@ -47,7 +47,7 @@ async fn a_log_out_ends_a_login_that_another_tab_is_just_restoring() {
         users.clone(),
         (Arc::clone(&entered), Arc::clone(&go), Arc::clone(&slow)),
     );
-    let builder = LoginManager::new(move |id: i64| {
+    let builder = LoginManager::builder(move |id: i64| {
         let (users, (entered, go, slow)) = (loader.clone(), gates.clone());
         async move {
             if slow.swap(false, std::sync::atomic::Ordering::SeqCst) {
@@ -601,8 +601,8 @@ mod failing {
     };
 
     use login_runtime::{
-        Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins,
-        MemoryLoginStore, Owner, StoreError, Which,
+        FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, LoginStore,
+        MaxLogins, MemoryLoginStore, StoreError, TokenFamily,
     };
 
     #[derive(Default)]
@@ -672,21 +672,25 @@ mod failing {
             self.store.end(key).await
         }
 
-        async fn end_many(&self, which: Which<'_>) -> Result<u64, StoreError> {
+        async fn end_many(&self, which: LoginSelector<'_>) -> Result<u64, StoreError> {
             self.step()?;
             self.store.end_many(which).await
         }
 
         async fn list(
             &self,
-            owner: Owner<'_>,
+            owner: LoginOwner<'_>,
             now: i64,
         ) -> Result<Vec<(LoginKey, LoginRecord)>, StoreError> {
             self.step()?;
             self.store.list(owner, now).await
         }
 
-        async fn insert_family(&self, key: FamilyKey, family: &Family) -> Result<(), StoreError> {
+        async fn insert_family(
+            &self,
+            key: FamilyKey,
+            family: &TokenFamily,
+        ) -> Result<(), StoreError> {
             self.step()?;
             self.store.insert_family(key, family).await
         }
@@ -695,19 +699,19 @@ mod failing {
             &self,
             key: FamilyKey,
             now: i64,
-        ) -> Result<Option<Family>, StoreError> {
+        ) -> Result<Option<TokenFamily>, StoreError> {
             self.step()?;
             self.store.find_family(key, now).await
         }
 
-        async fn claim_family(
+        async fn update_family_if(
             &self,
             key: FamilyKey,
             expected: i64,
-            family: &Family,
+            family: &TokenFamily,
         ) -> Result<bool, StoreError> {
             self.step()?;
-            self.store.claim_family(key, expected, family).await
+            self.store.update_family_if(key, expected, family).await
         }
 
         async fn purge(
@@ -720,14 +724,18 @@ mod failing {
             self.store.purge(now, idle_since, limit).await
         }
 
-        async fn bury_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
+        async fn revoke_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
             self.step()?;
-            self.store.bury_session(session, until).await
+            self.store.revoke_session(session, until).await
         }
 
-        async fn is_buried(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
+        async fn is_session_revoked(
+            &self,
+            session: LoginKey,
+            now: i64,
+        ) -> Result<bool, StoreError> {
             self.step()?;
-            self.store.is_buried(session, now).await
+            self.store.is_session_revoked(session, now).await
         }
     }
 }

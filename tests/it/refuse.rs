@@ -142,7 +142,7 @@ async fn without_a_login_view_everybody_is_told_401() {
     let by_id = users.clone();
     let flashes = Arc::new(Mutex::new(0));
     let count = Arc::clone(&flashes);
-    let manager = login_runtime::LoginManager::new(move |id| {
+    let manager = login_runtime::LoginManager::builder(move |id| {
         let users = by_id.clone();
         async move { users.load(id).await }
     })
@@ -592,7 +592,7 @@ async fn a_scope_can_have_a_login_view_of_its_own_and_hands_it_down() {
         // The same at the second request as at the first.
         assert_eq!(sent_from(&app, path).await, location);
     }
-    let no_view = login_runtime::LoginManager::new(|_: i64| async {
+    let no_view = login_runtime::LoginManager::builder(|_: i64| async {
         Ok::<Option<User>, std::convert::Infallible>(None)
     });
     let app = with_pages(no_view, &users, routes).await;

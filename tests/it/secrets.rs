@@ -10,7 +10,7 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
-use login_runtime::{FamilyKey, LoginStore, Owner, StoreError, test::Answer};
+use login_runtime::{FamilyKey, LoginOwner, LoginStore, StoreError, test::Answer};
 use login_tests::User;
 
 use crate::{
@@ -121,7 +121,7 @@ async fn dump(world: &World, families: &[FamilyKey]) -> Vec<u8> {
         LoginsThere::Memory(store) => {
             let mut dump = format!("{store:?}").into_bytes();
             for user_id in ["1", "2"] {
-                let owner = Owner {
+                let owner = LoginOwner {
                     user_type: "",
                     user_id,
                 };

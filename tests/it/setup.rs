@@ -341,7 +341,7 @@ fn an_own_session_middleware_brings_its_own_cookie() {
 
 #[test]
 fn debug_output_shows_user_types_and_no_secret() {
-    let manager = LoginManager::new(load_robot)
+    let manager = LoginManager::builder(load_robot)
         .build(Key::from(&[b'k'; 64]))
         .unwrap();
     assert_eq!(

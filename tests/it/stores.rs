@@ -6,7 +6,7 @@
 use std::{future::Future, sync::Arc};
 
 use login_runtime::{
-    Family, FamilyKey, LoginKey, LoginRecord, LoginStore, MemoryLoginStore, test::store,
+    FamilyKey, LoginKey, LoginRecord, LoginStore, MemoryLoginStore, TokenFamily, test::store,
 };
 
 /// Runs on several threads, as a server does.
@@ -37,7 +37,7 @@ fn login(user: u64, expires_at: i64) -> (LoginKey, LoginRecord) {
         last_seen: 0,
         expires_at,
         fresh: true,
-        forced: false,
+        allow_inactive: false,
         method: String::new(),
         client: 0,
         user_agent: String::new(),
@@ -71,7 +71,7 @@ fn keys_read_back_from_what_they_write() {
 
 #[test]
 fn a_family_does_not_show_its_seed() {
-    let family = Family {
+    let family = TokenFamily {
         user_type: String::new(),
         user_id: "1".to_owned(),
         seed: [0xa7; 16],
@@ -120,7 +120,7 @@ mod memory {
 mod nodes {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use login_runtime::{Inserted, MaxLogins, Owner, StoreError, Which};
+    use login_runtime::{Inserted, LoginOwner, LoginSelector, MaxLogins, StoreError};
 
     use super::*;
 
@@ -164,19 +164,23 @@ mod nodes {
             self.next().end(key).await
         }
 
-        async fn end_many(&self, which: Which<'_>) -> Result<u64, StoreError> {
+        async fn end_many(&self, which: LoginSelector<'_>) -> Result<u64, StoreError> {
             self.next().end_many(which).await
         }
 
         async fn list(
             &self,
-            owner: Owner<'_>,
+            owner: LoginOwner<'_>,
             now: i64,
         ) -> Result<Vec<(LoginKey, LoginRecord)>, StoreError> {
             self.next().list(owner, now).await
         }
 
-        async fn insert_family(&self, key: FamilyKey, family: &Family) -> Result<(), StoreError> {
+        async fn insert_family(
+            &self,
+            key: FamilyKey,
+            family: &TokenFamily,
+        ) -> Result<(), StoreError> {
             self.next().insert_family(key, family).await
         }
 
@@ -184,17 +188,17 @@ mod nodes {
             &self,
             key: FamilyKey,
             now: i64,
-        ) -> Result<Option<Family>, StoreError> {
+        ) -> Result<Option<TokenFamily>, StoreError> {
             self.next().find_family(key, now).await
         }
 
-        async fn claim_family(
+        async fn update_family_if(
             &self,
             key: FamilyKey,
             expected: i64,
-            family: &Family,
+            family: &TokenFamily,
         ) -> Result<bool, StoreError> {
-            self.next().claim_family(key, expected, family).await
+            self.next().update_family_if(key, expected, family).await
         }
 
         async fn purge(
@@ -206,12 +210,16 @@ mod nodes {
             self.next().purge(now, idle_since, limit).await
         }
 
-        async fn bury_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
-            self.next().bury_session(session, until).await
+        async fn revoke_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
+            self.next().revoke_session(session, until).await
         }
 
-        async fn is_buried(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
-            self.next().is_buried(session, now).await
+        async fn is_session_revoked(
+            &self,
+            session: LoginKey,
+            now: i64,
+        ) -> Result<bool, StoreError> {
+            self.next().is_session_revoked(session, now).await
         }
     }
 }
@@ -464,7 +472,7 @@ mod postgres {
             let role = services::unique("app");
             let rights = format!(
                 "CREATE ROLE {role}; GRANT SELECT, INSERT, UPDATE, DELETE \
-                 ON login_schema, login_records, login_families, login_buried_sessions TO {role}",
+                 ON login_schema, login_records, login_families, login_revoked_sessions TO {role}",
             );
             sqlx::raw_sql(&rights).execute(&owner).await.unwrap();
             let as_role = format!("{database}?options=-c%20role%3D{role}");
@@ -539,7 +547,7 @@ mod redis {
     use std::time::{Duration, Instant};
 
     use ::redis::{Client, aio::ConnectionManager, cmd};
-    use login_runtime::{RedisLoginStore, StoreError, Which};
+    use login_runtime::{LoginSelector, RedisLoginStore, StoreError};
     use login_tests::services::{self, Redis, unique};
 
     use super::*;
@@ -557,8 +565,8 @@ mod redis {
             .unwrap()
     }
 
-    fn family(user: u64) -> Family {
-        Family {
+    fn family(user: u64) -> TokenFamily {
+        TokenFamily {
             user_type: String::new(),
             user_id: user.to_string(),
             seed: [7; 16],
@@ -611,13 +619,13 @@ mod redis {
                         .unwrap();
                     store.insert(key, &record, None, 0).await.unwrap();
                     store.touch(key, 50).await.unwrap();
-                    store.bury_session(key, 100).await.unwrap();
-                    let claim = Family {
+                    store.revoke_session(key, 100).await.unwrap();
+                    let claim = TokenFamily {
                         version: 2,
                         ..family(user)
                     };
-                    assert!(store.claim_family(family_key, 1, &claim).await.unwrap());
-                    let all = Which::Of {
+                    assert!(store.update_family_if(family_key, 1, &claim).await.unwrap());
+                    let all = LoginSelector::Of {
                         owner: record.owner(),
                         but: None,
                         but_family: None,
@@ -625,7 +633,13 @@ mod redis {
                     match round {
                         0 => assert_eq!(store.end_many(all).await.unwrap(), 1),
                         1 => {
-                            assert_eq!(store.end_many(Which::Family(family_key)).await.unwrap(), 1)
+                            assert_eq!(
+                                store
+                                    .end_many(LoginSelector::Family(family_key))
+                                    .await
+                                    .unwrap(),
+                                1
+                            )
                         }
                         2 => {
                             assert!(store.end(key).await.unwrap());
@@ -636,11 +650,11 @@ mod redis {
                     // Too late.
                     store.touch(key, 60).await.unwrap();
                     store.make_stale(key).await.unwrap();
-                    assert!(!store.claim_family(family_key, 2, &claim).await.unwrap());
+                    assert!(!store.update_family_if(family_key, 2, &claim).await.unwrap());
                 }
                 if round < 3 {
                     let left = keys(&mut connection, &pattern).await;
-                    assert_eq!(left, [format!("{prefix}:buried")], "round {round}");
+                    assert_eq!(left, [format!("{prefix}:revoked")], "round {round}");
                 }
                 assert!(store.purge(1_000, None, 100).await.unwrap() >= 3);
                 assert_eq!(
@@ -711,7 +725,12 @@ mod redis {
             // They could not be found any more to be ended, so they are over.
             assert_eq!(store.find(key, 0).await.unwrap(), None);
             assert_eq!(store.find_family(family_key, 0).await.unwrap(), None);
-            assert!(!store.claim_family(family_key, 1, &family(1)).await.unwrap());
+            assert!(
+                !store
+                    .update_family_if(family_key, 1, &family(1))
+                    .await
+                    .unwrap()
+            );
 
             // And what is over can be stored once more.
             store.insert(key, &record, None, 0).await.unwrap();
@@ -739,7 +758,7 @@ mod redis {
             for store in others.iter().chain([&ended]) {
                 store.insert(key, &record, None, 0).await.unwrap();
             }
-            assert_eq!(ended.end_many(Which::All).await.unwrap(), 1);
+            assert_eq!(ended.end_many(LoginSelector::All).await.unwrap(), 1);
             assert_eq!(ended.find(key, 0).await.unwrap(), None);
             for other in others {
                 assert_eq!(other.find(key, 0).await.unwrap().as_ref(), Some(&record));

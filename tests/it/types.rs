@@ -169,7 +169,7 @@ async fn a_token_of_one_type_is_no_token_of_another_with_the_same_ids() {
         Ok(Some(Guest { id }))
     }
     for with_store in [false, true] {
-        let mut builder = LoginManager::new(load).user_loader("admin", load_admin);
+        let mut builder = LoginManager::builder(load).user_loader("admin", load_admin);
         if with_store {
             builder = builder.login_store(MemoryLoginStore::new());
         }
@@ -280,7 +280,7 @@ async fn ids_hold_anything_and_come_back_the_same() {
         HttpResponse::Ok().json(user.user().map(|user| user.key.clone()))
     }
     let text = |text: &str| Id::Name(text.to_owned());
-    let manager = LoginManager::new(load).build(key()).unwrap();
+    let manager = LoginManager::builder(load).build(key()).unwrap();
     let app = app(manager, |routes| {
         routes.route("/show", web::get().to(show));
     })
@@ -328,7 +328,7 @@ async fn an_id_that_fits_into_no_cookie_cannot_be_remembered() {
         Err::<String, _>(error)
     }
     let sessions = MemorySessions::new();
-    let builder = LoginManager::new(load_admin).session_store(sessions.clone());
+    let builder = LoginManager::builder(load_admin).session_store(sessions.clone());
     let app = app(builder.build(key()).unwrap(), |routes| {
         routes.route("/remember", web::post().to(remember));
     })
@@ -365,9 +365,12 @@ async fn what_a_session_keeps_can_be_another_id_than_the_primary_one() {
     async fn page() -> impl Responder {
         "page"
     }
-    let app = app(LoginManager::new(load).build(key()).unwrap(), |routes| {
-        routes.route("/page", web::get().to(page));
-    })
+    let app = app(
+        LoginManager::builder(load).build(key()).unwrap(),
+        |routes| {
+            routes.route("/page", web::get().to(page));
+        },
+    )
     .await;
     let (session, token) = (Browser::new(&app), Browser::new(&app));
     let now = member.lock().unwrap().clone();
@@ -446,9 +449,12 @@ async fn guards_ask_both_questions_of_a_user_written_by_hand() {
         let done = auth.log_in(Verified::trust(odd, "test")).await;
         Ok(done.is_ok().to_string())
     }
-    let app = app(LoginManager::new(load).build(key()).unwrap(), |routes| {
-        routes.route("/log-in", web::post().to(force));
-    })
+    let app = app(
+        LoginManager::builder(load).build(key()).unwrap(),
+        |routes| {
+            routes.route("/log-in", web::post().to(force));
+        },
+    )
     .await;
     for (odd, may) in [
         ((false, false), "false"),
@@ -462,7 +468,7 @@ async fn guards_ask_both_questions_of_a_user_written_by_hand() {
 }
 
 fn builder() -> LoginManagerBuilder {
-    LoginManager::new(|_: i64| async { Ok::<Option<User>, Infallible>(None) })
+    LoginManager::builder(|_: i64| async { Ok::<Option<User>, Infallible>(None) })
 }
 
 #[track_caller]

@@ -20,7 +20,7 @@ use actix_web::{
 use login_runtime::{
     LoginManagerBuilder,
     audit::{Audit, Auditor, Decision, audit},
-    fresh_login_required, gate, guarded, login_required, public, strict,
+    fresh_login_required, guarded, login_required, public, routes_behind, strict,
     test::{Browser, assert_reviewed},
 };
 use login_tests::{Admin, User, Users, app, key, load_admin, manager};
@@ -169,7 +169,7 @@ fn declared(routes: &mut ServiceConfig) {
     );
     routes.service(
         web::scope("/slow")
-            .wrap(gate(from_fn(wait)))
+            .wrap(routes_behind(from_fn(wait)))
             .service(account),
     );
     routes.configure(strict(|routes| {
@@ -199,7 +199,7 @@ fn undeclared(routes: &mut ServiceConfig) {
     routes.service(web::scope("/silent").wrap(from_fn(wait)).service(account));
     routes.service(
         web::scope("/lazy")
-            .wrap(gate(from_fn(wait)))
+            .wrap(routes_behind(from_fn(wait)))
             .service(overlooked),
     );
 }

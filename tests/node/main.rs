@@ -67,7 +67,7 @@ async fn end_all(logins: Data<Logins>) -> impl Responder {
 async fn main() -> io::Result<()> {
     let users = Users::new();
     let found = users.clone();
-    let builder = LoginManager::new(move |id: i64| {
+    let builder = LoginManager::builder(move |id: i64| {
         let users = found.clone();
         async move { Ok::<_, Infallible>(users.get(id)) }
     });

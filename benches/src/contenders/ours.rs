@@ -69,7 +69,7 @@ async fn log_out<U: Row>(auth: Auth<U>) -> Result<web::Redirect, Error> {
 
 fn builder<U: Row>(users: &Users) -> LoginManagerBuilder {
     let users = users.clone();
-    LoginManager::new(move |id| {
+    LoginManager::builder(move |id| {
         let users = users.clone();
         async move { Ok::<_, Infallible>(users.find::<U>(id).await) }
     })

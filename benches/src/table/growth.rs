@@ -122,7 +122,7 @@ fn record(number: u64, expires_at: i64) -> LoginRecord {
         last_seen: NOW,
         expires_at,
         fresh: true,
-        forced: false,
+        allow_inactive: false,
         method: "password".to_owned(),
         client: number,
         user_agent: HEADERS[1].1.to_owned(),
@@ -279,7 +279,7 @@ fn pages(what: &str, sizes: &[usize], add: Add) -> Vec<Curve> {
             .app_data(web::Data::new(Users::default()))
             .configure(|app| add(app, size, false));
         let users = Users::default();
-        let login = LoginManager::new(move |id| {
+        let login = LoginManager::builder(move |id| {
             let users = users.clone();
             async move { Ok::<_, Infallible>(users.find::<User>(id).await) }
         });

@@ -125,14 +125,17 @@ pub(crate) async fn logins(auth: Auth<User>) -> Result<impl Responder> {
 }
 
 #[derive(Deserialize)]
-struct Which {
+struct LoginSelector {
     key: String,
 }
 
 /// Ends one of the user's own logins; the key of somebody else's ends nothing.
 #[login_required(fresh = "10m")]
 #[post("/logins/end")]
-pub(crate) async fn end_login(auth: Auth<User>, form: web::Form<Which>) -> Result<impl Responder> {
+pub(crate) async fn end_login(
+    auth: Auth<User>,
+    form: web::Form<LoginSelector>,
+) -> Result<impl Responder> {
     let key = LoginKey::parse(&form.key);
     let key = key.ok_or_else(|| ErrorNotFound("There is no such login."))?;
     auth.end_login(key).await?;

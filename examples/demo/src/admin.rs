@@ -1,17 +1,17 @@
 //! What only admins may do; everybody else who is logged in gets 403.
 
 use actix_web::{Responder, Result, error::ErrorConflict, get, post, web};
-use login_runtime::{UserWith, login_required, role};
+use login_runtime::{AuthorizedUser, login_required, role};
 use serde::Serialize;
 use sqlx::SqlitePool;
 
 use crate::{User, db, pages};
 
-/// `UserWith` is the proof of what the guard asked for; below a lesser guard this does not compile.
+/// `AuthorizedUser` is the proof of what the guard asked for; below a lesser guard this does not compile.
 #[login_required(role = "admin")]
 #[get("/admin")]
 pub(crate) async fn users_page(
-    admin: UserWith<User, role!("admin")>,
+    admin: AuthorizedUser<User, role!("admin")>,
     pool: web::Data<SqlitePool>,
 ) -> Result<impl Responder> {
     let users = db::users(&pool).await.map_err(db::failed)?;
@@ -40,7 +40,7 @@ pub(crate) async fn users_json(pool: web::Data<SqlitePool>) -> Result<impl Respo
 #[login_required(role = "admin")]
 #[post("/admin/users/{id}/deactivate")]
 pub(crate) async fn deactivate(
-    admin: UserWith<User, role!("admin")>,
+    admin: AuthorizedUser<User, role!("admin")>,
     id: web::Path<i64>,
     pool: web::Data<SqlitePool>,
 ) -> Result<impl Responder> {

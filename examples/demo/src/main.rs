@@ -56,7 +56,7 @@ fn routes(routes: &mut Strict<'_>) {
 
 fn login_manager(pool: &SqlitePool, key: Key) -> Result<LoginManager, BuildError> {
     let users = pool.clone();
-    LoginManager::new(move |id| db::user(users.clone(), id))
+    LoginManager::builder(move |id| db::user(users.clone(), id))
         .login_view("/login")
         .refresh_view("/confirm")
         .login_store(SqliteLoginStore::new(pool.clone()))

@@ -47,7 +47,7 @@ async fn open(file: &str) -> Result<Logins, Box<dyn Error>> {
     store.migrate().await?;
     // Nobody logs in here, so there are no users to load, and nothing to sign.
     let nobody = async |_: i64| Ok::<_, Infallible>(None::<User>);
-    let login_manager = LoginManager::new(nobody)
+    let login_manager = LoginManager::builder(nobody)
         .login_store(store)
         .build(Key::generate())?;
     Ok(login_manager.logins().ok_or("the manager has a store")?)

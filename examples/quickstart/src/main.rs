@@ -83,7 +83,7 @@ async fn log_out(auth: Auth<User>) -> Result<impl Responder, LoginError> {
 }
 
 fn login_manager(pool: SqlitePool, key: Key) -> Result<LoginManager, BuildError> {
-    LoginManager::new(move |id| db::user(pool.clone(), id))
+    LoginManager::builder(move |id| db::user(pool.clone(), id))
         .login_view("/login")
         .deny_by_default()
         .build(key)

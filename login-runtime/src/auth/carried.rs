@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use crate::{
     auth::auth::Auth,
     core::{
-        login::{Family, FamilyKey, Which},
+        login::{FamilyKey, LoginSelector, TokenFamily},
         remember::{self, Presented},
         user::AuthUser,
     },
@@ -37,7 +37,7 @@ impl<U: AuthUser> Auth<U> {
         };
         let now = manager.now();
         let given_up = records.any_was_given_up(&[login.key], now).await;
-        records.bury(login.key, now).await;
+        records.revoke(login.key, now).await;
         let given_up = given_up.unwrap_or_default();
         if let Some(opened) = opened {
             opened.gives_up(given_up);
@@ -50,14 +50,14 @@ impl<U: AuthUser> Auth<U> {
         &self,
         records: &Records,
         kind: &UserType,
-    ) -> Result<Option<(FamilyKey, Family)>, LoginError> {
+    ) -> Result<Option<(FamilyKey, TokenFamily)>, LoginError> {
         let manager = self.manager();
         let Some(token) = carried_family(&self.request, manager, kind) else {
             return Ok(None);
         };
         let now = manager.now();
         let family = records.find_family(token.family, now).await?;
-        let proves = |family: &Family| {
+        let proves = |family: &TokenFamily| {
             let proof = manager.keys.proves(&kind.name, &token, &family.seed);
             family.user_type == kind.name && proof.is_some()
         };
@@ -67,7 +67,7 @@ impl<U: AuthUser> Auth<U> {
         if remember::present(&family, token.generation, now) == Presented::Theft {
             records
                 .store
-                .call(|store| store.end_many(Which::Family(token.family)))
+                .call(|store| store.end_many(LoginSelector::Family(token.family)))
                 .await?;
             let (user_type, user_id) = (&*kind.name, &*family.user_id);
             let event = LoginEvent::RememberTokenReused { user_type, user_id };

@@ -10,7 +10,7 @@ use crate::{
     guard::current::CurrentUser,
     http::cookies,
     store::records::{LoginRef, Replaced},
-    users::verified::{AuthMethod, Proof, Verified},
+    users::verified::{AuthMethod, IntoVerified, Verified},
 };
 
 /// What [`Auth::confirm_login`] brings. It names no proof, so that what is none is complained about once.
@@ -52,7 +52,7 @@ impl<U: AuthUser> Auth<U> {
     ///
     /// [`LoginError::NotLoggedIn`] if there is no login in the session, [`LoginError::OtherUser`] if
     /// the credentials are another user's. Nothing is written then.
-    pub fn confirm_login(&self, verified: impl Proof<U>) -> Confirming<'_, U> {
+    pub fn confirm_login(&self, verified: impl IntoVerified<U>) -> Confirming<'_, U> {
         Box::pin(self.confirm(verified.into_verified()))
     }
 
@@ -70,19 +70,19 @@ impl<U: AuthUser> Auth<U> {
         if kind.loader.id(&*known.user).as_ref() != Some(&id) {
             return Err(LoginError::OtherUser);
         }
-        let (remembered, forced) = match known.login {
-            Some(_) => (false, known.forced),
+        let (remembered, allow_inactive) = match known.login {
+            Some(_) => (false, known.allow_inactive),
             None => self
-                .carried_entry(|entry, _| (entry.remembered, entry.forced))
+                .carried_entry(|entry, _| (entry.remembered, entry.allow_inactive))
                 .ok_or(LoginError::NotLoggedIn)?,
         };
-        if !forced && !kind.loader.is_authenticated(&*user) {
+        if !allow_inactive && !kind.loader.is_authenticated(&*user) {
             return Err(LoginError::Inactive);
         }
         let what = Establish {
             fresh: true,
             remembered,
-            forced,
+            allow_inactive,
             at: None,
             method,
             clears_session: false,
@@ -109,12 +109,14 @@ impl<U: AuthUser> Auth<U> {
     pub(crate) async fn continue_as(&self, user: Rc<U>, login: LoginRef) -> Result<(), LoginError> {
         let kind = self.kind().ok_or(LoginError::NotLoggedIn)?;
         let known = self.state.user(&self.request, self.index).await?;
-        let facts = known.as_ref().map(|known| (known.facts, known.forced));
-        let (facts, forced) = facts.ok_or(LoginError::NotLoggedIn)?;
+        let facts = known
+            .as_ref()
+            .map(|known| (known.facts, known.allow_inactive));
+        let (facts, allow_inactive) = facts.ok_or(LoginError::NotLoggedIn)?;
         let what = Establish {
             fresh: facts.fresh,
             remembered: false,
-            forced,
+            allow_inactive,
             at: facts.authenticated_at,
             method: AuthMethod::Trusted("credentials changed"),
             clears_session: false,

@@ -20,7 +20,7 @@ use crate::{
 pub(crate) struct Establish {
     pub(crate) fresh: bool,
     pub(crate) remembered: bool,
-    pub(crate) forced: bool,
+    pub(crate) allow_inactive: bool,
     pub(crate) at: Option<i64>,
     pub(crate) method: AuthMethod,
     /// Whether what is in the session belongs to somebody else.
@@ -49,7 +49,7 @@ impl<U: AuthUser> Auth<U> {
         let Establish {
             fresh,
             remembered,
-            forced,
+            allow_inactive,
             at,
             method,
             clears_session,
@@ -72,14 +72,15 @@ impl<U: AuthUser> Auth<U> {
                     started_at: now,
                     fresh,
                     remembered,
-                    forced,
+                    allow_inactive,
                     client,
                     hash,
                 };
                 let id = kind.loader.id(&*any).ok_or(LoginError::UnfitId)?;
                 if kind.login_cookie.is_some() {
                     // It may be longer than a cookie can be, and then nothing is taken away.
-                    self.carry(LoginCookieContent::Entry(entry.text(&id).into()))?;
+                    let text = entry.text(&id).ok_or(LoginError::UnfitId)?;
+                    self.carry(LoginCookieContent::Entry(text.into()))?;
                     clear();
                 } else {
                     clear();
@@ -95,7 +96,7 @@ impl<U: AuthUser> Auth<U> {
                     user_id: kind.loader.id(&*any).ok_or(LoginError::UnfitId)?,
                     authenticated_at: at,
                     fresh,
-                    forced,
+                    allow_inactive,
                     method: method.name(),
                     hash: fingerprint,
                     family,
@@ -126,12 +127,12 @@ impl<U: AuthUser> Auth<U> {
             authenticated_at: Some(at),
             fresh,
         };
-        let authenticated = forced || kind.loader.is_authenticated(&*any);
+        let authenticated = allow_inactive || kind.loader.is_authenticated(&*any);
         let known = RequestUser {
             user: any,
             facts,
             authenticated,
-            forced,
+            allow_inactive,
             login,
         };
         self.state.set_user(self.index, Some(known.clone()));

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     auth::{auth::Auth, establish::Establish},
     core::{
-        login::{FamilyKey, LoginKey, Which},
+        login::{FamilyKey, LoginKey, LoginSelector},
         remember::MAX_COOKIE_AGE,
         user::AuthUser,
     },
@@ -23,7 +23,7 @@ use crate::{
     store::records::{LoginRef, Records, Replaced},
     users::{
         user_type::UserType,
-        verified::{Proof, Verified},
+        verified::{IntoVerified, Verified},
     },
 };
 
@@ -50,13 +50,13 @@ impl<U: AuthUser> Auth<U> {
     /// # Security
     ///
     /// Takes the [`Verified`] user that a password verifier made, never a bare user.
-    pub fn log_in(&self, verified: impl Proof<U>) -> LogIn<'_, U> {
+    pub fn log_in(&self, verified: impl IntoVerified<U>) -> LogIn<'_, U> {
         LogIn {
             auth: self,
             verified: verified.into_verified(),
             remember: Remember::No,
             fresh: true,
-            forced: false,
+            allow_inactive: false,
             at: None,
         }
     }
@@ -69,7 +69,7 @@ pub struct LogIn<'a, U> {
     pub(crate) verified: Verified<U>,
     pub(crate) remember: Remember,
     pub(crate) fresh: bool,
-    pub(crate) forced: bool,
+    pub(crate) allow_inactive: bool,
     /// When credentials were given, if not now.
     pub(crate) at: Option<i64>,
 }
@@ -113,7 +113,7 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
     ///
     /// Deactivating the user does not end such a login.
     pub fn danger_even_if_inactive(mut self) -> Self {
-        self.forced = true;
+        self.allow_inactive = true;
         self
     }
 
@@ -130,7 +130,7 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
             verified,
             remember,
             fresh,
-            forced,
+            allow_inactive,
             at,
         } = self;
         let (user, method) = verified.into_parts();
@@ -138,8 +138,8 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
         let kind = &**auth.kind().ok_or(LoginError::UnfitId)?;
         let is_authenticated = kind.loader.is_authenticated(&*user);
         // Forcing is for those who need it; for the others it would outlive their deactivation.
-        let forced = forced && !is_authenticated;
-        if !forced && !is_authenticated {
+        let allow_inactive = allow_inactive && !is_authenticated;
+        if !allow_inactive && !is_authenticated {
             manager.events.emit(
                 &LoginEvent::LogInRefused {
                     user: EventUser::new(kind, &*user),
@@ -204,7 +204,7 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
         let what = Establish {
             fresh,
             remembered: remembered || (previous.is_remembered && !previous.is_other_user),
-            forced,
+            allow_inactive,
             at,
             method,
             clears_session: previous.is_other_user
@@ -236,7 +236,7 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
                 {
                     let ending = records
                         .store
-                        .call(|store| store.end_many(Which::Family(family)));
+                        .call(|store| store.end_many(LoginSelector::Family(family)));
                     let _ = Box::pin(ending).await;
                 }
                 return Err(error);

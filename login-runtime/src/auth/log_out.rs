@@ -2,7 +2,7 @@
 
 use crate::{
     auth::auth::Auth,
-    core::{login::Which, user::AuthUser},
+    core::{login::LoginSelector, user::AuthUser},
     error::LoginError,
     events::{EventUser, LoginEvent},
     http::cookies,
@@ -115,7 +115,7 @@ impl<U: AuthUser> Auth<U> {
         if let Some((family, _)) = self.genuine_family(records, kind).await? {
             records
                 .store
-                .call(|store| store.end_many(Which::Family(family)))
+                .call(|store| store.end_many(LoginSelector::Family(family)))
                 .await?;
         }
         Ok(())

@@ -12,7 +12,7 @@ use derive_more::Debug;
 use crate::{
     auth::auth::Auth,
     core::{
-        login::{LoginKey, LoginRecord, Owner, Which},
+        login::{LoginKey, LoginOwner, LoginRecord, LoginSelector},
         user::AuthUser,
     },
     error::{LoginError, StoreError},
@@ -133,7 +133,7 @@ impl<U: AuthUser> Auth<U> {
     pub async fn end_other_logins(&self) -> Result<u64, LoginError> {
         let at_hand = self.at_hand().await?;
         let LoginRef { key, family } = at_hand.login;
-        let which = Which::Of {
+        let which = LoginSelector::Of {
             owner: at_hand.owner(self),
             but: Some(key),
             but_family: family,
@@ -197,7 +197,7 @@ impl<U: AuthUser> Auth<U> {
             Keep::None => None,
         };
         // The family too: what the browser was given before the change is good no longer.
-        let which = Which::Of {
+        let which = LoginSelector::Of {
             owner,
             but,
             but_family: None,
@@ -252,8 +252,8 @@ struct AtHand<'a> {
 }
 
 impl AtHand<'_> {
-    fn owner<'a, U: AuthUser>(&'a self, auth: &'a Auth<U>) -> Owner<'a> {
-        Owner {
+    fn owner<'a, U: AuthUser>(&'a self, auth: &'a Auth<U>) -> LoginOwner<'a> {
+        LoginOwner {
             user_type: auth.kind().map_or("", |kind| &kind.name),
             user_id: &self.user_id,
         }
@@ -289,7 +289,7 @@ impl Logins {
     /// What the store says.
     pub async fn of<U: AuthUser>(&self, id: &U::Id) -> Result<Vec<LoginInfo>, StoreError> {
         let (user_type, user_id) = self.owner::<U>(id)?;
-        let owner = Owner {
+        let owner = LoginOwner {
             user_type: &user_type,
             user_id: &user_id,
         };
@@ -330,11 +330,11 @@ impl Logins {
     /// What the store says.
     pub async fn end_all_of<U: AuthUser>(&self, id: &U::Id) -> Result<u64, StoreError> {
         let (user_type, user_id) = self.owner::<U>(id)?;
-        let owner = Owner {
+        let owner = LoginOwner {
             user_type: &user_type,
             user_id: &user_id,
         };
-        let which = Which::Of {
+        let which = LoginSelector::Of {
             owner,
             but: None,
             but_family: None,
@@ -350,7 +350,7 @@ impl Logins {
     pub async fn end_all(&self) -> Result<u64, StoreError> {
         self.records
             .store
-            .call_long(|store| store.end_many(Which::All))
+            .call_long(|store| store.end_many(LoginSelector::All))
             .await
     }
 

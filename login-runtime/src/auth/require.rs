@@ -4,7 +4,7 @@ use crate::{
     auth::auth::Auth,
     conditions::condition::Condition,
     core::{
-        freshness::{Freshness, Reason, Requirement},
+        freshness::{Freshness, RefusalReason, Requirement},
         user::AuthUser,
     },
     error::{LoginError, Refusal},
@@ -109,7 +109,7 @@ impl<U: AuthUser> Auth<U> {
             &self.manager().refusal,
             &self.manager().events,
             &event,
-            Reason::Asked,
+            RefusalReason::Asked,
         )
         .done()
         .await
@@ -121,7 +121,7 @@ impl<U: AuthUser> Auth<U> {
             &self.manager().refusal,
             &self.manager().events,
             kind,
-            Reason::Asked,
+            RefusalReason::Asked,
             self.manager().guards.fresh_for,
         )
         .done()

@@ -72,7 +72,7 @@ impl GuardDefaults {
 /// Why a guard refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Reason {
+pub enum RefusalReason {
     /// Nobody is logged in.
     Anonymous,
     /// Somebody is logged in who may not be, as the user type says.
@@ -85,7 +85,7 @@ pub enum Reason {
     Asked,
 }
 
-impl Reason {
+impl RefusalReason {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Anonymous => "anonymous",
@@ -106,10 +106,10 @@ pub(crate) fn decide(
     login: Option<(bool, &LoginFacts)>,
     fresh_for: Option<Duration>,
     now: i64,
-) -> Result<(), Reason> {
-    let (active, facts) = login.ok_or(Reason::Anonymous)?;
+) -> Result<(), RefusalReason> {
+    let (active, facts) = login.ok_or(RefusalReason::Anonymous)?;
     if !active {
-        return Err(Reason::Inactive);
+        return Err(RefusalReason::Inactive);
     }
     let within = match requirement.freshness {
         Freshness::Any => return Ok(()),
@@ -119,7 +119,7 @@ pub(crate) fn decide(
     if is_fresh(facts, within, now) {
         Ok(())
     } else {
-        Err(Reason::Stale)
+        Err(RefusalReason::Stale)
     }
 }
 
@@ -152,7 +152,7 @@ mod tests {
     fn check(
         freshness: Freshness,
         login: Option<(bool, LoginFacts)>,
-        expected: Result<(), Reason>,
+        expected: Result<(), RefusalReason>,
     ) {
         let requirement = Requirement {
             freshness,
@@ -172,11 +172,11 @@ mod tests {
             Freshness::Default,
             Freshness::Within(MINUTES_10),
         ] {
-            check(freshness, None, Err(Reason::Anonymous));
+            check(freshness, None, Err(RefusalReason::Anonymous));
             check(
                 freshness,
                 Some((false, facts(true, Some(10_000)))),
-                Err(Reason::Inactive),
+                Err(RefusalReason::Inactive),
             );
             check(freshness, Some((true, facts(true, Some(10_000)))), Ok(()));
         }
@@ -192,12 +192,12 @@ mod tests {
         check(
             Freshness::Default,
             Some((true, facts(false, Some(10_000)))),
-            Err(Reason::Stale),
+            Err(RefusalReason::Stale),
         );
         check(
             Freshness::Default,
             Some((true, facts(true, None))),
-            Err(Reason::Stale),
+            Err(RefusalReason::Stale),
         );
     }
 
@@ -209,7 +209,7 @@ mod tests {
             check(
                 freshness,
                 Some((true, facts(true, Some(9_399)))),
-                Err(Reason::Stale),
+                Err(RefusalReason::Stale),
             );
         }
         check(
@@ -220,7 +220,7 @@ mod tests {
         check(
             Freshness::Within(Duration::ZERO),
             Some((true, facts(true, Some(9_999)))),
-            Err(Reason::Stale),
+            Err(RefusalReason::Stale),
         );
     }
 

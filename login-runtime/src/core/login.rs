@@ -142,7 +142,7 @@ impl fmt::Debug for FamilyKey {
 
 /// Whose logins: the user type's name and the user's id as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Owner<'a> {
+pub struct LoginOwner<'a> {
     /// Empty for the manager's first user type.
     pub user_type: &'a str,
     /// The id as JSON.
@@ -167,7 +167,7 @@ pub struct LoginRecord {
     /// Whether credentials were given in this login, and nothing made it stale since.
     pub fresh: bool,
     /// Whether the application insisted on it although the user was inactive.
-    pub forced: bool,
+    pub allow_inactive: bool,
     /// How credentials were checked.
     pub method: String,
     /// The identity of the client it is bound to: a keyed hash.
@@ -185,8 +185,8 @@ pub struct LoginRecord {
 
 impl LoginRecord {
     /// Whose login it is.
-    pub fn owner(&self) -> Owner<'_> {
-        Owner {
+    pub fn owner(&self) -> LoginOwner<'_> {
+        LoginOwner {
             user_type: &self.user_type,
             user_id: &self.user_id,
         }
@@ -197,7 +197,7 @@ impl LoginRecord {
 ///
 /// No token is stored, not even its hash: see the documentation of the `remember` module.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Family {
+pub struct TokenFamily {
     /// The user type's name; empty for the manager's first.
     pub user_type: String,
     /// The user's id as JSON.
@@ -225,10 +225,10 @@ pub struct Family {
     pub hash: Option<String>,
 }
 
-impl Family {
+impl TokenFamily {
     /// Whose family it is.
-    pub fn owner(&self) -> Owner<'_> {
-        Owner {
+    pub fn owner(&self) -> LoginOwner<'_> {
+        LoginOwner {
             user_type: &self.user_type,
             user_id: &self.user_id,
         }
@@ -241,10 +241,10 @@ impl Family {
     }
 }
 
-impl fmt::Debug for Family {
+impl fmt::Debug for TokenFamily {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the seed.
-        f.debug_struct("Family")
+        f.debug_struct("TokenFamily")
             .field("user_type", &self.user_type)
             .field("user_id", &self.user_id)
             .field("version", &self.version)
@@ -280,11 +280,11 @@ pub enum Inserted {
 /// Which logins to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Which<'a> {
+pub enum LoginSelector<'a> {
     /// All of a user, and all of the user's families, but for those named.
     Of {
         /// Whose.
-        owner: Owner<'a>,
+        owner: LoginOwner<'a>,
         /// A login that stays.
         but: Option<LoginKey>,
         /// A family that stays.

@@ -52,7 +52,7 @@
 //! noticed is a thief whose victim never comes back, nor one who restores a login and sends no further
 //! request in it. No scheme notices the first; the end of the family bounds both.
 
-use crate::core::login::Family;
+use crate::core::login::TokenFamily;
 use std::time::Duration;
 
 /// How long a remember cookie lasts unless told otherwise: 30 days.
@@ -84,7 +84,7 @@ pub(crate) enum Presented {
     /// Restore a login, if the row can be replaced by this one.
     Restore {
         /// The row to claim.
-        next: Family,
+        next: TokenFamily,
         /// Whether the browser needs the row's current token.
         send: bool,
     },
@@ -97,7 +97,7 @@ pub(crate) enum Presented {
 }
 
 /// Decides what the token of a generation is good for.
-pub(crate) fn present(family: &Family, generation: i64, now: i64) -> Presented {
+pub(crate) fn present(family: &TokenFamily, generation: i64, now: i64) -> Presented {
     let seen_for = family.seen_at.map(|seen| now.saturating_sub(seen));
     let send = match family.generation.saturating_sub(generation) {
         0 => false,
@@ -115,7 +115,7 @@ pub(crate) fn present(family: &Family, generation: i64, now: i64) -> Presented {
     {
         return Presented::Share(restored_at);
     }
-    let mut next = Family {
+    let mut next = TokenFamily {
         version: family.version + 1,
         restored_at: Some(now),
         ..family.clone()
@@ -202,8 +202,8 @@ mod tests {
     use super::*;
 
     /// Generation 5, rotated at 10 000.
-    fn family(seen_at: Option<i64>) -> Family {
-        Family {
+    fn family(seen_at: Option<i64>) -> TokenFamily {
+        TokenFamily {
             user_type: String::new(),
             user_id: "7".to_owned(),
             seed: [1; 16],
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn those_who_come_together_share_a_login() {
-        let family = Family {
+        let family = TokenFamily {
             restored_at: Some(10_500),
             ..family(None)
         };

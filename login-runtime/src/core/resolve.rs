@@ -136,7 +136,7 @@ mod tests {
             last_seen: NOW,
             expires_at: NOW + 10_000,
             fresh: true,
-            forced: false,
+            allow_inactive: false,
             method: "password".to_owned(),
             client: 1,
             user_agent: String::new(),

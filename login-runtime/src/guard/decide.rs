@@ -6,7 +6,7 @@ use actix_web::{Error, HttpRequest, ResponseError, error::InternalError, http::M
 
 use crate::{
     conditions::condition::{Condition, ConditionAnswer, Subject, Unanswered},
-    core::freshness::{self, Freshness, Reason, Requirement},
+    core::freshness::{self, Freshness, RefusalReason, Requirement},
     error::{LoadError, Refusal, SetupError},
     events::{EventUser, LoginEvent},
     manager::Manager,
@@ -144,7 +144,7 @@ struct GuardCheck<'a> {
 enum Evaluated {
     Now(Decision),
     /// The condition is being asked; the login by itself was judged.
-    Later(ConditionAnswer, Result<(), Reason>),
+    Later(ConditionAnswer, Result<(), RefusalReason>),
 }
 
 /// A decision, whose answer to the client may be under way.
@@ -178,7 +178,7 @@ impl GuardCheck<'_> {
     fn decide(&self, request: &HttpRequest, who: Option<RequestUser>) -> GuardOutcome {
         if who.is_none() {
             // Nothing to judge.
-            return match self.refuse(request, Reason::Anonymous) {
+            return match self.refuse(request, RefusalReason::Anonymous) {
                 Refusing::Now(refusal) => GuardOutcome::Done(Err(Denied::Refused(refusal))),
                 later => GuardOutcome::Wait(Box::pin(async move {
                     Err(Denied::Refused(Box::new(later.done().await)))
@@ -221,7 +221,7 @@ impl GuardCheck<'_> {
         // Before freshness: whoever may never do this is not sent to give a password for it.
         let user_type = self.manager.users.get(self.index);
         let answer = match (who.as_ref().zip(user_type), login) {
-            (Some((known, user_type)), Ok(()) | Err(Reason::Stale))
+            (Some((known, user_type)), Ok(()) | Err(RefusalReason::Stale))
                 if !self.condition.is_always() =>
             {
                 self.condition.ask(&Subject {
@@ -245,7 +245,7 @@ impl GuardCheck<'_> {
         request: &HttpRequest,
         who: &Option<RequestUser>,
         answer: Result<bool, Unanswered>,
-        login: Result<(), Reason>,
+        login: Result<(), RefusalReason>,
     ) -> Decision {
         let reason = match (answer, login) {
             (Ok(true), Ok(())) => return Decision::Passes,
@@ -262,7 +262,7 @@ impl GuardCheck<'_> {
         self.refuse(request, reason).into()
     }
 
-    fn refuse(&self, request: &HttpRequest, reason: Reason) -> Refusing {
+    fn refuse(&self, request: &HttpRequest, reason: RefusalReason) -> Refusing {
         refuse(request, self.manager, reason, self.requirement)
     }
 
@@ -279,7 +279,7 @@ impl GuardCheck<'_> {
             &self.manager.refusal,
             &self.manager.events,
             &event,
-            Reason::Forbidden,
+            RefusalReason::Forbidden,
         )
     }
 }
@@ -292,7 +292,7 @@ fn failed(request: &HttpRequest, manager: &Manager, error: LoadError) -> Denied 
 pub(crate) fn refuse(
     request: &HttpRequest,
     manager: &Manager,
-    reason: Reason,
+    reason: RefusalReason,
     requirement: Requirement,
 ) -> Refusing {
     refusal::refuse(

@@ -94,30 +94,30 @@ pub struct FreshUser<U, const SECONDS: u64 = { u64::MAX }>(CurrentUser<U>);
 ///
 /// ```
 /// use actix_web::get;
-/// use login_runtime::{AuthUser, UserWith, login_required, role};
+/// use login_runtime::{AuthUser, AuthorizedUser, login_required, role};
 ///
 /// #[derive(AuthUser)]
 /// struct User { id: i64, #[auth(roles)] role: String }
 ///
 /// #[login_required(role = "admin")]
 /// #[get("/admin")]
-/// async fn admin(user: UserWith<User, role!("admin")>) -> String { format!("admin {}", user.id) }
+/// async fn admin(user: AuthorizedUser<User, role!("admin")>) -> String { format!("admin {}", user.id) }
 /// ```
 ///
 /// A guard that asks for less is no proof:
 ///
 /// ```compile_fail
-/// # use login_runtime::{AuthUser, UserWith, login_required, role};
+/// # use login_runtime::{AuthUser, AuthorizedUser, login_required, role};
 /// # #[derive(AuthUser)]
 /// # struct User { id: i64 }
 /// #[login_required(any(role = "admin", role = "editor"))]
-/// async fn admin(user: UserWith<User, role!("admin")>) -> String { user.id.to_string() }
+/// async fn admin(user: AuthorizedUser<User, role!("admin")>) -> String { user.id.to_string() }
 /// ```
 ///
 /// Write the type out in the handler, as here: the error then points at the argument. Behind another
 /// name (`type Admin = ..`) only `cargo build` finds it, and not `cargo check`, and the error says less
 /// about where.
-pub struct UserWith<U, C> {
+pub struct AuthorizedUser<U, C> {
     user: CurrentUser<U>,
     condition: PhantomData<fn() -> C>,
 }
@@ -129,7 +129,7 @@ impl<U: AuthUser, const SECONDS: u64> FreshUser<U, SECONDS> {
     }
 }
 
-impl<U: AuthUser, C> UserWith<U, C> {
+impl<U: AuthUser, C> AuthorizedUser<U, C> {
     /// The user without the proof.
     pub fn into_current(this: Self) -> CurrentUser<U> {
         this.user
@@ -144,7 +144,7 @@ impl<U, const SECONDS: u64> Deref for FreshUser<U, SECONDS> {
     }
 }
 
-impl<U, C> Deref for UserWith<U, C> {
+impl<U, C> Deref for AuthorizedUser<U, C> {
     type Target = U;
 
     fn deref(&self) -> &U {
@@ -158,9 +158,9 @@ impl<U, const SECONDS: u64> fmt::Debug for FreshUser<U, SECONDS> {
     }
 }
 
-impl<U, C> fmt::Debug for UserWith<U, C> {
+impl<U, C> fmt::Debug for AuthorizedUser<U, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("UserWith").field(&self.user).finish()
+        f.debug_tuple("AuthorizedUser").field(&self.user).finish()
     }
 }
 
@@ -219,20 +219,20 @@ where
     }
 }
 
-impl<P: Policy, U: AuthUser, C: Term<U>> Evidence<P> for UserWith<U, C> {
+impl<P: Policy, U: AuthUser, C: Term<U>> Evidence<P> for AuthorizedUser<U, C> {
     type User = U;
     const MISSING: &'static str = if !P::PROVES {
         EXEMPT
     } else if P::CONDITION.implies(Self::ASKED) {
         ""
     } else {
-        "the guard does not ask for what this `UserWith` proves; \
+        "the guard does not ask for what this `AuthorizedUser` proves; \
          add the same `role = ..` or `permission = ..` to the guard"
     };
 }
 
 #[diagnostic::do_not_recommend]
-impl<P, U, C> Argument<P> for UserWith<U, C>
+impl<P, U, C> Argument<P> for AuthorizedUser<U, C>
 where
     P: Policy<User: SameUser<U>>,
     U: AuthUser,
@@ -253,7 +253,7 @@ where
     }
 }
 
-impl<U, C: Term<U>> UserWith<U, C> {
+impl<U, C: Term<U>> AuthorizedUser<U, C> {
     const ASKED: &'static Condition = &C::CONDITION;
 }
 

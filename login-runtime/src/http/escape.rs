@@ -1,65 +1,122 @@
 //! Percent-encoding for addresses in headers.
 
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-
-/// What a `Location` cannot contain as it is. Escapes that are there already stay.
-pub(crate) const LOCATION: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'<')
-    .add(b'>')
-    .add(b'\\')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'|')
-    .add(b'}');
+use percent_encoding::percent_encode_byte;
 
 /// What the value of a query parameter cannot contain as it is.
-pub(crate) const QUERY_VALUE: &AsciiSet = &LOCATION
-    .add(b'#')
-    .add(b'\'')
-    .add(b'&')
-    .add(b'+')
-    .add(b'%')
-    .add(b'=')
-    .add(b'?');
+pub(crate) static QUERY_VALUE: Escapes = Escapes::new(b" \"#<>'&+%=?\\^`{|}");
 
-/// Appends a text, with these characters, controls and everything outside ASCII escaped.
-pub(crate) fn push(out: &mut String, text: &str, escaped: &'static AsciiSet) {
-    out.extend(utf8_percent_encode(text, escaped));
+/// What a `Location` cannot contain as it is. Escapes that are there already stay.
+pub(crate) static LOCATION: Escapes = Escapes::new(b" \"<>\\^`{|}");
+
+/// The bytes that are escaped, as a table. `percent_encoding` costs a refusal a tenth more, and does not
+/// tell how long a text becomes.
+pub(crate) struct Escapes([bool; 256]);
+
+impl Escapes {
+    /// These bytes, controls, and everything outside ASCII.
+    const fn new(bytes: &[u8]) -> Self {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < table.len() {
+            table[byte] = byte < 0x20 || byte >= 0x7f;
+            byte += 1;
+        }
+        let mut at = 0;
+        while at < bytes.len() {
+            table[bytes[at] as usize] = true;
+            at += 1;
+        }
+        Self(table)
+    }
+
+    fn has(&self, byte: u8) -> bool {
+        self.0[usize::from(byte)]
+    }
+
+    /// How long a text becomes.
+    pub(crate) fn len(&self, text: &str) -> usize {
+        let bytes = text.bytes();
+        bytes.map(|byte| if self.has(byte) { 3 } else { 1 }).sum()
+    }
+
+    /// Appends a text.
+    pub(crate) fn push(&self, out: &mut Vec<u8>, text: &str) {
+        let text = text.as_bytes();
+        let mut written = 0;
+        for (at, &byte) in text.iter().enumerate() {
+            if self.has(byte) {
+                out.extend_from_slice(&text[written..at]);
+                out.extend_from_slice(percent_encode_byte(byte).as_bytes());
+                written = at + 1;
+            }
+        }
+        out.extend_from_slice(&text[written..]);
+    }
 }
 
 /// An address as a `Location` header can hold it.
-pub(crate) fn location(address: &str) -> String {
-    let mut location = String::with_capacity(address.len());
-    push(&mut location, address, LOCATION);
+pub(crate) fn location(address: &str) -> Vec<u8> {
+    let mut location = Vec::with_capacity(LOCATION.len(address));
+    LOCATION.push(&mut location, address);
     location
 }
 
 #[cfg(test)]
 mod tests {
+    use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
     use super::*;
 
-    #[test]
-    fn a_query_value_holds_no_separators() {
-        let mut value = String::new();
-        push(
-            &mut value,
-            "/a b?c=d&e=%41#f+g'\u{e4}\u{7f}\r\n",
-            QUERY_VALUE,
-        );
-        assert_eq!(
-            value,
-            "/a%20b%3Fc%3Dd%26e%3D%2541%23f%2Bg%27%C3%A4%7F%0D%0A"
-        );
+    #[track_caller]
+    fn check(escapes: &Escapes, set: &'static AsciiSet) {
+        let texts = (0..=0x400)
+            .filter_map(char::from_u32)
+            .map(|char| format!("{char}a{char}{char}b"));
+        for text in texts {
+            let mut escaped = Vec::new();
+            escapes.push(&mut escaped, &text);
+            assert_eq!(escaped.len(), escapes.len(&text), "{text:?}");
+            let expected = utf8_percent_encode(&text, set).to_string();
+            assert_eq!(String::from_utf8(escaped), Ok(expected));
+        }
     }
 
     #[test]
-    fn a_location_keeps_its_escapes_and_separators() {
-        assert_eq!(
-            location("/a b?c=%41&d=<e>#f\u{e4}\r\n"),
-            "/a%20b?c=%41&d=%3Ce%3E#f%C3%A4%0D%0A"
-        );
+    fn a_query_value_holds_no_separators() {
+        const SET: &AsciiSet = &CONTROLS
+            .add(b' ')
+            .add(b'"')
+            .add(b'#')
+            .add(b'<')
+            .add(b'>')
+            .add(b'\'')
+            .add(b'&')
+            .add(b'+')
+            .add(b'%')
+            .add(b'=')
+            .add(b'?')
+            .add(b'\\')
+            .add(b'^')
+            .add(b'`')
+            .add(b'{')
+            .add(b'|')
+            .add(b'}');
+        check(&QUERY_VALUE, SET);
+    }
+
+    #[test]
+    fn a_location_keeps_its_escapes() {
+        const SET: &AsciiSet = &CONTROLS
+            .add(b' ')
+            .add(b'"')
+            .add(b'<')
+            .add(b'>')
+            .add(b'\\')
+            .add(b'^')
+            .add(b'`')
+            .add(b'{')
+            .add(b'|')
+            .add(b'}');
+        check(&LOCATION, SET);
     }
 }

@@ -14,7 +14,7 @@ use actix_web::{
 use crate::events::Events;
 use crate::refusal::redirect;
 use crate::{
-    core::freshness::Reason,
+    core::freshness::RefusalReason,
     error::{CHALLENGE, LoadError, Refusal},
     events::LoginEvent,
     refusal::{
@@ -51,13 +51,14 @@ pub(crate) enum RefusalKind {
 }
 
 impl RefusalKind {
-    pub(crate) fn of(reason: Reason) -> Self {
+    pub(crate) fn of(reason: RefusalReason) -> Self {
         match reason {
-            Reason::Stale => Self::NeedsRefresh,
+            RefusalReason::Stale => Self::NeedsRefresh,
             // Who is forbidden something does not get here, see `forbid`.
-            Reason::Anonymous | Reason::Inactive | Reason::Forbidden | Reason::Asked => {
-                Self::Unauthorized
-            }
+            RefusalReason::Anonymous
+            | RefusalReason::Inactive
+            | RefusalReason::Forbidden
+            | RefusalReason::Asked => Self::Unauthorized,
         }
     }
 }
@@ -66,7 +67,7 @@ impl RefusalKind {
 pub(crate) enum Refusing {
     /// Boxed where it is made, as an error has to be in the end: it is handed on many times.
     Now(Box<Refusal>),
-    Later(Reason, ResponseFuture),
+    Later(RefusalReason, ResponseFuture),
 }
 
 impl Refusing {
@@ -89,7 +90,7 @@ pub(crate) fn refuse(
     settings: &RefusalSettings,
     events: &Events,
     kind: RefusalKind,
-    reason: Reason,
+    reason: RefusalReason,
     max_age: Option<Duration>,
 ) -> Refusing {
     let (event, handler, view, message) = match kind {
@@ -128,7 +129,7 @@ pub(crate) fn refuse(
 }
 
 /// Sends a client to the view.
-fn see_other(location: String) -> HttpResponse {
+fn see_other(location: Vec<u8>) -> HttpResponse {
     let location = match HeaderValue::try_from(location) {
         Ok(location) => location,
         Err(error) => return HttpResponse::from_error(HttpError::from(error)),
@@ -149,7 +150,7 @@ pub(crate) fn forbid(
     settings: &RefusalSettings,
     events: &Events,
     event: &LoginEvent<'_>,
-    reason: Reason,
+    reason: RefusalReason,
 ) -> Refusing {
     events.emit(event, request);
     if let Some(handler) = &settings.forbidden {

@@ -16,7 +16,7 @@ use percent_encoding::percent_decode_str;
 use crate::{
     core::next,
     http::{
-        escape::{self, LOCATION, QUERY_VALUE},
+        escape::{LOCATION, QUERY_VALUE},
         view::{Origin, View},
     },
     refusal::settings::RefusalSettings,
@@ -32,7 +32,7 @@ pub(crate) fn location(
     view: &View,
     request: &HttpRequest,
     settings: &RefusalSettings,
-) -> Option<String> {
+) -> Option<Vec<u8>> {
     let target = Target::of(view, request, settings)?;
     let mut next = target.next(request, settings);
     if settings.session_for_next
@@ -204,30 +204,31 @@ impl<'a> Target<'a> {
     }
 
     /// The whole address, as a `Location` header can hold it.
-    fn address(&self, next: Option<&str>, settings: &RefusalSettings) -> String {
-        let len = |part: Option<&str>| part.map_or(0, |part| part.len() + 1);
-        // Exact where nothing has to be escaped: spare room costs the header another allocation.
-        let mut address = String::with_capacity(
+    fn address(&self, next: Option<&str>, settings: &RefusalSettings) -> Vec<u8> {
+        let len = |part: Option<&str>| part.map_or(0, |part| LOCATION.len(part) + 1);
+        let next_len = |next| 2 + QUERY_VALUE.len(&settings.next_field) + QUERY_VALUE.len(next);
+        // Exact for most views: spare room costs the header another allocation.
+        let mut address = Vec::with_capacity(
             self.base.as_ref().map_or(0, |base| base.len())
-                + self.path.len()
+                + LOCATION.len(&self.path)
                 + len(self.query.as_deref())
-                + next.map_or(0, |next| settings.next_field.len() + 2 + next.len())
+                + next.map_or(0, next_len)
                 + len(self.fragment.as_deref()),
         );
         match (&settings.force_host, &self.base) {
             (Some(host), base) if !settings.session_for_next => {
                 if let Some((scheme, _)) = base.as_deref().and_then(|base| base.split_once("://")) {
-                    address.push_str(scheme);
-                    address.push(':');
+                    address.extend_from_slice(scheme.as_bytes());
+                    address.push(b':');
                 }
-                address.push_str("//");
-                address.push_str(host);
+                address.extend_from_slice(b"//");
+                address.extend_from_slice(host.as_bytes());
             }
-            (_, Some(base)) => address.push_str(base),
+            (_, Some(base)) => address.extend_from_slice(base.as_bytes()),
             (_, None) => {}
         }
-        escape::push(&mut address, &self.path, LOCATION);
-        let mut separator = '?';
+        LOCATION.push(&mut address, &self.path);
+        let mut separator = b'?';
         for pair in self.query.iter().flat_map(|query| query.split('&')) {
             let name = pair.split('=').next().unwrap_or_default();
             let is_next = percent_decode_str(name)
@@ -237,18 +238,18 @@ impl<'a> Target<'a> {
                 continue;
             }
             address.push(separator);
-            separator = '&';
-            escape::push(&mut address, pair, LOCATION);
+            separator = b'&';
+            LOCATION.push(&mut address, pair);
         }
         if let Some(next) = next {
             address.push(separator);
-            escape::push(&mut address, &settings.next_field, QUERY_VALUE);
-            address.push('=');
-            escape::push(&mut address, next, QUERY_VALUE);
+            QUERY_VALUE.push(&mut address, &settings.next_field);
+            address.push(b'=');
+            QUERY_VALUE.push(&mut address, next);
         }
         if let Some(fragment) = &self.fragment {
-            address.push('#');
-            escape::push(&mut address, fragment, LOCATION);
+            address.push(b'#');
+            LOCATION.push(&mut address, fragment);
         }
         address
     }

@@ -6,7 +6,9 @@ use actix_web::HttpRequest;
 
 use crate::{
     core::{
-        login::{EndReason, Family, FamilyKey, Inserted, LoginFacts, LoginSource, Which},
+        login::{
+            EndReason, FamilyKey, Inserted, LoginFacts, LoginSelector, LoginSource, TokenFamily,
+        },
         remember::Token,
         resolve::{self, EntryVerdict, RecordCheck, RecordVerdict},
     },
@@ -118,7 +120,7 @@ struct OwnedEntry {
     started_at: i64,
     fresh: bool,
     remembered: bool,
-    forced: bool,
+    allow_inactive: bool,
     client: u64,
     hash: Option<String>,
 }
@@ -130,7 +132,7 @@ impl OwnedEntry {
             started_at,
             fresh,
             remembered,
-            forced,
+            allow_inactive,
             client,
             hash,
         } = entry;
@@ -139,7 +141,7 @@ impl OwnedEntry {
             started_at,
             fresh,
             remembered,
-            forced,
+            allow_inactive,
             client,
             hash: hash.map(str::to_owned),
         }
@@ -151,7 +153,7 @@ impl OwnedEntry {
             started_at,
             fresh,
             remembered,
-            forced,
+            allow_inactive,
             client,
             ref hash,
         } = self;
@@ -160,7 +162,7 @@ impl OwnedEntry {
             started_at,
             fresh,
             remembered,
-            forced,
+            allow_inactive,
             client,
             hash: hash.as_deref(),
         }
@@ -291,7 +293,7 @@ impl Lookup<'_> {
             authenticated_at: Some(login.authenticated_at),
             fresh: login.fresh,
         };
-        Some(self.known(user, facts, login.forced, None))
+        Some(self.known(user, facts, login.allow_inactive, None))
     }
 
     /// Looks up the record that the request names. Whatever the session says besides, and whatever a
@@ -306,7 +308,10 @@ impl Lookup<'_> {
             return Ok(None);
         };
         let now = manager.now();
-        let found = records.find_bare(key, now).await?;
+        let found = records
+            .store
+            .call(|store| store.find_for_auth(key, now))
+            .await?;
         let check = RecordCheck {
             user_type: &self.kind.name,
             limits: &records.limits,
@@ -380,7 +385,12 @@ impl Lookup<'_> {
             authenticated_at: Some(record.authenticated_at),
             fresh: record.fresh && !stale,
         };
-        Ok(Some(self.known(user, facts, record.forced, Some(login))))
+        Ok(Some(self.known(
+            user,
+            facts,
+            record.allow_inactive,
+            Some(login),
+        )))
     }
 
     /// Whether the user still has the credentials with which a login was made, and under which key the
@@ -420,7 +430,7 @@ impl Lookup<'_> {
         let Some(token) = token.filter(|token| token.family == key) else {
             return;
         };
-        let proves = |family: &Family| keys.proves(user_type, &token, &family.seed).is_some();
+        let proves = |family: &TokenFamily| keys.proves(user_type, &token, &family.seed).is_some();
         if let Err(error) = records.note_seen(key, token.generation, now, proves).await {
             tracing::warn!(target: "login", event = "note_failed", reason = ?error);
         }
@@ -476,7 +486,7 @@ impl Lookup<'_> {
             started_at: now,
             fresh: false,
             remembered: true,
-            forced: false,
+            allow_inactive: false,
             client: client::client(self.request, self.manager()),
             hash: fingerprint.as_deref(),
         };
@@ -530,7 +540,7 @@ impl Lookup<'_> {
         let over = |reason| async move {
             records
                 .store
-                .call(|store| store.end_many(Which::Family(key)))
+                .call(|store| store.end_many(LoginSelector::Family(key)))
                 .await?;
             self.refuse_cookie(reason)
         };
@@ -549,14 +559,14 @@ impl Lookup<'_> {
         if found_hash == Some(Match::Older) {
             // Another request that does so too may be first.
             let (version, hash) = (family.version + 1, fingerprint.clone());
-            let next = Family {
+            let next = TokenFamily {
                 version,
                 hash,
                 ..family.clone()
             };
             records
                 .store
-                .call(|store| store.claim_family(key, family.version, &next))
+                .call(|store| store.update_family_if(key, family.version, &next))
                 .await?;
         }
         // The same id for all who come at this time, so that they make one login among them.
@@ -574,7 +584,7 @@ impl Lookup<'_> {
                     user_id: family.user_id.clone(),
                     authenticated_at: family.authenticated_at,
                     fresh: false,
-                    forced: false,
+                    allow_inactive: false,
                     method: "remember",
                     hash: fingerprint,
                     family: Some(key),
@@ -667,15 +677,15 @@ impl Lookup<'_> {
         &self,
         user: AnyUser,
         facts: LoginFacts,
-        forced: bool,
+        allow_inactive: bool,
         login: Option<LoginRef>,
     ) -> RequestUser {
-        let authenticated = forced || self.kind.loader.is_authenticated(&*user);
+        let authenticated = allow_inactive || self.kind.loader.is_authenticated(&*user);
         RequestUser {
             user,
             facts,
             authenticated,
-            forced,
+            allow_inactive,
             login,
         }
     }
@@ -686,8 +696,9 @@ impl Lookup<'_> {
 
     fn write(&self, entry: &Entry<'_>, user: &dyn Any) {
         if self.kind.login_cookie.is_some() {
-            if let Some(id) = self.kind.loader.id(user) {
-                let ticket = LoginCookieContent::Entry(entry.text(&id).into());
+            let id = self.kind.loader.id(user);
+            if let Some(text) = id.and_then(|id| entry.text(&id)) {
+                let ticket = LoginCookieContent::Entry(text.into());
                 self.state.set_login_cookie(self.index, ticket);
             }
             return;

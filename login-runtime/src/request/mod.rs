@@ -5,3 +5,4 @@ pub(crate) mod credential;
 pub(crate) mod lookup;
 pub(crate) mod remember_cookie;
 pub(crate) mod state;
+pub(crate) mod trace;

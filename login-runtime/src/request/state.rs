@@ -15,7 +15,10 @@ use crate::{
     events::{EventUser, LoginEvent},
     http::{cookies, set_cookie::SetCookie},
     manager::Manager,
-    request::credential::{self, LoginCookieContent, LoginCredential, OpenedLoginCookie},
+    request::{
+        credential::{self, LoginCookieContent, LoginCredential, OpenedLoginCookie},
+        trace::RouteTrace,
+    },
     session,
     store::records::LoginRef,
     users::loader::AnyUser,
@@ -29,7 +32,7 @@ pub(crate) struct RequestUser {
     /// Whether guards let the user through.
     pub(crate) authenticated: bool,
     /// Whether the application insisted on the login of an inactive user.
-    pub(crate) forced: bool,
+    pub(crate) allow_inactive: bool,
     /// The login's record, if the manager keeps records.
     pub(crate) login: Option<LoginRef>,
 }
@@ -51,10 +54,6 @@ pub(crate) struct LoginState {
     /// mere finding.
     pub(crate) acted: Cell<bool>,
 }
-
-/// Where the state of a request can be found by a layer that has handed the request on.
-#[derive(Clone, Default)]
-pub(crate) struct StateSlot(Rc<OnceCell<Rc<LoginState>>>);
 
 /// What a request has found out about one user type.
 #[derive(Default)]
@@ -92,9 +91,9 @@ impl LoginState {
             acted: Cell::default(),
         });
         let mut extensions = request.extensions_mut();
-        if let Some(slot) = extensions.get::<StateSlot>() {
+        if let Some(trace) = extensions.get::<Rc<RouteTrace>>() {
             // The layer that has the real request finds it there.
-            let _ = slot.0.set(Rc::clone(&state));
+            trace.keep_state(Rc::clone(&state) as _);
         }
         extensions.insert(Rc::clone(&state));
         drop(extensions);
@@ -109,17 +108,17 @@ impl LoginState {
     }
 
     /// What a gate has found out about a request, for the layer around it.
-    pub(crate) fn hand_on(slot: &StateSlot, request: &HttpRequest) {
-        if let Some(state) = slot.0.get() {
-            request.extensions_mut().insert(Rc::clone(state));
+    pub(crate) fn hand_on(trace: &RouteTrace, request: &HttpRequest) {
+        if let Some(state) = trace.state::<Self>() {
+            request.extensions_mut().insert(state);
         }
     }
 
     /// The state of a request that something has asked about.
     pub(crate) fn existing(request: &HttpRequest) -> Option<Rc<Self>> {
         let extensions = request.extensions();
-        let in_slot = || extensions.get::<StateSlot>()?.0.get();
-        extensions.get::<Rc<Self>>().or_else(in_slot).cloned()
+        let here = extensions.get::<Rc<Self>>().cloned();
+        here.or_else(|| extensions.get::<Rc<RouteTrace>>()?.state())
     }
 
     pub(crate) fn slot(&self, index: usize) -> Option<&Slot> {

@@ -32,7 +32,7 @@
 //!
 //! # #[actix_web::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let login_manager = LoginManager::new(|id| async move { Ok::<_, String>(Some(User { id })) })
+//! let login_manager = LoginManager::builder(|id| async move { Ok::<_, String>(Some(User { id })) })
 //!     .build(Key::generate())?;
 //! let app = App::new().wrap(login_manager).service((home, account));
 //! let app = app.route("/admin", web::post().to(|| async { "forgotten" }));
@@ -67,9 +67,9 @@ use actix_web::{
 };
 use serde::Serialize;
 
-use crate::routes::{
-    declare::Declaration,
-    probe::{Arrival, Probe},
+use crate::{
+    request::trace::Declaration,
+    routes::probe::{Arrival, Probe},
 };
 
 /// A method that no route asks for.

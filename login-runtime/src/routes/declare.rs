@@ -5,86 +5,24 @@
 //! taken back when the next one says no and another route answers.
 
 use std::{
-    cell::Cell,
     fmt,
     future::{Ready, ready},
-    rc::Rc,
 };
 
-use actix_web::{
-    HttpMessage as _,
-    dev::{Service, ServiceRequest, Transform},
-};
+use actix_web::dev::{Service, ServiceRequest, Transform};
 use derive_more::Debug;
 
-use crate::conditions::description::{Described, Description};
-
-/// What a route says about who may reach it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Declaration {
-    /// Everybody.
-    Public,
-    /// Who meets a guard.
-    Guard(Description),
-    /// Whoever a further gate lets through, which is asked later.
-    Gate,
-}
-
-/// Is told of the declarations that a request passes.
-pub(crate) trait Listener {
-    fn declared(&self, request: &ServiceRequest, declaration: Declaration);
-}
-
-/// What a request meets on its way to a handler.
-#[derive(Default)]
-pub(crate) struct RouteTrace {
-    declared: Cell<bool>,
-    /// Whether a further gate decides in place of who watches.
-    gated: Cell<bool>,
-    /// Who else is told of the declarations.
-    listener: Option<Rc<dyn Listener>>,
-}
-
-impl RouteTrace {
-    /// A trace that tells `listener` of each declaration.
-    pub(crate) fn heard_by(listener: Rc<dyn Listener>) -> Self {
-        Self {
-            listener: Some(listener),
-            ..Self::default()
-        }
-    }
-
-    /// The watch that is nearest to the request here.
-    pub(crate) fn of(request: &ServiceRequest) -> Option<Rc<Self>> {
-        request.extensions().get::<Rc<Self>>().cloned()
-    }
-
-    fn tell(&self, request: &ServiceRequest, what: impl FnOnce() -> Declaration) {
-        if let Some(listener) = &self.listener {
-            listener.declared(request, what());
-        }
-    }
-
-    pub(crate) fn is_declared(&self) -> bool {
-        self.declared.get()
-    }
-
-    pub(crate) fn leave_to_gate(&self) {
-        self.gated.set(true);
-    }
-
-    /// Whether there is nothing to decide for who watches.
-    pub(crate) fn is_open(&self) -> bool {
-        self.declared.get() || self.gated.get()
-    }
-}
+use crate::{
+    conditions::description::{Described, Description},
+    request::trace::{Declaration, RouteTrace},
+};
 
 /// Notes that the request has come to a route that declares itself.
 ///
 /// `what` is only asked by an audit.
 pub(crate) fn declare(request: &ServiceRequest, what: impl FnOnce() -> Declaration) {
     if let Some(watch) = RouteTrace::of(request) {
-        watch.declared.set(true);
+        watch.note_declared();
         watch.tell(request, what);
     }
 }

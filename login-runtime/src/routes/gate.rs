@@ -24,14 +24,14 @@ use actix_web::{
 use derive_more::Debug;
 
 use crate::{
-    core::freshness::{Reason, Requirement},
+    core::freshness::{RefusalReason, Requirement},
     events::LoginEvent,
     guard::decide,
     http::view::View,
     manager::{Manager, ManagerData},
     refusal::{self, redirect::ResolvedView},
-    request::state::{LoginState, StateSlot},
-    routes::declare::{RouteTrace, declare_gate},
+    request::{state::LoginState, trace::RouteTrace},
+    routes::declare::declare_gate,
     session::contents::SharedSession,
 };
 
@@ -39,7 +39,6 @@ use crate::{
 pub(crate) struct Gate {
     manager: Arc<Manager>,
     watch: Rc<RouteTrace>,
-    state: StateSlot,
     head: RequestHead,
     session: SharedSession,
     /// The pattern of the route that the path leads to. Nothing if it leads nowhere.
@@ -51,16 +50,11 @@ impl Gate {
     /// Watches a request from here on.
     pub(crate) fn watch(request: &ServiceRequest, manager: &Arc<Manager>) -> Self {
         let watch = Rc::new(RouteTrace::default());
-        let state = StateSlot::default();
-        let mut extensions = request.extensions_mut();
-        extensions.insert(Rc::clone(&watch));
-        extensions.insert(state.clone());
-        drop(extensions);
+        request.extensions_mut().insert(Rc::clone(&watch));
         let request = request.request();
         Self {
             manager: Arc::clone(manager),
             watch,
-            state,
             head: request.head().clone(),
             session: SharedSession::of(request),
             pattern: request.resource_map().match_pattern(request.path()),
@@ -118,7 +112,6 @@ impl Gate {
         let mut request = request.to_srv_request();
         *request.head_mut() = self.head;
         request.extensions_mut().insert(self.watch);
-        request.extensions_mut().insert(self.state);
         request.extensions_mut().insert(self.session);
         request.into_parts().0
     }
@@ -126,13 +119,13 @@ impl Gate {
 
 /// Why somebody is kept out of an undeclared route.
 pub(crate) enum Refuse {
-    For(Reason),
+    For(RefusalReason),
     Answer(HttpResponse),
 }
 
 /// Lets through who is logged in, as a user of whatever type.
 async fn anybody(request: &HttpRequest, manager: &Arc<Manager>) -> Result<(), Refuse> {
-    let mut reason = Reason::Anonymous;
+    let mut reason = RefusalReason::Anonymous;
     for index in 0..manager.users.len() {
         let who = match LoginState::peek(request, manager, index) {
             Some(who) => who,
@@ -147,7 +140,7 @@ async fn anybody(request: &HttpRequest, manager: &Arc<Manager>) -> Result<(), Re
         };
         match who {
             Some(known) if known.authenticated => return Ok(()),
-            Some(_) => reason = Reason::Inactive,
+            Some(_) => reason = RefusalReason::Inactive,
             None => {}
         }
     }
@@ -167,28 +160,28 @@ async fn anybody(request: &HttpRequest, manager: &Arc<Manager>) -> Result<(), Re
 ///
 /// ```
 /// use actix_web::{App, Error, body::MessageBody, dev::{ServiceRequest, ServiceResponse}, middleware::{Next, from_fn}};
-/// use login_runtime::gate;
+/// use login_runtime::routes_behind;
 ///
 /// async fn limit(request: ServiceRequest, next: Next<impl MessageBody>) -> Result<ServiceResponse<impl MessageBody>, Error> {
 ///     // .. ask somebody, and then:
 ///     next.call(request).await
 /// }
 ///
-/// let app = App::new().wrap(gate(from_fn(limit))) /* .wrap(login_manager.clone()) */;
+/// let app = App::new().wrap(routes_behind(from_fn(limit))) /* .wrap(login_manager.clone()) */;
 /// # let _ = app;
 /// ```
-pub fn gate<M>(middleware: M) -> Gated<M> {
-    Gated { middleware }
+pub fn routes_behind<M>(middleware: M) -> RoutesBehind<M> {
+    RoutesBehind { middleware }
 }
 
-/// Middleware with a gate behind it; made by [`gate`].
+/// Middleware with a gate behind it; made by [`routes_behind`].
 #[derive(Clone, Debug)]
-#[debug("Gated")]
-pub struct Gated<M> {
+#[debug("RoutesBehind")]
+pub struct RoutesBehind<M> {
     middleware: M,
 }
 
-impl<S, M> Transform<S, ServiceRequest> for Gated<M>
+impl<S, M> Transform<S, ServiceRequest> for RoutesBehind<M>
 where
     S: Service<ServiceRequest>,
     M: Transform<GateService<S>, ServiceRequest>,
@@ -196,7 +189,7 @@ where
 {
     type Response = M::Response;
     type Error = M::Error;
-    type Transform = GatedService<M::Transform>;
+    type Transform = RoutesBehindService<M::Transform>;
     type InitError = M::InitError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Transform, M::InitError>>>>;
 
@@ -205,7 +198,7 @@ where
             service: Rc::new(service),
         });
         Box::pin(async move {
-            Ok(GatedService {
+            Ok(RoutesBehindService {
                 service: middleware.await?,
             })
         })
@@ -214,12 +207,12 @@ where
 
 /// Says that a gate comes later.
 #[derive(Debug)]
-#[debug("GatedService")]
-pub struct GatedService<S> {
+#[debug("RoutesBehindService")]
+pub struct RoutesBehindService<S> {
     service: S,
 }
 
-impl<S: Service<ServiceRequest>> Service<ServiceRequest> for GatedService<S> {
+impl<S: Service<ServiceRequest>> Service<ServiceRequest> for RoutesBehindService<S> {
     type Response = S::Response;
     type Error = S::Error;
     type Future = S::Future;
@@ -276,7 +269,7 @@ where
         }
         let gate = Gate::watch(&request, &manager);
         let inner = self.service.call(request);
-        let state = gate.state.clone();
+        let trace = Rc::clone(&gate.watch);
         Box::pin(async move {
             if !gate.is_open()
                 && let Err((request, answer)) = gate.decide().await
@@ -284,7 +277,7 @@ where
                 return Ok(ServiceResponse::new(request, answer).map_into_right_body());
             }
             let response = inner.await?.map_into_left_body();
-            LoginState::hand_on(&state, response.request());
+            LoginState::hand_on(&trace, response.request());
             Ok(response)
         })
     }

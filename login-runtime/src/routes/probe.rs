@@ -8,8 +8,8 @@ use actix_web::{
     introspection::IntrospectionTree, web::Data,
 };
 
-use crate::routes::declare::Listener;
-use crate::routes::declare::{Declaration, RouteTrace};
+use crate::request::trace::Listener;
+use crate::request::trace::{Declaration, RouteTrace};
 
 /// Who may reach a route.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -25,7 +25,8 @@ use crate::{
         decide::{Denied, FindUser, GuardOutcome, check},
         policy::{GuardManager, GuardUser},
     },
-    routes::declare::{Declaration, declare},
+    request::trace::Declaration,
+    routes::declare::declare,
     users::permission::Permissions,
 };
 

@@ -5,7 +5,7 @@ use std::{cell::OnceCell, time::Duration};
 use actix_web::{Error, HttpRequest, dev::ServiceResponse, http::header::SET_COOKIE};
 
 use crate::{
-    core::{login::Family, remember::Token},
+    core::{login::TokenFamily, remember::Token},
     error::{LoginError, StoreError},
     events::{EventUser, LoginEvent},
     http::{
@@ -88,7 +88,7 @@ async fn end_purged(
                         .await
                         .unwrap_or_default(),
                 };
-                records.bury(login.key, manager.now()).await;
+                records.revoke(login.key, manager.now()).await;
             }
         }
         cookies.retain(|other| other.name() != cookie.name);
@@ -159,7 +159,7 @@ async fn reconsider(
         } else {
             // This is the answer with which the browser gives them up. Whoever comes later is late.
             for login in &replaced {
-                records.bury(*login, manager.now()).await;
+                records.revoke(*login, manager.now()).await;
             }
             carried.retain(|login| !replaced.contains(login));
         }
@@ -272,7 +272,7 @@ async fn prolonged_family(
     if record.is_none_or(|record| record.family != Some(token.family)) {
         return Ok(None);
     }
-    let proves = |family: &Family| {
+    let proves = |family: &TokenFamily| {
         manager
             .keys
             .proves(&kind.name, &token, &family.seed)
@@ -282,7 +282,7 @@ async fn prolonged_family(
         .prolong(token.family, token.generation, now, proves)
         .await?;
     Ok(family.and_then(|family| {
-        let Family {
+        let TokenFamily {
             seed,
             generation,
             lifetime,

@@ -6,15 +6,13 @@ use actix_session::{
     SessionExt, SessionMiddleware, SessionStatus, config::SessionLifecycle, storage::SessionStore,
 };
 use actix_web::{HttpMessage as _, HttpRequest, cookie::Key};
-use serde_json::value::RawValue;
 
-use crate::session::entry::Entry;
 use crate::{
     core::login::FamilyKey,
     http::cookie_settings::CheckedCookie,
     keys::LoginToken,
     session::{
-        entry::{LEFT, NEXT_KEY, NOTHING, RECORD_VERSION, holds_login, left_key},
+        entry::{Entry, LEFT, NEXT_KEY, NOTHING, RECORD_VERSION, holds_login, left_key},
         fate,
     },
 };
@@ -31,8 +29,8 @@ pub(crate) fn write_entry(
     if !takes(session) {
         return Err(SessionClosed);
     }
-    let text = RawValue::from_string(entry.text(id)).map_err(|_| SessionClosed)?;
-    session.insert(key, text).map_err(|_| SessionClosed)
+    let entry = entry.with_id(id).ok_or(SessionClosed)?;
+    session.insert(key, entry).map_err(|_| SessionClosed)
 }
 
 /// Writes an entry that carries a login id. The family is there for a log out that comes when the

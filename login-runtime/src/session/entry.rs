@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use serde::{Serialize, Serializer, ser::SerializeSeq as _};
+use serde_json::value::RawValue;
+
 use crate::{core::login::FamilyKey, keys::LoginToken};
 
 /// What starts an entry that only carries the id of a login record; nothing that says more about the
@@ -72,7 +75,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) started_at: i64,
     pub(crate) fresh: bool,
     pub(crate) remembered: bool,
-    pub(crate) forced: bool,
+    pub(crate) allow_inactive: bool,
     /// The client the login is bound to.
     pub(crate) client: u64,
     /// The fingerprint of the user's session hash, if the user has one: no quotation marks in it.
@@ -87,7 +90,7 @@ impl<'a> Entry<'a> {
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
         flag(self.fresh, FRESH)
             | flag(self.remembered, REMEMBERED)
-            | flag(self.forced, FORCED)
+            | flag(self.allow_inactive, FORCED)
             | flag(self.hash.is_some(), HASHED)
             | flag(self.is_restored(), RESTORED)
     }
@@ -118,25 +121,23 @@ impl<'a> Entry<'a> {
             started_at,
             fresh: is_set(FRESH),
             remembered: is_set(REMEMBERED),
-            forced: is_set(FORCED),
+            allow_inactive: is_set(FORCED),
             client,
             hash,
         };
         Some((entry, id))
     }
 
-    /// The entry for a user whose id is given as JSON: what a session keeps, and a login cookie.
-    pub(crate) fn text(&self, id: &str) -> String {
-        let mut text = format!("[{},{},", self.packed(), self.client);
-        if self.is_restored() {
-            text.push_str(&format!("{},", self.started_at));
-        }
-        if let Some(hash) = self.hash {
-            text.push_str(&format!("\"{hash}\","));
-        }
-        text.push_str(id);
-        text.push(']');
-        text
+    /// The entry for a user whose id is given as JSON, as a login cookie says it. `None` if the id is not
+    /// JSON.
+    pub(crate) fn text(&self, id: &str) -> Option<String> {
+        serde_json::to_string(&self.with_id(id)?).ok()
+    }
+
+    /// The entry together with the id of its user, which is given as JSON. `None` if it is not JSON.
+    pub(crate) fn with_id<'b>(&self, id: &'b str) -> Option<EntryWithId<'a, 'b>> {
+        let id = serde_json::from_str(id).ok()?;
+        Some(EntryWithId { entry: *self, id })
     }
 
     fn is_restored(&self) -> bool {
@@ -148,6 +149,29 @@ impl<'a> Entry<'a> {
     fn packed(&self) -> u64 {
         // Nobody gave credentials before there were computers.
         self.authenticated_at.max(1).unsigned_abs() << FLAG_BITS | u64::from(self.flags())
+    }
+}
+
+/// An entry as it is written.
+pub(crate) struct EntryWithId<'a, 'b> {
+    entry: Entry<'a>,
+    id: &'b RawValue,
+}
+
+impl Serialize for EntryWithId<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { entry, id } = self;
+        let mut array = serializer.serialize_seq(None)?;
+        array.serialize_element(&entry.packed())?;
+        array.serialize_element(&entry.client)?;
+        if entry.is_restored() {
+            array.serialize_element(&entry.started_at)?;
+        }
+        if let Some(hash) = entry.hash {
+            array.serialize_element(hash)?;
+        }
+        array.serialize_element(id)?;
+        array.end()
     }
 }
 
@@ -194,7 +218,7 @@ mod tests {
         started_at: 1_700_000_000,
         fresh: true,
         remembered: false,
-        forced: false,
+        allow_inactive: false,
         client: CLIENT,
         hash: Some("a-_"),
     };
@@ -206,7 +230,7 @@ mod tests {
             Entry {
                 fresh: false,
                 remembered: true,
-                forced: true,
+                allow_inactive: true,
                 hash: None,
                 ..ENTRY
             },
@@ -222,7 +246,7 @@ mod tests {
         ] {
             for id in [r#"7"#, r#""a,\"]b""#, r#"[1,"x"]"#, r#"{"a":[]}"#] {
                 let id: serde_json::Value = serde_json::from_str(id).unwrap();
-                let text = entry.text(&id.to_string());
+                let text = entry.text(&id.to_string()).unwrap();
                 assert!(
                     serde_json::from_str::<serde_json::Value>(&text).is_ok(),
                     "{text}"

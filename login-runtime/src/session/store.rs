@@ -28,7 +28,7 @@ use crate::{
     },
     store::{
         deadline::{STORE_DEADLINE, in_time},
-        records::{BURIED_FOR, LATE_FOR, Records},
+        records::{LATE_FOR, REVOKED_FOR, Records},
     },
 };
 
@@ -104,7 +104,7 @@ impl<T> SharedStore<T> {
     }
 
     /// From now on sessions that are kept in their cookie can end.
-    pub(crate) fn set_graves(&self, revocations: Revocations) {
+    pub(crate) fn note_ends_in(&self, revocations: Revocations) {
         let _ = self.revocations.set(revocations);
     }
 }
@@ -173,7 +173,11 @@ impl<T: SessionStore + 'static> SharedStore<T> {
 
     /// What is in the session, if it is still there.
     async fn look(&self, key: &SessionKey) -> Result<Option<State>, anyhow::Error> {
-        if Self::is_in_cookie() && self.is_buried(Self::grave(key), 0).await? {
+        if Self::is_in_cookie()
+            && self
+                .is_session_revoked(Self::revocation_key(key), 0)
+                .await?
+        {
             return Ok(None);
         }
         match self.ask(self.store.load(key), LoadError::Other).await {
@@ -190,13 +194,21 @@ impl<T: SessionStore + 'static> SharedStore<T> {
     }
 
     /// Whether it is noted that a session has ended, and the note lasts for so many seconds more.
-    async fn is_buried(&self, grave: Option<LoginKey>, more: i64) -> Result<bool, StoreError> {
-        let Some((revocations, grave)) = self.revocations.get().zip(grave) else {
+    async fn is_session_revoked(
+        &self,
+        key_of_note: Option<LoginKey>,
+        more: i64,
+    ) -> Result<bool, StoreError> {
+        let Some((revocations, key_of_note)) = self.revocations.get().zip(key_of_note) else {
             return Ok(false);
         };
         let then = revocations.clock.now().saturating_add(more);
         let store = &revocations.records.store;
-        watch(store.call(|store| store.is_buried(grave, then)).await)
+        watch(
+            store
+                .call(|store| store.is_session_revoked(key_of_note, then))
+                .await,
+        )
     }
 
     /// Whether the session ended so short a time ago that the browser may not know.
@@ -204,8 +216,9 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         if self.revocations.get().is_none() {
             return Ok(false);
         }
-        let more = Self::buried_for() - LATE_FOR;
-        self.is_buried(Self::grave(key), more).await
+        let more = Self::noted_for() - LATE_FOR;
+        self.is_session_revoked(Self::revocation_key(key), more)
+            .await
     }
 
     /// Whether somebody has logged out, or in, with a login cookie that the request carries. What it
@@ -222,27 +235,33 @@ impl<T: SessionStore + 'static> SharedStore<T> {
     }
 
     /// Notes that a session has ended.
-    async fn bury(&self, key: &SessionKey) -> Result<(), StoreError> {
-        if let Some((revocations, grave)) = self.revocations.get().zip(Self::grave(key)) {
-            let until = revocations.clock.now().saturating_add(Self::buried_for());
+    async fn revoke(&self, key: &SessionKey) -> Result<(), StoreError> {
+        if let Some((revocations, key_of_note)) =
+            self.revocations.get().zip(Self::revocation_key(key))
+        {
+            let until = revocations.clock.now().saturating_add(Self::noted_for());
             let store = &revocations.records.store;
-            watch(store.call(|store| store.bury_session(grave, until)).await)?;
+            watch(
+                store
+                    .call(|store| store.revoke_session(key_of_note, until))
+                    .await,
+            )?;
         }
         Ok(())
     }
 
     /// For how long. A server that keeps the session itself knows that it has ended, and needs the
     /// note only for as long as it asks when.
-    fn buried_for() -> i64 {
+    fn noted_for() -> i64 {
         if Self::is_in_cookie() {
-            BURIED_FOR
+            REVOKED_FOR
         } else {
             LATE_FOR
         }
     }
 
     /// Under what the end of a session is noted.
-    fn grave(key: &SessionKey) -> Option<LoginKey> {
+    fn revocation_key(key: &SessionKey) -> Option<LoginKey> {
         if Self::is_in_cookie() {
             id_in_cookie(key)
         } else {
@@ -367,10 +386,10 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         if Self::is_in_cookie()
             && let Ok(Some(state)) = &loaded
         {
-            let grave = state.get(ID_KEY).and_then(|name| id_of_name(name));
+            let key_of_note = state.get(ID_KEY).and_then(|name| id_of_name(name));
             // A login store that is down keeps nobody from pages that ask for nobody: who the user is
             // depends on the record all the same, and a write looks again.
-            if matches!(self.is_buried(grave, 0).await, Ok(true)) {
+            if matches!(self.is_session_revoked(key_of_note, 0).await, Ok(true)) {
                 loaded = Ok(None);
             }
         }
@@ -477,7 +496,7 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         let held_login =
             held_elsewhere.unwrap_or_default() || state.as_ref().is_some_and(entry::holds_login);
         if held_login || has_logged_in() {
-            self.bury(key).await?;
+            self.revoke(key).await?;
         } else {
             let _ = watching(|watch| watch.name.replace(name_in_cookie(key)));
         }

@@ -39,11 +39,7 @@ impl LoginManager {
     /// `async move |id: i64| db.find(id).await`, or an `async fn`. `Ok(None)` says that there is no such user (any
     /// more); an error says that it could not be found out, and is answered with 503.
     /// It is called at most once per request, and only if something asks who the user is.
-    #[allow(
-        clippy::new_ret_no_self,
-        reason = "a builder, as everywhere in actix-web"
-    )]
-    pub fn new<U, F, E>(user_loader: F) -> LoginManagerBuilder
+    pub fn builder<U, F, E>(user_loader: F) -> LoginManagerBuilder
     where
         U: AuthUser,
         F: AsyncFn(U::Id) -> Result<Option<U>, E> + Send + Sync + 'static,
@@ -56,7 +52,7 @@ impl LoginManager {
     }
 }
 
-/// Settings of a [`LoginManager`]; made by [`LoginManager::new`].
+/// Settings of a [`LoginManager`]; made by [`LoginManager::builder`].
 #[derive(Debug)]
 #[debug("LoginManagerBuilder")]
 pub struct LoginManagerBuilder<S: SessionStore = SharedStore<CookieSessionStore>> {
@@ -331,7 +327,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// data; what is written into the session there is lost.
     ///
     /// Middleware between the manager and the routes must not wait before it calls them, or go in a
-    /// [`gate`](crate::gate()). Cross-origin preflights need their middleware around the manager:
+    /// [`routes_behind`](crate::routes_behind()). Cross-origin preflights need their middleware around the manager:
     /// `.wrap(login_manager).wrap(Cors::..)`. What a service or middleware does before it first waits,
     /// as the closure of `wrap_fn` may, happens before the decision; handlers and their extractors only
     /// run after it.
@@ -522,7 +518,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// struct User { id: i64 }
     ///
     /// # fn main() -> Result<(), login_runtime::BuildError> {
-    /// let login_manager = LoginManager::new(|id| async move { Ok::<_, String>(Some(User { id })) })
+    /// let login_manager = LoginManager::builder(|id| async move { Ok::<_, String>(Some(User { id })) })
     ///     .login_store(MemoryLoginStore::new())
     ///     .login_cookie(CookieSettings::new())
     ///     .build(Key::generate())?;

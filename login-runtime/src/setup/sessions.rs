@@ -36,7 +36,7 @@ impl<T: SessionStore + Send + Sync + 'static> Sessions<SharedStore<T>> {
         Self::Stored(Box::new(move |key, cookie, lifecycle, settings| {
             let store = SharedStore::new(store).deadline(settings.deadline);
             if let Some(revocations) = settings.revocations {
-                store.set_graves(revocations);
+                store.note_ends_in(revocations);
             }
             Arc::new(move || {
                 session::middleware(store.clone(), key.clone(), &cookie, lifecycle.clone())

@@ -16,7 +16,10 @@ use tokio::{
 };
 
 use crate::{
-    core::login::{Family, FamilyKey, Inserted, LoginKey, LoginRecord, MaxLogins, Owner, Which},
+    core::login::{
+        FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, MaxLogins,
+        TokenFamily,
+    },
     error::StoreError,
     store::login_store::LoginStore,
 };
@@ -34,27 +37,27 @@ pub(crate) trait DynLoginStore: Send + Sync {
         now: i64,
     ) -> StoreFuture<'a, Inserted>;
     fn find(&self, key: LoginKey, now: i64) -> StoreFuture<'_, Option<LoginRecord>>;
-    fn find_bare(&self, key: LoginKey, now: i64) -> StoreFuture<'_, Option<LoginRecord>>;
+    fn find_for_auth(&self, key: LoginKey, now: i64) -> StoreFuture<'_, Option<LoginRecord>>;
     fn touch(&self, key: LoginKey, last_seen: i64) -> StoreFuture<'_, ()>;
     fn make_stale(&self, key: LoginKey) -> StoreFuture<'_, ()>;
     fn end(&self, key: LoginKey) -> StoreFuture<'_, bool>;
-    fn end_many<'a>(&'a self, which: Which<'a>) -> StoreFuture<'a, u64>;
+    fn end_many<'a>(&'a self, which: LoginSelector<'a>) -> StoreFuture<'a, u64>;
     fn list<'a>(
         &'a self,
-        owner: Owner<'a>,
+        owner: LoginOwner<'a>,
         now: i64,
     ) -> StoreFuture<'a, Vec<(LoginKey, LoginRecord)>>;
-    fn insert_family<'a>(&'a self, key: FamilyKey, family: &'a Family) -> StoreFuture<'a, ()>;
-    fn find_family(&self, key: FamilyKey, now: i64) -> StoreFuture<'_, Option<Family>>;
-    fn claim_family<'a>(
+    fn insert_family<'a>(&'a self, key: FamilyKey, family: &'a TokenFamily) -> StoreFuture<'a, ()>;
+    fn find_family(&self, key: FamilyKey, now: i64) -> StoreFuture<'_, Option<TokenFamily>>;
+    fn update_family_if<'a>(
         &'a self,
         key: FamilyKey,
         expected: i64,
-        family: &'a Family,
+        family: &'a TokenFamily,
     ) -> StoreFuture<'a, bool>;
     fn purge(&self, now: i64, idle_since: Option<i64>, limit: u32) -> StoreFuture<'_, u64>;
-    fn bury_session(&self, session: LoginKey, until: i64) -> StoreFuture<'_, ()>;
-    fn is_buried(&self, session: LoginKey, now: i64) -> StoreFuture<'_, bool>;
+    fn revoke_session(&self, session: LoginKey, until: i64) -> StoreFuture<'_, ()>;
+    fn is_session_revoked(&self, session: LoginKey, now: i64) -> StoreFuture<'_, bool>;
 }
 
 impl<S: LoginStore> DynLoginStore for S {
@@ -72,8 +75,8 @@ impl<S: LoginStore> DynLoginStore for S {
         Box::pin(LoginStore::find(self, key, now))
     }
 
-    fn find_bare(&self, key: LoginKey, now: i64) -> StoreFuture<'_, Option<LoginRecord>> {
-        Box::pin(LoginStore::find_bare(self, key, now))
+    fn find_for_auth(&self, key: LoginKey, now: i64) -> StoreFuture<'_, Option<LoginRecord>> {
+        Box::pin(LoginStore::find_for_auth(self, key, now))
     }
 
     fn touch(&self, key: LoginKey, last_seen: i64) -> StoreFuture<'_, ()> {
@@ -88,45 +91,45 @@ impl<S: LoginStore> DynLoginStore for S {
         Box::pin(LoginStore::end(self, key))
     }
 
-    fn end_many<'a>(&'a self, which: Which<'a>) -> StoreFuture<'a, u64> {
+    fn end_many<'a>(&'a self, which: LoginSelector<'a>) -> StoreFuture<'a, u64> {
         Box::pin(LoginStore::end_many(self, which))
     }
 
     fn list<'a>(
         &'a self,
-        owner: Owner<'a>,
+        owner: LoginOwner<'a>,
         now: i64,
     ) -> StoreFuture<'a, Vec<(LoginKey, LoginRecord)>> {
         Box::pin(LoginStore::list(self, owner, now))
     }
 
-    fn insert_family<'a>(&'a self, key: FamilyKey, family: &'a Family) -> StoreFuture<'a, ()> {
+    fn insert_family<'a>(&'a self, key: FamilyKey, family: &'a TokenFamily) -> StoreFuture<'a, ()> {
         Box::pin(LoginStore::insert_family(self, key, family))
     }
 
-    fn find_family(&self, key: FamilyKey, now: i64) -> StoreFuture<'_, Option<Family>> {
+    fn find_family(&self, key: FamilyKey, now: i64) -> StoreFuture<'_, Option<TokenFamily>> {
         Box::pin(LoginStore::find_family(self, key, now))
     }
 
-    fn claim_family<'a>(
+    fn update_family_if<'a>(
         &'a self,
         key: FamilyKey,
         expected: i64,
-        family: &'a Family,
+        family: &'a TokenFamily,
     ) -> StoreFuture<'a, bool> {
-        Box::pin(LoginStore::claim_family(self, key, expected, family))
+        Box::pin(LoginStore::update_family_if(self, key, expected, family))
     }
 
     fn purge(&self, now: i64, idle_since: Option<i64>, limit: u32) -> StoreFuture<'_, u64> {
         Box::pin(LoginStore::purge(self, now, idle_since, limit))
     }
 
-    fn bury_session(&self, session: LoginKey, until: i64) -> StoreFuture<'_, ()> {
-        Box::pin(LoginStore::bury_session(self, session, until))
+    fn revoke_session(&self, session: LoginKey, until: i64) -> StoreFuture<'_, ()> {
+        Box::pin(LoginStore::revoke_session(self, session, until))
     }
 
-    fn is_buried(&self, session: LoginKey, now: i64) -> StoreFuture<'_, bool> {
-        Box::pin(LoginStore::is_buried(self, session, now))
+    fn is_session_revoked(&self, session: LoginKey, now: i64) -> StoreFuture<'_, bool> {
+        Box::pin(LoginStore::is_session_revoked(self, session, now))
     }
 }
 
@@ -209,11 +212,12 @@ impl TimedStore {
         call: impl FnOnce(&'a dyn DynLoginStore) -> StoreFuture<'a, T>,
     ) -> Result<T, StoreError> {
         let limit = self.limit.saturating_mul(PATIENCE);
-        within(limit, call(&*self.store)).await?
+        let answer = timeout(limit, call(&*self.store)).await;
+        answer.map_err(|_| TooSlow(limit))?
     }
 }
 
-/// Waits for work no longer than the limit, less what the request has lost before.
+/// Waits for work no longer than the limit, less what the request has waited in vain before.
 pub(crate) async fn in_time<T>(
     limit: Duration,
     work: impl Future<Output = T>,
@@ -222,21 +226,16 @@ pub(crate) async fn in_time<T>(
     if left.is_zero() {
         return Err(TooSlow(limit));
     }
-    let started = Instant::now();
-    let done = within(left, work).await;
-    if done.is_err() {
-        let _ = WAITED_IN_VAIN.try_with(|waited| waited.set(waited.get() + started.elapsed()));
-    }
-    done
-}
-
-async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, TooSlow> {
     let mut work = pin!(work);
     // A store that answers at once, as one in memory does, needs no timer.
     if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
         return Ok(done);
     }
-    timeout(limit, work).await.map_err(|_| TooSlow(limit))
+    let started = Instant::now();
+    timeout(left, work).await.map_err(|_| {
+        let _ = WAITED_IN_VAIN.try_with(|waited| waited.set(waited.get() + started.elapsed()));
+        TooSlow(limit)
+    })
 }
 
 /// Several managers, and whoever looks after the logins, share one store.
@@ -255,8 +254,12 @@ impl<S: LoginStore> LoginStore for Arc<S> {
         LoginStore::find(&**self, key, now).await
     }
 
-    async fn find_bare(&self, key: LoginKey, now: i64) -> Result<Option<LoginRecord>, StoreError> {
-        LoginStore::find_bare(&**self, key, now).await
+    async fn find_for_auth(
+        &self,
+        key: LoginKey,
+        now: i64,
+    ) -> Result<Option<LoginRecord>, StoreError> {
+        LoginStore::find_for_auth(&**self, key, now).await
     }
 
     async fn touch(&self, key: LoginKey, last_seen: i64) -> Result<(), StoreError> {
@@ -271,33 +274,37 @@ impl<S: LoginStore> LoginStore for Arc<S> {
         LoginStore::end(&**self, key).await
     }
 
-    async fn end_many(&self, which: Which<'_>) -> Result<u64, StoreError> {
+    async fn end_many(&self, which: LoginSelector<'_>) -> Result<u64, StoreError> {
         LoginStore::end_many(&**self, which).await
     }
 
     async fn list(
         &self,
-        owner: Owner<'_>,
+        owner: LoginOwner<'_>,
         now: i64,
     ) -> Result<Vec<(LoginKey, LoginRecord)>, StoreError> {
         LoginStore::list(&**self, owner, now).await
     }
 
-    async fn insert_family(&self, key: FamilyKey, family: &Family) -> Result<(), StoreError> {
+    async fn insert_family(&self, key: FamilyKey, family: &TokenFamily) -> Result<(), StoreError> {
         LoginStore::insert_family(&**self, key, family).await
     }
 
-    async fn find_family(&self, key: FamilyKey, now: i64) -> Result<Option<Family>, StoreError> {
+    async fn find_family(
+        &self,
+        key: FamilyKey,
+        now: i64,
+    ) -> Result<Option<TokenFamily>, StoreError> {
         LoginStore::find_family(&**self, key, now).await
     }
 
-    async fn claim_family(
+    async fn update_family_if(
         &self,
         key: FamilyKey,
         expected: i64,
-        family: &Family,
+        family: &TokenFamily,
     ) -> Result<bool, StoreError> {
-        LoginStore::claim_family(&**self, key, expected, family).await
+        LoginStore::update_family_if(&**self, key, expected, family).await
     }
 
     async fn purge(
@@ -309,11 +316,11 @@ impl<S: LoginStore> LoginStore for Arc<S> {
         LoginStore::purge(&**self, now, idle_since, limit).await
     }
 
-    async fn bury_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
-        LoginStore::bury_session(&**self, session, until).await
+    async fn revoke_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
+        LoginStore::revoke_session(&**self, session, until).await
     }
 
-    async fn is_buried(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
-        LoginStore::is_buried(&**self, session, now).await
+    async fn is_session_revoked(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
+        LoginStore::is_session_revoked(&**self, session, now).await
     }
 }

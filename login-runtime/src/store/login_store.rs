@@ -3,7 +3,10 @@
 use std::future::Future;
 
 use crate::{
-    core::login::{Family, FamilyKey, Inserted, LoginKey, LoginRecord, MaxLogins, Owner, Which},
+    core::login::{
+        FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, MaxLogins,
+        TokenFamily,
+    },
     error::StoreError,
 };
 
@@ -47,7 +50,7 @@ pub trait LoginStore: Send + Sync + 'static {
     /// people to read (`method`, `user_agent`, `address`) may be left out.
     ///
     /// A store need not have this; one that has may spare every such request a little.
-    fn find_bare(
+    fn find_for_auth(
         &self,
         key: LoginKey,
         now: i64,
@@ -72,13 +75,16 @@ pub trait LoginStore: Send + Sync + 'static {
     ///
     /// A family may be over before the logins that were born of it; they end all the same. Who stores
     /// such a login and then still finds the family can rely on its end, when it comes, to take the
-    /// login along. [`Which::All`] may go about it in parts, families first, and take a while.
-    fn end_many(&self, which: Which<'_>) -> impl Future<Output = Result<u64, StoreError>> + Send;
+    /// login along. [`LoginSelector::All`] may go about it in parts, families first, and take a while.
+    fn end_many(
+        &self,
+        which: LoginSelector<'_>,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// The logins of a user that are not over, newest first.
     fn list(
         &self,
-        owner: Owner<'_>,
+        owner: LoginOwner<'_>,
         now: i64,
     ) -> impl Future<Output = Result<Vec<(LoginKey, LoginRecord)>, StoreError>> + Send;
 
@@ -86,7 +92,7 @@ pub trait LoginStore: Send + Sync + 'static {
     fn insert_family(
         &self,
         key: FamilyKey,
-        family: &Family,
+        family: &TokenFamily,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Finds a family that is not over.
@@ -94,16 +100,16 @@ pub trait LoginStore: Send + Sync + 'static {
         &self,
         key: FamilyKey,
         now: i64,
-    ) -> impl Future<Output = Result<Option<Family>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Option<TokenFamily>, StoreError>> + Send;
 
     /// Replaces a family that is there and still has the version `expected`. Whether it did.
     ///
     /// One of several callers with the same `expected` wins; nobody does once the family has ended.
-    fn claim_family(
+    fn update_family_if(
         &self,
         key: FamilyKey,
         expected: i64,
-        family: &Family,
+        family: &TokenFamily,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Deletes what is over, at most about `limit` rows. How many it deleted; fewer than `limit` if
@@ -120,14 +126,14 @@ pub trait LoginStore: Send + Sync + 'static {
 
     /// Notes that the session with this id has ended, so that a late request does not bring it back.
     /// The note may be forgotten after `until`; the latest of several notes counts.
-    fn bury_session(
+    fn revoke_session(
         &self,
         session: LoginKey,
         until: i64,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Whether the session with this id has ended.
-    fn is_buried(
+    fn is_session_revoked(
         &self,
         session: LoginKey,
         now: i64,

@@ -19,6 +19,9 @@ pub use self::sql::PostgresLoginStore;
 pub use self::sql::SqliteLoginStore;
 pub(crate) use crate::error::Full;
 pub use crate::{
-    core::login::{Family, FamilyKey, Inserted, LoginKey, LoginRecord, MaxLogins, Owner, Which},
+    core::login::{
+        FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, MaxLogins,
+        TokenFamily,
+    },
     error::StoreError,
 };

@@ -8,7 +8,10 @@ use std::{
 use crate::{
     core::{
         limits::Limits,
-        login::{Family, FamilyKey, Inserted, LoginKey, LoginRecord, MaxLogins, Owner, Which},
+        login::{
+            FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, MaxLogins,
+            TokenFamily,
+        },
         remember::{self, Presented},
     },
     error::{LoginError, StoreError},
@@ -75,7 +78,7 @@ pub(crate) struct NewLogin<'a> {
     pub(crate) user_id: String,
     pub(crate) authenticated_at: i64,
     pub(crate) fresh: bool,
-    pub(crate) forced: bool,
+    pub(crate) allow_inactive: bool,
     pub(crate) method: &'a str,
     pub(crate) hash: Option<String>,
     pub(crate) family: Option<FamilyKey>,
@@ -103,7 +106,7 @@ impl Records {
             last_seen: now,
             expires_at: login.not_after.map_or(expires_at, |at| at.min(expires_at)),
             fresh: login.fresh,
-            forced: login.forced,
+            allow_inactive: login.allow_inactive,
             method: login.method.to_owned(),
             client: client.identity,
             user_agent: cut(client.user_agent, MAX_AGENT).to_owned(),
@@ -198,7 +201,7 @@ impl Records {
                 .filter(|family| ended && record.family != Some(*family))
             {
                 self.store
-                    .call(|store| store.end_many(Which::Family(family)))
+                    .call(|store| store.end_many(LoginSelector::Family(family)))
                     .await?;
             }
         }
@@ -229,7 +232,7 @@ impl Records {
         }
         for family in replaces.families {
             self.store
-                .call(|store| store.end_many(Which::Family(family)))
+                .call(|store| store.end_many(LoginSelector::Family(family)))
                 .await?;
         }
         if let Some(old) = replaces.login
@@ -242,7 +245,7 @@ impl Records {
             }
             if more > 0 {
                 // Somebody else has taken the same place.
-                let owner = Owner {
+                let owner = LoginOwner {
                     user_type,
                     user_id: &user_id,
                 };
@@ -253,7 +256,12 @@ impl Records {
     }
 
     /// Ends what is more than the limit allows.
-    async fn enforce(&self, login: LoginRef, owner: Owner<'_>, now: i64) -> Result<(), LoginError> {
+    async fn enforce(
+        &self,
+        login: LoginRef,
+        owner: LoginOwner<'_>,
+        now: i64,
+    ) -> Result<(), LoginError> {
         let (limit, ends_oldest) = match self.max {
             None => return Ok(()),
             Some(MaxLogins::EndOldest(limit)) => (limit.max(1), true),
@@ -281,36 +289,27 @@ impl Records {
         self.store.call(|store| store.find(key, now)).await
     }
 
-    /// Finds what a request has to know of a login that is not over.
-    pub(crate) async fn find_bare(
-        &self,
-        key: LoginKey,
-        now: i64,
-    ) -> Result<Option<LoginRecord>, StoreError> {
-        self.store.call(|store| store.find_bare(key, now)).await
-    }
-
     /// Notes that the current token of a family has arrived in its browser.
     pub(crate) async fn note_seen(
         &self,
         key: FamilyKey,
         generation: i64,
         now: i64,
-        proves: impl Fn(&Family) -> bool,
+        proves: impl Fn(&TokenFamily) -> bool,
     ) -> Result<(), StoreError> {
         let family = self.find_family(key, now).await?;
-        let is_news = |family: &Family| {
+        let is_news = |family: &TokenFamily| {
             family.generation == generation && family.seen_at.is_none() && proves(family)
         };
         if let Some(family) = family.filter(is_news) {
-            let next = Family {
+            let next = TokenFamily {
                 version: family.version + 1,
                 seen_at: Some(now),
                 ..family.clone()
             };
             // A lost race means that another request wrote the row; the next one notes it.
             self.store
-                .call(|store| store.claim_family(key, family.version, &next))
+                .call(|store| store.update_family_if(key, family.version, &next))
                 .await?;
         }
         Ok(())
@@ -334,7 +333,7 @@ impl Records {
                 // The login was born of it, and ends with it.
                 Some(family) => {
                     store
-                        .call(|store| store.end_many(Which::Family(family)))
+                        .call(|store| store.end_many(LoginSelector::Family(family)))
                         .await?
                 }
                 None => 0,
@@ -344,7 +343,7 @@ impl Records {
                 // Nor was the login there: if it goes on under another id, that ends.
                 let family = FamilyKey::of_login(login.key);
                 store
-                    .call(|store| store.end_many(Which::Family(family)))
+                    .call(|store| store.end_many(LoginSelector::Family(family)))
                     .await?;
             }
             Ok(())
@@ -357,14 +356,14 @@ impl Records {
 
     /// Notes that a browser has given up the login cookie of this login, so that a late response does
     /// not take the next one away. Without the note that may happen; it is no reason to fail.
-    pub(crate) async fn bury(&self, login: LoginKey, now: i64) {
-        let until = now.saturating_add(BURIED_FOR);
-        let buried = self
+    pub(crate) async fn revoke(&self, login: LoginKey, now: i64) {
+        let until = now.saturating_add(REVOKED_FOR);
+        let revoked = self
             .store
-            .call(|store| store.bury_session(login, until))
+            .call(|store| store.revoke_session(login, until))
             .await;
-        if let Err(error) = buried {
-            tracing::warn!(target: "login", event = "bury_failed", reason = ?error);
+        if let Err(error) = revoked {
+            tracing::warn!(target: "login", event = "revocation_failed", reason = ?error);
         }
     }
 
@@ -375,11 +374,11 @@ impl Records {
         logins: &[LoginKey],
         arrived: i64,
     ) -> Result<bool, StoreError> {
-        let then = arrived.saturating_add(BURIED_FOR - LATE_FOR);
+        let then = arrived.saturating_add(REVOKED_FOR - LATE_FOR);
         for &login in logins {
             if self
                 .store
-                .call(|store| store.is_buried(login, then))
+                .call(|store| store.is_session_revoked(login, then))
                 .await?
             {
                 return Ok(true);
@@ -397,9 +396,9 @@ impl Records {
         now: i64,
         age: Duration,
         hash: Option<String>,
-    ) -> Result<(FamilyKey, Family), StoreError> {
+    ) -> Result<(FamilyKey, TokenFamily), StoreError> {
         let key = FamilyKey::with_tokens(keys::random_16().map_err(StoreError::new)?);
-        let family = Family {
+        let family = TokenFamily {
             user_type: user_type.to_owned(),
             user_id: user_id.to_owned(),
             seed: keys::random_16().map_err(StoreError::new)?,
@@ -424,7 +423,7 @@ impl Records {
         &self,
         key: FamilyKey,
         now: i64,
-    ) -> Result<Option<Family>, StoreError> {
+    ) -> Result<Option<TokenFamily>, StoreError> {
         self.store.call(|store| store.find_family(key, now)).await
     }
 
@@ -436,22 +435,22 @@ impl Records {
         key: FamilyKey,
         generation: i64,
         now: i64,
-        proves: impl Fn(&Family) -> bool,
-    ) -> Result<Option<Family>, StoreError> {
+        proves: impl Fn(&TokenFamily) -> bool,
+    ) -> Result<Option<TokenFamily>, StoreError> {
         let family = self.find_family(key, now).await?;
-        let is_current = |family: &Family| family.generation == generation && proves(family);
+        let is_current = |family: &TokenFamily| family.generation == generation && proves(family);
         let Some(family) = family.filter(is_current) else {
             return Ok(None);
         };
         let expires_at = now.saturating_add(family.lifetime);
         if expires_at.saturating_sub(family.expires_at) >= 60 {
-            let next = Family {
+            let next = TokenFamily {
                 version: family.version + 1,
                 expires_at,
                 ..family.clone()
             };
             self.store
-                .call(|store| store.claim_family(key, family.version, &next))
+                .call(|store| store.update_family_if(key, family.version, &next))
                 .await?;
         }
         Ok(Some(family))
@@ -465,7 +464,7 @@ impl Records {
         key: FamilyKey,
         generation: i64,
         now: i64,
-        proves: impl Fn(&Family) -> bool,
+        proves: impl Fn(&TokenFamily) -> bool,
     ) -> Result<Redeemed, StoreError> {
         for _ in 0..CLAIMS {
             let Some(family) = self.find_family(key, now).await? else {
@@ -479,7 +478,7 @@ impl Records {
                 Presented::Unknown => return Ok(Redeemed::Worthless),
                 Presented::Theft => {
                     self.store
-                        .call(|store| store.end_many(Which::Family(key)))
+                        .call(|store| store.end_many(LoginSelector::Family(key)))
                         .await?;
                     return Ok(Redeemed::Theft(family));
                 }
@@ -493,7 +492,7 @@ impl Records {
                 Presented::Restore { next, send } => {
                     let claimed = self
                         .store
-                        .call(|store| store.claim_family(key, family.version, &next))
+                        .call(|store| store.update_family_if(key, family.version, &next))
                         .await?;
                     if claimed {
                         return Ok(Redeemed::Good {
@@ -514,11 +513,15 @@ impl Records {
 /// What redeeming a token came to.
 pub(crate) enum Redeemed {
     /// The family is as it says now, and its login was restored at `at`.
-    Good { family: Family, at: i64, send: bool },
+    Good {
+        family: TokenFamily,
+        at: i64,
+        send: bool,
+    },
     /// There is no such family, or the token is not of it.
     Worthless,
     /// Somebody used a token that the browser had given up; the family has ended.
-    Theft(Family),
+    Theft(TokenFamily),
 }
 
 /// The start of a text, at most so many bytes long.
@@ -534,7 +537,7 @@ fn cut(text: &str, max: usize) -> &str {
 ///
 /// Raising it keeps more notes; lowering it lets requests that take longer bring sessions back. Seven
 /// days also outlast most copies of a cookie.
-pub(crate) const BURIED_FOR: i64 = 7 * 24 * 60 * 60;
+pub(crate) const REVOKED_FOR: i64 = 7 * 24 * 60 * 60;
 
 /// For how long after the end of a session a request that comes with its cookie counts as late.
 ///

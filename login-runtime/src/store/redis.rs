@@ -15,8 +15,8 @@ use ::redis::{
 use sha2::{Digest, Sha256};
 
 use super::{
-    Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins, Owner, StoreError,
-    Which,
+    FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, LoginStore, MaxLogins,
+    StoreError, TokenFamily,
 };
 
 /// How long connecting may take, and how long an answer.
@@ -93,9 +93,9 @@ struct Scripts {
     end_family: Script,
     list: Script,
     insert_family: Script,
-    claim_family: Script,
+    update_family_if: Script,
     purge: Script,
-    bury: Script,
+    revoke: Script,
 }
 
 /// Whether a call may be sent again when it is not known if Redis got it.
@@ -162,9 +162,9 @@ impl RedisLoginStore {
                 end_family: script(include_str!("redis/end_family.lua")),
                 list: script(include_str!("redis/list.lua")),
                 insert_family: script(include_str!("redis/insert_family.lua")),
-                claim_family: script(include_str!("redis/claim_family.lua")),
+                update_family_if: script(include_str!("redis/update_family_if.lua")),
                 purge: script(include_str!("redis/purge.lua")),
-                bury: script(include_str!("redis/bury.lua")),
+                revoke: script(include_str!("redis/revoke.lua")),
             }),
         }
     }
@@ -265,7 +265,7 @@ fn escape(text: &str) -> String {
 }
 
 /// The name of what belongs to a user. A hash, so that it is short whatever the id is.
-fn owner_name(owner: Owner<'_>) -> String {
+fn owner_name(owner: LoginOwner<'_>) -> String {
     let mut hash = Sha256::new();
     hash.update(owner.user_type);
     hash.update([0]);
@@ -283,7 +283,7 @@ fn ttl(expires_at: i64, now: i64) -> i64 {
 
 /// The same for a family. It is no earlier than the latest time in it, so that is too long rather than
 /// too short.
-fn family_ttl(family: &Family) -> i64 {
+fn family_ttl(family: &TokenFamily) -> i64 {
     ttl(family.expires_at, family.latest())
 }
 
@@ -299,7 +299,7 @@ fn optional(call: &mut ScriptInvocation<'_>, name: &str, value: Option<impl ToRe
     }
 }
 
-fn family_fields(call: &mut ScriptInvocation<'_>, family: &Family) {
+fn family_fields(call: &mut ScriptInvocation<'_>, family: &TokenFamily) {
     field(call, "owner", owner_name(family.owner()));
     field(call, "user_type", &family.user_type);
     field(call, "user_id", &family.user_id);
@@ -351,7 +351,7 @@ impl Row {
             last_seen: self.number("last_seen")?,
             expires_at: self.number("expires_at")?,
             fresh: self.flag("fresh")?,
-            forced: self.flag("forced")?,
+            allow_inactive: self.flag("allow_inactive")?,
             method: self.text("method")?,
             client: self.number("client")?,
             user_agent: self.text("user_agent")?,
@@ -364,9 +364,9 @@ impl Row {
         })
     }
 
-    fn family(mut self) -> Result<Family, StoreError> {
+    fn family(mut self) -> Result<TokenFamily, StoreError> {
         let seed = self.0.remove("seed").and_then(|seed| seed.try_into().ok());
-        Ok(Family {
+        Ok(TokenFamily {
             user_type: self.text("user_type")?,
             user_id: self.text("user_id")?,
             seed: seed.ok_or_else(|| malformed("seed"))?,
@@ -425,7 +425,7 @@ impl LoginStore for RedisLoginStore {
                 field(call, "last_seen", record.last_seen);
                 field(call, "expires_at", record.expires_at);
                 field(call, "fresh", u8::from(record.fresh));
-                field(call, "forced", u8::from(record.forced));
+                field(call, "allow_inactive", u8::from(record.allow_inactive));
                 field(call, "method", &record.method);
                 field(call, "client", record.client);
                 field(call, "user_agent", &record.user_agent);
@@ -466,9 +466,9 @@ impl LoginStore for RedisLoginStore {
         Ok(ended > 0)
     }
 
-    async fn end_many(&self, which: Which<'_>) -> Result<u64, StoreError> {
+    async fn end_many(&self, which: LoginSelector<'_>) -> Result<u64, StoreError> {
         match which {
-            Which::Of {
+            LoginSelector::Of {
                 owner,
                 but,
                 but_family,
@@ -480,13 +480,13 @@ impl LoginStore for RedisLoginStore {
                 })
                 .await
             }
-            Which::Family(key) => {
+            LoginSelector::Family(key) => {
                 self.run(&self.scripts.end_family, Again::No, |call| {
                     call.arg(key.to_string());
                 })
                 .await
             }
-            Which::All => {
+            LoginSelector::All => {
                 // Too much for one script. Families first: a login that one of them still restores
                 // in the meantime is there when logins are looked for.
                 self.end_kind("family", |id| FamilyKey::parse(id).is_some())
@@ -499,7 +499,7 @@ impl LoginStore for RedisLoginStore {
 
     async fn list(
         &self,
-        owner: Owner<'_>,
+        owner: LoginOwner<'_>,
         now: i64,
     ) -> Result<Vec<(LoginKey, LoginRecord)>, StoreError> {
         let rows: Vec<(String, HashMap<String, Vec<u8>>)> = self
@@ -517,7 +517,7 @@ impl LoginStore for RedisLoginStore {
         Ok(logins)
     }
 
-    async fn insert_family(&self, key: FamilyKey, family: &Family) -> Result<(), StoreError> {
+    async fn insert_family(&self, key: FamilyKey, family: &TokenFamily) -> Result<(), StoreError> {
         self.run(&self.scripts.insert_family, Again::Yes, |call| {
             call.arg(key.to_string())
                 .arg(owner_name(family.owner()))
@@ -528,19 +528,23 @@ impl LoginStore for RedisLoginStore {
         .await
     }
 
-    async fn find_family(&self, key: FamilyKey, now: i64) -> Result<Option<Family>, StoreError> {
+    async fn find_family(
+        &self,
+        key: FamilyKey,
+        now: i64,
+    ) -> Result<Option<TokenFamily>, StoreError> {
         let row = self.find_row("family", key.to_string()).await?;
         let family = row.map(|row| Row(row).family()).transpose()?;
         Ok(family.filter(|family| now < family.expires_at))
     }
 
-    async fn claim_family(
+    async fn update_family_if(
         &self,
         key: FamilyKey,
         expected: i64,
-        family: &Family,
+        family: &TokenFamily,
     ) -> Result<bool, StoreError> {
-        self.run(&self.scripts.claim_family, Again::No, |call| {
+        self.run(&self.scripts.update_family_if, Again::No, |call| {
             call.arg(key.to_string())
                 .arg(expected)
                 .arg(family.expires_at)
@@ -573,17 +577,17 @@ impl LoginStore for RedisLoginStore {
         Ok(u64::from(limit - left))
     }
 
-    async fn bury_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
-        self.run(&self.scripts.bury, Again::Yes, |call| {
+    async fn revoke_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
+        self.run(&self.scripts.revoke, Again::Yes, |call| {
             call.arg(session.to_string()).arg(until);
         })
         .await
     }
 
-    async fn is_buried(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
+    async fn is_session_revoked(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
         let mut connection = self.connection.clone();
         let mut call = cmd("ZSCORE");
-        call.arg(format!("{}:buried", self.prefix))
+        call.arg(format!("{}:revoked", self.prefix))
             .arg(session.to_string());
         let until: Option<f64> = match call.query_async(&mut connection).await {
             Err(error) if may_repeat(&error, Again::Yes) => call.query_async(&mut connection).await,

@@ -16,8 +16,8 @@ use std::{fmt, future::Future, time::Instant};
 use sqlx::{Database, Executor, Row, pool::PoolConnection, query::Query};
 
 use super::{
-    Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins, Owner, StoreError,
-    Which,
+    FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, LoginStore, MaxLogins,
+    StoreError, TokenFamily,
 };
 
 /// The version of the tables.
@@ -25,7 +25,7 @@ const VERSION: i64 = 1;
 
 macro_rules! record_columns {
     () => {
-        "key, user_type, user_id, created_at, authenticated_at, last_seen, expires_at, fresh, forced, \
+        "key, user_type, user_id, created_at, authenticated_at, last_seen, expires_at, fresh, allow_inactive, \
          method, client, user_agent, address, hash, family"
     };
 }
@@ -93,10 +93,10 @@ const CLAIM_FAMILY: &str = "\
         expires_at = $11, hash = $12, lifetime = $13 \
     WHERE key = $1 AND version = $14";
 const BURY: &str = "\
-    INSERT INTO login_buried_sessions (key, until) VALUES ($1, $2) \
+    INSERT INTO login_revoked_sessions (key, until) VALUES ($1, $2) \
     ON CONFLICT (key) DO UPDATE SET until = excluded.until \
-    WHERE login_buried_sessions.until < excluded.until";
-const IS_BURIED: &str = "SELECT 1 FROM login_buried_sessions WHERE key = $1 AND until > $2";
+    WHERE login_revoked_sessions.until < excluded.until";
+const IS_REVOKED: &str = "SELECT 1 FROM login_revoked_sessions WHERE key = $1 AND until > $2";
 const MIGRATED: &str = "SELECT COALESCE(MAX(version), 0) FROM login_schema";
 
 impl From<sqlx::Error> for StoreError {
@@ -131,7 +131,7 @@ enum Lock<'a> {
         not(feature = "postgres"),
         expect(dead_code, reason = "SQLite has one who writes, and no owner to lock")
     )]
-    Owner(Owner<'a>),
+    LoginOwner(LoginOwner<'a>),
     /// Everything.
     All,
 }
@@ -257,7 +257,7 @@ macro_rules! sql_store {
                     last_seen: row.try_get(5)?,
                     expires_at: row.try_get(6)?,
                     fresh: row.try_get(7)?,
-                    forced: row.try_get(8)?,
+                    allow_inactive: row.try_get(8)?,
                     method: row.try_get(9)?,
                     client: row.try_get::<i64, _>(10)?.cast_unsigned(),
                     user_agent: row.try_get(11)?,
@@ -268,8 +268,8 @@ macro_rules! sql_store {
                 Ok((LoginKey::from_bytes(bytes(row.try_get(0)?)?), record))
             }
 
-            fn family(row: &<$database as Database>::Row) -> Result<Family, StoreError> {
-                Ok(Family {
+            fn family(row: &<$database as Database>::Row) -> Result<TokenFamily, StoreError> {
+                Ok(TokenFamily {
                     user_type: row.try_get(1)?,
                     user_id: row.try_get(2)?,
                     seed: bytes(row.try_get(3)?)?,
@@ -289,7 +289,7 @@ macro_rules! sql_store {
             fn with_family(
                 statement: &'static str,
                 key: FamilyKey,
-                family: &Family,
+                family: &TokenFamily,
             ) -> Query<'static, $database, <$database as Database>::Arguments<'static>> {
                 sqlx::query(statement)
                     .bind(key.0.to_vec())
@@ -320,7 +320,7 @@ macro_rules! sql_store {
                 let record = record.clone();
                 to_the_end(async move {
                     let _turn = turn;
-                    let lock = Lock::Owner(record.owner());
+                    let lock = Lock::LoginOwner(record.owner());
                     let mut tx = $dialect::begin(&mut connection, lock).await?;
                     let is_there: i64 = sqlx::query_scalar(IS_THERE)
                         .bind(key.as_bytes().as_slice())
@@ -371,7 +371,7 @@ macro_rules! sql_store {
                         .bind(record.last_seen)
                         .bind(record.expires_at)
                         .bind(record.fresh)
-                        .bind(record.forced)
+                        .bind(record.allow_inactive)
                         .bind(&record.method)
                         .bind(record.client.cast_signed())
                         .bind(&record.user_agent)
@@ -422,10 +422,10 @@ macro_rules! sql_store {
                 Ok(self.write(sqlx::query(END).bind(key)).await? > 0)
             }
 
-            async fn end_many(&self, which: Which<'_>) -> Result<u64, StoreError> {
+            async fn end_many(&self, which: LoginSelector<'_>) -> Result<u64, StoreError> {
                 let (turn, mut connection) = self.turn().await?;
                 match which {
-                    Which::Of {
+                    LoginSelector::Of {
                         owner,
                         but,
                         but_family,
@@ -434,7 +434,7 @@ macro_rules! sql_store {
                             (owner.user_type.to_owned(), owner.user_id.to_owned());
                         to_the_end(async move {
                             let _turn = turn;
-                            let lock = Lock::Owner(Owner {
+                            let lock = Lock::LoginOwner(LoginOwner {
                                 user_type: &user_type,
                                 user_id: &user_id,
                             });
@@ -456,7 +456,7 @@ macro_rules! sql_store {
                         })
                         .await
                     }
-                    Which::Family(key) => {
+                    LoginSelector::Family(key) => {
                         to_the_end(async move {
                             let _turn = turn;
                             // A family never changes hands, so this may be read before the lock.
@@ -467,7 +467,7 @@ macro_rules! sql_store {
                             let Some((user_type, user_id)) = &owner else {
                                 return Ok(0);
                             };
-                            let lock = Lock::Owner(Owner { user_type, user_id });
+                            let lock = Lock::LoginOwner(LoginOwner { user_type, user_id });
                             let mut tx = $dialect::begin(&mut connection, lock).await?;
                             let done = sqlx::query(END_OF_FAMILY)
                                 .bind(key.0.as_slice())
@@ -482,7 +482,7 @@ macro_rules! sql_store {
                         })
                         .await
                     }
-                    Which::All => {
+                    LoginSelector::All => {
                         to_the_end(async move {
                             let _turn = turn;
                             let mut tx = $dialect::begin(&mut connection, Lock::All).await?;
@@ -498,7 +498,7 @@ macro_rules! sql_store {
 
             async fn list(
                 &self,
-                owner: Owner<'_>,
+                owner: LoginOwner<'_>,
                 now: i64,
             ) -> Result<Vec<(LoginKey, LoginRecord)>, StoreError> {
                 let rows = sqlx::query(LIST)
@@ -513,7 +513,7 @@ macro_rules! sql_store {
             async fn insert_family(
                 &self,
                 key: FamilyKey,
-                family: &Family,
+                family: &TokenFamily,
             ) -> Result<(), StoreError> {
                 self.write(Self::with_family(INSERT_FAMILY, key, family))
                     .await?;
@@ -524,7 +524,7 @@ macro_rules! sql_store {
                 &self,
                 key: FamilyKey,
                 now: i64,
-            ) -> Result<Option<Family>, StoreError> {
+            ) -> Result<Option<TokenFamily>, StoreError> {
                 let row = sqlx::query(FIND_FAMILY)
                     .bind(key.0.as_slice())
                     .bind(now)
@@ -533,11 +533,11 @@ macro_rules! sql_store {
                 row.as_ref().map(Self::family).transpose()
             }
 
-            async fn claim_family(
+            async fn update_family_if(
                 &self,
                 key: FamilyKey,
                 expected: i64,
-                family: &Family,
+                family: &TokenFamily,
             ) -> Result<bool, StoreError> {
                 let claim = Self::with_family(CLAIM_FAMILY, key, family).bind(expected);
                 Ok(self.write(claim).await? > 0)
@@ -572,15 +572,23 @@ macro_rules! sql_store {
                 Ok(purged)
             }
 
-            async fn bury_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
+            async fn revoke_session(
+                &self,
+                session: LoginKey,
+                until: i64,
+            ) -> Result<(), StoreError> {
                 let session = session.as_bytes().to_vec();
                 self.write(sqlx::query(BURY).bind(session).bind(until))
                     .await?;
                 Ok(())
             }
 
-            async fn is_buried(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
-                let row = sqlx::query(IS_BURIED)
+            async fn is_session_revoked(
+                &self,
+                session: LoginKey,
+                now: i64,
+            ) -> Result<bool, StoreError> {
+                let row = sqlx::query(IS_REVOKED)
                     .bind(session.as_bytes().as_slice())
                     .bind(now)
                     .fetch_optional(&mut *$dialect::connect(&self.pool).await?)
@@ -656,8 +664,8 @@ mod sqlite {
              SELECT key FROM login_records WHERE last_seen < $1 ORDER BY last_seen LIMIT $2)",
         "DELETE FROM login_families WHERE key IN (\
              SELECT key FROM login_families WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
-        "DELETE FROM login_buried_sessions WHERE key IN (\
-             SELECT key FROM login_buried_sessions WHERE until <= $1 ORDER BY until LIMIT $2)",
+        "DELETE FROM login_revoked_sessions WHERE key IN (\
+             SELECT key FROM login_revoked_sessions WHERE until <= $1 ORDER BY until LIMIT $2)",
     ];
 
     /// Lets one of this process write at a time. SQLite would not let more either, but have each try
@@ -756,7 +764,7 @@ mod postgres {
     use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction, pool::PoolConnection};
 
     use super::{
-        super::{Owner, StoreError},
+        super::{LoginOwner, StoreError},
         Lock,
     };
 
@@ -787,8 +795,8 @@ mod postgres {
         "DELETE FROM login_families WHERE key = ANY(ARRAY(\
              SELECT key FROM login_families WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 \
              FOR UPDATE SKIP LOCKED))",
-        "DELETE FROM login_buried_sessions WHERE key = ANY(ARRAY(\
-             SELECT key FROM login_buried_sessions WHERE until <= $1 ORDER BY until LIMIT $2 \
+        "DELETE FROM login_revoked_sessions WHERE key = ANY(ARRAY(\
+             SELECT key FROM login_revoked_sessions WHERE until <= $1 ORDER BY until LIMIT $2 \
              FOR UPDATE SKIP LOCKED))",
     ];
 
@@ -796,9 +804,9 @@ mod postgres {
     const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
     /// The number of an advisory lock. Two things that share one wait for each other, no worse.
-    fn lock(owner: Option<Owner<'_>>) -> i64 {
+    fn lock(owner: Option<LoginOwner<'_>>) -> i64 {
         let mut hash = Sha256::new_with_prefix("login-runtime");
-        if let Some(Owner { user_type, user_id }) = owner {
+        if let Some(LoginOwner { user_type, user_id }) = owner {
             for part in [user_type, user_id] {
                 hash.update([0]);
                 hash.update(part);
@@ -824,7 +832,7 @@ mod postgres {
         let all = lock(None);
         let locks = match whose {
             Lock::None => return Ok(tx),
-            Lock::Owner(owner) => {
+            Lock::LoginOwner(owner) => {
                 sqlx::query("SELECT pg_advisory_xact_lock_shared($1), pg_advisory_xact_lock($2)")
                     .bind(all)
                     .bind(lock(Some(owner)))

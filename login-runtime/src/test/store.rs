@@ -33,8 +33,8 @@ use std::{collections::BTreeSet, error::Error, future::Future, sync::Arc, time::
 use tokio::{sync::Barrier, time::timeout};
 
 use crate::store::{
-    Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins, Owner, StoreError,
-    Which,
+    FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, LoginStore, MaxLogins,
+    StoreError, TokenFamily,
 };
 
 /// What time it is, for most of the suite.
@@ -76,7 +76,7 @@ pub async fn run<S: LoginStore>(store: Arc<S>) {
     no_login_slips_past_the_end_of_its_family(store).await;
     a_purge_takes_what_is_over_and_leaves_the_rest(store).await;
     a_purge_takes_what_is_idle(store).await;
-    a_buried_session_stays_buried_until_its_time(store).await;
+    a_revoked_session_stays_revoked_until_its_time(store).await;
     a_call_that_is_given_up_does_no_harm(store).await;
 }
 
@@ -124,15 +124,15 @@ fn new_user() -> String {
     format!("\"user {}\"", FamilyKey(random()))
 }
 
-fn owner(user_id: &str) -> Owner<'_> {
-    Owner {
+fn owner(user_id: &str) -> LoginOwner<'_> {
+    LoginOwner {
         user_type: "",
         user_id,
     }
 }
 
-fn of(user_id: &str) -> Which<'_> {
-    Which::Of {
+fn of(user_id: &str) -> LoginSelector<'_> {
+    LoginSelector::Of {
         owner: owner(user_id),
         but: None,
         but_family: None,
@@ -153,7 +153,7 @@ fn login_at(user_id: &str, created_at: i64) -> LoginRecord {
         last_seen: created_at,
         expires_at: created_at + 86_400,
         fresh: true,
-        forced: false,
+        allow_inactive: false,
         method: "password".to_owned(),
         client: 7,
         user_agent: "suite/1".to_owned(),
@@ -164,8 +164,8 @@ fn login_at(user_id: &str, created_at: i64) -> LoginRecord {
 }
 
 /// A family made at [`NOW`] that is good for a month.
-fn family(user_id: &str) -> Family {
-    Family {
+fn family(user_id: &str) -> TokenFamily {
+    TokenFamily {
         user_type: String::new(),
         user_id: user_id.to_owned(),
         seed: random(),
@@ -192,7 +192,7 @@ async fn insert<S: LoginStore>(store: &S, record: &LoginRecord) -> LoginKey {
     key
 }
 
-async fn insert_family<S: LoginStore>(store: &S, family: &Family) -> FamilyKey {
+async fn insert_family<S: LoginStore>(store: &S, family: &TokenFamily) -> FamilyKey {
     let key = new_family();
     ok(store.insert_family(key, family).await);
     key
@@ -244,7 +244,7 @@ async fn logins_read_back_as_written<S: LoginStore>(store: &Arc<S>) {
         authenticated_at: -1,
         last_seen: NOW + 5,
         fresh: false,
-        forced: true,
+        allow_inactive: true,
         method: "$1 {} % \\ ' \" `".to_owned(),
         client: u64::MAX,
         user_agent: "Mözilla/5.0 ".repeat(200),
@@ -269,7 +269,7 @@ async fn logins_read_back_as_written<S: LoginStore>(store: &Arc<S>) {
             Some(&record),
             "a login reads back as written"
         );
-        let bare = ok(store.find_bare(key, NOW).await);
+        let bare = ok(store.find_for_auth(key, NOW).await);
         let filled_in = bare.map(|bare| LoginRecord {
             method: record.method.clone(),
             user_agent: record.user_agent.clone(),
@@ -346,18 +346,18 @@ async fn nothing_becomes_of_what_is_unknown<S: LoginStore>(store: &Arc<S>) {
         None,
         "an unknown family is not found"
     );
-    let claimed = ok(store.claim_family(family_key, 1, &family(&user)).await);
+    let claimed = ok(store.update_family_if(family_key, 1, &family(&user)).await);
     assert!(!claimed, "an unknown family cannot be claimed");
     assert_eq!(
         ok(store.find_family(family_key, NOW).await),
         None,
         "a claim makes no family"
     );
-    let ended = ok(store.end_many(Which::Family(family_key)).await);
+    let ended = ok(store.end_many(LoginSelector::Family(family_key)).await);
     assert_eq!(ended, 0, "an unknown family has no logins to end");
     assert!(
-        !ok(store.is_buried(new_key(), NOW).await),
-        "an unknown session is not buried"
+        !ok(store.is_session_revoked(new_key(), NOW).await),
+        "an unknown session is not revoked"
     );
 }
 
@@ -500,7 +500,7 @@ async fn all_of_a_user_end_and_nobody_elses<S: LoginStore>(store: &Arc<S>) {
         insert(&**store, &record).await,
         insert(&**store, &record).await,
     );
-    let kept_family = Family {
+    let kept_family = TokenFamily {
         user_type: "type".to_owned(),
         ..family(&user)
     };
@@ -537,7 +537,7 @@ async fn all_of_a_user_end_and_nobody_elses<S: LoginStore>(store: &Arc<S>) {
     ];
     let mut kept = Vec::new();
     for other in &others {
-        let other_family = Family {
+        let other_family = TokenFamily {
             user_type: other.user_type.clone(),
             user_id: other.user_id.clone(),
             ..family(&user)
@@ -548,7 +548,7 @@ async fn all_of_a_user_end_and_nobody_elses<S: LoginStore>(store: &Arc<S>) {
         ));
     }
 
-    let which = Which::Of {
+    let which = LoginSelector::Of {
         owner: record.owner(),
         but: None,
         but_family: None,
@@ -569,7 +569,7 @@ async fn all_of_a_user_end_and_nobody_elses<S: LoginStore>(store: &Arc<S>) {
         None,
         "the user's family has ended"
     );
-    let claimed = ok(store.claim_family(family_key, 1, &kept_family).await);
+    let claimed = ok(store.update_family_if(family_key, 1, &kept_family).await);
     assert!(
         !claimed,
         "a family that ended with its user's logins cannot be claimed"
@@ -595,7 +595,7 @@ async fn all_of_a_user_end_but_one<S: LoginStore>(store: &Arc<S>) {
         insert_family(&**store, &family(&user)).await,
         insert_family(&**store, &family(&user)).await,
     );
-    let which = Which::Of {
+    let which = LoginSelector::Of {
         owner: owner(&user),
         but: Some(kept),
         but_family: Some(kept_family),
@@ -624,7 +624,7 @@ async fn all_of_a_user_end_but_one<S: LoginStore>(store: &Arc<S>) {
     // Nobody else's login stays for being named.
     let (other, stranger) = (new_user(), insert(&**store, &login(&new_user())).await);
     let others = insert(&**store, &login(&other)).await;
-    let which = Which::Of {
+    let which = LoginSelector::Of {
         owner: owner(&other),
         but: Some(stranger),
         but_family: Some(kept_family),
@@ -673,7 +673,7 @@ async fn a_family_ends_with_its_logins_only<S: LoginStore>(store: &Arc<S>) {
         .await,
     ];
     assert_eq!(
-        ok(store.end_many(Which::Family(key)).await),
+        ok(store.end_many(LoginSelector::Family(key)).await),
         2,
         "the family's logins end"
     );
@@ -700,7 +700,7 @@ async fn a_family_ends_with_its_logins_only<S: LoginStore>(store: &Arc<S>) {
     );
 
     // A login may outlive its family, and still ends with it.
-    let short = Family {
+    let short = TokenFamily {
         expires_at: NOW + 10,
         ..family(&user)
     };
@@ -724,7 +724,7 @@ async fn a_family_ends_with_its_logins_only<S: LoginStore>(store: &Arc<S>) {
         "a login outlives its family"
     );
     assert_eq!(
-        ok(store.end_many(Which::Family(key)).await),
+        ok(store.end_many(LoginSelector::Family(key)).await),
         1,
         "a login ends with a family that is over"
     );
@@ -952,7 +952,7 @@ async fn the_limit_holds_when_many_log_in_at_once<S: LoginStore>(store: &Arc<S>)
 
 async fn families_read_back_as_written<S: LoginStore>(store: &Arc<S>) {
     let user = format!(r#""'; -- \"{}\u0000 ünï © 🦀""#, FamilyKey(random()));
-    let odd = Family {
+    let odd = TokenFamily {
         user_type: "app::Admin<'_>".to_owned(),
         // Not text, whatever the encoding.
         seed: [0, 255, 192, 0, 39, 34, 92, 10, 13, 0, 128, 0, 1, 2, 3, 254],
@@ -965,7 +965,7 @@ async fn families_read_back_as_written<S: LoginStore>(store: &Arc<S>) {
         hash: Some("' OR 1=1 --".to_owned()),
         ..family(&user)
     };
-    let empty = Family {
+    let empty = TokenFamily {
         hash: Some(String::new()),
         ..family(&user)
     };
@@ -986,14 +986,14 @@ async fn families_read_back_as_written<S: LoginStore>(store: &Arc<S>) {
 }
 
 async fn a_claim_needs_the_version<S: LoginStore>(store: &Arc<S>) {
-    let first = Family {
+    let first = TokenFamily {
         seen_at: Some(NOW),
         hash: Some("hash".to_owned()),
         ..family(&new_user())
     };
     let key = insert_family(&**store, &first).await;
     let other = insert_family(&**store, &first).await;
-    let second = Family {
+    let second = TokenFamily {
         version: 2,
         generation: 1,
         rotated_at: NOW + 300,
@@ -1004,7 +1004,7 @@ async fn a_claim_needs_the_version<S: LoginStore>(store: &Arc<S>) {
     };
     for wrong in [0, 2, -1] {
         assert!(
-            !ok(store.claim_family(key, wrong, &second).await),
+            !ok(store.update_family_if(key, wrong, &second).await),
             "another version does not do"
         );
     }
@@ -1013,7 +1013,7 @@ async fn a_claim_needs_the_version<S: LoginStore>(store: &Arc<S>) {
         "a lost claim changes nothing"
     );
     assert!(
-        ok(store.claim_family(key, 1, &second).await),
+        ok(store.update_family_if(key, 1, &second).await),
         "the version does"
     );
     assert!(
@@ -1021,15 +1021,15 @@ async fn a_claim_needs_the_version<S: LoginStore>(store: &Arc<S>) {
         "a claim replaces all of it"
     );
     assert!(
-        !ok(store.claim_family(key, 1, &first).await),
+        !ok(store.update_family_if(key, 1, &first).await),
         "a version can be claimed once"
     );
     assert!(
         ok(store
-            .claim_family(
+            .update_family_if(
                 key,
                 2,
-                &Family {
+                &TokenFamily {
                     version: 3,
                     ..second
                 }
@@ -1047,16 +1047,19 @@ async fn one_of_many_claims_wins<S: LoginStore>(store: &Arc<S>) {
     let family = family(&new_user());
     let key = insert_family(&**store, &family).await;
     for version in 1..=3 {
-        let answers = at_once(store, MANY, |store, index| {
-            let generation = i64::try_from(index).unwrap_or_default();
-            let claim = Family {
-                version: version + 1,
-                generation,
-                ..family.clone()
-            };
-            async move { ok(store.claim_family(key, version, &claim).await).then_some(generation) }
-        })
-        .await;
+        let answers =
+            at_once(store, MANY, |store, index| {
+                let generation = i64::try_from(index).unwrap_or_default();
+                let claim = TokenFamily {
+                    version: version + 1,
+                    generation,
+                    ..family.clone()
+                };
+                async move {
+                    ok(store.update_family_if(key, version, &claim).await).then_some(generation)
+                }
+            })
+            .await;
         let winners: Vec<_> = answers.into_iter().flatten().collect();
         assert_eq!(winners.len(), 1, "one of many claims of a version wins");
         let found =
@@ -1071,7 +1074,7 @@ async fn one_of_many_claims_wins<S: LoginStore>(store: &Arc<S>) {
 
 async fn an_ended_family_cannot_be_claimed<S: LoginStore>(store: &Arc<S>) {
     let user = new_user();
-    let next = Family {
+    let next = TokenFamily {
         version: 2,
         ..family(&user)
     };
@@ -1080,14 +1083,14 @@ async fn an_ended_family_cannot_be_claimed<S: LoginStore>(store: &Arc<S>) {
         let found = ok(store.find_family(key, NOW).await);
         assert!(found.is_some(), "the family is there");
         let end = if which == "family" {
-            Which::Family(key)
+            LoginSelector::Family(key)
         } else {
             of(&user)
         };
         ok(store.end_many(end).await);
         // Whoever found it before has come too late.
         assert!(
-            !ok(store.claim_family(key, 1, &next).await),
+            !ok(store.update_family_if(key, 1, &next).await),
             "an ended {which} cannot be claimed"
         );
         assert_eq!(
@@ -1102,9 +1105,9 @@ async fn an_ended_family_cannot_be_claimed<S: LoginStore>(store: &Arc<S>) {
             let next = next.clone();
             async move {
                 if index == 0 {
-                    ok(store.end_many(Which::Family(key)).await);
+                    ok(store.end_many(LoginSelector::Family(key)).await);
                 } else {
-                    ok(store.claim_family(key, 1, &next).await);
+                    ok(store.update_family_if(key, 1, &next).await);
                 }
             }
         })
@@ -1129,7 +1132,7 @@ async fn no_login_slips_past_the_end_of_its_family<S: LoginStore>(store: &Arc<S>
             async move {
                 if index == 0 {
                     let end = if round % 2 == 0 {
-                        Which::Family(key)
+                        LoginSelector::Family(key)
                     } else {
                         of(&user)
                     };
@@ -1203,12 +1206,12 @@ async fn a_purge_takes_what_is_over_and_leaves_the_rest<S: LoginStore>(store: &A
         dead_keys.push(insert(&**store, &over).await);
         living_keys.push(insert(&**store, &living).await);
     }
-    let over_family = Family {
+    let over_family = TokenFamily {
         rotated_at: then - 100,
         expires_at: then,
         ..family(&user)
     };
-    let living_family = Family {
+    let living_family = TokenFamily {
         expires_at: then + 1,
         ..over_family.clone()
     };
@@ -1218,8 +1221,8 @@ async fn a_purge_takes_what_is_over_and_leaves_the_rest<S: LoginStore>(store: &A
     }
     let kept_family = insert_family(&**store, &living_family).await;
     let (forgotten, remembered) = (new_key(), new_key());
-    ok(store.bury_session(forgotten, then).await);
-    ok(store.bury_session(remembered, then + 1).await);
+    ok(store.revoke_session(forgotten, then).await);
+    ok(store.revoke_session(remembered, then + 1).await);
 
     let purged = purge_all(&**store, then, None).await;
     assert!(
@@ -1239,7 +1242,7 @@ async fn a_purge_takes_what_is_over_and_leaves_the_rest<S: LoginStore>(store: &A
         assert_eq!(found, None, "a family that is over is deleted");
     }
     assert!(
-        !ok(store.is_buried(forgotten, then).await),
+        !ok(store.is_session_revoked(forgotten, then).await),
         "a note that may be forgotten is"
     );
     let listed: BTreeSet<_> = keys_of(&**store, &user, then).await.into_iter().collect();
@@ -1253,7 +1256,7 @@ async fn a_purge_takes_what_is_over_and_leaves_the_rest<S: LoginStore>(store: &A
         "what is not over stays"
     );
     assert!(
-        ok(store.is_buried(remembered, then).await),
+        ok(store.is_session_revoked(remembered, then).await),
         "what is not over stays"
     );
     assert!(
@@ -1306,35 +1309,35 @@ async fn a_purge_takes_what_is_idle<S: LoginStore>(store: &Arc<S>) {
     );
 }
 
-async fn a_buried_session_stays_buried_until_its_time<S: LoginStore>(store: &Arc<S>) {
+async fn a_revoked_session_stays_revoked_until_its_time<S: LoginStore>(store: &Arc<S>) {
     let session = new_key();
-    ok(store.bury_session(session, NOW + 100).await);
+    ok(store.revoke_session(session, NOW + 100).await);
     assert!(
-        ok(store.is_buried(session, NOW + 99).await),
+        ok(store.is_session_revoked(session, NOW + 99).await),
         "an ended session is known"
     );
     assert!(
-        !ok(store.is_buried(session, NOW + 100).await),
+        !ok(store.is_session_revoked(session, NOW + 100).await),
         "its time is over"
     );
     assert!(
-        !ok(store.is_buried(new_key(), NOW).await),
-        "another session is not buried"
+        !ok(store.is_session_revoked(new_key(), NOW).await),
+        "another session is not revoked"
     );
-    ok(store.bury_session(session, NOW + 200).await);
-    ok(store.bury_session(session, NOW + 50).await);
+    ok(store.revoke_session(session, NOW + 200).await);
+    ok(store.revoke_session(session, NOW + 50).await);
     assert!(
-        ok(store.is_buried(session, NOW + 199).await),
+        ok(store.is_session_revoked(session, NOW + 199).await),
         "the longer of two notes counts"
     );
     let answers = at_once(store, 8, |store, _| async move {
-        ok(store.bury_session(session, NOW + 300).await);
-        ok(store.is_buried(session, NOW + 299).await)
+        ok(store.revoke_session(session, NOW + 300).await);
+        ok(store.is_session_revoked(session, NOW + 299).await)
     })
     .await;
     assert!(
-        answers.into_iter().all(|buried| buried),
-        "many may bury it at once"
+        answers.into_iter().all(|revoked| revoked),
+        "many may revoke it at once"
     );
 }
 
@@ -1375,7 +1378,7 @@ async fn everything_ends<S: LoginStore>(store: &Arc<S>) {
     let (first, second) = (new_user(), new_user());
     let mut keys = Vec::new();
     let mut families = Vec::new();
-    ok(store.end_many(Which::All).await);
+    ok(store.end_many(LoginSelector::All).await);
     for user in [&first, &second] {
         for _ in 0..200 {
             keys.push(insert(&**store, &login(user)).await);
@@ -1383,8 +1386,8 @@ async fn everything_ends<S: LoginStore>(store: &Arc<S>) {
         families.push(insert_family(&**store, &family(user)).await);
     }
     let session = new_key();
-    ok(store.bury_session(session, NOW + 100).await);
-    let ended = ok(store.end_many(Which::All).await);
+    ok(store.revoke_session(session, NOW + 100).await);
+    let ended = ok(store.end_many(LoginSelector::All).await);
     assert!(ended >= 400, "all logins of all users end");
     for key in keys {
         assert!(!is_there(&**store, key).await, "all logins have ended");
@@ -1396,13 +1399,13 @@ async fn everything_ends<S: LoginStore>(store: &Arc<S>) {
             "all families have ended"
         );
         assert!(
-            !ok(store.claim_family(key, 1, &family(user)).await),
+            !ok(store.update_family_if(key, 1, &family(user)).await),
             "none can be claimed"
         );
         assert_eq!(keys_of(&**store, user, NOW).await, [], "nothing is listed");
     }
     assert!(
-        ok(store.is_buried(session, NOW).await),
+        ok(store.is_session_revoked(session, NOW).await),
         "ended sessions stay ended"
     );
     let key = insert(&**store, &login(&first)).await;
@@ -1419,7 +1422,7 @@ async fn everything_ends<S: LoginStore>(store: &Arc<S>) {
             async move {
                 let key = new_key();
                 if index == 0 {
-                    ok(store.end_many(Which::All).await);
+                    ok(store.end_many(LoginSelector::All).await);
                     return None;
                 }
                 ok(store.insert(key, &record, None, NOW).await);

@@ -130,12 +130,12 @@ impl<U> fmt::Debug for Verified<U> {
     note = "check the password with `PasswordVerifier::verify`, which returns a `Verified<{U}>`",
     note = "if the user was authenticated by other means, say so: `Verified::trust(user, \"reason\")`"
 )]
-pub trait Proof<U> {
+pub trait IntoVerified<U> {
     #[doc(hidden)]
     fn into_verified(self) -> Verified<U>;
 }
 
-impl<U: AuthUser> Proof<U> for Verified<U> {
+impl<U: AuthUser> IntoVerified<U> for Verified<U> {
     fn into_verified(self) -> Self {
         self
     }

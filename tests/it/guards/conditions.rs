@@ -17,8 +17,8 @@ use actix_web::{
     web::{self, Bytes, Data, Path, ServiceConfig},
 };
 use login_runtime::{
-    Auth, AuthUser, BoxError, Condition, CurrentUser, FreshUser, HasPermission, LoginManager,
-    LoginManagerBuilder, Permissions, Refusal, UserWith, fresh_login_required, login_required,
+    Auth, AuthUser, AuthorizedUser, BoxError, Condition, CurrentUser, FreshUser, HasPermission,
+    LoginManager, LoginManagerBuilder, Permissions, Refusal, fresh_login_required, login_required,
     permission, permission_required, role,
     test::{Browser, TestClock},
 };
@@ -114,7 +114,7 @@ impl HasPermission<Permission> for Member {
 fn members() -> (LoginManagerBuilder, TestClock) {
     let clock = TestClock::at(START);
     let find = async |id: u8| Ok::<_, Infallible>(Some(Member::new(id)));
-    let builder = LoginManager::new(find)
+    let builder = LoginManager::builder(find)
         .login_view("/login")
         .refresh_view("/confirm")
         .clock(clock.clone());
@@ -356,7 +356,7 @@ struct Pages;
 impl Pages {
     #[permission_required(Permission::EditPost)]
     async fn edit(
-        author: UserWith<Member, permission!(Permission::EditPost)>,
+        author: AuthorizedUser<Member, permission!(Permission::EditPost)>,
         text: Bytes,
     ) -> String {
         format!("{}: {}", author.id, text.len())
@@ -457,10 +457,14 @@ async fn fresh_admin(admin: FreshUser<Member>) -> String {
 #[login_required(fresh = "10m", role = "admin")]
 #[get("/aged-admin")]
 async fn aged_admin(
-    admin: UserWith<Member, role!("admin")>,
+    admin: AuthorizedUser<Member, role!("admin")>,
     again: FreshUser<Member, 600>,
 ) -> String {
-    format!("fresh {} {}", UserWith::into_current(admin).id, again.id)
+    format!(
+        "fresh {} {}",
+        AuthorizedUser::into_current(admin).id,
+        again.id
+    )
 }
 
 #[actix_web::test]
@@ -573,7 +577,7 @@ async fn of_default_user(admin: FreshUser<login_tests::Admin>) -> String {
 
 #[login_required(role = "admin")]
 #[actix_web::route("/options", method = "GET", method = "OPTIONS")]
-async fn options(admin: UserWith<Member, role!("admin")>) -> String {
+async fn options(admin: AuthorizedUser<Member, role!("admin")>) -> String {
     admin.id.to_string()
 }
 
@@ -599,8 +603,8 @@ async fn a_proof_is_asked_for_where_the_manager_lets_options_through() {
     all(role = "admin", any(role = "editor", role = "editor"))
 )]
 async fn generic<T: 'static>(
-    admin: UserWith<Member, role!("admin")>,
-    editor: UserWith<Member, role!("editor")>,
+    admin: AuthorizedUser<Member, role!("admin")>,
+    editor: AuthorizedUser<Member, role!("editor")>,
     fresh: FreshUser<Member, 300>,
     data: Data<T>,
 ) -> String {
@@ -616,7 +620,7 @@ async fn generic<T: 'static>(
 async fn proofs_are_taken_apart_and_say_nothing_secret() {
     let loads = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&loads);
-    let manager = LoginManager::new(async move |id: u8| {
+    let manager = LoginManager::builder(async move |id: u8| {
         counted.fetch_add(1, Ordering::SeqCst);
         Ok::<_, Infallible>(Some(Member::new(id)))
     });
@@ -630,7 +634,7 @@ async fn proofs_are_taken_apart_and_say_nothing_secret() {
     loads.store(0, Ordering::SeqCst);
     let answer = browser.get("/generic").await.text();
     assert!(
-        answer.starts_with("UserWith(CurrentUser { login: "),
+        answer.starts_with("AuthorizedUser(CurrentUser { login: "),
         "{answer}"
     );
     assert!(

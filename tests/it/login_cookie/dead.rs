@@ -198,9 +198,16 @@ async fn a_user_who_is_not_active_is_refused_and_keeps_it() {
         users.change(1, |user| user.is_active = true);
         assert_eq!(account_status(&browser).await, 200);
         // Unless the application insists.
-        let forced = Browser::new(&app);
-        assert_sets(&forced.post("/login/3?force=true").await, LOGIN, None);
-        assert_eq!(forced.get("/settings").await.text(), "settings of cy");
+        let allow_inactive = Browser::new(&app);
+        assert_sets(
+            &allow_inactive.post("/login/3?force=true").await,
+            LOGIN,
+            None,
+        );
+        assert_eq!(
+            allow_inactive.get("/settings").await.text(),
+            "settings of cy"
+        );
     }
 }
 

@@ -8,7 +8,7 @@ use actix_web::{
     error::ErrorImATeapot,
     middleware::{Compat, Next, from_fn},
 };
-use login_runtime::{RememberCookie, gate, public};
+use login_runtime::{RememberCookie, public, routes_behind};
 
 use super::*;
 use crate::world::{DAY, HOUR, MINUTE};
@@ -31,7 +31,7 @@ async fn what_a_gate_finds_out_reaches_the_browser() {
     before.log_in(User::new(1, "ada")).await;
     let after = builder(&users, false).0.fallback_keys([secret(9)]);
     let after = app(after.deny_by_default().build(key()).unwrap(), |routes| {
-        let gated = web::scope("/slow").wrap(gate(from_fn(wait)));
+        let gated = web::scope("/slow").wrap(routes_behind(from_fn(wait)));
         routes.service(gated.route("/forgotten", page()));
     })
     .await;
@@ -330,7 +330,7 @@ async fn a_manager_within_another_one_logs_out_its_own_users() {
     for with_records in WITH_RECORDS {
         let users = Users::new();
         let named = |name: &str| CookieSettings::new().name(format!("__Host-inner-{name}"));
-        let inner = LoginManager::new(load_admin)
+        let inner = LoginManager::builder(load_admin)
             .session_cookie(named("session"))
             .remember_cookie(RememberCookie::new().cookie(named("remember")))
             .login_cookie(named("login"));

@@ -12,8 +12,8 @@ use std::{
 };
 
 use login_runtime::{
-    Family, FamilyKey, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins, Owner, StoreError,
-    Which,
+    FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, LoginStore, MaxLogins,
+    StoreError, TokenFamily,
 };
 
 use tokio::sync::Barrier;
@@ -72,7 +72,7 @@ struct State {
     nth: usize,
     hook: Option<Hook>,
     /// The families as they were when they were claimed.
-    claimed: Vec<Family>,
+    claimed: Vec<TokenFamily>,
     /// Every login that was inserted, if logins that have ended are found too.
     ended: Option<HashMap<LoginKey, LoginRecord>>,
 }
@@ -182,7 +182,7 @@ impl Probe {
     }
 
     /// Takes the families that were claimed since the last time, as they were then.
-    pub(crate) fn claimed(&self) -> Vec<Family> {
+    pub(crate) fn claimed(&self) -> Vec<TokenFamily> {
         std::mem::take(&mut self.0.state.lock().unwrap().claimed)
     }
 
@@ -266,33 +266,37 @@ impl LoginStore for Probe {
         watched!(self, End: end(key))
     }
 
-    async fn end_many(&self, which: Which<'_>) -> Result<u64, StoreError> {
+    async fn end_many(&self, which: LoginSelector<'_>) -> Result<u64, StoreError> {
         watched!(self, EndMany: end_many(which))
     }
 
     async fn list(
         &self,
-        owner: Owner<'_>,
+        owner: LoginOwner<'_>,
         now: i64,
     ) -> Result<Vec<(LoginKey, LoginRecord)>, StoreError> {
         watched!(self, List: list(owner, now))
     }
 
-    async fn insert_family(&self, key: FamilyKey, family: &Family) -> Result<(), StoreError> {
+    async fn insert_family(&self, key: FamilyKey, family: &TokenFamily) -> Result<(), StoreError> {
         watched!(self, InsertFamily: insert_family(key, family))
     }
 
-    async fn find_family(&self, key: FamilyKey, now: i64) -> Result<Option<Family>, StoreError> {
+    async fn find_family(
+        &self,
+        key: FamilyKey,
+        now: i64,
+    ) -> Result<Option<TokenFamily>, StoreError> {
         watched!(self, FindFamily: find_family(key, now))
     }
 
-    async fn claim_family(
+    async fn update_family_if(
         &self,
         key: FamilyKey,
         expected: i64,
-        family: &Family,
+        family: &TokenFamily,
     ) -> Result<bool, StoreError> {
-        let claimed = watched!(self, ClaimFamily: claim_family(key, expected, family))?;
+        let claimed = watched!(self, ClaimFamily: update_family_if(key, expected, family))?;
         if claimed {
             let mut state = self.0.state.lock().unwrap();
             state.claimed.push(family.clone());
@@ -309,11 +313,11 @@ impl LoginStore for Probe {
         watched!(self, Purge: purge(now, idle_since, limit))
     }
 
-    async fn bury_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
-        watched!(self, BurySession: bury_session(session, until))
+    async fn revoke_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
+        watched!(self, BurySession: revoke_session(session, until))
     }
 
-    async fn is_buried(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
-        watched!(self, IsBuried: is_buried(session, now))
+    async fn is_session_revoked(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
+        watched!(self, IsBuried: is_session_revoked(session, now))
     }
 }

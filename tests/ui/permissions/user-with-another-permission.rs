@@ -1,6 +1,6 @@
 use actix_web::HttpRequest;
 use login_runtime::{
-    AuthUser, BoxError, HasPermission, Permissions, UserWith, permission, permission_required,
+    AuthUser, BoxError, HasPermission, Permissions, AuthorizedUser, permission, permission_required,
 };
 
 #[derive(AuthUser)]
@@ -22,7 +22,7 @@ impl HasPermission<Permission> for User {
 }
 
 #[permission_required(Permission::EditPost)]
-async fn account(user: UserWith<User, permission!(Permission::DeletePost)>) -> String {
+async fn account(user: AuthorizedUser<User, permission!(Permission::DeletePost)>) -> String {
     user.id.to_string()
 }
 

@@ -1,4 +1,4 @@
-use login_runtime::{AuthUser, UserWith, login_required, role};
+use login_runtime::{AuthUser, AuthorizedUser, login_required, role};
 
 #[derive(AuthUser)]
 struct User {
@@ -8,7 +8,7 @@ struct User {
 }
 
 #[login_required(role = "editor")]
-async fn account(user: UserWith<User, role!("admin")>) -> String {
+async fn account(user: AuthorizedUser<User, role!("admin")>) -> String {
     user.id.to_string()
 }
 

@@ -10,5 +10,5 @@ async fn find(id: i64) -> Result<Option<User>, std::io::Error> {
 }
 
 fn main() {
-    let _ = LoginManager::new(find).clock(std::time::SystemTime::now());
+    let _ = LoginManager::builder(find).clock(std::time::SystemTime::now());
 }

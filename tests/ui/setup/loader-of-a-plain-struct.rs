@@ -9,5 +9,5 @@ async fn find(id: i64) -> Result<Option<Account>, std::io::Error> {
 }
 
 fn main() {
-    let _ = LoginManager::new(find);
+    let _ = LoginManager::builder(find);
 }

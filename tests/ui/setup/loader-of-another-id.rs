@@ -10,5 +10,5 @@ async fn find(id: String) -> Result<Option<User>, std::num::ParseIntError> {
 }
 
 fn main() {
-    let _ = LoginManager::new(find);
+    let _ = LoginManager::builder(find);
 }

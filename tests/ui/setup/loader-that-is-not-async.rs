@@ -10,5 +10,5 @@ fn find(id: i64) -> Result<Option<User>, std::io::Error> {
 }
 
 fn main() {
-    let _ = LoginManager::new(find);
+    let _ = LoginManager::builder(find);
 }

@@ -10,5 +10,5 @@ async fn find(id: i64) -> Option<User> {
 }
 
 fn main() {
-    let _ = LoginManager::new(find);
+    let _ = LoginManager::builder(find);
 }

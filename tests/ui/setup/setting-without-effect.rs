@@ -12,6 +12,6 @@ async fn find(id: i64) -> Result<Option<User>, std::io::Error> {
 }
 
 fn main() {
-    let manager = LoginManager::new(find);
+    let manager = LoginManager::builder(find);
     manager.login_view("/login");
 }

@@ -2,5 +2,5 @@ use actix_web::cookie::Key;
 use login_runtime::LoginManager;
 
 fn main() {
-    let _ = LoginManager::new().login_view("/login").build(Key::generate());
+    let _ = LoginManager::builder().login_view("/login").build(Key::generate());
 }

@@ -400,7 +400,7 @@ fn an_argument_below_several_guards_may_be_the_user_of_any() {
 #[test]
 fn what_looks_like_a_proof_is_checked_in_an_item() {
     let item = quote!(
-        async fn h(a: FreshUser<User>, b: my::UserWith) -> impl Responder {}
+        async fn h(a: FreshUser<User>, b: my::AuthorizedUser) -> impl Responder {}
     );
     let output = expand(LoginRequired, quote!(), item).to_string();
     assert_eq!(output.matches("const _ : () = {").count(), 2, "{output}");

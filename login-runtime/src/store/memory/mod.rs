@@ -17,8 +17,8 @@ use self::{
     shards::{RandomKeys, SHARDS, Shards},
 };
 use super::{
-    Family, FamilyKey, Full, Inserted, LoginKey, LoginRecord, LoginStore, MaxLogins, Owner,
-    StoreError, Which,
+    FamilyKey, Full, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, LoginStore,
+    MaxLogins, StoreError, TokenFamily,
 };
 
 mod common;
@@ -49,12 +49,12 @@ pub struct MemoryLoginStore {
     // Users may have a say in their ids, so these are hashed with a key: nobody can have all collide.
     owners: Shards<Owned, (), RandomState>,
     logins: Shards<Row, (), RandomKeys>,
-    families: Shards<FamilyKey, Box<Family>, RandomKeys>,
+    families: Shards<FamilyKey, Box<TokenFamily>, RandomKeys>,
     // Which logins were born of a family. They may outlive it.
     born: Shards<FamilyKey, HashSet<Row, RandomKeys>, RandomKeys>,
     // What logins share. Each login in the store counts once.
     commons: Commons,
-    buried: Shards<LoginKey, i64, RandomKeys>,
+    revoked: Shards<LoginKey, i64, RandomKeys>,
     max: usize,
     // When all that was over was last cleared away to make room.
     cleared_at: AtomicI64,
@@ -85,7 +85,7 @@ impl MemoryLoginStore {
             families: Shards::default(),
             born: Shards::default(),
             commons: Shards::default(),
-            buried: Shards::default(),
+            revoked: Shards::default(),
             max: logins,
             cleared_at: AtomicI64::new(i64::MIN),
             purge_from: AtomicUsize::new(0),
@@ -159,7 +159,7 @@ impl MemoryLoginStore {
         &self,
         owned: &mut Owned,
         key: &FamilyKey,
-        so: impl FnOnce(&Family) -> bool,
+        so: impl FnOnce(&TokenFamily) -> bool,
     ) -> bool {
         let removed = self.families.remove_if(key, |_, family| so(family));
         if removed.is_some() {
@@ -185,7 +185,7 @@ impl MemoryLoginStore {
             .logins
             .len()
             .max(self.families.len())
-            .max(self.buried.len());
+            .max(self.revoked.len());
         // Once a second is enough: no more is over before the clock moves.
         if fullest >= self.max && self.cleared_at.swap(now, Ordering::Relaxed) != now {
             self.delete_over(now, None, usize::MAX).await;
@@ -196,7 +196,7 @@ impl MemoryLoginStore {
         let login_over = |row: &Row| {
             !row.is_live(now) || idle_since.is_some_and(|since| row.last_seen() < since)
         };
-        let family_over = |family: &Family| family.expires_at <= now;
+        let family_over = |family: &TokenFamily| family.expires_at <= now;
         let note_over = |_: &LoginKey, until: &i64| *until <= now;
         let mut deleted = 0;
         let first = self.purge_from.load(Ordering::Relaxed);
@@ -213,7 +213,7 @@ impl MemoryLoginStore {
                     family_over(family).then(|| (*key, owner_key(family.owner())))
                 });
                 let room = room - families.len();
-                let notes = self.buried.pick(part, room, |session, until| {
+                let notes = self.revoked.pick(part, room, |session, until| {
                     note_over(session, until).then_some(*session)
                 });
                 let has_more = notes.len() == room;
@@ -229,7 +229,7 @@ impl MemoryLoginStore {
                     deleted += usize::from(gone);
                 }
                 for session in notes {
-                    let gone = self.buried.remove_if(&session, note_over);
+                    let gone = self.revoked.remove_if(&session, note_over);
                     deleted += usize::from(gone.is_some());
                 }
                 if deleted >= limit {
@@ -248,7 +248,7 @@ impl MemoryLoginStore {
             self.families.give_back(part);
             self.born.give_back(part);
             self.commons.give_back(part);
-            self.buried.give_back(part);
+            self.revoked.give_back(part);
             rest().await;
         }
         deleted
@@ -308,7 +308,11 @@ impl LoginStore for MemoryLoginStore {
         Ok(self.logins.look(&key, record).flatten())
     }
 
-    async fn find_bare(&self, key: LoginKey, now: i64) -> Result<Option<LoginRecord>, StoreError> {
+    async fn find_for_auth(
+        &self,
+        key: LoginKey,
+        now: i64,
+    ) -> Result<Option<LoginRecord>, StoreError> {
         let record = |row: &Row, _: &_| row.is_live(now).then(|| row.bare_record());
         Ok(self.logins.look(&key, record).flatten())
     }
@@ -329,9 +333,9 @@ impl LoginStore for MemoryLoginStore {
         Ok(row.is_some_and(end))
     }
 
-    async fn end_many(&self, which: Which<'_>) -> Result<u64, StoreError> {
+    async fn end_many(&self, which: LoginSelector<'_>) -> Result<u64, StoreError> {
         match which {
-            Which::Of {
+            LoginSelector::Of {
                 owner,
                 but,
                 but_family,
@@ -349,7 +353,7 @@ impl LoginStore for MemoryLoginStore {
                 }
                 Ok(ended)
             }),
-            Which::Family(key) => {
+            LoginSelector::Family(key) => {
                 let Some(owner) = self.owner_of_family(&key) else {
                     return Ok(0);
                 };
@@ -365,7 +369,7 @@ impl LoginStore for MemoryLoginStore {
                     Ok(ended)
                 })
             }
-            Which::All => {
+            LoginSelector::All => {
                 // All users at once, in the order in which no other call takes two of them. What
                 // they had is dropped when others are let in again.
                 let (owners, logins, families, born, commons) = {
@@ -392,7 +396,7 @@ impl LoginStore for MemoryLoginStore {
 
     async fn list(
         &self,
-        owner: Owner<'_>,
+        owner: LoginOwner<'_>,
         now: i64,
     ) -> Result<Vec<(LoginKey, LoginRecord)>, StoreError> {
         let owner = owner_key(owner);
@@ -406,7 +410,7 @@ impl LoginStore for MemoryLoginStore {
         Ok(logins)
     }
 
-    async fn insert_family(&self, key: FamilyKey, family: &Family) -> Result<(), StoreError> {
+    async fn insert_family(&self, key: FamilyKey, family: &TokenFamily) -> Result<(), StoreError> {
         self.make_room(family.latest()).await;
         if self.families.len() >= self.max {
             return Err(StoreError::new(Full));
@@ -420,18 +424,22 @@ impl LoginStore for MemoryLoginStore {
         Ok(())
     }
 
-    async fn find_family(&self, key: FamilyKey, now: i64) -> Result<Option<Family>, StoreError> {
+    async fn find_family(
+        &self,
+        key: FamilyKey,
+        now: i64,
+    ) -> Result<Option<TokenFamily>, StoreError> {
         let found = self.families.look(&key, |_, family| {
-            (now < family.expires_at).then(|| Family::clone(family))
+            (now < family.expires_at).then(|| TokenFamily::clone(family))
         });
         Ok(found.flatten())
     }
 
-    async fn claim_family(
+    async fn update_family_if(
         &self,
         key: FamilyKey,
         expected: i64,
-        family: &Family,
+        family: &TokenFamily,
     ) -> Result<bool, StoreError> {
         let mut families = self.families.part(&key);
         let kept = families.get_mut(&key);
@@ -450,16 +458,16 @@ impl LoginStore for MemoryLoginStore {
         Ok(u64::try_from(deleted).unwrap_or(u64::MAX))
     }
 
-    async fn bury_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
-        let mut buried = self.buried.part(&session);
+    async fn revoke_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
+        let mut buried = self.revoked.part(&session);
         let known = buried.entry(session).or_insert(until);
         *known = until.max(*known);
         Ok(())
     }
 
-    async fn is_buried(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
-        let is_buried = self.buried.look(&session, |_, until| now < *until);
-        Ok(is_buried.unwrap_or_default())
+    async fn is_session_revoked(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
+        let is_session_revoked = self.revoked.look(&session, |_, until| now < *until);
+        Ok(is_session_revoked.unwrap_or_default())
     }
 }
 
@@ -476,7 +484,7 @@ mod tests {
             last_seen: 100,
             expires_at: 200,
             fresh: true,
-            forced: false,
+            allow_inactive: false,
             method: "password".to_owned(),
             client: 1,
             user_agent: format!("browser/{number}"),
@@ -487,8 +495,8 @@ mod tests {
         (LoginKey::from_bytes([number; 32]), record)
     }
 
-    fn family(number: u8) -> (FamilyKey, Family) {
-        let family = Family {
+    fn family(number: u8) -> (FamilyKey, TokenFamily) {
+        let family = TokenFamily {
             user_type: String::new(),
             user_id: (number / 2).to_string(),
             seed: [1; 16],
@@ -542,8 +550,8 @@ mod tests {
         for number in 0..16 {
             let user_id = &*number.to_string();
             let user_type = "";
-            let which = Which::Of {
-                owner: Owner { user_type, user_id },
+            let which = LoginSelector::Of {
+                owner: LoginOwner { user_type, user_id },
                 but: None,
                 but_family: None,
             };
@@ -556,13 +564,13 @@ mod tests {
             assert!(store.end(login(number).0).await.unwrap());
         }
         for number in 0..32 {
-            let which = Which::Family(family(number).0);
+            let which = LoginSelector::Family(family(number).0);
             assert_eq!(store.end_many(which).await.unwrap(), 0);
         }
         check_empty(&store);
 
         let store = full().await;
-        assert_eq!(store.end_many(Which::All).await.unwrap(), 64);
+        assert_eq!(store.end_many(LoginSelector::All).await.unwrap(), 64);
         check_empty(&store);
     }
 

@@ -154,7 +154,7 @@ mod tests {
             last_seen: 100,
             expires_at: 200,
             fresh: true,
-            forced: false,
+            allow_inactive: false,
             method: "password".to_owned(),
             client: 1,
             user_agent: "suite/1".to_owned(),

@@ -13,7 +13,7 @@ use super::{
     common::Common,
     packed::{Texts, pack},
 };
-use crate::store::{FamilyKey, LoginKey, LoginRecord, Owner};
+use crate::store::{FamilyKey, LoginKey, LoginOwner, LoginRecord};
 
 /// A login, found by its key. A clone is the same login.
 #[derive(Clone)]
@@ -25,7 +25,7 @@ struct Fields {
     authenticated_at: i64,
     expires_at: i64,
     client: u64,
-    forced: bool,
+    allow_inactive: bool,
     // These two change, and only while the part of the logins that the row is in is locked: who has
     // it locked sees both as they were at one time.
     fresh: AtomicBool,
@@ -38,7 +38,7 @@ struct Fields {
 }
 
 /// By what an owner is found.
-pub(super) fn owner_key(owner: Owner<'_>) -> Box<str> {
+pub(super) fn owner_key(owner: LoginOwner<'_>) -> Box<str> {
     pack(&[owner.user_type, owner.user_id])
 }
 
@@ -56,7 +56,7 @@ impl Row {
             authenticated_at: record.authenticated_at,
             expires_at: record.expires_at,
             client: record.client,
-            forced: record.forced,
+            allow_inactive: record.allow_inactive,
             fresh: AtomicBool::new(record.fresh),
             last_seen: AtomicI64::new(record.last_seen),
             family: record.family,
@@ -91,7 +91,7 @@ impl Row {
             last_seen: self.last_seen(),
             expires_at: self.0.expires_at,
             fresh: self.0.fresh.load(Ordering::Relaxed),
-            forced: self.0.forced,
+            allow_inactive: self.0.allow_inactive,
             method: String::new(),
             client: self.0.client,
             user_agent: String::new(),
@@ -175,7 +175,7 @@ mod tests {
             last_seen: 110,
             expires_at: 200,
             fresh: true,
-            forced: false,
+            allow_inactive: false,
             method: "password".to_owned(),
             client: 1,
             user_agent: "suite/1".to_owned(),
@@ -208,7 +208,7 @@ mod tests {
             last_seen: -1,
             expires_at: i64::MAX,
             fresh: false,
-            forced: true,
+            allow_inactive: true,
             client: u64::MAX,
             ..plain()
         });
@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn owners_are_told_apart() {
-        let owner = |user_type, user_id| owner_key(Owner { user_type, user_id });
+        let owner = |user_type, user_id| owner_key(LoginOwner { user_type, user_id });
         assert_ne!(owner("ab", "c"), owner("a", "bc"));
         assert_ne!(owner("", "a"), owner("a", ""));
         assert_eq!(owner("a", "1"), owner("a", "1"));

@@ -7,7 +7,7 @@
 --   family-logins:<id>   set: ids of the logins born of a family
 --   expiry               sorted set: `login:<id>` and `family:<id>`, by when they are over
 --   use                  sorted set: ids of logins, by when they were last used
---   buried               sorted set: ids of ended sessions, by when the note may be forgotten
+--   revoked              sorted set: ids of ended sessions, by when the note may be forgotten
 --
 -- A login or family that its user's set does not name is nobody's. So a Redis that evicts keys may
 -- end logins, but does not keep one that was to end.
@@ -51,11 +51,11 @@ local function drop_over(now, limit)
       drop_family(name:sub(8))
     end
   end
-  local dug_up = redis.call('ZRANGEBYSCORE', p .. 'buried', '-inf', now, 'LIMIT', 0, limit - #over)
-  for _, id in ipairs(dug_up) do
-    redis.call('ZREM', p .. 'buried', id)
+  local expired = redis.call('ZRANGEBYSCORE', p .. 'revoked', '-inf', now, 'LIMIT', 0, limit - #over)
+  for _, id in ipairs(expired) do
+    redis.call('ZREM', p .. 'revoked', id)
   end
-  return #over + #dug_up
+  return #over + #expired
 end
 
 -- Keeps a key at least so many seconds. All keys have a time to live, so one without is new.

@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS login_records (
     last_seen BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
     fresh BOOLEAN NOT NULL,
-    forced BOOLEAN NOT NULL,
+    allow_inactive BOOLEAN NOT NULL,
     method TEXT NOT NULL,
     client BIGINT NOT NULL,                 -- the bits of an unsigned number
     user_agent TEXT NOT NULL,
@@ -45,10 +45,10 @@ CREATE TABLE IF NOT EXISTS login_families (
 CREATE INDEX IF NOT EXISTS login_families_owner ON login_families (user_type, user_id);
 CREATE INDEX IF NOT EXISTS login_families_expires_at ON login_families (expires_at);
 
-CREATE TABLE IF NOT EXISTS login_buried_sessions (
+CREATE TABLE IF NOT EXISTS login_revoked_sessions (
     key BYTEA PRIMARY KEY,                  -- SHA-256 of the session's id
     until BIGINT NOT NULL
 );
-CREATE INDEX IF NOT EXISTS login_buried_sessions_until ON login_buried_sessions (until);
+CREATE INDEX IF NOT EXISTS login_revoked_sessions_until ON login_revoked_sessions (until);
 
 INSERT INTO login_schema (version) VALUES (1) ON CONFLICT DO NOTHING;
