@@ -1,6 +1,7 @@
 //! Which rows belong to which owner and family, and the texts that logins share.
 //!
-//! In ordered sets, because those grow without moving all they hold: no call waits for that.
+//! These are ordered sets, because a hash set moves everything it holds when it grows, and all calls
+//! would wait for that.
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +15,8 @@ use crate::store::{FamilyKey, LoginKey, Owner};
 /// An [`Owner`] that owns its texts.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct OwnerKey {
-    /// First, so that few comparisons have to read the texts, which are elsewhere in memory.
+    /// First, so that few comparisons read the texts, which are elsewhere in memory. Two owners may
+    /// have the same hash.
     hash: u64,
     user_id: Box<str>,
     user_type: Box<str>,

@@ -178,8 +178,8 @@ impl MemoryLoginStore {
 
     /// Deletes up to `limit` rows of a shard that pass the tests. How many there were.
     ///
-    /// Deletes a few, which tests them again, before it looks for more: so no lock is held for long,
-    /// and other tasks of the thread run in between.
+    /// Finds a few at a time, so that no lock is held for long, and lets other tasks of the thread run
+    /// in between. Rows may change after they were found, so they are tested again.
     async fn delete_rows(
         &self,
         shard: u8,
@@ -206,8 +206,8 @@ impl MemoryLoginStore {
     }
 }
 
-/// Locks, even after a panic in another thread: the data is whole, for every change to it is finished
-/// before code runs that could panic.
+/// Locks even after a panic in another thread: nothing that we do with a lock held can panic halfway
+/// through a change.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
