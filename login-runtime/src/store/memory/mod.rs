@@ -1,36 +1,38 @@
 //! Logins in the memory of one process.
+//!
+//! Rows are in hash maps, divided into shards: requests that look logins up rarely wait for each other.
+//! Logging in and out is rare beside that. It locks the index until it is done, so that it is one step.
 
 use std::{
-    collections::{HashMap, HashSet},
+    cmp::Reverse,
     fmt,
-    future::poll_fn,
-    hash::RandomState,
-    mem,
-    sync::atomic::{AtomicI64, AtomicUsize, Ordering},
-    task::Poll,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use tokio::task::yield_now;
+
 use self::{
-    common::Commons,
-    owned::Owned,
-    row::{Row, owner_key},
-    shards::{RandomKeys, SHARDS, Shards},
+    index::Index,
+    shard::{Login, Shard},
 };
 use super::{
     FamilyKey, Full, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, LoginStore,
     MaxLogins, StoreError, TokenFamily,
 };
 
-mod common;
-mod owned;
-mod packed;
-mod row;
-mod shards;
+mod index;
+mod shard;
 
-/// How many rows of a kind a purge deletes before it lets others of its thread run.
+/// The number of shards.
 ///
-/// Raising it gets a purge done sooner; each takes a few microseconds, for which requests wait.
-const BATCH: usize = 256;
+/// Raising it lets more threads work at the same time, and shortens the scans of a purge, which lock
+/// one shard; each shard costs a little memory.
+const SHARDS: u8 = 32;
+
+/// How many rows a purge deletes before it lets other tasks of its thread run.
+///
+/// Raising it ends a purge sooner; lowering it shortens the time that requests may wait.
+const SLICE: usize = 256;
 
 /// How many logins a store takes unless told otherwise.
 ///
@@ -39,57 +41,22 @@ const MAX_LOGINS: usize = 1_000_000;
 
 /// Keeps logins in memory: for one process, and until it ends.
 ///
-/// The embedded default: nothing to install, and the fastest. Logins are gone when the process
-/// restarts, and another process knows nothing of them; use a store of the `sqlite`, `postgres` or
-/// `redis` features where that matters.
+/// This is the store to start with: it needs no installation and is the fastest. Logins are lost when
+/// the process restarts, and other processes do not see them; use a store of the `sqlite`, `postgres`
+/// or `redis` features where that matters.
 pub struct MemoryLoginStore {
-    // Locked before all others where several are needed. Who adds or removes what is a user's has the
-    // user's shard locked, so both can be done as one step. No two of the others are held at once.
-    //
-    // Users may have a say in their ids, so these are hashed with a key: nobody can have all collide.
-    owners: Shards<Owned, (), RandomState>,
-    logins: Shards<Row, (), RandomKeys>,
-    families: Shards<FamilyKey, Box<TokenFamily>, RandomKeys>,
-    // Which logins were born of a family. They may outlive it.
-    born: Shards<FamilyKey, HashSet<Row, RandomKeys>, RandomKeys>,
-    // What logins share. Each login in the store counts once.
-    commons: Commons,
-    revoked: Shards<LoginKey, i64, RandomKeys>,
-    max: usize,
-    // When all that was over was last cleared away to make room.
-    cleared_at: AtomicI64,
-    // The part with which the next purge begins: where the one before had to stop.
-    purge_from: AtomicUsize,
+    // Locked before any shard, by each call that adds or removes a login or a family.
+    index: Mutex<Index>,
+    // No call locks two of them at the same time.
+    shards: [Mutex<Shard>; SHARDS as usize],
+    capacity: usize,
 }
 
 impl fmt::Debug for MemoryLoginStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryLoginStore")
-            .field("logins", &self.logins.len())
+            .field("logins", &self.index().logins.len())
             .finish_non_exhaustive()
-    }
-}
-
-impl MemoryLoginStore {
-    /// A store for up to a million logins.
-    pub fn new() -> Self {
-        Self::with_capacity(MAX_LOGINS)
-    }
-
-    /// A store for about this many logins, and as many families of remember tokens. One more is
-    /// refused with a [`StoreError`] when nothing that is over can make room.
-    pub fn with_capacity(logins: usize) -> Self {
-        Self {
-            owners: Shards::default(),
-            logins: Shards::default(),
-            families: Shards::default(),
-            born: Shards::default(),
-            commons: Shards::default(),
-            revoked: Shards::default(),
-            max: logins,
-            cleared_at: AtomicI64::new(i64::MIN),
-            purge_from: AtomicUsize::new(0),
-        }
     }
 }
 
@@ -99,160 +66,150 @@ impl Default for MemoryLoginStore {
     }
 }
 
-/// Lets others of this thread run.
-async fn rest() {
-    let mut rested = false;
-    poll_fn(|context| {
-        if mem::replace(&mut rested, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
-/// Drops what is no longer in the store, which takes a while where there was much.
-async fn forget<T>(parts: Vec<T>) {
-    for part in parts {
-        drop(part);
-        rest().await;
-    }
-}
-
 impl MemoryLoginStore {
-    /// Changes what belongs to a user, and forgets the user if nothing is left. Nobody else adds or
-    /// removes anything of the user in the meantime.
-    fn change<T>(&self, owner: &str, change: impl FnOnce(&mut Owned) -> T) -> T {
-        let mut owners = self.owners.part(owner);
-        // Taken out for as long as it changes: it is found by what is in it.
-        let owned = owners.remove_entry(owner);
-        let mut owned = owned.map(|(owned, ())| owned).unwrap_or_default();
-        let changed = change(&mut owned);
-        if !owned.is_nothing() {
-            owners.insert(owned, ());
+    /// A store for up to a million logins.
+    pub fn new() -> Self {
+        Self::with_capacity(MAX_LOGINS)
+    }
+
+    /// A store for about this many logins, and as many families of remember tokens. When it is full
+    /// and nothing in it has expired, it refuses another with a [`StoreError`].
+    pub fn with_capacity(logins: usize) -> Self {
+        Self {
+            index: Mutex::default(),
+            shards: std::array::from_fn(|_| Mutex::default()),
+            capacity: logins,
         }
-        changed
     }
 
-    /// Removes a login of a user whose shard is locked.
-    fn remove(&self, owned: &mut Owned, key: &LoginKey, so: impl FnOnce(&Row) -> bool) -> bool {
-        let Some((row, ())) = self.logins.remove_if(key, |row, ()| so(row)) else {
-            return false;
-        };
-        owned.remove(key);
-        self.commons.release(row.common());
-        if let Some(family) = row.family() {
-            let mut born = self.born.part(&family);
-            if let Some(logins) = born.get_mut(&family) {
-                logins.remove(key);
-                if logins.is_empty() {
-                    born.remove(&family);
-                }
-            }
-        }
-        true
+    fn index(&self) -> MutexGuard<'_, Index> {
+        lock(&self.index)
     }
 
-    /// Removes a family of a user whose shard is locked.
-    fn remove_family(
-        &self,
-        owned: &mut Owned,
-        key: &FamilyKey,
-        so: impl FnOnce(&TokenFamily) -> bool,
-    ) -> bool {
-        let removed = self.families.remove_if(key, |_, family| so(family));
-        if removed.is_some() {
-            owned.remove_family(key);
-        }
-        removed.is_some()
+    /// The shard with this number, or the shard of the keys that begin with this byte. Keys are random.
+    fn shard(&self, number: u8) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[usize::from(number % SHARDS)])
     }
 
-    /// Whose a family is; or its logins, if it is over and they are not.
-    fn owner_of_family(&self, key: &FamilyKey) -> Option<Box<str>> {
-        let owner = self
-            .families
-            .look(key, |_, family| owner_key(family.owner()));
-        owner.or_else(|| {
-            let born = self.born.part(key);
-            born.get(key)?.iter().next().map(|row| row.owner().into())
-        })
-    }
-
-    /// Deletes what is over, so that there is room.
+    /// Deletes expired rows if the store is full.
     async fn make_room(&self, now: i64) {
-        let fullest = self
-            .logins
-            .len()
-            .max(self.families.len())
-            .max(self.revoked.len());
-        // Once a second is enough: no more is over before the clock moves.
-        if fullest >= self.max && self.cleared_at.swap(now, Ordering::Relaxed) != now {
-            self.delete_over(now, None, usize::MAX).await;
+        let notes = (0..SHARDS).map(|shard| self.shard(shard).ended_sessions.len());
+        let notes: usize = notes.sum();
+        let is_due = {
+            let mut index = self.index();
+            let most = index.logins.len().max(index.families.len()).max(notes);
+            // Once a second is enough: until then nothing else expires.
+            most >= self.capacity && index.made_room_at.replace(now) != Some(now)
+        };
+        if is_due {
+            self.delete_expired(now, None, usize::MAX).await;
         }
     }
 
-    async fn delete_over(&self, now: i64, idle_since: Option<i64>, limit: usize) -> usize {
-        let login_over = |row: &Row| {
-            !row.is_live(now) || idle_since.is_some_and(|since| row.last_seen() < since)
-        };
-        let family_over = |family: &TokenFamily| family.expires_at <= now;
-        let note_over = |_: &LoginKey, until: &i64| *until <= now;
-        let mut deleted = 0;
-        let first = self.purge_from.load(Ordering::Relaxed);
-        for part in (0..SHARDS).map(|part| (first + part) % SHARDS) {
-            loop {
-                let batch = BATCH.min(limit - deleted);
-                // Picked first and looked at again when they are deleted: users are locked before what
-                // is theirs, and no lock is held for long.
-                let logins = self
-                    .logins
-                    .pick(part, batch, |row, ()| login_over(row).then(|| row.clone()));
-                let room = batch - logins.len();
-                let families = self.families.pick(part, room, |key, family| {
-                    family_over(family).then(|| (*key, owner_key(family.owner())))
-                });
-                let room = room - families.len();
-                let notes = self.revoked.pick(part, room, |session, until| {
-                    note_over(session, until).then_some(*session)
-                });
-                let has_more = notes.len() == room;
-                for row in logins {
-                    let gone = self.change(row.owner(), |owned| {
-                        self.remove(owned, row.key(), login_over)
-                    });
-                    deleted += usize::from(gone);
-                }
-                for (key, owner) in families {
-                    let gone =
-                        self.change(&owner, |owned| self.remove_family(owned, &key, family_over));
-                    deleted += usize::from(gone);
-                }
-                for session in notes {
-                    let gone = self.revoked.remove_if(&session, note_over);
-                    deleted += usize::from(gone.is_some());
-                }
-                if deleted >= limit {
-                    self.purge_from.store(part, Ordering::Relaxed);
-                    return deleted;
-                }
-                rest().await;
-                if !has_more {
-                    break;
-                }
-            }
+    /// Removes a login if it passes a test. Whether it did.
+    fn end_login(&self, index: &mut Index, key: LoginKey, test: impl Fn(&Login) -> bool) -> bool {
+        let mut shard = self.shard(key.0[0]);
+        let is_removed = shard.logins.get(&key).is_some_and(|login| test(login));
+        if is_removed && let Some(login) = shard.logins.remove(&key) {
+            index.remove_login(key, *login);
         }
-        for part in 0..SHARDS {
-            self.owners.give_back(part);
-            self.logins.give_back(part);
-            self.families.give_back(part);
-            self.born.give_back(part);
-            self.commons.give_back(part);
-            self.revoked.give_back(part);
-            rest().await;
+        is_removed
+    }
+
+    /// Removes a family of remember tokens if it passes a test. Whether it did.
+    fn end_family(
+        &self,
+        index: &mut Index,
+        key: FamilyKey,
+        test: impl Fn(&TokenFamily) -> bool,
+    ) -> bool {
+        let mut shard = self.shard(key.0[0]);
+        let is_removed = shard.families.get(&key).is_some_and(|family| test(family));
+        if is_removed && let Some(family) = shard.families.remove(&key) {
+            index.families.remove(&(family.owner().into(), key));
+        }
+        is_removed
+    }
+
+    /// Removes logins. How many of them there were.
+    fn end_logins(&self, index: &mut Index, keys: impl Iterator<Item = LoginKey>) -> u64 {
+        let ended = keys.map(|key| u64::from(self.end_login(index, key, |_| true)));
+        ended.sum()
+    }
+
+    /// An owner's logins that have not expired, newest first.
+    fn live_logins(
+        &self,
+        index: &Index,
+        owner: LoginOwner<'_>,
+        now: i64,
+    ) -> Vec<(LoginKey, LoginRecord)> {
+        let mut live = Vec::new();
+        for key in index.logins_of(owner.into()) {
+            let shard = self.shard(key.0[0]);
+            let login = shard.live_login(&key, now);
+            live.extend(login.map(|login| (key, login.record())));
+        }
+        live.sort_unstable_by_key(|(key, record)| (Reverse(record.created_at), *key));
+        live
+    }
+
+    /// Deletes up to `limit` rows that have expired, or logins not used since `idle_since`.
+    async fn delete_expired(&self, now: i64, idle_since: Option<i64>, limit: usize) -> usize {
+        let login_expired = |login: &Login| {
+            let record = &login.bare;
+            record.expires_at <= now || idle_since.is_some_and(|since| record.last_seen < since)
+        };
+        let family_expired = |family: &TokenFamily| family.expires_at <= now;
+        let first = self.index().purge_from;
+        let mut deleted = 0;
+        for shard in first..first + SHARDS {
+            let rows = self.delete_rows(shard, limit - deleted, login_expired, family_expired);
+            deleted += rows.await;
+            deleted += self.shard(shard).delete_notes(limit - deleted, now);
+            self.shard(shard).shrink();
+            if deleted == limit {
+                self.index().purge_from = shard % SHARDS;
+                break;
+            }
         }
         deleted
     }
+
+    /// Deletes up to `limit` rows of a shard that pass the tests. How many there were.
+    ///
+    /// Finds a few at a time, so that no lock is held for long, and lets other tasks of the thread run
+    /// in between. Rows may change after they were found, so they are tested again.
+    async fn delete_rows(
+        &self,
+        shard: u8,
+        limit: usize,
+        login_test: impl Fn(&Login) -> bool,
+        family_test: impl Fn(&TokenFamily) -> bool,
+    ) -> usize {
+        let mut deleted = 0;
+        loop {
+            let most = SLICE.min(limit - deleted);
+            let (logins, families) = self.shard(shard).find(most, &login_test, &family_test);
+            let is_last = logins.len() + families.len() < SLICE;
+            for key in families {
+                deleted += usize::from(self.end_family(&mut self.index(), key, &family_test));
+            }
+            for key in logins {
+                deleted += usize::from(self.end_login(&mut self.index(), key, &login_test));
+            }
+            yield_now().await;
+            if is_last {
+                return deleted;
+            }
+        }
+    }
+}
+
+/// Locks even after a panic in another thread: nothing that we do with a lock held can panic halfway
+/// through a change.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl LoginStore for MemoryLoginStore {
@@ -264,48 +221,35 @@ impl LoginStore for MemoryLoginStore {
         now: i64,
     ) -> Result<Inserted, StoreError> {
         self.make_room(now).await;
-        if self.logins.len() >= self.max {
+        let index = &mut *self.index();
+        if index.logins.len() >= self.capacity {
             return Err(StoreError::new(Full));
         }
-        self.change(&owner_key(record.owner()), |owned| {
-            let is_live = self.logins.look(&key, |row, ()| row.is_live(now));
-            if is_live == Some(true) {
-                return Ok(Inserted::Done { ended: 0 });
-            }
-            self.remove(owned, &key, |_| true);
-            let mut ended = 0;
-            if let Some(max) = max {
-                let live = owned.logins().filter(|row| row.is_live(now));
-                let mut live: Vec<_> = live.map(|row| (row.created_at(), *row.key())).collect();
-                let (limit, ends_oldest) = match max {
-                    MaxLogins::EndOldest(limit) => (limit.max(1), true),
-                    MaxLogins::Refuse(limit) => (limit, false),
-                };
-                let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-                let surplus = (live.len() + 1).saturating_sub(limit);
-                if surplus > 0 && !ends_oldest {
+        if self.shard(key.0[0]).live_login(&key, now).is_some() {
+            return Ok(Inserted::Done { ended: 0 });
+        }
+        self.end_login(index, key, |_| true);
+        let mut ended = 0;
+        if let Some(max) = max {
+            let live = self.live_logins(index, record.owner(), now);
+            let kept = match max {
+                MaxLogins::EndOldest(limit) => limit.saturating_sub(1) as usize,
+                MaxLogins::Refuse(limit) if live.len() >= limit as usize => {
                     return Ok(Inserted::Refused);
                 }
-                live.sort_unstable();
-                for (_, login) in live.into_iter().take(surplus) {
-                    ended += u64::from(self.remove(owned, &login, |_| true));
-                }
-            }
-            let common = self.commons.share(&record.method, &record.user_agent);
-            let row = Row::new(key, record, common);
-            if let Some(family) = record.family {
-                let mut born = self.born.part(&family);
-                born.entry(family).or_default().insert(row.clone());
-            }
-            self.logins.part(&key).insert(row.clone(), ());
-            owned.insert(row);
-            Ok(Inserted::Done { ended })
-        })
+                MaxLogins::Refuse(_) => live.len(),
+            };
+            ended = self.end_logins(index, live.into_iter().skip(kept).map(|(key, _)| key));
+        }
+        let login = Login::new(record, index);
+        index.add_login(key, &login);
+        self.shard(key.0[0]).logins.insert(key, Box::new(login));
+        Ok(Inserted::Done { ended })
     }
 
     async fn find(&self, key: LoginKey, now: i64) -> Result<Option<LoginRecord>, StoreError> {
-        let record = |row: &Row, _: &_| row.is_live(now).then(|| row.record());
-        Ok(self.logins.look(&key, record).flatten())
+        let shard = self.shard(key.0[0]);
+        Ok(shard.live_login(&key, now).map(Login::record))
     }
 
     async fn find_for_auth(
@@ -313,85 +257,64 @@ impl LoginStore for MemoryLoginStore {
         key: LoginKey,
         now: i64,
     ) -> Result<Option<LoginRecord>, StoreError> {
-        let record = |row: &Row, _: &_| row.is_live(now).then(|| row.bare_record());
-        Ok(self.logins.look(&key, record).flatten())
+        let shard = self.shard(key.0[0]);
+        let login = shard.live_login(&key, now);
+        Ok(login.map(|login| login.bare.clone()))
     }
 
     async fn touch(&self, key: LoginKey, last_seen: i64) -> Result<(), StoreError> {
-        self.logins.look(&key, |row, ()| row.touch(last_seen));
+        if let Some(login) = self.shard(key.0[0]).logins.get_mut(&key) {
+            login.bare.last_seen = login.bare.last_seen.max(last_seen);
+        }
         Ok(())
     }
 
     async fn make_stale(&self, key: LoginKey) -> Result<(), StoreError> {
-        self.logins.look(&key, |row, ()| row.make_stale());
+        if let Some(login) = self.shard(key.0[0]).logins.get_mut(&key) {
+            login.bare.fresh = false;
+        }
         Ok(())
     }
 
     async fn end(&self, key: LoginKey) -> Result<bool, StoreError> {
-        let row = self.logins.look(&key, |row, ()| row.clone());
-        let end = |row: Row| self.change(row.owner(), |owned| self.remove(owned, &key, |_| true));
-        Ok(row.is_some_and(end))
+        Ok(self.end_login(&mut self.index(), key, |_| true))
     }
 
     async fn end_many(&self, which: LoginSelector<'_>) -> Result<u64, StoreError> {
+        let mut ended = 0;
         match which {
             LoginSelector::Of {
                 owner,
                 but,
                 but_family,
-            } => self.change(&owner_key(owner), |owned| {
-                let others = owned.logins().map(|row| *row.key());
-                let others: Vec<_> = others.filter(|key| Some(*key) != but).collect();
-                let mut ended = 0;
-                for key in others {
-                    ended += u64::from(self.remove(owned, &key, |_| true));
+            } => {
+                let index = &mut *self.index();
+                for family in index.families_of(owner.into()) {
+                    self.end_family(index, family, |_| Some(family) != but_family);
                 }
-                let others = owned.families().copied();
-                let others: Vec<_> = others.filter(|key| Some(*key) != but_family).collect();
-                for key in others {
-                    self.remove_family(owned, &key, |_| true);
-                }
-                Ok(ended)
-            }),
-            LoginSelector::Family(key) => {
-                let Some(owner) = self.owner_of_family(&key) else {
-                    return Ok(0);
-                };
-                self.change(&owner, |owned| {
-                    let logins = self.born.look(&key, |_, logins| {
-                        logins.iter().map(|row| *row.key()).collect::<Vec<_>>()
-                    });
-                    let mut ended = 0;
-                    for login in logins.unwrap_or_default() {
-                        ended += u64::from(self.remove(owned, &login, |_| true));
-                    }
-                    self.remove_family(owned, &key, |_| true);
-                    Ok(ended)
-                })
+                let logins = index.logins_of(owner.into());
+                let others = logins.into_iter().filter(|key| Some(*key) != but);
+                ended = self.end_logins(index, others);
+            }
+            LoginSelector::Family(family) => {
+                let index = &mut *self.index();
+                self.end_family(index, family, |_| true);
+                let logins = index.logins_of_family(family);
+                ended = self.end_logins(index, logins.into_iter());
             }
             LoginSelector::All => {
-                // All users at once, in the order in which no other call takes two of them. What
-                // they had is dropped when others are let in again.
-                let (owners, logins, families, born, commons) = {
-                    let mut parts = self.owners.lock_all();
-                    let owners = parts.iter_mut().map(|part| mem::take(&mut **part));
-                    (
-                        owners.collect::<Vec<_>>(),
-                        self.logins.take(),
-                        self.families.take(),
-                        self.born.take(),
-                        self.commons.take(),
-                    )
-                };
-                let ended: usize = logins.iter().map(HashMap::len).sum();
-                forget(owners).await;
-                forget(logins).await;
-                forget(families).await;
-                forget(born).await;
-                forget(commons).await;
-                Ok(u64::try_from(ended).unwrap_or(u64::MAX))
+                // Families first: a login that is stored while its family is there then ends with it.
+                for shard in 0..SHARDS {
+                    let families = self.delete_rows(shard, usize::MAX, |_| false, |_| true);
+                    families.await;
+                }
+                for shard in 0..SHARDS {
+                    let logins = self.delete_rows(shard, usize::MAX, |_| true, |_| false);
+                    ended += logins.await as u64;
+                }
             }
         }
+        Ok(ended)
     }
 
     async fn list(
@@ -399,28 +322,18 @@ impl LoginStore for MemoryLoginStore {
         owner: LoginOwner<'_>,
         now: i64,
     ) -> Result<Vec<(LoginKey, LoginRecord)>, StoreError> {
-        let owner = owner_key(owner);
-        let listed = self.owners.look(&*owner, |owned, ()| {
-            let record = |row: &Row, _: &_| row.is_live(now).then(|| (*row.key(), row.record()));
-            let live = |row: &Row| self.logins.look(row.key(), record).flatten();
-            owned.logins().filter_map(live).collect()
-        });
-        let mut logins: Vec<_> = listed.unwrap_or_default();
-        logins.sort_unstable_by_key(|(key, record)| (std::cmp::Reverse(record.created_at), *key));
-        Ok(logins)
+        Ok(self.live_logins(&self.index(), owner, now))
     }
 
     async fn insert_family(&self, key: FamilyKey, family: &TokenFamily) -> Result<(), StoreError> {
         self.make_room(family.latest()).await;
-        if self.families.len() >= self.max {
+        let mut index = self.index();
+        if index.families.len() >= self.capacity {
             return Err(StoreError::new(Full));
         }
-        let owner = owner_key(family.owner());
-        self.change(&owner, |owned| {
-            owned.insert_family(&owner, key);
-            let family = Box::new(family.clone());
-            self.families.part(&key).insert(key, family);
-        });
+        index.families.insert((family.owner().into(), key));
+        let family = Box::new(family.clone());
+        self.shard(key.0[0]).families.insert(key, family);
         Ok(())
     }
 
@@ -429,10 +342,10 @@ impl LoginStore for MemoryLoginStore {
         key: FamilyKey,
         now: i64,
     ) -> Result<Option<TokenFamily>, StoreError> {
-        let found = self.families.look(&key, |_, family| {
-            (now < family.expires_at).then(|| TokenFamily::clone(family))
-        });
-        Ok(found.flatten())
+        let shard = self.shard(key.0[0]);
+        let family = shard.families.get(&key);
+        let family = family.filter(|family| now < family.expires_at);
+        Ok(family.map(|family| TokenFamily::clone(family)))
     }
 
     async fn update_family_if(
@@ -441,10 +354,10 @@ impl LoginStore for MemoryLoginStore {
         expected: i64,
         family: &TokenFamily,
     ) -> Result<bool, StoreError> {
-        let mut families = self.families.part(&key);
-        let kept = families.get_mut(&key);
-        let kept = kept.filter(|kept| kept.version == expected);
-        Ok(kept.map(|kept| family.clone_into(kept)).is_some())
+        let mut shard = self.shard(key.0[0]);
+        let stored = shard.families.get_mut(&key);
+        let stored = stored.filter(|stored| stored.version == expected);
+        Ok(stored.map(|stored| family.clone_into(stored)).is_some())
     }
 
     async fn purge(
@@ -453,21 +366,20 @@ impl LoginStore for MemoryLoginStore {
         idle_since: Option<i64>,
         limit: u32,
     ) -> Result<u64, StoreError> {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let deleted = self.delete_over(now, idle_since, limit).await;
-        Ok(u64::try_from(deleted).unwrap_or(u64::MAX))
+        Ok(self.delete_expired(now, idle_since, limit as usize).await as u64)
     }
 
     async fn revoke_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
-        let mut buried = self.revoked.part(&session);
-        let known = buried.entry(session).or_insert(until);
-        *known = until.max(*known);
+        let mut shard = self.shard(session.0[0]);
+        let stored = shard.ended_sessions.entry(session).or_insert(until);
+        *stored = until.max(*stored);
         Ok(())
     }
 
     async fn is_session_revoked(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
-        let is_session_revoked = self.revoked.look(&session, |_, until| now < *until);
-        Ok(is_session_revoked.unwrap_or_default())
+        let shard = self.shard(session.0[0]);
+        let until = shard.ended_sessions.get(&session);
+        Ok(until.is_some_and(|until| now < *until))
     }
 }
 
@@ -475,6 +387,12 @@ impl LoginStore for MemoryLoginStore {
 mod tests {
     use super::*;
 
+    const ANYBODY: LoginOwner<'_> = LoginOwner {
+        user_type: "",
+        user_id: "0",
+    };
+
+    /// Four logins for each owner, three of which have a family.
     fn login(number: u8) -> (LoginKey, LoginRecord) {
         let record = LoginRecord {
             user_type: String::new(),
@@ -487,113 +405,129 @@ mod tests {
             allow_inactive: false,
             method: "password".to_owned(),
             client: 1,
-            user_agent: format!("browser/{number}"),
+            user_agent: format!("browser/{}", number % 2),
             address: "192.0.2.1".to_owned(),
             hash: None,
             family: (number % 4 < 3).then_some(FamilyKey([number / 2; 16])),
         };
-        (LoginKey::from_bytes([number; 32]), record)
+        (LoginKey([number; 32]), record)
     }
 
-    fn family(number: u8) -> (FamilyKey, TokenFamily) {
-        let family = TokenFamily {
-            user_type: String::new(),
-            user_id: (number / 2).to_string(),
-            seed: [1; 16],
-            version: 1,
-            generation: 0,
-            rotated_at: 100,
-            seen_at: None,
-            restored_at: None,
-            authenticated_at: 100,
-            expires_at: 200,
-            lifetime: 100,
-            hash: None,
-        };
-        (FamilyKey([number; 16]), family)
-    }
-
-    async fn full() -> MemoryLoginStore {
+    /// A store with 64 logins, each of whose 16 owners has two families.
+    async fn filled() -> MemoryLoginStore {
         let store = MemoryLoginStore::new();
         for number in 0..64 {
             let (key, record) = login(number);
             store.insert(key, &record, None, 100).await.unwrap();
         }
         for number in 0..32 {
-            let (key, family) = family(number);
-            store.insert_family(key, &family).await.unwrap();
+            let family = TokenFamily {
+                user_type: String::new(),
+                user_id: (number / 2).to_string(),
+                seed: [1; 16],
+                version: 1,
+                generation: 0,
+                rotated_at: 100,
+                seen_at: None,
+                restored_at: None,
+                authenticated_at: 100,
+                expires_at: 200,
+                lifetime: 100,
+                hash: None,
+            };
+            store
+                .insert_family(FamilyKey([number; 16]), &family)
+                .await
+                .unwrap();
         }
-        let rows = [store.owners.len(), store.logins.len(), store.families.len()];
-        assert_eq!(rows, [16, 64, 32]);
-        assert_eq!([store.born.len(), store.commons.len()], [32, 64]);
+        assert_eq!(rows(&store), [64, 64, 32, 32, 48, 3]);
         store
     }
 
-    #[track_caller]
-    fn check_empty(store: &MemoryLoginStore) {
-        let rows = [store.owners.len(), store.logins.len(), store.families.len()];
-        assert_eq!(rows, [0; 3]);
-        assert_eq!([store.born.len(), store.commons.len()], [0; 2]);
+    /// Logins, families, the logins of families, and texts; the first two in shards and in the index.
+    fn rows(store: &MemoryLoginStore) -> [usize; 6] {
+        let sum = |rows: fn(&Shard) -> usize| (0..SHARDS).map(|i| rows(&store.shard(i))).sum();
+        let index = store.index();
+        [
+            sum(|shard| shard.logins.len()),
+            index.logins.len(),
+            sum(|shard| shard.families.len()),
+            index.families.len(),
+            index.family_logins.len(),
+            index.texts.len(),
+        ]
     }
 
     #[actix_web::test]
-    async fn nothing_is_left_of_what_is_purged() {
-        let store = full().await;
+    async fn a_purge_leaves_nothing_of_expired_rows() {
+        let store = filled().await;
         assert_eq!(store.purge(199, Some(100), u32::MAX).await.unwrap(), 0);
-        assert_eq!(store.purge(200, None, u32::MAX).await.unwrap(), 96);
-        check_empty(&store);
+        assert_eq!(store.purge(200, None, 50).await.unwrap(), 50);
+        assert_eq!(store.purge(200, None, 50).await.unwrap(), 46);
+        assert_eq!(rows(&store), [0; 6]);
     }
 
     #[actix_web::test]
-    async fn nothing_is_left_of_what_is_ended() {
-        let store = full().await;
+    async fn ending_leaves_nothing_of_logins_and_families() {
+        let store = filled().await;
         for number in 0..16 {
             let user_id = &*number.to_string();
-            let user_type = "";
             let which = LoginSelector::Of {
-                owner: LoginOwner { user_type, user_id },
+                owner: LoginOwner { user_id, ..ANYBODY },
                 but: None,
                 but_family: None,
             };
             assert_eq!(store.end_many(which).await.unwrap(), 4);
         }
-        check_empty(&store);
+        assert_eq!(rows(&store), [0; 6]);
 
-        let store = full().await;
+        let store = filled().await;
         for number in 0..64 {
             assert!(store.end(login(number).0).await.unwrap());
         }
+        assert_eq!(rows(&store), [0, 0, 32, 32, 0, 0]);
         for number in 0..32 {
-            let which = LoginSelector::Family(family(number).0);
+            let which = LoginSelector::Family(FamilyKey([number; 16]));
             assert_eq!(store.end_many(which).await.unwrap(), 0);
         }
-        check_empty(&store);
+        assert_eq!(rows(&store), [0; 6]);
 
-        let store = full().await;
+        let store = filled().await;
         assert_eq!(store.end_many(LoginSelector::All).await.unwrap(), 64);
-        check_empty(&store);
+        assert_eq!(rows(&store), [0; 6]);
     }
 
     #[actix_web::test]
-    async fn nothing_is_left_of_what_made_room() {
+    async fn a_limit_leaves_nothing_of_logins_that_it_ends_or_refuses() {
         let store = MemoryLoginStore::new();
-        let max = Some(MaxLogins::EndOldest(1));
-        for number in 0..4 {
+        for (number, max, now) in [
+            (0, Some(MaxLogins::EndOldest(1)), 100),
+            (3, Some(MaxLogins::EndOldest(1)), 100),
+            (2, Some(MaxLogins::Refuse(1)), 100),
+            // Stored already, then expired and stored again.
+            (3, None, 100),
+            (3, None, 200),
+        ] {
             let (key, record) = login(number);
-            store.insert(key, &record, max, 100).await.unwrap();
-            assert_eq!([store.logins.len(), store.commons.len()], [1; 2]);
+            store.insert(key, &record, max, now).await.unwrap();
+            let families = usize::from(number == 0);
+            assert_eq!(rows(&store), [1, 1, 0, 0, families, 2], "{number} at {now}");
         }
-        // Refused, and stored before.
-        for (number, max) in [(2, Some(MaxLogins::Refuse(1))), (3, None)] {
-            let (key, record) = login(number);
-            store.insert(key, &record, max, 100).await.unwrap();
-            assert_eq!([store.logins.len(), store.commons.len()], [1; 2]);
-        }
-        // Over, and stored anew.
-        let (key, record) = login(3);
-        store.insert(key, &record, None, 200).await.unwrap();
-        assert_eq!([store.logins.len(), store.commons.len()], [1; 2]);
-        assert!(store.end(key).await.unwrap());
-        check_empty(&store);
+    }
+
+    #[actix_web::test]
+    async fn a_panic_elsewhere_does_no_harm_and_debug_shows_no_row() {
+        let store = filled().await;
+        let panicked = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let (_index, _shard) = (store.index(), store.shard(0));
+                panic!("with both locked");
+            });
+            thread.join().is_err()
+        });
+        assert!(panicked);
+        assert!(store.find(login(0).0, 100).await.unwrap().is_some());
+        assert_eq!(store.list(ANYBODY, 100).await.unwrap().len(), 4);
+        assert_eq!(format!("{store:?}"), "MemoryLoginStore { logins: 64, .. }");
     }
 }

@@ -1,0 +1,126 @@
+//! Which rows belong to which owner and family, and the texts that logins share.
+//!
+//! These are ordered sets, because a hash set moves everything it holds when it grows, and all calls
+//! would wait for that.
+
+use std::{
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use super::shard::Login;
+use crate::store::{FamilyKey, LoginKey, LoginOwner};
+
+/// An [`LoginOwner`] that owns its texts.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct OwnerKey {
+    /// First, so that few comparisons read the texts, which are elsewhere in memory. Two owners may
+    /// have the same hash.
+    hash: u64,
+    user_id: Box<str>,
+    user_type: Box<str>,
+}
+
+impl From<LoginOwner<'_>> for OwnerKey {
+    fn from(owner: LoginOwner<'_>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        owner.hash(&mut hasher);
+        Self {
+            hash: hasher.finish(),
+            user_id: owner.user_id.into(),
+            user_type: owner.user_type.into(),
+        }
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Index {
+    /// Each login, by its owner.
+    pub(super) logins: BTreeSet<(OwnerKey, LoginKey)>,
+    /// Each family of remember tokens, by its owner.
+    pub(super) families: BTreeSet<(OwnerKey, FamilyKey)>,
+    /// The logins that have a family, by family. They can outlive it.
+    pub(super) family_logins: BTreeSet<(FamilyKey, LoginKey)>,
+    /// Texts that many logins have in common.
+    pub(super) texts: BTreeSet<Arc<str>>,
+    /// When expired rows were last deleted to make room.
+    pub(super) made_room_at: Option<i64>,
+    /// The shard at which the last purge reached its limit.
+    pub(super) purge_from: u8,
+}
+
+impl Index {
+    pub(super) fn logins_of(&self, owner: OwnerKey) -> Vec<LoginKey> {
+        under(&self.logins, owner, LoginKey([0; 32]))
+    }
+
+    pub(super) fn families_of(&self, owner: OwnerKey) -> Vec<FamilyKey> {
+        under(&self.families, owner, FamilyKey([0; 16]))
+    }
+
+    pub(super) fn logins_of_family(&self, family: FamilyKey) -> Vec<LoginKey> {
+        under(&self.family_logins, family, LoginKey([0; 32]))
+    }
+
+    pub(super) fn add_login(&mut self, key: LoginKey, login: &Login) {
+        self.logins.insert((login.bare.owner().into(), key));
+        self.family_logins
+            .extend(login.bare.family.map(|family| (family, key)));
+    }
+
+    pub(super) fn remove_login(&mut self, key: LoginKey, login: Login) {
+        self.logins.remove(&(login.bare.owner().into(), key));
+        if let Some(family) = login.bare.family {
+            self.family_logins.remove(&(family, key));
+        }
+        self.release_text(login.method);
+        self.release_text(login.user_agent);
+    }
+
+    /// The one stored copy of a text.
+    pub(super) fn share_text(&mut self, text: &str) -> Arc<str> {
+        if let Some(shared) = self.texts.get(text) {
+            return Arc::clone(shared);
+        }
+        let shared = Arc::from(text);
+        self.texts.insert(Arc::clone(&shared));
+        shared
+    }
+
+    fn release_text(&mut self, text: Arc<str>) {
+        // The index has one reference, and `text` is the other: no login uses it any more.
+        if Arc::strong_count(&text) == 2 {
+            self.texts.remove(&text);
+        }
+    }
+}
+
+/// The second halves of all pairs with this first half.
+fn under<A: Ord, B: Copy + Ord>(pairs: &BTreeSet<(A, B)>, first: A, lowest: B) -> Vec<B> {
+    let from = (first, lowest);
+    let pairs = pairs.range(&from..).take_while(|pair| pair.0 == from.0);
+    pairs.map(|(_, second)| *second).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_kept_once_and_only_while_it_is_used() {
+        let mut index = Index::default();
+        let (first, second) = (index.share_text("browser"), index.share_text("browser"));
+        let other = index.share_text("Browser");
+        assert!(Arc::ptr_eq(&first, &second));
+        assert_eq!(
+            (&*first, &*other, index.texts.len()),
+            ("browser", "Browser", 2)
+        );
+        index.release_text(first);
+        index.release_text(other);
+        assert_eq!(index.texts.len(), 1);
+        index.release_text(second);
+        assert_eq!(index.texts.len(), 0);
+    }
+}
