@@ -38,7 +38,7 @@ pub(crate) struct LoginFacts {
 ///
 /// Good for naming a login in a list or a form: it logs nobody in.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LoginKey([u8; 32]);
+pub struct LoginKey(pub(crate) [u8; 32]);
 
 impl LoginKey {
     /// The key of the login with this id.

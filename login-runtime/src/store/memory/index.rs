@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::shard::Login;
-use crate::store::{FamilyKey, LoginKey, LoginOwner};
+use crate::store::{FamilyKey, LoginKey, LoginOwner, LoginRecord};
 
 /// An [`LoginOwner`] that owns its texts.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -79,7 +79,22 @@ impl Index {
     }
 
     /// The one stored copy of a text.
-    pub(super) fn share_text(&mut self, text: &str) -> Arc<str> {
+    /// A login that shares its texts with others.
+    pub(super) fn login(&mut self, record: &LoginRecord) -> Login {
+        Login {
+            bare: LoginRecord {
+                method: String::new(),
+                user_agent: String::new(),
+                address: String::new(),
+                ..record.clone()
+            },
+            method: self.share_text(&record.method),
+            user_agent: self.share_text(&record.user_agent),
+            address: record.address.as_str().into(),
+        }
+    }
+
+    fn share_text(&mut self, text: &str) -> Arc<str> {
         if let Some(shared) = self.texts.get(text) {
             return Arc::clone(shared);
         }

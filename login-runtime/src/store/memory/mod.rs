@@ -241,7 +241,7 @@ impl LoginStore for MemoryLoginStore {
             };
             ended = self.end_logins(index, live.into_iter().skip(kept).map(|(key, _)| key));
         }
-        let login = Login::new(record, index);
+        let login = index.login(record);
         index.add_login(key, &login);
         self.shard(key.0[0]).logins.insert(key, Box::new(login));
         Ok(Inserted::Done { ended })

@@ -6,7 +6,6 @@ use std::{
     sync::Arc,
 };
 
-use super::index::Index;
 use crate::store::{FamilyKey, LoginKey, LoginRecord, TokenFamily};
 
 type KeyMap<K, V> = HashMap<K, V, BuildHasherDefault<KeyHasher>>;
@@ -64,24 +63,10 @@ pub(super) struct Login {
     pub(super) bare: LoginRecord,
     pub(super) method: Arc<str>,
     pub(super) user_agent: Arc<str>,
-    address: Box<str>,
+    pub(super) address: Box<str>,
 }
 
 impl Login {
-    pub(super) fn new(record: &LoginRecord, index: &mut Index) -> Self {
-        Self {
-            bare: LoginRecord {
-                method: String::new(),
-                user_agent: String::new(),
-                address: String::new(),
-                ..record.clone()
-            },
-            method: index.share_text(&record.method),
-            user_agent: index.share_text(&record.user_agent),
-            address: record.address.as_str().into(),
-        }
-    }
-
     pub(super) fn record(&self) -> LoginRecord {
         LoginRecord {
             method: (*self.method).to_owned(),
