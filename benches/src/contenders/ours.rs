@@ -79,8 +79,8 @@ fn builder<U: Row>(users: &Users) -> LoginManagerBuilder {
 pub(super) async fn manager(contender: Contender, setup: &Setup) -> LoginManager {
     let builder = builder::<User>(&setup.users);
     let builder = match contender {
-        Contender::OursDenying => builder.deny_by_default(),
-        Contender::OursCookie => builder.login_cookie(CookieSettings::new()),
+        Contender::OursDenying => builder.session_only().deny_by_default(),
+        Contender::OursCookie => builder.session_only().login_cookie(CookieSettings::new()),
         Contender::OursCookieMemory => builder
             .login_cookie(CookieSettings::new())
             .login_store(MemoryLoginStore::new()),
@@ -93,7 +93,7 @@ pub(super) async fn manager(contender: Contender, setup: &Setup) -> LoginManager
         Contender::OursSqlite => builder.login_store(stores::sqlite().await),
         #[cfg(feature = "stores")]
         Contender::OursRedis => builder.login_store(stores::redis(setup).await),
-        _ => builder,
+        _ => builder.session_only(),
     };
     builder
         .build(setup.key.clone())
@@ -101,8 +101,8 @@ pub(super) async fn manager(contender: Contender, setup: &Setup) -> LoginManager
 }
 
 pub(super) fn manager_of_hashed(setup: &Setup) -> LoginManager {
-    let builder = builder::<HashedUser>(&setup.users);
-    builder
+    builder::<HashedUser>(&setup.users)
+        .session_only()
         .build(setup.key.clone())
         .expect("these settings work")
 }

@@ -7,6 +7,7 @@ use std::{
     ops::Deref,
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -15,6 +16,7 @@ use actix_web::{Error, FromRequest, HttpRequest, dev::Payload, error::InternalEr
 use derive_more::Debug;
 
 use crate::{
+    clock::Clock,
     conditions::condition::Condition,
     core::{
         freshness::{self, Requirement},
@@ -48,7 +50,7 @@ pub struct CurrentUser<U> {
     user: Rc<U>,
     facts: LoginFacts,
     fresh_for: Option<Duration>,
-    now: i64,
+    clock: Arc<dyn Clock>,
 }
 
 impl<U: AuthUser> CurrentUser<U> {
@@ -57,8 +59,7 @@ impl<U: AuthUser> CurrentUser<U> {
             user,
             facts,
             fresh_for: manager.guards.fresh_for,
-            // Only an age has to know the time.
-            now: manager.guards.fresh_for.map_or(0, |_| manager.now()),
+            clock: Arc::clone(&manager.clock),
         }
     }
 
@@ -70,7 +71,7 @@ impl<U: AuthUser> CurrentUser<U> {
     /// Whether credentials were given in this session, and recently enough if the manager sets an
     /// age.
     pub fn is_fresh(this: &Self) -> bool {
-        freshness::is_fresh(&this.facts, this.fresh_for, this.now)
+        freshness::is_fresh(&this.facts, this.fresh_for, this.clock.now())
     }
 
     /// Where the login came from.
@@ -102,6 +103,7 @@ impl<U> Clone for CurrentUser<U> {
     fn clone(&self) -> Self {
         Self {
             user: Rc::clone(&self.user),
+            clock: Arc::clone(&self.clock),
             ..*self
         }
     }
