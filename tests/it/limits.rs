@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use login_runtime::{Limits, MaxLogins, MemoryLoginStore, test::Browser};
-use login_tests::{START, User, Users, app, key, manager};
+use login_tests::{START, User, Users, app, key, manager_base, record_logins};
 
 use crate::world::{
     Call, Options, Place, REMEMBER, When, World, name_of, on_every_login_store, on_every_store,
@@ -190,10 +190,8 @@ async fn a_remember_cookie_restores_what_was_over_and_the_login_is_stale() {
 fn limits_that_cannot_be_kept_are_refused_at_the_start() {
     let limits = Limits::new();
     let build = |store: bool, limits: Option<Limits>, max: Option<MaxLogins>| {
-        let (mut builder, _) = manager(&Users::new());
-        if store {
-            builder = builder.login_store(MemoryLoginStore::new());
-        }
+        let (mut builder, _) = manager_base(&Users::new());
+        builder = record_logins(builder, store.then(MemoryLoginStore::new));
         if let Some(limits) = limits {
             builder = builder.limits(limits);
         }
@@ -205,14 +203,22 @@ fn limits_that_cannot_be_kept_are_refused_at_the_start() {
             .map(|_| ())
             .map_err(|error| error.to_string())
     };
-    let needs_store = |name: &str| {
-        Err(format!(
-            "`{name}` needs a login store, where it is kept; add `.login_store(..)`"
-        ))
-    };
-    assert_eq!(build(false, Some(limits), None), needs_store("limits"));
+    assert_eq!(
+        build(false, Some(limits), None),
+        Err(
+            "`limits` has an idle limit, which needs a login store; add `.login_store(..)`, \
+             or `danger_no_idle_limit()` to the limits"
+                .to_owned()
+        )
+    );
     let max = Some(MaxLogins::EndOldest(3));
-    assert_eq!(build(false, None, max), needs_store("max_logins"));
+    assert_eq!(
+        build(false, None, max),
+        Err(
+            "`max_logins` needs a login store, where logins are counted; add `.login_store(..)`"
+                .to_owned()
+        )
+    );
     let beyond = limits.idle(Duration::from_secs(ABSOLUTE + 1));
     assert_eq!(
         build(true, Some(beyond), None),
@@ -222,12 +228,14 @@ fn limits_that_cannot_be_kept_are_refused_at_the_start() {
         assert!(build(true, Some(nothing), None).is_err());
     }
     assert_eq!(build(true, Some(limits), max), Ok(()));
+    let absolute_only = limits.danger_no_idle_limit();
+    assert_eq!(build(false, Some(absolute_only), None), Ok(()));
 }
 
 #[actix_web::test]
 async fn a_full_store_makes_room_for_log_ins_when_logins_are_not_used() {
     let users = Users::new();
-    let (builder, clock) = manager(&users);
+    let (builder, clock) = manager_base(&users);
     let builder = builder.login_store(MemoryLoginStore::with_capacity(2));
     let app = app(builder.build(key()).unwrap(), |routes| {
         pages(routes, users);

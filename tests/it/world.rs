@@ -27,7 +27,7 @@ use login_runtime::{
     SharedStore,
     test::{Browser, Request, TestClock},
 };
-use login_tests::{Users, app, key, manager};
+use login_tests::{Users, app, key, manager_base, record_logins};
 
 pub(crate) use self::{
     attacks::{HOSTILE_NEXT, WorthlessCookies, cookie},
@@ -141,7 +141,7 @@ impl Parts {
     }
 
     async fn start(&self) -> (BoxedApp, Option<Logins>) {
-        let (builder, _) = manager(&self.users);
+        let (builder, _) = manager_base(&self.users);
         let builder = builder.clock(self.clock.clone());
         match &self.sessions {
             None => self.serve(self.lasting(builder)).await,
@@ -175,9 +175,8 @@ impl Parts {
             ..
         } = self.options.clone();
         builder = self.events.record(builder);
-        if !self.options.no_records {
-            builder = builder.login_store(self.logins.clone());
-        }
+        let logins = (!self.options.no_records).then(|| self.logins.clone());
+        builder = record_logins(builder, logins);
         if self.place.login_cookie {
             builder = builder.login_cookie(CookieSettings::new());
         }
@@ -209,7 +208,7 @@ impl World {
     pub(crate) async fn open(place: Place, options: Options) -> Self {
         let (logins, sessions) = place.open().await;
         let users = Users::new();
-        let (_, clock) = manager(&users);
+        let (_, clock) = manager_base(&users);
         let parts = Parts {
             place,
             users,
