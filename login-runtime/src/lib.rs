@@ -54,6 +54,7 @@
 //! #[actix_web::main]
 //! async fn main() -> std::io::Result<()> {
 //!     let login_manager = LoginManager::builder(find)
+//!         .login_store(MemoryLoginStore::new())
 //!         .login_view("/login")
 //!         .deny_by_default()
 //!         .build(Key::generate())?;

@@ -7,7 +7,7 @@ use actix_web::{
 };
 use futures_util::future::join;
 use login_runtime::{
-    Auth, CurrentUser, LoginError, LoginManagerBuilder, MaybeUser, MemoryLoginStore,
+    Auth, CurrentUser, Limits, LoginError, LoginManagerBuilder, MaybeUser, MemoryLoginStore,
     SessionProtection, Verified, login_required, test::Browser,
 };
 use login_tests::{User, Users, app, key, manager, manager_base, sessions::MemorySessions};
@@ -135,6 +135,7 @@ async fn an_application_can_have_anonymous_users_of_its_own() {
 async fn logging_in_lasts_for_the_session() {
     let users = Users::new();
     let (builder, clock) = manager(&users);
+    let builder = builder.fresh_for_the_session().limits(Limits::aal1());
     let app = site(builder.build(key()).unwrap(), &users).await;
     let browser = Browser::new(&app);
     assert_eq!(browser.get("/account").await.status(), 303);

@@ -15,9 +15,7 @@ use login_runtime::{
     MaybeUser, MemoryLoginStore, SessionProtection, Verified, login_required,
     test::{Browser, TestClock},
 };
-use login_tests::{
-    Admin, User, Users, app, key, load_admin, manager, manager_base, record_logins,
-};
+use login_tests::{Admin, User, Users, app, key, load_admin, manager, manager_base, record_logins};
 
 use crate::world::{
     App, Events, LOGIN, REMEMBER, SESSION, Who, WorthlessCookies, account_status, admin_page,

@@ -172,24 +172,27 @@ async fn without_a_login_view_everybody_is_told_401() {
 #[actix_web::test]
 async fn programs_with_a_stale_login_are_told_which_kind_of_401_it_is() {
     let users = Users::new();
-    let builder = manager(&users).0.refresh_view("/refresh");
-    let app = site(builder.build(key()).unwrap(), &users).await;
-    let browser = Browser::new(&app);
-    browser.post("/login/1?stale=true").await;
-    let answer = browser
-        .get("/settings")
-        .header("accept", "application/json")
-        .await;
-    assert_eq!(answer.status(), 401);
-    assert_eq!(
-        answer.text(),
-        r#"{"error":"insufficient_user_authentication"}"#
-    );
-    assert_eq!(
-        answer.header("www-authenticate"),
-        Some("Cookie realm=\"login\", error=\"insufficient_user_authentication\"")
-    );
-    assert_private(&answer);
+    let builder = || manager(&users).0.refresh_view("/refresh");
+    let challenge = "Cookie realm=\"login\", error=\"insufficient_user_authentication\"";
+    for (builder, challenge) in [
+        (builder(), &*format!("{challenge}, max_age=\"1800\"")),
+        (builder().fresh_for_the_session(), challenge),
+    ] {
+        let app = site(builder.build(key()).unwrap(), &users).await;
+        let browser = Browser::new(&app);
+        browser.post("/login/1?stale=true").await;
+        let answer = browser
+            .get("/settings")
+            .header("accept", "application/json")
+            .await;
+        assert_eq!(answer.status(), 401);
+        assert_eq!(
+            answer.text(),
+            r#"{"error":"insufficient_user_authentication"}"#
+        );
+        assert_eq!(answer.header("www-authenticate"), Some(challenge));
+        assert_private(&answer);
+    }
 }
 
 #[actix_web::test]
