@@ -9,9 +9,9 @@ use actix_web::{
 };
 use login_runtime::{
     Auth, AuthUser, BuildError, CookieSettings, CurrentUser, LoginManager, LoginManagerBuilder,
-    LoginScope, MaybeUser, RememberCookie, login_required, test::Browser,
+    LoginScope, MaybeUser, MemoryLoginStore, RememberCookie, login_required, test::Browser,
 };
-use login_tests::{Admin, User, Users, app, key, load_admin, manager};
+use login_tests::{Admin, User, Users, app, key, load_admin, manager, manager_base};
 
 #[login_required]
 #[get("/guard")]
@@ -317,6 +317,28 @@ fn settings_that_cannot_be_meant_do_not_build() {
         "the view `app.test` is no origin; \
          write scheme and host, such as `https://app.example.com`",
     );
+}
+
+#[test]
+fn a_manager_says_where_logins_are_recorded_or_does_not_build() {
+    let undecided = || manager_base(&Users::new()).0;
+    check(
+        undecided(),
+        "nothing records logins; add `.login_store(..)`, or `.session_only()` if a log out need not \
+         end a copy of the session cookie",
+    );
+    let error = undecided().build(key()).unwrap_err();
+    assert_eq!(error, BuildError::NoLoginStore);
+    check(
+        undecided()
+            .login_store(MemoryLoginStore::new())
+            .session_only(),
+        "`session_only` contradicts `login_store`; leave out one of them",
+    );
+    let recorded = undecided().login_store(MemoryLoginStore::new());
+    assert!(recorded.build(key()).unwrap().logins().is_some());
+    let unrecorded = undecided().session_only().build(key()).unwrap();
+    assert!(unrecorded.logins().is_none());
 }
 
 #[test]
