@@ -315,7 +315,7 @@ async fn a_login_allowed_for_an_inactive_user_passes_guards() {
     let app = site(builder.build(key()).unwrap(), &users).await;
     let browser = Browser::new(&app);
     assert_eq!(browser.post("/login/3").await.status(), 403);
-    let answer = browser.post("/login/3?force=true").await;
+    let answer = browser.post("/login/3?allow_inactive=true").await;
     assert_eq!(answer.status(), 303);
     assert_sets(&answer, SESSION, None);
     assert_eq!(browser.get("/account").await.text(), "account of cy");
@@ -325,12 +325,12 @@ async fn a_login_allowed_for_an_inactive_user_passes_guards() {
 }
 
 #[actix_web::test]
-async fn force_for_an_active_user_does_not_outlive_the_users_activity() {
+async fn an_exception_for_inactive_users_does_not_keep_a_deactivated_user_logged_in() {
     let users = Users::new();
     let (builder, _) = manager(&users);
     let app = site(builder.build(key()).unwrap(), &users).await;
     let browser = Browser::new(&app);
-    browser.post("/login/1?force=true").await;
+    browser.post("/login/1?allow_inactive=true").await;
     users.change(1, |user| user.is_active = false);
     assert_eq!(browser.get("/account").await.status(), 303);
 }

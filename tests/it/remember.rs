@@ -646,7 +646,9 @@ async fn the_token_of_an_inactive_user_restores_nothing_even_if_the_log_in_was_a
     let (builder, _) = manager(&users);
     let app = site(builder.build(key()).unwrap(), &users).await;
     let browser = Browser::new(&app);
-    browser.post("/login/3?force=true&remember=true").await;
+    browser
+        .post("/login/3?allow_inactive=true&remember=true")
+        .await;
     browser.get("/account").await.assert_logged_in();
     browser.restart();
     let answer = browser.get("/account").await;

@@ -33,7 +33,7 @@ async fn both(user: CurrentUser<User>, admin: CurrentUser<Admin>) -> String {
 }
 
 /// An application with users and admins.
-async fn two_kinds(users: &Users) -> impl App + use<> {
+async fn two_types(users: &Users) -> impl App + use<> {
     let (builder, _) = manager(users);
     let builder = builder.user_loader("admin", load_admin);
     let users = users.clone();
@@ -51,7 +51,7 @@ async fn two_kinds(users: &Users) -> impl App + use<> {
 #[actix_web::test]
 async fn users_and_admins_log_in_apart() {
     let users = Users::new();
-    let app = two_kinds(&users).await;
+    let app = two_types(&users).await;
     let browser = Browser::new(&app);
     browser.post("/login/1").await;
     // A user is nobody at an admin's page, and is sent to the admins' login.
@@ -81,7 +81,7 @@ async fn users_and_admins_log_in_apart() {
 #[actix_web::test]
 async fn logging_one_out_keeps_the_other() {
     let users = Users::new();
-    let app = two_kinds(&users).await;
+    let app = two_types(&users).await;
     let browser = Browser::new(&app);
     let log_both_in = async || {
         browser.post("/login/1?remember=true").await;
@@ -120,7 +120,7 @@ async fn logging_one_out_keeps_the_other() {
 #[actix_web::test]
 async fn each_kind_has_a_remember_cookie_of_its_own() {
     let users = Users::new();
-    let app = two_kinds(&users).await;
+    let app = two_types(&users).await;
     let browser = Browser::new(&app);
     let month = Some(Duration::from_secs(30 * 24 * 60 * 60));
     let answer = browser.post("/login/1?remember=true").await;
@@ -137,7 +137,7 @@ async fn each_kind_has_a_remember_cookie_of_its_own() {
 #[actix_web::test]
 async fn a_users_token_is_no_admins() {
     let users = Users::new();
-    let app = two_kinds(&users).await;
+    let app = two_types(&users).await;
     let browser = Browser::new(&app);
     browser.post("/login/1?remember=true").await;
     let token = browser.cookie(REMEMBER).unwrap();
@@ -446,7 +446,10 @@ async fn guards_ask_both_questions_of_a_user_written_by_hand() {
             authenticated,
         }))
     }
-    async fn force(auth: Auth<Odd>, odd: web::Json<(bool, bool)>) -> Result<String, LoginError> {
+    async fn log_in_anyway(
+        auth: Auth<Odd>,
+        odd: web::Json<(bool, bool)>,
+    ) -> Result<String, LoginError> {
         let (active, authenticated) = odd.into_inner();
         let odd = Odd {
             active,
@@ -461,7 +464,7 @@ async fn guards_ask_both_questions_of_a_user_written_by_hand() {
             .build(key())
             .unwrap(),
         |routes| {
-            routes.route("/log-in", web::post().to(force));
+            routes.route("/log-in", web::post().to(log_in_anyway));
         },
     )
     .await;

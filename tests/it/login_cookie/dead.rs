@@ -200,7 +200,7 @@ async fn a_user_who_is_not_active_is_refused_and_keeps_it() {
         // Unless the application insists.
         let allow_inactive = Browser::new(&app);
         assert_sets(
-            &allow_inactive.post("/login/3?force=true").await,
+            &allow_inactive.post("/login/3?allow_inactive=true").await,
             LOGIN,
             None,
         );

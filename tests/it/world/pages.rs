@@ -195,7 +195,7 @@ pub(crate) struct How {
     #[serde(default)]
     stale: bool,
     #[serde(default)]
-    force: bool,
+    allow_inactive: bool,
 }
 
 /// Logs a user in as a request asks.
@@ -209,7 +209,7 @@ pub(crate) async fn do_log_in(auth: &Auth<User>, user: User, how: &How) -> Resul
     if how.stale {
         log_in = log_in.stale();
     }
-    if how.force {
+    if how.allow_inactive {
         log_in = log_in.danger_even_if_inactive();
     }
     log_in.await.map(|_| ())

@@ -53,7 +53,7 @@ impl LoginPlace {
 
     async fn open(self) -> LoginsThere {
         match self {
-            Self::Memory => LoginsThere::Memory(MemoryLoginStore::new()),
+            Self::Memory => LoginsThere::Memory(Box::default()),
             #[cfg(feature = "sqlite")]
             Self::Sqlite => {
                 let file = databases::File::new();
@@ -114,7 +114,7 @@ pub(crate) struct Place {
 /// An open login store.
 #[derive(Debug)]
 pub(crate) enum LoginsThere {
-    Memory(MemoryLoginStore),
+    Memory(Box<MemoryLoginStore>),
     /// With its file.
     #[cfg(feature = "sqlite")]
     Sqlite(login_runtime::SqliteLoginStore, databases::File),
