@@ -11,7 +11,7 @@ use actix_web::{
     },
 };
 
-use crate::core::freshness::RefusalReason;
+use crate::core::RefusalReason;
 
 /// The application is not set up for what a handler asks. Answers 500.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,12 +15,11 @@ use std::{
 
 use actix_web::{HttpRequest, http::Method};
 
-use crate::core::login::EndReason;
 use crate::{
-    conditions::condition::Condition,
-    core::{freshness::RefusalReason, protection::SessionProtection},
+    conditions::Condition,
+    core::{EndReason, RefusalReason, SessionProtection},
     error::LoadError,
-    users::{user_type::UserType, verified::AuthMethod},
+    users::{AuthMethod, UserType},
 };
 
 pub(crate) type Subscriber = Box<dyn Fn(&LoginEvent<'_>, &HttpRequest) + Send + Sync>;

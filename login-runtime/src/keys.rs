@@ -11,9 +11,8 @@ use siphasher::sip::SipHasher13;
 use subtle::ConstantTimeEq;
 
 use crate::core::{
-    login::{FamilyKey, LoginKey},
-    protection::{CLIENT, ClientIdentity},
-    remember::{self, Token},
+    CLIENT, ClientIdentity, FamilyKey, LoginKey, Token,
+    remember::{self},
 };
 
 /// How many bytes of a fingerprint are kept.

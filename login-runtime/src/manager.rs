@@ -8,20 +8,17 @@ use actix_session::{
 };
 use actix_web::HttpRequest;
 
-use crate::core::freshness::GuardDefaults;
-use crate::core::limits::Limits;
-use crate::core::protection::ClientCheck;
-use crate::events::{Events, RouteRules};
-use crate::http::cookie_settings::RememberCookie;
 use crate::{
     clock::Clock,
-    core::user::AuthUser,
+    core::{AuthUser, ClientCheck, GuardDefaults, Limits},
     error::SetupError,
+    events::{Events, RouteRules},
+    http::RememberCookie,
     keys::KeyRing,
-    refusal::settings::RefusalSettings,
-    session::store::SharedStore,
-    store::records::Records,
-    users::{loader::RequestLoader, user_type::UserType},
+    refusal::RefusalSettings,
+    session::SharedStore,
+    store::Records,
+    users::{RequestLoader, UserType},
 };
 
 /// Keeps who is logged in, across requests and browsers.

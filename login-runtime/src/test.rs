@@ -61,7 +61,7 @@ use actix_web::{
 use derive_more::Debug;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{auth::auth::Auth, clock::Clock, core::user::AuthUser, users::verified::Verified};
+use crate::{auth::Auth, clock::Clock, core::AuthUser, users::Verified};
 
 #[cfg(feature = "audit")]
 mod audit;

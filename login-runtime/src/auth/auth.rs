@@ -11,17 +11,14 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::head
 use derive_more::Debug;
 
 use crate::{
-    core::user::AuthUser,
+    core::AuthUser,
     error::{LoadError, SetupError},
-    guard::current::MaybeUser,
+    guard::MaybeUser,
     http::escape,
     manager::Manager,
     refusal::redirect,
-    request::{
-        remember_cookie::{carried_family, read_token},
-        state::LoginState,
-    },
-    users::user_type::UserType,
+    request::{LoginState, carried_family, read_token},
+    users::UserType,
 };
 
 /// Logs users of type `U` in and out; an extractor.

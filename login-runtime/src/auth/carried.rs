@@ -5,19 +5,18 @@ use std::cell::OnceCell;
 use crate::{
     auth::auth::Auth,
     core::{
-        login::{FamilyKey, LoginSelector, TokenFamily},
-        remember::{self, Presented},
-        user::AuthUser,
+        AuthUser, FamilyKey, LoginSelector, Presented, TokenFamily,
+        remember::{self},
     },
     error::LoginError,
     events::LoginEvent,
     request::{
-        credential::{self, OpenedLoginCookie},
-        remember_cookie::carried_family,
+        OpenedLoginCookie, carried_family,
+        credential::{self},
     },
-    session::entry::Entry,
-    store::records::{LoginRef, Records},
-    users::user_type::UserType,
+    session::Entry,
+    store::{LoginRef, Records},
+    users::UserType,
 };
 
 impl<U: AuthUser> Auth<U> {

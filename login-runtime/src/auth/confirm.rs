@@ -4,13 +4,13 @@ use std::{future::Future, pin::Pin, rc::Rc};
 
 use crate::{
     auth::{auth::Auth, establish::Establish},
-    core::{login::LoginSource, user::AuthUser},
+    core::{AuthUser, LoginSource},
     error::LoginError,
     events::{EventUser, LoginEvent},
-    guard::current::CurrentUser,
+    guard::CurrentUser,
     http::cookies,
-    store::records::{LoginRef, Replaced},
-    users::verified::{AuthMethod, IntoVerified, Verified},
+    store::{LoginRef, Replaced},
+    users::{AuthMethod, IntoVerified, Verified},
 };
 
 /// What [`Auth::confirm_login`] brings. It names no proof, so that what is none is complained about once.

@@ -4,16 +4,13 @@ use std::rc::Rc;
 
 use crate::{
     auth::auth::Auth,
-    core::{
-        login::{FamilyKey, LoginFacts, LoginSource},
-        user::AuthUser,
-    },
+    core::{AuthUser, FamilyKey, LoginFacts, LoginSource},
     error::LoginError,
     keys::LoginToken,
-    request::{client, credential::LoginCookieContent, state::RequestUser},
-    session::{self, entry::Entry, fate},
-    store::records::{NewLogin, Replaced},
-    users::{loader::AnyUser, user_type::UserType, verified::AuthMethod},
+    request::{LoginCookieContent, RequestUser, client},
+    session::{self, Entry, fate},
+    store::{NewLogin, Replaced},
+    users::{AnyUser, AuthMethod, UserType},
 };
 
 /// What a login is to be like.

@@ -9,22 +9,15 @@ use std::{
 
 use crate::{
     auth::{auth::Auth, establish::Establish},
-    core::{
-        login::{FamilyKey, LoginKey, LoginSelector},
-        remember::MAX_COOKIE_AGE,
-        user::AuthUser,
-    },
+    core::{AuthUser, FamilyKey, LoginKey, LoginSelector, MAX_COOKIE_AGE},
     error::LoginError,
     events::{EventUser, LoginEvent},
-    guard::current::CurrentUser,
+    guard::CurrentUser,
     http::cookies,
-    request::remember_cookie::{carries_token_of_another, remember_cookie},
+    request::{carries_token_of_another, remember_cookie},
     session,
-    store::records::{LoginRef, Records, Replaced},
-    users::{
-        user_type::UserType,
-        verified::{IntoVerified, Verified},
-    },
+    store::{LoginRef, Records, Replaced},
+    users::{IntoVerified, UserType, Verified},
 };
 
 /// Whether and how long to remember.

@@ -2,14 +2,14 @@
 
 use crate::{
     auth::auth::Auth,
-    core::{login::LoginSelector, user::AuthUser},
+    core::{AuthUser, LoginSelector},
     error::LoginError,
     events::{EventUser, LoginEvent},
     http::cookies,
-    request::{credential, state::RequestUser},
+    request::{RequestUser, credential},
     session::{self, fate},
-    store::records::{LoginRef, Records},
-    users::user_type::UserType,
+    store::{LoginRef, Records},
+    users::UserType,
 };
 
 impl<U: AuthUser> Auth<U> {

@@ -11,15 +11,12 @@ use derive_more::Debug;
 
 use crate::{
     auth::auth::Auth,
-    core::{
-        login::{LoginKey, LoginOwner, LoginRecord, LoginSelector},
-        user::AuthUser,
-    },
+    core::{AuthUser, LoginKey, LoginOwner, LoginRecord, LoginSelector},
     error::{LoginError, StoreError},
     events::{EventUser, LoginEvent},
     manager::{LoginManager, Manager},
-    store::records::{LoginRef, Records},
-    users::loader::AnyUser,
+    store::{LoginRef, Records},
+    users::AnyUser,
 };
 
 /// One of a user's logins, for a list of devices (ASVS 7.5.2).

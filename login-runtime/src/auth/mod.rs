@@ -12,3 +12,5 @@ pub(crate) mod log_in;
 pub(crate) mod log_out;
 pub(crate) mod logins;
 pub(crate) mod require;
+
+pub(crate) use self::auth::Auth;

@@ -2,19 +2,17 @@
 
 use crate::{
     auth::auth::Auth,
-    conditions::condition::Condition,
-    core::{
-        freshness::{Freshness, RefusalReason, Requirement},
-        user::AuthUser,
-    },
+    conditions::Condition,
+    core::{AuthUser, Freshness, RefusalReason, Requirement},
     error::{LoginError, Refusal},
     events::{EventUser, LoginEvent},
     guard::{
-        current::{self, CurrentUser, MaybeUser},
-        decide::{self, GuardOutcome},
+        CurrentUser, GuardOutcome, MaybeUser,
+        current::{self},
+        decide::{self},
     },
-    refusal::{self, answer::RefusalKind},
-    request::state::LoginState,
+    refusal::{self, RefusalKind},
+    request::LoginState,
 };
 
 impl<U: AuthUser> Auth<U> {

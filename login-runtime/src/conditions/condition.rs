@@ -6,13 +6,9 @@ use actix_web::HttpRequest;
 
 use crate::{
     conditions::description::Description,
-    core::user::AuthUser,
+    core::AuthUser,
     error::{LoadError, SetupError},
-    users::{
-        loader::AnyUser,
-        permission::{HasPermission as _, Permissions},
-        user_type::UserType,
-    },
+    users::{AnyUser, Permissions, UserType, permission::HasPermission as _},
 };
 
 /// What a guard asks of a user besides a login.

@@ -2,3 +2,8 @@
 
 pub(crate) mod condition;
 pub(crate) mod description;
+
+pub(crate) use self::{
+    condition::{CheckFn, Condition, ConditionAnswer, List, Subject, Test, Unanswered, typed},
+    description::{Described, Description},
+};

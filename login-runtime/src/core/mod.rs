@@ -10,3 +10,16 @@ pub(crate) mod protection;
 pub(crate) mod remember;
 pub(crate) mod resolve;
 pub(crate) mod user;
+
+pub(crate) use self::{
+    freshness::{Freshness, GuardDefaults, RefusalReason, Requirement},
+    limits::Limits,
+    login::{
+        EndReason, FamilyKey, Inserted, LoginFacts, LoginKey, LoginOwner, LoginRecord,
+        LoginSelector, LoginSource, MaxLogins, TokenFamily,
+    },
+    protection::{CLIENT, ClientCheck, ClientIdentity, SessionProtection, Verdict},
+    remember::{MAX_COOKIE_AGE, MAX_LEN, Presented, REMEMBER_FOR, Token},
+    resolve::{EntryVerdict, RecordCheck, RecordVerdict},
+    user::{AuthUser, PasswordUser},
+};

@@ -17,11 +17,10 @@ use derive_more::Debug;
 
 use crate::{
     clock::Clock,
-    conditions::condition::Condition,
+    conditions::Condition,
     core::{
-        freshness::{self, Requirement},
-        login::{LoginFacts, LoginSource},
-        user::AuthUser,
+        AuthUser, LoginFacts, LoginSource, Requirement,
+        freshness::{self},
     },
     error::SetupError,
     guard::{
@@ -30,7 +29,7 @@ use crate::{
     },
     manager::Manager,
     refusal::{self},
-    request::state::{LoginState, RequestUser},
+    request::{LoginState, RequestUser},
 };
 
 /// The user who is logged in.

@@ -5,16 +5,16 @@ use std::{future::Future, pin::Pin, rc::Rc, sync::Arc};
 use actix_web::{Error, HttpRequest, ResponseError, error::InternalError, http::Method};
 
 use crate::{
-    conditions::condition::{Condition, ConditionAnswer, Subject, Unanswered},
-    core::freshness::{self, Freshness, RefusalReason, Requirement},
+    conditions::{Condition, ConditionAnswer, Subject, Unanswered},
+    core::{
+        Freshness, RefusalReason, Requirement,
+        freshness::{self},
+    },
     error::{LoadError, Refusal, SetupError},
     events::{EventUser, LoginEvent},
     manager::Manager,
-    refusal::{
-        self,
-        answer::{RefusalKind, Refusing},
-    },
-    request::state::{LoginState, RequestUser},
+    refusal::{self, RefusalKind, Refusing},
+    request::{LoginState, RequestUser},
 };
 
 /// Finds where the user type that a guard asks for stands in the manager.

@@ -6,3 +6,10 @@ pub(crate) mod guarded;
 pub(crate) mod policy;
 pub(crate) mod proof;
 pub(crate) mod terms;
+
+pub(crate) use self::{
+    current::{CurrentUser, MaybeUser},
+    decide::{Denied, FindUser, GuardOutcome, check},
+    guarded::Guarded,
+    policy::{GuardManager, GuardUser, Policy},
+};

@@ -10,18 +10,12 @@ use std::{any::TypeId, marker::PhantomData, time::Duration};
 use derive_more::Debug;
 
 use crate::{
-    conditions::{
-        condition::Condition,
-        description::{Described, Description},
-    },
-    core::{
-        freshness::{Freshness, Requirement},
-        user::AuthUser,
-    },
+    conditions::{Condition, Described, Description},
+    core::{AuthUser, Freshness, Requirement},
     error::SetupError,
     guard::terms::{ConditionType, Term},
     manager::Manager,
-    users::permission::Permissions,
+    users::Permissions,
 };
 
 /// What a guard asks for, as a type.

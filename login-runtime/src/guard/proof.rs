@@ -17,8 +17,8 @@ use derive_more::Debug;
 use pin_project_lite::pin_project;
 
 use crate::{
-    conditions::condition::Condition,
-    core::{freshness::Requirement, user::AuthUser},
+    conditions::Condition,
+    core::{AuthUser, Requirement},
     error::SetupError,
     guard::{
         current::{self, CurrentUser, CurrentUserFuture},

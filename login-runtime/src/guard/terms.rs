@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use actix_web::HttpRequest;
 
 use crate::{
-    conditions::condition::{CheckFn, Condition, List, Test, typed},
-    core::user::AuthUser,
-    users::permission::Permissions,
+    conditions::{CheckFn, Condition, List, Test, typed},
+    core::AuthUser,
+    users::Permissions,
 };
 
 /// A condition as a type.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
 
 use crate::{
-    core::remember::{MAX_COOKIE_AGE, REMEMBER_FOR},
+    core::{MAX_COOKIE_AGE, REMEMBER_FOR},
     error::BuildError,
     http::set_cookie::SetCookie,
 };

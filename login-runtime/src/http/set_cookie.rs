@@ -1,7 +1,8 @@
 //! TODO http/set_cookie.rs
 
-use crate::core::remember::MAX_LEN;
 use actix_web::http::header::{HeaderMap, HeaderValue, SET_COOKIE};
+
+use crate::core::MAX_LEN;
 
 /// A `Set-Cookie` header.
 ///

@@ -11,13 +11,12 @@ use actix_web::{
     },
 };
 
-use crate::events::Events;
-use crate::refusal::redirect;
 use crate::{
-    core::freshness::RefusalReason,
+    core::RefusalReason,
     error::{CHALLENGE, LoadError, Refusal},
-    events::LoginEvent,
+    events::{Events, LoginEvent},
     refusal::{
+        redirect,
         scope::ScopeViews,
         settings::{Flash, Message, RefusalSettings, ResponseFuture},
     },

@@ -15,10 +15,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::{
     core::next,
-    http::{
-        escape::{LOCATION, QUERY_VALUE},
-        view::{Origin, View},
-    },
+    http::{LOCATION, Origin, QUERY_VALUE, View},
     refusal::settings::RefusalSettings,
     session,
 };

@@ -12,7 +12,7 @@ use actix_web::{
 };
 use once_cell::unsync::OnceCell;
 
-use crate::{error::BuildError, http::view::View};
+use crate::{error::BuildError, http::View};
 
 /// Gives the routes below a scope or resource views of their own.
 ///

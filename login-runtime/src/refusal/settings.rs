@@ -4,10 +4,9 @@ use std::{future::Future, pin::Pin};
 
 use actix_web::{HttpRequest, HttpResponse, Responder};
 
-use crate::http::view::View;
 use crate::{
     error::{BuildError, LoadError},
-    http::view::Origin,
+    http::{Origin, View},
 };
 
 /// What Flask-Login says on the way to the login view.

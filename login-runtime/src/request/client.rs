@@ -2,11 +2,14 @@
 
 use actix_web::{HttpRequest, http::header};
 
-use crate::store::records::Client;
 use crate::{
-    core::protection::{self, Verdict},
+    core::{
+        Verdict,
+        protection::{self},
+    },
     keys::Match,
     manager::Manager,
+    store::Client,
 };
 
 /// The identity of the client that sends a request.

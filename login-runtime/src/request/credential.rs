@@ -11,18 +11,17 @@ use std::{
 
 use actix_web::HttpRequest;
 
-use crate::session::Session;
 use crate::{
-    core::login::{FamilyKey, LoginKey},
+    core::{FamilyKey, LoginKey},
     http::cookies,
     keys::Match,
     manager::Manager,
     session::{
-        self,
-        entry::{self, Entry, EntryAndId},
+        self, Entry, EntryAndId, Session,
+        entry::{self},
     },
-    store::records::LoginRef,
-    users::user_type::UserType,
+    store::LoginRef,
+    users::UserType,
 };
 
 /// What starts the text of a cookie that names the record of its login. An entry that says everything

@@ -6,11 +6,9 @@ use actix_web::HttpRequest;
 
 use crate::{
     core::{
-        login::{
-            EndReason, FamilyKey, Inserted, LoginFacts, LoginSelector, LoginSource, TokenFamily,
-        },
-        remember::Token,
-        resolve::{self, EntryVerdict, RecordCheck, RecordVerdict},
+        EndReason, EntryVerdict, FamilyKey, Inserted, LoginFacts, LoginSelector, LoginSource,
+        RecordCheck, RecordVerdict, Token, TokenFamily,
+        resolve::{self},
     },
     error::LoadError,
     events::{EventUser, LoginEvent},
@@ -22,12 +20,9 @@ use crate::{
         credential::{self, LoginCookieContent, LoginCredential},
         state::{LoginState, RequestUser, Slot},
     },
-    session::{self, Session, entry::Entry},
-    store::records::{LoginRef, NewLogin, Records, Redeemed},
-    users::{
-        loader::{AnyUser, Loading},
-        user_type::UserType,
-    },
+    session::{self, Entry, Session},
+    store::{LoginRef, NewLogin, Records, Redeemed},
+    users::{AnyUser, Loading, UserType},
 };
 
 impl LoginState {

@@ -6,3 +6,10 @@ pub(crate) mod lookup;
 pub(crate) mod remember_cookie;
 pub(crate) mod state;
 pub(crate) mod trace;
+
+pub(crate) use self::{
+    credential::{LoginCookieContent, OpenedLoginCookie},
+    remember_cookie::{carried_family, carries_token_of_another, read_token, remember_cookie},
+    state::{LoginState, RequestUser},
+    trace::{Declaration, Listener, RouteTrace},
+};

@@ -5,15 +5,15 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 
 use crate::{
-    core::remember::Token,
+    core::Token,
     error::LoginError,
     http::{
-        cookies::{self, CookieValue},
-        set_cookie::SetCookie,
+        CookieValue, SetCookie,
+        cookies::{self},
     },
     keys::{self, FamilyToken, Match},
     manager::Manager,
-    users::user_type::UserType,
+    users::UserType,
 };
 
 /// A remember cookie for a user, that says everything itself.

@@ -10,18 +10,18 @@ use actix_web::{HttpMessage, HttpRequest};
 use tokio::sync::Mutex;
 
 use crate::{
-    core::login::LoginFacts,
+    core::LoginFacts,
     error::SetupError,
     events::{EventUser, LoginEvent},
-    http::{cookies, set_cookie::SetCookie},
+    http::{SetCookie, cookies},
     manager::Manager,
     request::{
         credential::{self, LoginCookieContent, LoginCredential, OpenedLoginCookie},
         trace::RouteTrace,
     },
     session,
-    store::records::LoginRef,
-    users::loader::AnyUser,
+    store::LoginRef,
+    users::AnyUser,
 };
 
 /// The user of a request, and what is known of the login.

@@ -8,7 +8,7 @@ use std::{
 
 use actix_web::{HttpMessage as _, dev::ServiceRequest};
 
-use crate::conditions::description::Description;
+use crate::conditions::Description;
 
 /// What a route says about who may reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -68,7 +68,7 @@ use actix_web::{
 use serde::Serialize;
 
 use crate::{
-    request::trace::Declaration,
+    request::Declaration,
     routes::probe::{Arrival, Probe},
 };
 

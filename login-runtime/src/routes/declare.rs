@@ -13,8 +13,8 @@ use actix_web::dev::{Service, ServiceRequest, Transform};
 use derive_more::Debug;
 
 use crate::{
-    conditions::description::{Described, Description},
-    request::trace::{Declaration, RouteTrace},
+    conditions::{Described, Description},
+    request::{Declaration, RouteTrace},
 };
 
 /// Notes that the request has come to a route that declares itself.

@@ -24,15 +24,15 @@ use actix_web::{
 use derive_more::Debug;
 
 use crate::{
-    core::freshness::{RefusalReason, Requirement},
+    core::{RefusalReason, Requirement},
     events::LoginEvent,
     guard::decide,
-    http::view::View,
+    http::View,
     manager::{Manager, ManagerData},
-    refusal::{self, redirect::ResolvedView},
-    request::{state::LoginState, trace::RouteTrace},
+    refusal::{self, ResolvedView},
+    request::{LoginState, RouteTrace},
     routes::declare::declare_gate,
-    session::contents::SharedSession,
+    session::SharedSession,
 };
 
 /// What is kept of a request that its route takes along.

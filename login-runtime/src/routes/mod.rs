@@ -8,3 +8,5 @@ pub(crate) mod gate;
 pub(crate) mod probe;
 pub(crate) mod scope_guard;
 pub(crate) mod strict;
+
+pub(crate) use self::gate::Gate;

@@ -1,15 +1,14 @@
 //! TODO routes/probe.rs
 
-use serde::Serialize;
 use std::{cell::RefCell, fmt, rc::Rc};
 
 use actix_web::{
     HttpMessage as _, dev::ServiceRequest, error::ErrorServiceUnavailable,
     introspection::IntrospectionTree, web::Data,
 };
+use serde::Serialize;
 
-use crate::request::trace::Listener;
-use crate::request::trace::{Declaration, RouteTrace};
+use crate::request::{Declaration, Listener, RouteTrace};
 
 /// Who may reach a route.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

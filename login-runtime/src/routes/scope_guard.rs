@@ -16,18 +16,12 @@ use actix_web::{
 };
 
 use crate::{
-    conditions::{condition::Condition, description::Description},
-    core::{
-        freshness::{Freshness, Requirement},
-        user::AuthUser,
-    },
-    guard::{
-        decide::{Denied, FindUser, GuardOutcome, check},
-        policy::{GuardManager, GuardUser},
-    },
-    request::trace::Declaration,
+    conditions::{Condition, Description},
+    core::{AuthUser, Freshness, Requirement},
+    guard::{Denied, FindUser, GuardManager, GuardOutcome, GuardUser, check},
+    request::Declaration,
     routes::declare::declare,
-    users::permission::Permissions,
+    users::Permissions,
 };
 
 /// A guard for a whole scope, resource or application, as middleware.

@@ -8,7 +8,7 @@ use actix_web::{
 use derive_more::Debug;
 
 use crate::{
-    guard::{guarded::Guarded, policy::Policy},
+    guard::{Guarded, Policy},
     routes::{
         declare::{Declared, declared, public},
         scope_guard::LoginGuard,

@@ -17,7 +17,10 @@ use pin_project_lite::pin_project;
 
 use crate::{
     refusal,
-    session::fate::{self, SessionFate},
+    session::{
+        SessionFate,
+        fate::{self},
+    },
 };
 
 pin_project! {

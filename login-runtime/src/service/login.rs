@@ -20,8 +20,8 @@ use pin_project_lite::pin_project;
 
 use crate::{
     manager::{LoginManager, Manager, ManagerData},
-    request::state::LoginState,
-    routes::gate::Gate,
+    request::LoginState,
+    routes::Gate,
     service::{
         late::{LateInit, LateService},
         response::{count_cookies, finish, is_to_be_reconsidered, write},

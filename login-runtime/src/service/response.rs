@@ -5,24 +5,24 @@ use std::{cell::OnceCell, time::Duration};
 use actix_web::{Error, HttpRequest, dev::ServiceResponse, http::header::SET_COOKIE};
 
 use crate::{
-    core::{login::TokenFamily, remember::Token},
+    core::{Token, TokenFamily},
     error::{LoginError, StoreError},
     events::{EventUser, LoginEvent},
     http::{
-        cookies,
-        set_cookie::{self, SetCookie},
+        SetCookie, cookies,
+        set_cookie::{self},
     },
     keys::{self, Match},
     manager::Manager,
     refusal,
     request::{
-        credential::{self, OpenedLoginCookie},
+        LoginState, OpenedLoginCookie,
+        credential::{self},
         remember_cookie,
-        state::LoginState,
     },
-    session::{self, entry::EntryAndId, fate},
-    store::records::{LoginRef, Records},
-    users::user_type::UserType,
+    session::{self, EntryAndId, fate},
+    store::{LoginRef, Records},
+    users::UserType,
 };
 
 /// Whether a response says anything that depends on what became of the login meanwhile whose cookie the

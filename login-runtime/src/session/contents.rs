@@ -8,8 +8,8 @@ use actix_session::{
 use actix_web::{HttpMessage as _, HttpRequest, cookie::Key};
 
 use crate::{
-    core::login::FamilyKey,
-    http::cookie_settings::CheckedCookie,
+    core::FamilyKey,
+    http::CheckedCookie,
     keys::LoginToken,
     session::{
         entry::{Entry, LEFT, NEXT_KEY, NOTHING, RECORD_VERSION, holds_login, left_key},

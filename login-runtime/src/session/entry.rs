@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::{Serialize, Serializer, ser::SerializeSeq as _};
 use serde_json::value::RawValue;
 
-use crate::{core::login::FamilyKey, keys::LoginToken};
+use crate::{core::FamilyKey, keys::LoginToken};
 
 /// What starts an entry that only carries the id of a login record; nothing that says more about the
 /// login starts so.

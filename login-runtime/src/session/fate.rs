@@ -45,8 +45,7 @@ use std::{
 
 use tokio::sync::OwnedRwLockWriteGuard;
 
-use crate::core::login::LoginKey;
-use crate::store::deadline;
+use crate::{core::LoginKey, store::deadline};
 
 /// Keeps others from a session.
 pub(crate) type Lock = Option<OwnedRwLockWriteGuard<()>>;

@@ -11,3 +11,10 @@ pub(crate) use self::contents::{
     take_next, takes, write_entry, write_login_id,
 };
 pub(crate) use actix_session::Session;
+
+pub(crate) use self::{
+    contents::SharedSession,
+    entry::{Entry, EntryAndId},
+    fate::SessionFate,
+    store::{Revocations, SharedStore},
+};

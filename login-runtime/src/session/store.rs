@@ -17,7 +17,7 @@ use tokio::sync::RwLock;
 
 use crate::{
     clock::Clock,
-    core::login::LoginKey,
+    core::LoginKey,
     error::StoreError,
     keys,
     session::{
@@ -26,10 +26,7 @@ use crate::{
             Lock, SessionFate, State, has_logged_in, late, may_lose, set_late, watch, watching,
         },
     },
-    store::{
-        deadline::{STORE_DEADLINE, in_time},
-        records::{LATE_FOR, REVOKED_FOR, Records},
-    },
+    store::{LATE_FOR, REVOKED_FOR, Records, STORE_DEADLINE, in_time},
 };
 
 /// Under what a session that is kept in its cookie has its id.

@@ -11,23 +11,22 @@ use actix_session::{
 };
 use actix_web::cookie::Key;
 
-use crate::core::limits::Limits;
 use crate::{
-    core::remember::MAX_COOKIE_AGE,
+    core::{Limits, MAX_COOKIE_AGE},
     error::BuildError,
-    http::cookie_settings::{CheckedCookie, CookieSettings},
+    http::{CheckedCookie, CookieSettings},
     keys::{self, KeyRing},
     manager::{LoginManager, Manager},
     session::{
-        entry,
-        store::{self, Revocations},
+        Revocations, entry,
+        store::{self},
     },
     setup::{
         sessions::{Sessions, StoreSettings},
         settings::Settings,
     },
-    store::{deadline::TimedStore, records::Records},
-    users::{loader::RequestLoader, user_type::UserType},
+    store::{Records, TimedStore},
+    users::{RequestLoader, UserType},
 };
 
 /// Makes the manager, or says which setting cannot work.

@@ -12,23 +12,15 @@ use derive_more::Debug;
 
 use crate::{
     clock::Clock,
-    core::{
-        limits::Limits,
-        login::MaxLogins,
-        protection::{ClientIdentity, SessionProtection},
-        user::AuthUser,
-    },
+    core::{AuthUser, ClientIdentity, Limits, MaxLogins, SessionProtection},
     error::{BoxError, BuildError},
     events::LoginEvent,
-    http::{
-        cookie_settings::{CookieSettings, RememberCookie},
-        view::{Origin, View},
-    },
+    http::{CookieSettings, Origin, RememberCookie, View},
     manager::LoginManager,
-    refusal::settings::{Flash, erase_handler},
-    session::store::SharedStore,
+    refusal::{Flash, erase_handler},
+    session::SharedStore,
     setup::{build, sessions::Sessions, settings::Settings},
-    store::login_store::LoginStore,
+    store::LoginStore,
     users::loader,
 };
 

@@ -6,12 +6,9 @@ use actix_session::{config::SessionLifecycle, storage::SessionStore};
 use actix_web::cookie::Key;
 
 use crate::{
-    http::cookie_settings::CheckedCookie,
+    http::CheckedCookie,
     manager::SessionFactory,
-    session::{
-        self,
-        store::{Revocations, SharedStore},
-    },
+    session::{self, Revocations, SharedStore},
 };
 
 /// Where sessions are kept.

@@ -9,13 +9,13 @@ use actix_web::cookie::Key;
 
 use crate::{
     clock::{Clock, SystemClock},
-    core::{freshness::GuardDefaults, limits::Limits, login::MaxLogins, protection::ClientCheck},
+    core::{ClientCheck, GuardDefaults, Limits, MaxLogins},
     error::BuildError,
     events::{Events, RouteRules},
-    http::cookie_settings::{CookieSettings, RememberCookie},
-    refusal::settings::RefusalSettings,
-    store::deadline::{DynLoginStore, STORE_DEADLINE},
-    users::loader::{Loader, RequestLoader},
+    http::{CookieSettings, RememberCookie},
+    refusal::RefusalSettings,
+    store::{DynLoginStore, STORE_DEADLINE},
+    users::{Loader, RequestLoader},
 };
 
 /// Everything that does not depend on the type of the session store.

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    core::login::{
+    core::{
         FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, MaxLogins,
         TokenFamily,
     },

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use crate::{
-    core::login::{
+    core::{
         FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, MaxLogins,
         TokenFamily,
     },

@@ -25,3 +25,8 @@ pub use crate::{
     },
     error::StoreError,
 };
+
+pub(crate) use self::{
+    deadline::{DynLoginStore, STORE_DEADLINE, TimedStore, in_time},
+    records::{Client, LATE_FOR, LoginRef, NewLogin, REVOKED_FOR, Records, Redeemed, Replaced},
+};

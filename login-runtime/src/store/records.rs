@@ -7,12 +7,9 @@ use std::{
 
 use crate::{
     core::{
-        limits::Limits,
-        login::{
-            FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, MaxLogins,
-            TokenFamily,
-        },
-        remember::{self, Presented},
+        FamilyKey, Inserted, Limits, LoginKey, LoginOwner, LoginRecord, LoginSelector, MaxLogins,
+        Presented, TokenFamily,
+        remember::{self},
     },
     error::{LoginError, StoreError},
     keys::{self, LoginToken},

@@ -16,7 +16,7 @@ use std::{
 use actix_web::HttpRequest;
 
 use crate::{
-    core::user::AuthUser,
+    core::AuthUser,
     error::{BoxError, LoadError},
 };
 

@@ -6,3 +6,10 @@ pub(crate) mod password;
 pub(crate) mod permission;
 pub(crate) mod user_type;
 pub(crate) mod verified;
+
+pub(crate) use self::{
+    loader::{AnyUser, Loader, Loading, RequestLoader},
+    permission::Permissions,
+    user_type::UserType,
+    verified::{AuthMethod, IntoVerified, Verified},
+};

@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{core::user::PasswordUser, users::verified::Verified};
+use crate::{core::PasswordUser, users::verified::Verified};
 
 /// Memory, passes and lanes for new hashes: what the OWASP Password Storage sheet asks for.
 ///

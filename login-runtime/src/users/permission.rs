@@ -10,7 +10,7 @@ use std::{
 
 use actix_web::HttpRequest;
 
-use crate::{core::user::AuthUser, error::BoxError};
+use crate::{core::AuthUser, error::BoxError};
 
 /// Implements [`Permissions`](trait@Permissions) for an enum whose variants hold nothing.
 ///

@@ -1,6 +1,6 @@
 //! TODO users/user_type.rs
 
-use crate::{http::cookie_settings::CheckedCookie, users::loader::Loader};
+use crate::{http::CheckedCookie, users::loader::Loader};
 
 /// One of the application's user types.
 pub(crate) struct UserType {

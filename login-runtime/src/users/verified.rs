@@ -2,7 +2,7 @@
 
 use std::{fmt, rc::Rc};
 
-use crate::core::user::AuthUser;
+use crate::core::AuthUser;
 
 /// How a user's credentials were checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
