@@ -14,7 +14,6 @@ use ::redis::{
     cmd,
     io::tcp::TcpSettings,
 };
-use sha2::{Digest, Sha256};
 
 use crate::{
     core::{
@@ -264,11 +263,8 @@ fn escape(text: &str) -> String {
 
 /// The name of a user in keys: a hash, so that its length does not depend on the id.
 fn owner_name(owner: LoginOwner<'_>) -> String {
-    let mut hash = Sha256::new();
-    hash.update(owner.user_type);
-    hash.update([0]);
-    hash.update(owner.user_id);
-    LoginKey::from_bytes(hash.finalize().into()).to_string()
+    let name = format!("{}\0{}", owner.user_type, owner.user_id);
+    LoginKey::of(name.as_bytes()).to_string()
 }
 
 /// How long Redis keeps a row: a little longer than until it expires.
