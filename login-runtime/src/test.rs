@@ -100,8 +100,10 @@ impl Clock for TestClock {
     }
 }
 
+type LogInFuture = Pin<Box<dyn Future<Output = ()>>>;
+
 /// A log in that the login layer performs before it handles the request.
-struct AskedLogIn(Box<dyn FnOnce(HttpRequest) -> Pin<Box<dyn Future<Output = ()>>>>);
+struct AskedLogIn(Box<dyn FnOnce(HttpRequest) -> LogInFuture>);
 
 /// The log in that a request asks for. A client cannot send one: only the code that creates a request
 /// can add it.

@@ -6,8 +6,8 @@
 //! 2. With a [`LoginStore`](crate::LoginStore), each login has a *record*, and the session contains
 //!    only its id. Each request that asks for the user looks the record up. Without a record, a
 //!    session identifies no user.
-//! 3. An id is 256 random bits. A store receives only its SHA-256, so a copy of the store lets nobody
-//!    log in.
+//! 3. An id is 256 random bits. A store receives only its SHA-256, so a copy of the store cannot be
+//!    used to log in.
 
 use std::fmt;
 
@@ -38,8 +38,8 @@ pub(crate) struct LoginFacts {
 
 /// The key of a login record: the SHA-256 of the login's id.
 ///
-/// It may appear in a page, for instance to name a login in a list or a form, because it lets nobody
-/// log in.
+/// It may appear in a page, for instance to name a login in a list or a form, because it
+/// cannot be used to log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[debug("LoginKey({self})")]
 pub struct LoginKey(pub(crate) [u8; 32]);

@@ -1,4 +1,4 @@
-//! A store whose type is erased, and a deadline for each call to it.
+//! A store of any type, with a deadline for each call.
 //!
 //! 1. A call that takes longer than the limit fails, and the request is answered with 503.
 //! 2. One request waits for missing answers no longer than the limit in total, however many calls it

@@ -75,7 +75,7 @@ const BATCH: u32 = 256;
 /// # Security
 ///
 /// Keys are hashes, and the seeds of remember tokens are useless without the application's key, so a
-/// copy of the data lets nobody log in. It does show which users were logged in, and from where. A
+/// copy of the data cannot be used to log in. It does show which users were logged in, and from where. A
 /// person who can write to Redis can log in as any user.
 ///
 /// A log out is as durable as Redis makes it. If Redis restarts from an older snapshot, or fails over

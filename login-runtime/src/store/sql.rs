@@ -524,7 +524,7 @@ macro_rules! sql_store {
 /// # Security
 ///
 /// Keys are hashes, and the seeds of remember tokens are useless without the application's key, so a
-/// copy of the file lets nobody log in. It does show which users were logged in, and from where. A
+/// copy of the file cannot be used to log in. It does show which users were logged in, and from where. A
 /// person who can write to the file can log in as any user.
 #[cfg(feature = "sqlite")]
 #[derive(Clone)]
@@ -567,7 +567,7 @@ sql_store!(SqliteLoginStore, sqlite, sqlx::Sqlite);
 /// # Security
 ///
 /// Keys are hashes, and the seeds of remember tokens are useless without the application's key, so a
-/// copy of the tables lets nobody log in. It does show which users were logged in, and from where. A
+/// copy of the tables cannot be used to log in. It does show which users were logged in, and from where. A
 /// person who can write to the tables can log in as any user. A standby that takes over before it has
 /// received a log out restores that login; use synchronous commit where this matters.
 #[cfg(feature = "postgres")]

@@ -1,5 +1,5 @@
 -- Tables of `PostgresLoginStore`, version 1. Safe to run again.
--- Times are in seconds since the Unix epoch. A copy of these tables lets nobody log in.
+-- Times are in seconds since the Unix epoch. A copy of these tables cannot be used to log in.
 
 CREATE TABLE IF NOT EXISTS login_schema (
     version BIGINT PRIMARY KEY
