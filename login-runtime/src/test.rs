@@ -1,4 +1,5 @@
-//! Helpers for the tests of applications: a browser, a clock that can be set, and logins without a form.
+//! Helpers for the tests of applications: a browser, a clock that can be set, and logins without a
+//! form.
 //!
 //! A login made here goes through the manager, the session and its cookies like any other, so guards
 //! treat it the same.
@@ -481,7 +482,8 @@ impl Answer {
             .find(|cookie| cookie.name() == name)
     }
 
-    /// Asserts that no guard refused the request: the status is neither a redirect nor 401, 403 or 5xx.
+    /// Asserts that no guard refused the request: the status is neither a redirect nor 401, 403 or
+    /// 5xx.
     ///
     /// # Panics
     ///

@@ -18,7 +18,8 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LoginSource {
-    /// The session: the user gave credentials, or a remember cookie was redeemed, in an earlier request.
+    /// The session: the user gave credentials, or a remember cookie was redeemed, in an earlier
+    /// request.
     Session,
     /// A remember cookie that this request redeemed.
     RememberCookie,

@@ -15,8 +15,8 @@ use crate::{
 /// Every method is atomic: no other call, on any node, takes effect between its reads and its writes.
 /// A log out relies on this to be final, and a limit relies on it to hold.
 ///
-/// Methods that take `now` treat expired rows as absent. No method needs a time limit: the manager sets
-/// a deadline for each call, and answers 503 after it.
+/// Methods that take `now` treat expired rows as absent. No method needs a time limit: the manager
+/// sets a deadline for each call, and answers 503 after it.
 ///
 /// Test your own implementation with the suite in `login_runtime::test::store`.
 #[diagnostic::on_unimplemented(
@@ -47,8 +47,8 @@ pub trait LoginStore: Send + Sync + 'static {
         now: i64,
     ) -> impl Future<Output = Result<Option<LoginRecord>, StoreError>> + Send;
 
-    /// Finds a login that has not expired, to authenticate a request. The fields that are only shown to
-    /// people (`method`, `user_agent`, `address`) may be empty.
+    /// Finds a login that has not expired, to authenticate a request. The fields that are only shown
+    /// to people (`method`, `user_agent`, `address`) may be empty.
     ///
     /// By default this calls [`find`](Self::find). A store can implement it to save a little time in
     /// each request that loads its user.
@@ -76,9 +76,9 @@ pub trait LoginStore: Send + Sync + 'static {
     /// Ends the logins and families that `which` selects. Returns how many logins ended.
     ///
     /// A family may have expired before the logins that belong to it; they end nevertheless. A caller
-    /// that stores such a login, and then still finds the family, can rely on the login to end together
-    /// with the family. [`LoginSelector::All`] need not be atomic: it may end the families first and then
-    /// the logins, and take a while.
+    /// that stores such a login, and then still finds the family, can rely on the login to end
+    /// together with the family. [`LoginSelector::All`] need not be atomic: it may end the families
+    /// first and then the logins, and take a while.
     fn end_many(
         &self,
         which: LoginSelector<'_>,
@@ -107,8 +107,8 @@ pub trait LoginStore: Send + Sync + 'static {
 
     /// Replaces a stored family if its version is still `expected`. Returns whether it did.
     ///
-    /// Only one of several callers with the same `expected` succeeds, and none does after the family has
-    /// ended.
+    /// Only one of several callers with the same `expected` succeeds, and none does after the family
+    /// has ended.
     fn update_family_if(
         &self,
         key: FamilyKey,
@@ -116,8 +116,8 @@ pub trait LoginStore: Send + Sync + 'static {
         family: &TokenFamily,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Deletes expired rows, at most about `limit` of them. Returns how many it deleted, which is fewer
-    /// than `limit` if no more are left.
+    /// Deletes expired rows, at most about `limit` of them. Returns how many it deleted, which is
+    /// fewer than `limit` if no more are left.
     ///
     /// Rows are logins, families, and revocations of sessions. Logins that were not used since
     /// `idle_since` are deleted too.

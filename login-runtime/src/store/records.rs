@@ -147,7 +147,8 @@ impl Records {
         Ok((LoginRef { key, family }, inserted))
     }
 
-    /// Deletes the logins in a full store that were unused for too long. Returns whether there were any.
+    /// Deletes the logins in a full store that were unused for too long. Returns whether there were
+    /// any.
     async fn purge_unused(&self, now: i64) -> Result<bool, StoreError> {
         // Once a second is enough: no other login exceeds the idle limit before the clock moves.
         if self.relieved_at.swap(now, Ordering::Relaxed) == now {
@@ -157,8 +158,8 @@ impl Records {
         Ok(self.store.purge(now, idle_since, u32::MAX).await? > 0)
     }
 
-    /// Ends the logins that must not count against a new one: those that were unused for too long, and
-    /// those of the browser whose login it restores. Returns the others.
+    /// Ends the logins that must not count against a new one: those that were unused for too long,
+    /// and those of the browser whose login it restores. Returns the others.
     async fn make_room(
         &self,
         key: LoginKey,
@@ -168,7 +169,8 @@ impl Records {
         let logins = self.store.list(record.owner(), now).await?;
         let mut others = Vec::with_capacity(logins.len());
         for (other, login) in logins {
-            // A login that was made just now stays: another request of the browser may have confirmed it.
+            // A login that was made just now stays: another request of the browser may have confirmed
+            // it.
             let same_browser = login.family.is_some()
                 && login.family == record.family
                 && other != key
@@ -314,7 +316,8 @@ impl Records {
 
     /// Ends a login and its family.
     ///
-    /// Completes even if the client disconnects, because half a log out would leave the user logged in.
+    /// Completes even if the client disconnects, because half a log out would leave the user logged
+    /// in.
     pub(crate) async fn end(&self, login: LoginRef) -> Result<(), StoreError> {
         let store = self.store.clone();
         let ending = async move {
@@ -410,8 +413,8 @@ impl Records {
         Ok(family.filter(|family| family.generation == generation && proves(family)))
     }
 
-    /// Stores a changed family, unless another request has changed it since it was found. That request
-    /// has then made the same change, or the next one makes it.
+    /// Stores a changed family, unless another request has changed it since it was found. That
+    /// request has then made the same change, or the next one makes it.
     async fn update_family(
         &self,
         key: FamilyKey,

@@ -26,8 +26,8 @@ use crate::{
 
 /// The time limit for connecting, and for each answer.
 ///
-/// Raising it makes requests wait longer if Redis is down; lowering it fails requests if Redis is only
-/// slow.
+/// Raising it makes requests wait longer if Redis is down; lowering it fails requests if Redis is
+/// only slow.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long sent data may remain unacknowledged before a connection is closed.
@@ -75,8 +75,8 @@ const BATCH: u32 = 256;
 /// # Security
 ///
 /// Keys are hashes, and the seeds of remember tokens are useless without the application's key, so a
-/// copy of the data cannot be used to log in. It does show which users were logged in, and from where. A
-/// person who can write to Redis can log in as any user.
+/// copy of the data cannot be used to log in. It does show which users were logged in, and from
+/// where. A person who can write to Redis can log in as any user.
 ///
 /// A log out is as durable as Redis makes it. If Redis restarts from an older snapshot, or fails over
 /// to a replica that lags behind, logins that had ended are valid again. Use an append-only file, or

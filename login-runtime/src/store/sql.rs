@@ -11,7 +11,8 @@
 //!    if the future of `begin` is dropped, and returns that connection to the pool. The manager drops
 //!    futures at their deadline, and actix-web does so when a client disconnects.
 //! 4. Every write is in a transaction that is committed here. The application uses the same pool, and
-//!    may leave a transaction open on a connection; if it rolled that back, a log out would be undone.
+//!    may leave a transaction open on a connection; if it rolled that back, a log out would be
+//!    undone.
 
 use std::{fmt, future::Future, sync::Arc, time::Instant};
 
@@ -72,8 +73,8 @@ macro_rules! sql_store {
             /// The SQL that creates the tables and their indexes, for applications that do not call
             /// [`migrate`](Self::migrate).
             ///
-            /// It is safe to run again: it does not change existing tables. If a later version of this
-            /// crate needs other tables, its change notes contain the SQL to run.
+            /// It is safe to run again: it does not change existing tables. If a later version of
+            /// this crate needs other tables, its change notes contain the SQL to run.
             pub const SCHEMA: &'static str = $dialect::SCHEMA;
 
             /// A store in the database of this pool, which the application may use for itself too.
@@ -125,7 +126,8 @@ macro_rules! sql_store {
                 .await
             }
 
-            /// Waits until this call may write, and for a connection. A cancelled call leaves the queue.
+            /// Waits until this call may write, and for a connection. A cancelled call leaves the
+            /// queue.
             async fn writer(&self) -> Result<Writer<$database>, StoreError> {
                 let permit = Arc::clone(&self.writers).acquire_owned().await;
                 let permit = permit.map_err(StoreError::new)?;
@@ -494,8 +496,8 @@ macro_rules! sql_store {
 /// [`new`](Self::new) takes the pool that the application already has. The names of the tables begin
 /// with `login_`.
 ///
-/// A log out is a write, and SQLite allows one writer at a time. So use the write-ahead log, and let a
-/// write wait for others:
+/// A log out is a write, and SQLite allows one writer at a time. So use the write-ahead log, and let
+/// a write wait for others:
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -524,8 +526,8 @@ macro_rules! sql_store {
 /// # Security
 ///
 /// Keys are hashes, and the seeds of remember tokens are useless without the application's key, so a
-/// copy of the file cannot be used to log in. It does show which users were logged in, and from where. A
-/// person who can write to the file can log in as any user.
+/// copy of the file cannot be used to log in. It does show which users were logged in, and from
+/// where. A person who can write to the file can log in as any user.
 #[cfg(feature = "sqlite")]
 #[derive(Clone)]
 pub struct SqliteLoginStore {
@@ -538,9 +540,9 @@ sql_store!(SqliteLoginStore, sqlite, sqlx::Sqlite);
 
 /// Keeps logins in a PostgreSQL database.
 ///
-/// Use it for any number of nodes. [`new`](Self::new) takes the pool that the application already has.
-/// The names of the tables begin with `login_`; the tables are in the first schema of the connection's
-/// `search_path`.
+/// Use it for any number of nodes. [`new`](Self::new) takes the pool that the application already
+/// has. The names of the tables begin with `login_`; the tables are in the first schema of the
+/// connection's `search_path`.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -567,9 +569,9 @@ sql_store!(SqliteLoginStore, sqlite, sqlx::Sqlite);
 /// # Security
 ///
 /// Keys are hashes, and the seeds of remember tokens are useless without the application's key, so a
-/// copy of the tables cannot be used to log in. It does show which users were logged in, and from where. A
-/// person who can write to the tables can log in as any user. A standby that takes over before it has
-/// received a log out restores that login; use synchronous commit where this matters.
+/// copy of the tables cannot be used to log in. It does show which users were logged in, and from
+/// where. A person who can write to the tables can log in as any user. A standby that takes over
+/// before it has received a log out restores that login; use synchronous commit where this matters.
 #[cfg(feature = "postgres")]
 #[derive(Clone)]
 pub struct PostgresLoginStore {

@@ -12,9 +12,9 @@ const UPDATE: &str = "UPDATE_AUDIT";
 
 /// Fails the test if a route is undeclared, or if the routes differ from those in the file at `path`.
 ///
-/// The file contains the table that [`Audit`] prints. Review it, and commit it with the code: its diff
-/// then shows a new route, or one that is no longer guarded. `UPDATE_AUDIT=1 cargo test` writes it. The
-/// path is relative to the package.
+/// The file contains the table that [`Audit`] prints. Review it, and commit it with the code: its
+/// diff then shows a new route, or one that is no longer guarded. `UPDATE_AUDIT=1 cargo test` writes
+/// it. The path is relative to the package.
 ///
 /// # Panics
 ///
@@ -73,8 +73,8 @@ fn difference(reviewed: &str, found: &str) -> String {
     only('-', reviewed, found) + &only('+', found, reviewed)
 }
 
-/// The likely place of a route in the sources of the package: its route attribute, its handler, or else
-/// its path.
+/// The likely place of a route in the sources of the package: its route attribute, its handler, or
+/// else its path.
 fn place(route: &Route) -> Option<String> {
     let package = package();
     let mut files = Vec::new();

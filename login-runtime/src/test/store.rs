@@ -2,7 +2,8 @@
 //!
 //! Most times in it are around November 2023, because a store takes the time only from its arguments.
 //! Ids and users are random, so [`run`] can be repeated on a database that keeps its data. It leaves
-//! logins there whose ids no browser has. [`run_alone`] ends all logins, so give it a separate database.
+//! logins there whose ids no browser has. [`run_alone`] ends all logins, so give it a separate
+//! database.
 //!
 //! Run both on a runtime with several threads, so that concurrent calls also run in parallel.
 //!

@@ -1,8 +1,8 @@
 //! Logins in the memory of one process.
 //!
 //! Rows are in hash maps, which are divided into shards, so requests that look logins up rarely wait
-//! for each other. Logging in and out is less frequent: it locks the index until it is done, which makes
-//! it atomic.
+//! for each other. Logging in and out is less frequent: it locks the index until it is done, which
+//! makes it atomic.
 
 use std::{
     cmp::Reverse,
@@ -42,9 +42,9 @@ const MAX_LOGINS: usize = 1_000_000;
 
 /// Keeps logins in the memory of one process.
 ///
-/// Start with this store: it needs no installation and is the fastest. Logins are lost when the process
-/// restarts, and other processes do not see them. Where that matters, use the store of the feature
-/// `sqlite`, `postgres` or `redis`.
+/// Start with this store: it needs no installation and is the fastest. Logins are lost when the
+/// process restarts, and other processes do not see them. Where that matters, use the store of the
+/// feature `sqlite`, `postgres` or `redis`.
 pub struct MemoryLoginStore {
     // Locked before any shard, by each call that adds or removes a login or a family.
     index: Mutex<Index>,
@@ -88,7 +88,8 @@ impl MemoryLoginStore {
         lock(&self.index)
     }
 
-    /// The shard with this number, or the shard of the keys that begin with this byte, which is random.
+    /// The shard with this number, or the shard of the keys that begin with this byte, which is
+    /// random.
     fn shard(&self, number: u8) -> MutexGuard<'_, Shard> {
         lock(&self.shards[usize::from(number % SHARDS)])
     }
@@ -212,8 +213,8 @@ impl MemoryLoginStore {
     }
 }
 
-/// Locks a mutex even if another thread panicked while it held the lock: none of our changes can panic
-/// halfway.
+/// Locks a mutex even if another thread panicked while it held the lock: none of our changes can
+/// panic halfway.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -309,7 +310,8 @@ impl LoginStore for MemoryLoginStore {
                 ended = self.end_logins(index, logins.into_iter());
             }
             LoginSelector::All => {
-                // Families end first, so that a login which is stored before its family ends will end too.
+                // Families end first, so that a login which is stored before its family ends will end
+                // too.
                 for shard in 0..SHARDS {
                     let families = self.delete_rows(shard, usize::MAX, |_| false, |_| true);
                     families.await;
