@@ -6,7 +6,7 @@
 //!    live in Redis only deletes rows that expired long ago.
 //! 3. A call that may not have reached Redis is sent again, if sending it twice does no harm.
 
-use std::{cmp::Reverse, collections::HashMap, fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{cmp::Reverse, collections::HashMap, fmt, str::FromStr, sync::LazyLock, time::Duration};
 
 use ::redis::{
     Client, FromRedisValue, RedisError, Script, ToRedisArgs,
@@ -86,22 +86,28 @@ const BATCH: u32 = 256;
 pub struct RedisLoginStore {
     connection: ConnectionManager,
     prefix: String,
-    scripts: Arc<Scripts>,
 }
 
-struct Scripts {
-    insert: Script,
-    find: Script,
-    touch: Script,
-    make_stale: Script,
-    end: Script,
-    end_of: Script,
-    end_family: Script,
-    list: Script,
-    insert_family: Script,
-    update_family_if: Script,
-    purge: Script,
-    revoke: Script,
+static INSERT: LazyLock<Script> = LazyLock::new(|| script(include_str!("redis/insert.lua")));
+static FIND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/find.lua")));
+static TOUCH: LazyLock<Script> = LazyLock::new(|| script(include_str!("redis/touch.lua")));
+static MAKE_STALE: LazyLock<Script> =
+    LazyLock::new(|| script(include_str!("redis/make_stale.lua")));
+static END: LazyLock<Script> = LazyLock::new(|| script(include_str!("redis/end.lua")));
+static END_OF: LazyLock<Script> = LazyLock::new(|| script(include_str!("redis/end_of.lua")));
+static END_FAMILY: LazyLock<Script> =
+    LazyLock::new(|| script(include_str!("redis/end_family.lua")));
+static LIST: LazyLock<Script> = LazyLock::new(|| script(include_str!("redis/list.lua")));
+static INSERT_FAMILY: LazyLock<Script> =
+    LazyLock::new(|| script(include_str!("redis/insert_family.lua")));
+static UPDATE_FAMILY_IF: LazyLock<Script> =
+    LazyLock::new(|| script(include_str!("redis/update_family_if.lua")));
+static PURGE: LazyLock<Script> = LazyLock::new(|| script(include_str!("redis/purge.lua")));
+static REVOKE: LazyLock<Script> = LazyLock::new(|| script(include_str!("redis/revoke.lua")));
+
+/// A script that begins with the common part.
+fn script(code: &str) -> Script {
+    Script::new(&[include_str!("redis/common.lua"), code].join("\n"))
 }
 
 /// Whether a call may be sent again if it is unknown whether Redis received it.
@@ -154,25 +160,8 @@ impl RedisLoginStore {
     /// If it has none, as [`ConnectionManager::new`] makes it, and Redis is down, a call waits until
     /// the deadline of the login manager.
     pub fn from_connection(connection: ConnectionManager) -> Self {
-        let script = |code: &str| Script::new(&[include_str!("redis/common.lua"), code].join("\n"));
-        Self {
-            connection,
-            prefix: "login".to_owned(),
-            scripts: Arc::new(Scripts {
-                insert: script(include_str!("redis/insert.lua")),
-                find: Script::new(include_str!("redis/find.lua")),
-                touch: script(include_str!("redis/touch.lua")),
-                make_stale: script(include_str!("redis/make_stale.lua")),
-                end: script(include_str!("redis/end.lua")),
-                end_of: script(include_str!("redis/end_of.lua")),
-                end_family: script(include_str!("redis/end_family.lua")),
-                list: script(include_str!("redis/list.lua")),
-                insert_family: script(include_str!("redis/insert_family.lua")),
-                update_family_if: script(include_str!("redis/update_family_if.lua")),
-                purge: script(include_str!("redis/purge.lua")),
-                revoke: script(include_str!("redis/revoke.lua")),
-            }),
-        }
+        let prefix = "login".to_owned();
+        Self { connection, prefix }
     }
 
     /// Sets the text before the first colon of all keys. The default is `login`.
@@ -204,7 +193,7 @@ impl RedisLoginStore {
     }
 
     async fn find_row(&self, kind: &str, id: String) -> Result<Option<Row>, StoreError> {
-        let find = self.run::<Option<Fields>>(&self.scripts.find, Repeatable::Yes, (kind, id));
+        let find = self.run::<Option<Fields>>(&FIND, Repeatable::Yes, (kind, id));
         Ok(find.await?.map(Row))
     }
 
@@ -230,7 +219,7 @@ impl RedisLoginStore {
                 .filter_map(|key| str::from_utf8(key).ok()?.strip_prefix(&start));
             let ids: Vec<_> = ids.filter(|id| is_id(id)).collect();
             if !ids.is_empty() {
-                let end = self.run::<u64>(&self.scripts.end, Repeatable::No, (kind, ids));
+                let end = self.run::<u64>(&END, Repeatable::No, (kind, ids));
                 ended += end.await?;
             }
             cursor = next;
@@ -432,7 +421,7 @@ impl LoginStore for RedisLoginStore {
             limit,
             login_fields(record),
         );
-        let insert = self.run::<i64>(&self.scripts.insert, Repeatable::Yes, args);
+        let insert = self.run::<i64>(&INSERT, Repeatable::Yes, args);
         let ended = insert.await?;
         Ok(u64::try_from(ended).map_or(Inserted::Refused, |ended| Inserted::Done { ended }))
     }
@@ -445,17 +434,17 @@ impl LoginStore for RedisLoginStore {
 
     async fn touch(&self, key: LoginKey, last_seen: i64) -> Result<(), StoreError> {
         let args = (key.to_string(), last_seen);
-        self.run(&self.scripts.touch, Repeatable::Yes, args).await
+        self.run(&TOUCH, Repeatable::Yes, args).await
     }
 
     async fn make_stale(&self, key: LoginKey) -> Result<(), StoreError> {
-        let make_stale = &self.scripts.make_stale;
-        self.run(make_stale, Repeatable::Yes, key.to_string()).await
+        self.run(&MAKE_STALE, Repeatable::Yes, key.to_string())
+            .await
     }
 
     async fn end(&self, key: LoginKey) -> Result<bool, StoreError> {
         let args = ("login", key.to_string());
-        let end = self.run::<u64>(&self.scripts.end, Repeatable::No, args);
+        let end = self.run::<u64>(&END, Repeatable::No, args);
         Ok(end.await? > 0)
     }
 
@@ -469,11 +458,10 @@ impl LoginStore for RedisLoginStore {
                 let but = but.map(|key| key.to_string()).unwrap_or_default();
                 let but_family = but_family.map(|key| key.to_string()).unwrap_or_default();
                 let args = (owner_name(owner), but, but_family);
-                self.run(&self.scripts.end_of, Repeatable::No, args).await
+                self.run(&END_OF, Repeatable::No, args).await
             }
             LoginSelector::Family(key) => {
-                let end_family = &self.scripts.end_family;
-                self.run(end_family, Repeatable::No, key.to_string()).await
+                self.run(&END_FAMILY, Repeatable::No, key.to_string()).await
             }
             LoginSelector::All => {
                 // Too much for one script. Families end first: if one of them restores a login in the
@@ -491,8 +479,7 @@ impl LoginStore for RedisLoginStore {
         owner: LoginOwner<'_>,
         now: i64,
     ) -> Result<Vec<(LoginKey, LoginRecord)>, StoreError> {
-        let list = &self.scripts.list;
-        let rows = self.run::<Vec<(String, Fields)>>(list, Repeatable::Yes, owner_name(owner));
+        let rows = self.run::<Vec<(String, Fields)>>(&LIST, Repeatable::Yes, owner_name(owner));
         let rows = rows.await?.into_iter().map(|(id, row)| {
             let key = LoginKey::parse(&id).ok_or_else(|| malformed("id"))?;
             Ok((key, Row(row).login()?))
@@ -511,8 +498,7 @@ impl LoginStore for RedisLoginStore {
             family_ttl(family),
             family_fields(family),
         );
-        let insert_family = &self.scripts.insert_family;
-        self.run(insert_family, Repeatable::Yes, args).await
+        self.run(&INSERT_FAMILY, Repeatable::Yes, args).await
     }
 
     async fn find_family(
@@ -538,8 +524,7 @@ impl LoginStore for RedisLoginStore {
             family_ttl(family),
             family_fields(family),
         );
-        let update = &self.scripts.update_family_if;
-        self.run(update, Repeatable::No, args).await
+        self.run(&UPDATE_FAMILY_IF, Repeatable::No, args).await
     }
 
     async fn purge(
@@ -554,7 +539,7 @@ impl LoginStore for RedisLoginStore {
         while left > 0 {
             let batch = left.min(BATCH);
             let args = (now, idle_since, batch);
-            let purge = self.run::<u32>(&self.scripts.purge, Repeatable::No, args);
+            let purge = self.run::<u32>(&PURGE, Repeatable::No, args);
             let purged = purge.await?;
             left = left.saturating_sub(purged);
             if purged < batch {
@@ -566,7 +551,7 @@ impl LoginStore for RedisLoginStore {
 
     async fn revoke_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
         let args = (session.to_string(), until);
-        self.run(&self.scripts.revoke, Repeatable::Yes, args).await
+        self.run(&REVOKE, Repeatable::Yes, args).await
     }
 
     async fn is_session_revoked(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
