@@ -178,8 +178,10 @@ fn check_cookies(
     session: &CheckedCookie,
     is_stored: bool,
 ) -> Result<(), BuildError> {
-    let is_elsewhere =
-        |login: &&CheckedCookie| (&login.path, &login.domain) != (&session.path, &session.domain);
+    let is_elsewhere = |login: &&CheckedCookie| {
+        let (login, session) = (&login.settings, &session.settings);
+        (&login.path, &login.domain) != (&session.path, &session.domain)
+    };
     let login_cookies = || users.iter().filter_map(|user| user.login_cookie.as_ref());
     if let Some(login) = login_cookies().find(is_elsewhere) {
         return Err(BuildError::Cookie {

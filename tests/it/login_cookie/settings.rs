@@ -115,7 +115,7 @@ fn what_browsers_reject_does_not_build() {
         ),
         (
             CookieSettings::new().domain("https://app.test"),
-            "the cookie `__Secure-login` has a domain that is none; write a host name such as \
+            "the cookie `__Secure-login` has an invalid domain; write a host name such as \
              `example.com`",
         ),
     ] {
