@@ -429,7 +429,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// Raising it survives slower stores; lowering it answers sooner when the store is down.
     #[must_use]
     pub fn store_deadline(self, limit: Duration) -> Self {
-        self.set(|settings| settings.store_deadline = limit)
+        self.set(|settings| settings.store_deadline = Some(limit))
     }
 
     /// How long logins last: 30 minutes without use, and 12 hours at the latest.
@@ -450,7 +450,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// Asks `clock` for the time.
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
-        self.set(|settings| settings.clock = Arc::new(clock))
+        self.set(|settings| settings.clock = Some(Arc::new(clock)))
     }
 
     /// Keeps sessions in `store` instead of the session cookie itself.
