@@ -22,7 +22,7 @@ use crate::{
     users::{RequestLoader, UserType},
 };
 
-/// Keeps who is logged in, across requests and browsers.
+/// Keeps users logged in, across requests and browsers.
 ///
 /// Build it once, outside the `HttpServer` closure, and wrap each `App` in a clone of it. That one
 /// `.wrap(..)` includes actix-session's `SessionMiddleware`, in the right order.
