@@ -259,7 +259,7 @@ impl LoginEvent<'_> {
     pub(crate) fn log(&self) {
         let (event, user) = (self.name(), self.user());
         let user_type = user.map(|user| user.user_type());
-        // Called within the macros only, which do so only if somebody listens: it allocates.
+        // Called inside the macros, which evaluate it only if the log takes the event: it allocates.
         let id = || user.map(|user| user.id());
         match self {
             Self::Accessed | Self::LoadedFromRequest { .. } => {

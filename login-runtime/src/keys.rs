@@ -144,7 +144,7 @@ pub(crate) enum Match {
 }
 
 impl Match {
-    fn at(position: usize) -> Self {
+    pub(crate) fn at(position: usize) -> Self {
         match position {
             0 => Self::Current,
             _ => Self::Older,

@@ -90,12 +90,6 @@ impl Limits {
         self
     }
 
-    /// The same limits without the idle limit, which needs a record of the last use.
-    pub(crate) const fn without_idle(mut self) -> Self {
-        self.idle = None;
-        self
-    }
-
     pub(crate) fn has_idle(&self) -> bool {
         self.idle.is_some()
     }

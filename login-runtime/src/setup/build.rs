@@ -221,7 +221,8 @@ fn records(
             let why = "needs a login store, where logins are counted; add `.login_store(..)`";
             invalid("max_logins", why)
         } else {
-            Ok((limits.without_idle(), None))
+            // The last use of a login is not recorded.
+            Ok((limits.danger_no_idle_limit(), None))
         };
     };
     if settings.session_only {
