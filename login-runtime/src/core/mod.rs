@@ -1,6 +1,6 @@
-//! Decisions and data without a framework: no actix, no clock, no randomness, no waiting.
+//! Decisions and data, without actix, tokio, a clock or randomness.
 //!
-//! Time arrives as an argument. A security decision is a function here, tested as a table.
+//! Time arrives as an argument. Each security decision is a function, which a table tests.
 
 pub(crate) mod freshness;
 pub(crate) mod limits;

@@ -2,18 +2,18 @@
 
 use percent_encoding::percent_encode_byte;
 
-/// What the value of a query parameter cannot contain as it is.
+/// The characters to escape in the value of a query parameter.
 pub(crate) static QUERY_VALUE: Escapes = Escapes::new(b" \"#<>'&+%=?\\^`{|}");
 
-/// What a `Location` cannot contain as it is. Escapes that are there already stay.
+/// The characters to escape in a `Location`. `%` is not among them, so existing escapes stay.
 pub(crate) static LOCATION: Escapes = Escapes::new(b" \"<>\\^`{|}");
 
-/// The bytes that are escaped, as a table. `percent_encoding` costs a refusal a tenth more, and does not
-/// tell how long a text becomes.
+/// A table of the bytes to escape. The `percent_encoding` crate makes a refusal a tenth slower, and cannot
+/// tell the length of the result in advance.
 pub(crate) struct Escapes([bool; 256]);
 
 impl Escapes {
-    /// These bytes, controls, and everything outside ASCII.
+    /// Escapes these bytes, control characters, and everything outside ASCII.
     const fn new(bytes: &[u8]) -> Self {
         let mut table = [false; 256];
         let mut byte = 0;
@@ -33,13 +33,13 @@ impl Escapes {
         self.0[usize::from(byte)]
     }
 
-    /// How long a text becomes.
+    /// The length of the escaped text.
     pub(crate) fn len(&self, text: &str) -> usize {
         let bytes = text.bytes();
         bytes.map(|byte| if self.has(byte) { 3 } else { 1 }).sum()
     }
 
-    /// Appends a text.
+    /// Appends the escaped text.
     pub(crate) fn push(&self, out: &mut Vec<u8>, text: &str) {
         let text = text.as_bytes();
         let mut written = 0;
@@ -54,7 +54,7 @@ impl Escapes {
     }
 }
 
-/// An address as a `Location` header can hold it.
+/// Escapes an address for a `Location` header.
 pub(crate) fn location(address: &str) -> Vec<u8> {
     let mut location = Vec::with_capacity(LOCATION.len(address));
     LOCATION.push(&mut location, address);
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_value_holds_no_separators() {
+    fn a_query_value_contains_no_separators() {
         const SET: &AsciiSet = &CONTROLS
             .add(b' ')
             .add(b'"')

@@ -1,4 +1,4 @@
-//! Cookies and addresses, as HTTP writes them.
+//! Cookies and addresses in HTTP headers.
 
 pub(crate) mod cookie_settings;
 pub(crate) mod cookies;

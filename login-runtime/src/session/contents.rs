@@ -65,12 +65,12 @@ pub(crate) fn middleware<S: SessionStore>(
 ) -> SessionMiddleware<S> {
     let mut builder = SessionMiddleware::builder(store, key)
         .cookie_name(cookie.name.clone())
-        .cookie_path(cookie.path.clone())
-        .cookie_domain(cookie.domain.clone())
-        .cookie_secure(cookie.secure)
-        .cookie_http_only(cookie.http_only)
+        .cookie_path(cookie.settings.path.clone())
+        .cookie_domain(cookie.settings.domain.clone())
+        .cookie_secure(cookie.settings.secure)
+        .cookie_http_only(cookie.settings.http_only)
         .session_lifecycle(lifecycle);
-    if let Some(same_site) = cookie.same_site {
+    if let Some(same_site) = cookie.settings.same_site {
         builder = builder.cookie_same_site(same_site);
     }
     builder.build()

@@ -1,4 +1,5 @@
-//! The application's user types, with their types erased, and how a user is verified.
+//! The application's user types with their types erased, roles and permissions, and the proof that a
+//! user's credentials were checked.
 
 pub(crate) mod loader;
 #[cfg(feature = "password")]
