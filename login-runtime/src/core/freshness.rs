@@ -18,7 +18,7 @@ pub(crate) enum Freshness {
 
 /// What a guard asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Requirement {
+pub struct Requirement {
     pub(crate) freshness: Freshness,
     /// Whether OPTIONS requests pass unseen.
     pub(crate) exempt_options: bool,

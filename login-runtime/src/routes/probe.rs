@@ -27,7 +27,7 @@ impl Decision {
         let mut guards: Vec<_> = seen
             .iter()
             .filter_map(|declaration| match declaration {
-                Declaration::Guard(description) => Some(description.to_string()),
+                Declaration::Guard(description) => Some(description.clone()),
                 Declaration::Public | Declaration::Gate => None,
             })
             .collect();
