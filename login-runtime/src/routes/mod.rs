@@ -6,6 +6,10 @@ pub(crate) mod declare;
 pub(crate) mod gate;
 #[cfg(feature = "audit")]
 pub(crate) mod probe;
+#[cfg(feature = "audit")]
+pub(crate) mod report;
+#[cfg(feature = "audit")]
+pub(crate) mod samples;
 pub(crate) mod scope_guard;
 pub(crate) mod strict;
 
