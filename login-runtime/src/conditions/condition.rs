@@ -1,13 +1,12 @@
 //! What a guard asks of a user besides a login: roles, permissions, and the application's own checks.
 
-use std::{
-    any::type_name, borrow::Cow, fmt, future::Future, ops::Not, pin::Pin, rc::Rc, sync::Arc,
-};
+use std::{any::type_name, borrow::Cow, fmt, ops::Not, rc::Rc, sync::Arc};
 
 use actix_web::HttpRequest;
 use derive_more::{Debug, Display, From};
 
 use crate::{
+    conditions::outcome::Outcome,
     core::AuthUser,
     error::{LoadError, SetupError},
     users::{AnyUser, Permissions, UserType, permission::HasPermission as _},
@@ -89,7 +88,7 @@ pub(crate) struct PermissionTest {
     set: &'static str,
     number: usize,
     name: fn(usize) -> &'static str,
-    ask: fn(usize, &Subject) -> Result<ConditionFuture, Unanswered>,
+    ask: fn(usize, &Subject) -> ConditionAnswer,
 }
 
 #[derive(Clone)]
@@ -100,8 +99,6 @@ pub(crate) enum CheckFn {
 
 type DynCheck = dyn Fn(&Subject) -> Result<bool, Unanswered> + Send + Sync;
 
-type ConditionFuture = Pin<Box<dyn Future<Output = Result<bool, Unanswered>>>>;
-
 /// Why there is no answer. It counts neither as yes nor as no: the client is not let through, and is
 /// not told that it is forbidden.
 #[derive(From)]
@@ -110,11 +107,8 @@ pub(crate) enum Unanswered {
     Failed(LoadError),
 }
 
-/// Whether a condition holds, or a future that finds out.
-pub(crate) enum ConditionAnswer {
-    Now(Result<bool, Unanswered>),
-    Later(ConditionFuture),
-}
+/// Whether a condition holds.
+pub(crate) type ConditionAnswer = Outcome<Result<bool, Unanswered>>;
 
 /// The user and the request that a condition is asked about.
 #[derive(Clone)]
@@ -224,10 +218,7 @@ impl Condition {
                 let loader = &subject.user_type.loader;
                 ConditionAnswer::Now(Ok(loader.has_role(&*subject.user, role)))
             }
-            Test::Permission(test) => match (test.ask)(test.number, subject) {
-                Ok(answer) => ConditionAnswer::Later(answer),
-                Err(unanswered) => ConditionAnswer::Now(Err(unanswered)),
-            },
+            Test::Permission(test) => (test.ask)(test.number, subject),
             Test::Check(CheckFn::Static(check)) => ConditionAnswer::Now(check(subject)),
             Test::Check(CheckFn::Shared(check)) => ConditionAnswer::Now(check(subject)),
             Test::Any(list) => ask_in_order(list, true, subject),
@@ -299,16 +290,6 @@ impl Not for Condition {
     }
 }
 
-impl ConditionAnswer {
-    /// Waits for the answer.
-    pub(crate) async fn done(self) -> Result<bool, Unanswered> {
-        match self {
-            Self::Now(answer) => answer,
-            Self::Later(answer) => answer.await,
-        }
-    }
-}
-
 /// Asks one condition after the other, until one answers `stop`. One without an answer ends it too:
 /// the conditions after it must not decide in its place.
 fn ask_in_order(list: &List, stop: bool, subject: &Subject) -> ConditionAnswer {
@@ -323,7 +304,7 @@ fn ask_in_order(list: &List, stop: bool, subject: &Subject) -> ConditionAnswer {
                         return Ok(stop);
                     }
                     for condition in list.get().iter().skip(index + 1) {
-                        if condition.ask(&subject).done().await? == stop {
+                        if condition.ask(&subject).await? == stop {
                             return Ok(stop);
                         }
                     }
@@ -335,14 +316,12 @@ fn ask_in_order(list: &List, stop: bool, subject: &Subject) -> ConditionAnswer {
     ConditionAnswer::Now(Ok(!stop))
 }
 
-fn ask_permission<P: Permissions>(
-    number: usize,
-    subject: &Subject,
-) -> Result<ConditionFuture, Unanswered> {
-    let user = Rc::clone(&subject.user).downcast::<P::User>();
-    let user = user.map_err(|_| subject.other_user::<P::User>())?;
+fn ask_permission<P: Permissions>(number: usize, subject: &Subject) -> ConditionAnswer {
+    let Ok(user) = Rc::clone(&subject.user).downcast::<P::User>() else {
+        return ConditionAnswer::Now(Err(subject.other_user::<P::User>()));
+    };
     let request = subject.request.clone();
-    Ok(Box::pin(async move {
+    ConditionAnswer::Later(Box::pin(async move {
         let Some(permission) = P::of_number(number) else {
             return Ok(false);
         };

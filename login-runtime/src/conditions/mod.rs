@@ -1,7 +1,9 @@
 //! What a guard asks of a user besides a login.
 
 pub(crate) mod condition;
+pub(crate) mod outcome;
 
-pub(crate) use self::condition::{
-    CheckFn, Condition, ConditionAnswer, List, Subject, Test, Unanswered, other_user,
+pub(crate) use self::{
+    condition::{CheckFn, Condition, ConditionAnswer, List, Subject, Test, Unanswered, other_user},
+    outcome::Outcome,
 };

@@ -10,19 +10,12 @@
 //! A request whose user is known already is decided without a future, unless its condition has to be
 //! awaited. This is the hot path.
 
-use std::{
-    future::{Future, pending},
-    mem,
-    pin::Pin,
-    rc::Rc,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{rc::Rc, sync::Arc};
 
 use actix_web::{Error, HttpRequest, ResponseError, error::InternalError, http::Method};
 
 use crate::{
-    conditions::{Condition, ConditionAnswer, Subject, Unanswered},
+    conditions::{Condition, ConditionAnswer, Outcome, Subject, Unanswered},
     core::{
         Freshness, RefusalReason, Requirement,
         freshness::{self},
@@ -40,36 +33,14 @@ pub(crate) type FindUser = fn(&Manager) -> Result<usize, SetupError>;
 /// The user, or why there is none. An exempt OPTIONS request passes without a user.
 type Decision = Result<Option<RequestUser>, Denied>;
 
-/// A decision that waits for a look-up or for code of the application.
-pub(crate) type GuardFuture = Pin<Box<dyn Future<Output = Decision>>>;
-
-/// A decision, or the future that makes it.
-pub(crate) enum GuardOutcome {
-    Done(Decision),
-    Wait(GuardFuture),
-}
-
-impl Future for GuardOutcome {
-    type Output = Decision;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Decision> {
-        // If it is polled again after the decision, it stays pending. A box of `pending` needs no memory.
-        match mem::replace(&mut *self, Self::Wait(Box::pin(pending()))) {
-            Self::Done(decision) => Poll::Ready(decision),
-            Self::Wait(mut decision) => {
-                let poll = decision.as_mut().poll(cx);
-                *self = Self::Wait(decision);
-                poll
-            }
-        }
-    }
-}
+/// A decision that may have to wait for a look-up or for code of the application.
+pub(crate) type GuardOutcome = Outcome<Decision>;
 
 impl From<Refusing> for GuardOutcome {
     fn from(refusing: Refusing) -> Self {
         match refusing {
-            Refusing::Now(refusal) => Self::Done(Err(Denied::Refused(refusal))),
-            later => Self::Wait(Box::pin(async move {
+            Refusing::Now(refusal) => Self::Now(Err(Denied::Refused(refusal))),
+            later => Self::Later(Box::pin(async move {
                 Err(Denied::Refused(Box::new(later.done().await)))
             })),
         }
@@ -112,7 +83,7 @@ pub(crate) fn check(
         && let Ok(manager) = Manager::of(request)
         && (requirement.exempt_options || manager.guards.exempt_options)
     {
-        return GuardOutcome::Done(Ok(None));
+        return GuardOutcome::Now(Ok(None));
     }
     check_user(request, find, requirement, condition)
 }
@@ -127,7 +98,7 @@ pub(crate) fn check_user(
     let (manager, index) =
         match Manager::of(request).and_then(|manager| Ok((manager, find(manager)?))) {
             Ok(found) => found,
-            Err(error) => return GuardOutcome::Done(Err(error.into())),
+            Err(error) => return GuardOutcome::Now(Err(error.into())),
         };
     let check = GuardCheck {
         manager,
@@ -136,7 +107,7 @@ pub(crate) fn check_user(
         condition,
     };
     let Some(user) = LoginState::peek(request, manager, index) else {
-        return GuardOutcome::Wait(check.look_up(request));
+        return check.look_up(request);
     };
     if manager.events.access_is_heard()
         && let Ok(state) = LoginState::of(request)
@@ -156,11 +127,11 @@ struct GuardCheck<'a> {
 
 impl GuardCheck<'_> {
     /// Looks up the user, then decides.
-    fn look_up(&self, request: &HttpRequest) -> GuardFuture {
+    fn look_up(&self, request: &HttpRequest) -> GuardOutcome {
         let state = LoginState::of_or_new(request, self.manager);
         let (request, condition) = (request.clone(), self.condition.clone());
         let (index, requirement) = (self.index, self.requirement);
-        Box::pin(async move {
+        GuardOutcome::Later(Box::pin(async move {
             if requirement.passive {
                 state.set_passive();
             }
@@ -175,7 +146,7 @@ impl GuardCheck<'_> {
                 condition: &condition,
             };
             check.decide(&request, user).await
-        })
+        }))
     }
 
     /// Decides about a user who has been looked up.
@@ -210,7 +181,7 @@ impl GuardCheck<'_> {
                 let (request, manager) = (request.clone(), Arc::clone(self.manager));
                 let (index, requirement) = (self.index, self.requirement);
                 let condition = self.condition.clone();
-                GuardOutcome::Wait(Box::pin(async move {
+                GuardOutcome::Later(Box::pin(async move {
                     let check = GuardCheck {
                         manager: &manager,
                         index,
@@ -242,7 +213,7 @@ impl GuardCheck<'_> {
                 Err(failed(request, self.manager, error))
             }
         };
-        GuardOutcome::Done(decision)
+        GuardOutcome::Now(decision)
     }
 
     fn refuse(&self, request: &HttpRequest, reason: RefusalReason) -> GuardOutcome {

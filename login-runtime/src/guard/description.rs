@@ -10,7 +10,7 @@ use crate::{
 
 /// Describes a policy as its attribute is written.
 pub(crate) fn describe<P: GuardOptions>() -> String {
-    describe_options(P::user_name(), P::REQUIREMENT, P::CONDITION)
+    describe_options((P::USER_NAME)(), P::REQUIREMENT, P::CONDITION)
 }
 
 /// Describes the options of a guard as an attribute takes them. Without a `user`, the guard asks for

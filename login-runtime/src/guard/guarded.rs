@@ -46,7 +46,7 @@ impl<P: Policy, A: Arguments<P>> FromRequest for Guarded<P, A> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let step = match check(request, find::<P::User>, P::REQUIREMENT, P::CONDITION) {
-            GuardOutcome::Done(Ok(_)) => Step::Extract {
+            GuardOutcome::Now(Ok(_)) => Step::Extract {
                 arguments: A::Extractors::from_request(request, payload),
             },
             // The payload is taken, so that no other extractor reads it before the decision.
@@ -56,10 +56,7 @@ impl<P: Policy, A: Arguments<P>> FromRequest for Guarded<P, A> {
                 payload: payload.take(),
             },
         };
-        GuardedFuture {
-            step,
-            policy: PhantomData,
-        }
+        GuardedFuture { step }
     }
 }
 
@@ -70,7 +67,6 @@ pin_project! {
     pub struct GuardedFuture<P, A: Arguments<P>> {
         #[pin]
         step: Step<A::Extractors>,
-        policy: PhantomData<fn() -> P>,
     }
 }
 

@@ -3,7 +3,11 @@
 //! Each option is a type around the policy before it, so the compiler knows what a guard asks for:
 //! `#[login_required(fresh, passive)]` has the policy `Passive<Fresh<LoginRequired>>`.
 
-use std::{any::TypeId, any::type_name, marker::PhantomData, time::Duration};
+use std::{
+    any::{TypeId, type_name},
+    marker::PhantomData,
+    time::Duration,
+};
 
 use crate::{
     conditions::Condition,
@@ -27,9 +31,7 @@ pub trait GuardOptions: 'static {
     const CONDITION: &'static Condition = &Condition::ALWAYS;
     /// The name of the user type, if the options name one.
     #[doc(hidden)]
-    fn user_name() -> Option<&'static str> {
-        None
-    }
+    const USER_NAME: fn() -> Option<&'static str> = || None;
 }
 
 /// What a guard asks for, as a type.
@@ -72,9 +74,7 @@ pub(crate) fn find<U: GuardUser>(manager: &Manager) -> Result<usize, SetupError>
 pub struct LoginRequired<U = DefaultUser>(PhantomData<fn() -> U>);
 
 impl<U: 'static> GuardOptions for LoginRequired<U> {
-    fn user_name() -> Option<&'static str> {
-        (!is_default::<U>()).then(type_name::<U>)
-    }
+    const USER_NAME: fn() -> Option<&'static str> = || (!is_default::<U>()).then(type_name::<U>);
 }
 
 impl<U: GuardUser> Policy for LoginRequired<U> {
@@ -106,10 +106,7 @@ impl<P: GuardOptions, const SECONDS: u64> GuardOptions for Fresh<P, SECONDS> {
         ..P::REQUIREMENT
     };
     const CONDITION: &'static Condition = P::CONDITION;
-
-    fn user_name() -> Option<&'static str> {
-        P::user_name()
-    }
+    const USER_NAME: fn() -> Option<&'static str> = P::USER_NAME;
 }
 
 impl<P: Policy, const SECONDS: u64> Policy for Fresh<P, SECONDS> {
@@ -126,10 +123,7 @@ impl<P: GuardOptions> GuardOptions for ExemptOptions<P> {
         ..P::REQUIREMENT
     };
     const CONDITION: &'static Condition = P::CONDITION;
-
-    fn user_name() -> Option<&'static str> {
-        P::user_name()
-    }
+    const USER_NAME: fn() -> Option<&'static str> = P::USER_NAME;
 }
 
 impl<P: Policy> Policy for ExemptOptions<P> {
@@ -146,10 +140,7 @@ impl<P: GuardOptions> GuardOptions for Passive<P> {
         ..P::REQUIREMENT
     };
     const CONDITION: &'static Condition = P::CONDITION;
-
-    fn user_name() -> Option<&'static str> {
-        P::user_name()
-    }
+    const USER_NAME: fn() -> Option<&'static str> = P::USER_NAME;
 }
 
 impl<P: Policy> Policy for Passive<P> {
@@ -163,10 +154,7 @@ pub struct Requires<P, C>(PhantomData<fn() -> (P, C)>);
 impl<P: GuardOptions, C: ConditionType> GuardOptions for Requires<P, C> {
     const REQUIREMENT: Requirement = P::REQUIREMENT;
     const CONDITION: &'static Condition = &C::CONDITION;
-
-    fn user_name() -> Option<&'static str> {
-        P::user_name()
-    }
+    const USER_NAME: fn() -> Option<&'static str> = P::USER_NAME;
 }
 
 impl<P: Policy, C: Term<P::User>> Policy for Requires<P, C> {
