@@ -35,7 +35,7 @@ pub use crate::{
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be returned from a handler",
     label = "not a response",
-    note = "handlers return what implements `Responder`: `HttpResponse`, a `String`, `web::Json`, or a `Result` of one of these"
+    note = "return a type that implements `Responder`: `HttpResponse`, a `String`, `web::Json`, or a `Result` of one of these"
 )]
 pub trait Response {}
 

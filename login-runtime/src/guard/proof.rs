@@ -239,7 +239,7 @@ impl<U, C: Term<U>> AuthorizedUser<U, C> {
     const CONDITION: &'static Condition = &C::CONDITION;
 }
 
-const EXEMPT: &str = "a guard with `exempt_options` lets OPTIONS requests of everybody through, \
+const EXEMPT: &str = "a guard with `exempt_options` lets all OPTIONS requests through, \
                       so it proves nothing; take `MaybeUser`";
 
 /// Fails to compile if a guard does not ask for what an argument proves.

@@ -1,4 +1,4 @@
-//! What a route declares about who may reach it, and what happens to routes that declare nothing.
+//! How a route declares which clients may reach it, and what happens to routes without a declaration.
 
 #[cfg(feature = "audit")]
 pub mod audit;

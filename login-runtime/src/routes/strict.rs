@@ -131,7 +131,7 @@ impl Strict<'_> {
     message = "handler `{Self}` declares no login policy",
     label = "who may reach it?",
     note = "put `#[login_required]` or `#[public]` above its route attribute, such as `#[get(..)]`",
-    note = "what has no route attribute is added by `.route(..)`, `.public_route(..)` or `.declared_scope(..)`"
+    note = "add a handler without a route attribute by `.route(..)`, `.public_route(..)` or `.declared_scope(..)`"
 )]
 pub trait DeclaredService: HttpServiceFactory {}
 
