@@ -307,7 +307,7 @@ fn settings_that_cannot_be_meant_do_not_build() {
         "`next_field` is empty; name a query parameter, such as `next`",
     );
     let no_host =
-        "`force_host_for_redirects` is no host; write `example.com` or `example.com:8080`";
+        "`force_host_for_redirects` is not a host; write `example.com` or `example.com:8080`";
     check(
         builder().force_host_for_redirects("https://app.test/x"),
         no_host,

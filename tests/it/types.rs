@@ -593,7 +593,7 @@ fn views_origins_and_hosts_are_checked_when_the_manager_is_built() {
     );
     check(
         builder().force_host_for_redirects("app.test/login"),
-        Err("`force_host_for_redirects` is no host; write `example.com` or `example.com:8080`"),
+        Err("`force_host_for_redirects` is not a host; write `example.com` or `example.com:8080`"),
     );
     check(
         builder().next_field(""),

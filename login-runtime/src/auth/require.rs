@@ -7,9 +7,9 @@ use crate::{
     error::{LoginError, Refusal},
     events::{EventUser, LoginEvent},
     guard::{
-        CurrentUser, GuardOutcome, MaybeUser,
-        current::{self},
+        CurrentUser, MaybeUser,
         decide::{self},
+        find,
     },
     refusal::{self, RefusalKind},
     request::LoginState,
@@ -74,12 +74,8 @@ impl<U: AuthUser> Auth<U> {
         requirement: Requirement,
         condition: Condition,
     ) -> Result<CurrentUser<U>, actix_web::Error> {
-        let find = current::find::<U>;
-        let decision = match decide::check_user(&self.request, find, requirement, &condition) {
-            GuardOutcome::Done(decision) => decision,
-            GuardOutcome::Wait(deciding) => deciding.await,
-        };
-        let user = MaybeUser::of(&decision?, self.manager()).into_user();
+        let user = decide::check_user(&self.request, find::<U>, requirement, &condition).await?;
+        let user = MaybeUser::of(&user, self.manager()).into_user();
         user.ok_or_else(|| LoginError::NotLoggedIn.into())
     }
 

@@ -8,15 +8,13 @@ use std::{
 
 use actix_web::{HttpMessage as _, dev::ServiceRequest};
 
-use crate::conditions::Description;
-
 /// What a route says about who may reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Declaration {
     /// Everybody.
     Public,
     /// Who meets a guard.
-    Guard(Description),
+    Guard(String),
     /// Whoever a further gate lets through, which is asked later.
     Gate,
 }
