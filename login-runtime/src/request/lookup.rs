@@ -82,7 +82,7 @@ impl LoginState {
             user_type,
             index,
         };
-        match lookup.from_sources().await {
+        match lookup.ask_sources().await {
             // A log in or log out that happened meanwhile takes precedence.
             Ok(found) => Ok(slot.user.borrow_mut().get_or_insert(found).clone()),
             Err(error) => {
@@ -126,7 +126,7 @@ enum EntryRefused {
 }
 
 impl Lookup<'_> {
-    async fn from_sources(&self) -> Found {
+    async fn ask_sources(&self) -> Found {
         let found = match &self.manager().records {
             None => self.by_entry().await?,
             // Boxed: together, the two futures are too large for an allocator's cache.
