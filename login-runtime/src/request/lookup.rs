@@ -63,18 +63,6 @@ impl LoginState {
         else {
             return Ok(None);
         };
-        if let Some(user) = slot.found() {
-            return Ok(user);
-        }
-        let _guard = match slot.lookup.try_lock() {
-            Ok(guard) => guard,
-            // Boxed, because few requests wait here.
-            Err(_) => Box::pin(slot.lookup.lock()).await,
-        };
-        if let Some(user) = slot.found() {
-            return Ok(user);
-        }
-        self.accessed(request);
         let lookup = Lookup {
             state: self,
             request,
@@ -82,9 +70,21 @@ impl LoginState {
             user_type,
             index,
         };
+        if let Some(user) = lookup.slot.found() {
+            return Ok(user);
+        }
+        let _guard = match lookup.slot.lookup.try_lock() {
+            Ok(guard) => guard,
+            // Boxed, because few requests wait here.
+            Err(_) => Box::pin(lookup.slot.lookup.lock()).await,
+        };
+        if let Some(user) = lookup.slot.found() {
+            return Ok(user);
+        }
+        self.accessed(request);
         match lookup.ask_sources().await {
             // A log in or log out that happened meanwhile takes precedence.
-            Ok(found) => Ok(slot.user.borrow_mut().get_or_insert(found).clone()),
+            Ok(found) => Ok(lookup.slot.user.borrow_mut().get_or_insert(found).clone()),
             Err(error) => {
                 lookup.emit(&LoginEvent::LoadFailed { error: &error });
                 Err(error)
@@ -127,36 +127,28 @@ enum EntryRefused {
 
 impl Lookup<'_> {
     async fn ask_sources(&self) -> Found {
-        let found = match &self.manager().records {
-            None => self.by_entry().await?,
-            // Boxed: together, the two futures are too large for an allocator's cache.
-            Some(records) => Box::pin(self.by_record(records)).await?,
-        };
-        if found.is_some() {
-            return Ok(found);
+        if let Some(user) = self.by_credential().await? {
+            return Ok(Some(user));
         }
         // Boxed, so that the future of other requests needs no space for it.
-        let found = Box::pin(self.by_remember_cookie()).await?;
-        if found.is_some() {
-            return Ok(found);
+        if let Some(user) = Box::pin(self.by_remember_cookie()).await? {
+            return Ok(Some(user));
         }
         self.by_request_loader().await
     }
 
-    /// Loads the user of a login that describes itself.
-    async fn by_entry(&self) -> Found {
+    /// Loads the user of the login that the session or the login cookie names.
+    async fn by_credential(&self) -> Found {
+        if let Some(records) = &self.manager().records {
+            // Boxed: together, the two futures are too large for an allocator's cache.
+            return Box::pin(self.by_record(records)).await;
+        }
         let judged = self
             .state
             .credential(self.request, self.index, |credential| {
                 Some(self.judge_entry(&credential))
             });
-        let EntryLoad {
-            loading,
-            mut facts,
-            mut hash,
-            stale,
-            mut rewrite,
-        } = match judged {
+        let load = match judged {
             None => return Ok(None),
             Some(Ok(load)) => load,
             Some(Err(EntryRefused::Ended(reason))) => {
@@ -164,6 +156,13 @@ impl Lookup<'_> {
             }
             Some(Err(EntryRefused::OtherClient)) => return self.protect(self.owner().as_deref()),
         };
+        let EntryLoad {
+            loading,
+            mut facts,
+            mut hash,
+            stale,
+            mut rewrite,
+        } = load;
         let user = loading.await?;
         let mut hash_key = None;
         let judged = resolve::judge_user(user, |user| {
@@ -257,8 +256,10 @@ impl Lookup<'_> {
         let Some(record) = found.filter(|_| verdict != RecordVerdict::Gone) else {
             return self.end(EndReason::Ended, None);
         };
-        let family = record.family;
-        let login = LoginRef { key, family };
+        let login = LoginRef {
+            key,
+            family: record.family,
+        };
         let (stale, touch, note_token) = match verdict {
             RecordVerdict::Load {
                 stale,
@@ -271,8 +272,11 @@ impl Lookup<'_> {
             }
             RecordVerdict::Idle | RecordVerdict::Gone => {
                 // The family stays: the remember cookie, if there is one, may restore the user.
-                let family = None;
-                Box::pin(records.end(LoginRef { key, family })).await?;
+                let login = LoginRef {
+                    family: None,
+                    ..login
+                };
+                Box::pin(records.end(login)).await?;
                 return self.end(EndReason::Idle, Some(&record.user_id));
             }
         };
@@ -296,7 +300,7 @@ impl Lookup<'_> {
                 Box::pin(staling).await?;
             }
         }
-        if let Some(family) = family.filter(|_| note_token) {
+        if let Some(family) = record.family.filter(|_| note_token) {
             Box::pin(self.note_token(records, family, now)).await;
         }
         if touch {
