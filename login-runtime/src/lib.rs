@@ -20,7 +20,8 @@
 //! ```no_run
 //! use actix_web::{App, HttpServer, Responder, cookie::Key, get, post, web};
 //! use login_runtime::{
-//!     Auth, AuthUser, CurrentUser, LoginError, LoginManager, Verified, login_required, public,
+//!     Auth, AuthUser, CurrentUser, LoginError, LoginManager, MemoryLoginStore, Verified,
+//!     login_required, public,
 //! };
 //!
 //! #[derive(AuthUser, Clone)]
@@ -54,6 +55,7 @@
 //! #[actix_web::main]
 //! async fn main() -> std::io::Result<()> {
 //!     let login_manager = LoginManager::builder(find)
+//!         .login_store(MemoryLoginStore::new())
 //!         .login_view("/login")
 //!         .deny_by_default()
 //!         .build(Key::generate())?;

@@ -8,7 +8,9 @@
 //!
 //! ```
 //! use actix_web::{App, Responder, cookie::Key, get, test::init_service};
-//! use login_runtime::{AuthUser, CurrentUser, LoginManager, login_required, test::Browser};
+//! use login_runtime::{
+//!     AuthUser, CurrentUser, LoginManager, MemoryLoginStore, login_required, test::Browser,
+//! };
 //!
 //! #[derive(AuthUser)]
 //! struct User { id: i64 }
@@ -20,6 +22,7 @@
 //! # #[actix_web::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let login_manager = LoginManager::builder(|id| async move { Ok::<_, String>(Some(User { id })) })
+//!     .login_store(MemoryLoginStore::new())
 //!     .login_view("/login")
 //!     .build(Key::generate())?;
 //! let app = init_service(App::new().wrap(login_manager).service(account)).await;

@@ -21,7 +21,7 @@
 //!
 //! ```
 //! use actix_web::{App, Responder, cookie::Key, get, test::init_service, web};
-//! use login_runtime::{AuthUser, LoginManager, audit::audit, login_required, public};
+//! use login_runtime::{AuthUser, LoginManager, MemoryLoginStore, audit::audit, login_required, public};
 //!
 //! #[derive(AuthUser)]
 //! struct User { id: i64 }
@@ -37,6 +37,7 @@
 //! # #[actix_web::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let login_manager = LoginManager::builder(|id| async move { Ok::<_, String>(Some(User { id })) })
+//!     .login_store(MemoryLoginStore::new())
 //!     .build(Key::generate())?;
 //! let app = App::new().wrap(login_manager).service((home, account));
 //! let app = app.route("/admin", web::post().to(|| async { "forgotten" }));
