@@ -260,25 +260,21 @@ impl Lookup<'_> {
             key,
             family: record.family,
         };
-        let (stale, touch, note_token) = match verdict {
-            RecordVerdict::Load {
-                stale,
-                touch,
-                note_token,
-            } => (stale, touch, note_token),
-            RecordVerdict::OtherClient => {
+        let RecordVerdict::Load {
+            stale,
+            touch,
+            note_token,
+        } = verdict
+        else {
+            let owner = Some(&*record.user_id);
+            if verdict == RecordVerdict::OtherClient {
                 Box::pin(records.end(login)).await?;
-                return self.protect(Some(&record.user_id));
+                return self.protect(owner);
             }
-            RecordVerdict::Idle | RecordVerdict::Gone => {
-                // The family stays: the remember cookie, if there is one, may restore the user.
-                let login = LoginRef {
-                    family: None,
-                    ..login
-                };
-                Box::pin(records.end(login)).await?;
-                return self.end(EndReason::Idle, Some(&record.user_id));
-            }
+            // The family stays: the remember cookie, if there is one, may restore the user.
+            let family = None;
+            Box::pin(records.end(LoginRef { key, family })).await?;
+            return self.end(EndReason::Idle, owner);
         };
         let user = match self.user_type.loader.load(&record.user_id) {
             Some(loading) => loading.await?,
