@@ -79,7 +79,7 @@ impl<U: AuthUser> Auth<U> {
                     clear();
                 } else {
                     clear();
-                    session::write_entry(&session, &user_type.session_key, &entry)
+                    session::write_entry(&session, &user_type.session_key, entry)
                         .map_err(|_| LoginError::UnfitId)?;
                 }
                 None
