@@ -79,7 +79,7 @@ impl<U: AuthUser> Auth<U> {
                     clear();
                 } else {
                     clear();
-                    session::write_entry(&session, &user_type.session_key, &entry)
+                    session::write_entry(&session, &user_type.session_key, entry)
                         .map_err(|_| LoginError::UnfitId)?;
                 }
                 None
@@ -114,8 +114,8 @@ impl<U: AuthUser> Auth<U> {
                 Some(record)
             }
         };
-        session::forget_who_left(&session, &user_type.session_key);
-        session::renew(&session);
+        session::forget_previous_user(&session, &user_type.session_key);
+        session.renew();
         fate::logged_in(&user_type.session_key);
         self.state.acted.set(true);
         let facts = LoginFacts {

@@ -66,7 +66,7 @@ impl<U: AuthUser> Auth<U> {
         state.drop_login_cookie(request, self.index, is_late);
         state.acted.set(true);
         session::clear_but(&session, manager.kept_keys(self.index));
-        session::renew(&session);
+        session.renew();
         fate::logged_out(
             user_type.login_cookie.is_some() && credential::is_carried(request, user_type),
         );

@@ -13,4 +13,5 @@ pub(crate) mod log_out;
 pub(crate) mod logins;
 pub(crate) mod require;
 
+#[cfg(feature = "test-util")]
 pub(crate) use self::auth::Auth;

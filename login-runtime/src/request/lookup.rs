@@ -143,11 +143,7 @@ impl Lookup<'_> {
             // Boxed: together, the two futures are too large for an allocator's cache.
             return Box::pin(self.by_record(records)).await;
         }
-        let judged = self
-            .state
-            .credential(self.request, self.index, |credential| {
-                Some(self.judge_entry(&credential))
-            });
+        let judged = self.credential(|credential| Some(self.judge_entry(&credential)));
         let load = match judged {
             None => return Ok(None),
             Some(Ok(load)) => load,
@@ -200,14 +196,10 @@ impl Lookup<'_> {
     fn judge_entry(&self, credential: &LoginCredential<'_>) -> Result<EntryLoad, EntryRefused> {
         let (manager, now) = (self.manager(), self.manager().now());
         let invalid = EntryRefused::Ended(EndReason::Invalid);
-        let Some(Entry {
-            mut facts,
-            hash,
-            id,
-        }) = credential.entry()
-        else {
+        let Some(entry) = credential.entry() else {
             return Err(invalid);
         };
+        let mut facts = entry.facts;
         let (client, found) = client::judge(self.request, manager, facts.client);
         let stale = match resolve::judge_entry(facts.started_at, &manager.limits, client, now) {
             EntryVerdict::Expired => return Err(EntryRefused::Ended(EndReason::Expired)),
@@ -219,9 +211,9 @@ impl Lookup<'_> {
             facts.client = client::client(self.request, manager);
         }
         Ok(EntryLoad {
-            loading: self.user_type.loader.load(id).ok_or(invalid)?,
+            loading: self.user_type.loader.load(entry.id).ok_or(invalid)?,
             facts,
-            hash: hash.map(str::to_owned),
+            hash: entry.hash.map(str::to_owned),
             stale,
             rewrite: old_client || credential.is_old(),
         })
@@ -230,11 +222,7 @@ impl Lookup<'_> {
     /// Finds the record that the request names, and loads its user.
     async fn by_record(&self, records: &Records) -> Found {
         let manager = self.manager();
-        let named = self
-            .state
-            .credential(self.request, self.index, |credential| {
-                Some(credential.login())
-            });
+        let named = self.credential(|credential| Some(credential.login()));
         let key = match named {
             None => return Ok(None),
             Some(None) => return self.end(EndReason::Invalid, None),
@@ -260,25 +248,20 @@ impl Lookup<'_> {
             key,
             family: record.family,
         };
-        let (stale, touch, note_token) = match verdict {
-            RecordVerdict::Load {
-                stale,
-                touch,
-                note_token,
-            } => (stale, touch, note_token),
-            RecordVerdict::OtherClient => {
+        let RecordVerdict::Load {
+            stale,
+            touch,
+            note_token,
+        } = verdict
+        else {
+            if verdict == RecordVerdict::OtherClient {
                 Box::pin(records.end(login)).await?;
                 return self.protect(Some(&record.user_id));
             }
-            RecordVerdict::Idle | RecordVerdict::Gone => {
-                // The family stays: the remember cookie, if there is one, may restore the user.
-                let login = LoginRef {
-                    family: None,
-                    ..login
-                };
-                Box::pin(records.end(login)).await?;
-                return self.end(EndReason::Idle, Some(&record.user_id));
-            }
+            // The family stays: the remember cookie, if there is one, may restore the user.
+            let family = None;
+            Box::pin(records.end(LoginRef { key, family })).await?;
+            return self.end(EndReason::Idle, Some(&record.user_id));
         };
         let user = match self.user_type.loader.load(&record.user_id) {
             Some(loading) => loading.await?,
@@ -391,7 +374,7 @@ impl Lookup<'_> {
         if self.user_type.login_cookie.is_none() {
             // A session that was purged earlier in this request has to stay empty.
             let session = session::of(self.request);
-            let _ = session::write_entry(&session, &self.user_type.session_key, &entry);
+            let _ = session::write_entry(&session, &self.user_type.session_key, entry);
         } else if let Some(text) = entry.text() {
             let content = LoginCookieContent::Entry(text.into());
             self.state.set_login_cookie(self.index, content);
@@ -431,10 +414,11 @@ impl Lookup<'_> {
 
     /// The id, as JSON, of the user of a login that describes itself.
     fn owner(&self) -> Option<String> {
-        self.state
-            .credential(self.request, self.index, |credential| {
-                credential.entry().map(|entry| entry.id.to_owned())
-            })
+        self.credential(|credential| credential.entry().map(|entry| entry.id.to_owned()))
+    }
+
+    fn credential<T>(&self, read: impl FnOnce(LoginCredential<'_>) -> Option<T>) -> Option<T> {
+        self.state.credential(self.request, self.index, read)
     }
 
     pub(crate) fn clear_remember_cookie(&self) {

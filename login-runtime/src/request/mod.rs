@@ -11,5 +11,8 @@ pub(crate) mod trace;
 pub(crate) use self::{
     credential::{LoginCookieContent, OpenedLoginCookie},
     state::{LoginState, RequestUser},
-    trace::{Declaration, Listener, RouteTrace},
+    trace::{Declaration, RouteTrace},
 };
+
+#[cfg(feature = "audit")]
+pub(crate) use self::trace::Listener;

@@ -259,7 +259,7 @@ impl Lookup<'_> {
             if self.state.is_session_of_another(session, self.index, id) {
                 session::clear_but(session, self.manager().kept_keys(self.index));
             }
-            session::forget_who_left(session, &self.user_type.session_key);
+            session::forget_previous_user(session, &self.user_type.session_key);
             write(session);
         });
     }

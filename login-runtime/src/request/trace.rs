@@ -39,6 +39,7 @@ pub(crate) struct RouteTrace {
 
 impl RouteTrace {
     /// A trace that passes each declaration to `listener`.
+    #[cfg(feature = "audit")]
     pub(crate) fn heard_by(listener: Rc<dyn Listener>) -> Self {
         Self {
             listener: Some(listener),

@@ -49,14 +49,12 @@ where
     #[inline]
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let inner = self.service.call(request);
-        let step = if self.tracks_sessions {
-            Step::Boxed {
-                future: Box::pin(fate::track(inner, settle)),
-            }
+        if self.tracks_sessions {
+            let future = Box::pin(fate::track(inner, settle));
+            LateFuture::Tracked { future }
         } else {
-            Step::Plain { inner }
-        };
-        LateFuture { step }
+            LateFuture::Plain { inner }
+        }
     }
 }
 
@@ -108,22 +106,17 @@ pub(crate) type Boxed<B> = Pin<Box<dyn Future<Output = Result<ServiceResponse<B>
 pin_project! {
     /// Waits for the session middleware.
     #[derive(Debug)]
-    #[debug("LateFuture")]
-    pub struct LateFuture<F, B> {
-        #[pin]
-        step: Step<F, B>,
-    }
-}
-
-pin_project! {
-    #[project = StepProj]
-    enum Step<F, B> {
+    #[project = LateFutureProj]
+    pub enum LateFuture<F, B> {
+        /// No session can end during the request.
+        #[debug("Plain")]
         Plain {
             #[pin]
             inner: F,
         },
-        // The session may end during the request.
-        Boxed {
+        /// The session may end during the request.
+        #[debug("Tracked")]
+        Tracked {
             future: Boxed<B>,
         },
     }
@@ -136,9 +129,9 @@ where
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().step.project() {
-            StepProj::Plain { inner } => inner.poll(cx),
-            StepProj::Boxed { future } => future.as_mut().poll(cx),
+        match self.project() {
+            LateFutureProj::Plain { inner } => inner.poll(cx),
+            LateFutureProj::Tracked { future } => future.as_mut().poll(cx),
         }
     }
 }

@@ -120,9 +120,7 @@ where
         // Whether these include a login cookie is checked where it matters.
         let carries = self.has_login_cookies && request.headers().contains_key(COOKIE);
         let arrived = carries.then(|| self.manager.now());
-        let plain = |inner| LoginFuture {
-            step: Step::Plain { inner, arrived },
-        };
+        let plain = |inner| LoginFuture::Plain { inner, arrived };
         let prolongs = self.manager.remember.refresh_each_request;
         // True for most managers. Space for a gate would slow their requests down.
         if !self.manager.routes.deny_by_default && !prolongs {
@@ -154,10 +152,21 @@ where
 pin_project! {
     /// Waits for the response, and adds the cookies of the login to it.
     #[derive(Debug)]
-    #[debug("LoginFuture")]
-    pub struct LoginFuture<F, B> {
-        #[pin]
-        step: Step<F, EitherBody<B>>,
+    #[project = LoginFutureProj]
+    pub enum LoginFuture<F, B> {
+        /// Only the response has to be waited for.
+        #[debug("Plain")]
+        Plain {
+            #[pin]
+            inner: F,
+            // The time of arrival, if the request may carry a login cookie.
+            arrived: Option<i64>,
+        },
+        /// There is something else to do before or after that.
+        #[debug("Boxed")]
+        Boxed {
+            future: Boxed<EitherBody<B>>,
+        },
     }
 }
 
@@ -166,26 +175,7 @@ impl<F, B> LoginFuture<F, B> {
         future: impl Future<Output = Result<ServiceResponse<EitherBody<B>>, Error>> + 'static,
     ) -> Self {
         let future = Box::pin(future);
-        Self {
-            step: Step::Boxed { future },
-        }
-    }
-}
-
-pin_project! {
-    #[project = StepProj]
-    enum Step<F, B> {
-        // Only the response has to be waited for.
-        Plain {
-            #[pin]
-            inner: F,
-            // The time of arrival, if the request may carry a login cookie.
-            arrived: Option<i64>,
-        },
-        // There is something else to do before or after that.
-        Boxed {
-            future: Boxed<B>,
-        },
+        Self::Boxed { future }
     }
 }
 
@@ -196,12 +186,11 @@ where
     type Output = Result<ServiceResponse<EitherBody<B>>, Error>;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut step = self.project().step;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
-            let future: Boxed<EitherBody<B>> = match step.as_mut().project() {
-                StepProj::Boxed { future } => return future.as_mut().poll(cx),
-                StepProj::Plain { inner, arrived } => {
+            let future = match self.as_mut().project() {
+                LoginFutureProj::Boxed { future } => return future.as_mut().poll(cx),
+                LoginFutureProj::Plain { inner, arrived } => {
                     let mut response = ready!(inner.poll(cx))?;
                     // What a gate of this manager has found only matters to a boxed future.
                     let state = LoginState::local(response.request());
@@ -213,10 +202,10 @@ where
                     }
                     let manager = Manager::of(response.request()).map(Arc::clone)?;
                     let response = response.map_into_left_body();
-                    Box::pin(async move { finish(response, &manager, arrived).await })
+                    async move { finish(response, &manager, arrived).await }
                 }
             };
-            step.set(Step::Boxed { future });
+            self.set(Self::boxed(future));
         }
     }
 }

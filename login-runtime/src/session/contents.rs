@@ -13,7 +13,7 @@ use crate::{
     http::CheckedCookie,
     keys::LoginToken,
     session::{
-        entry::{Entry, LEFT, NEXT_KEY, NOTHING, RECORD_VERSION, holds_login, left_key},
+        entry::{LEFT, NEXT_KEY, NOTHING, RECORD_VERSION, holds_login, left_key},
         fate,
     },
 };
@@ -24,13 +24,16 @@ pub(crate) use actix_session::Session;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SessionClosed;
 
-/// Writes a login that describes itself.
+/// Writes a login as an entry or as the id of its record.
 pub(crate) fn write_entry(
     session: &Session,
     key: &str,
-    entry: &Entry<'_>,
+    entry: impl Serialize,
 ) -> Result<(), SessionClosed> {
-    write(session, key, entry)
+    if is_purged(session) {
+        return Err(SessionClosed);
+    }
+    session.insert(key, entry).map_err(|_| SessionClosed)
 }
 
 /// Writes the id of a login record. The family is for a log out that arrives after the login got
@@ -41,21 +44,11 @@ pub(crate) fn write_login_id(
     id: &LoginToken,
     family: Option<FamilyKey>,
 ) -> Result<(), SessionClosed> {
+    let (version, id) = (RECORD_VERSION, id.text());
     match family {
-        None => write(session, key, (RECORD_VERSION, id.text())),
-        Some(family) => write(
-            session,
-            key,
-            (RECORD_VERSION, id.text(), family.to_string()),
-        ),
+        None => write_entry(session, key, (version, id)),
+        Some(family) => write_entry(session, key, (version, id, family.to_string())),
     }
-}
-
-fn write(session: &Session, key: &str, value: impl Serialize) -> Result<(), SessionClosed> {
-    if is_purged(session) {
-        return Err(SessionClosed);
-    }
-    session.insert(key, value).map_err(|_| SessionClosed)
 }
 
 /// actix-session's middleware with the cookie attributes of the login manager.
@@ -189,7 +182,7 @@ pub(crate) fn keeps_login(session: &Session) -> bool {
 }
 
 /// Removes the id that [`forget`] stored, because the session now belongs to the user who logs in.
-pub(crate) fn forget_who_left(session: &Session, key: &str) {
+pub(crate) fn forget_previous_user(session: &Session, key: &str) {
     let has_left = session
         .entries()
         .keys()
@@ -197,11 +190,6 @@ pub(crate) fn forget_who_left(session: &Session, key: &str) {
     if has_left {
         session.remove(&left_key(key));
     }
-}
-
-/// Gives the session a new id and keeps its data.
-pub(crate) fn renew(session: &Session) {
-    session.renew();
 }
 
 /// Empties the session, except for the logins under these keys of other user types.
