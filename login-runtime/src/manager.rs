@@ -31,7 +31,7 @@ use crate::{
 ///
 /// ```
 /// use actix_web::{App, cookie::Key};
-/// use login_runtime::{AuthUser, LoginManager};
+/// use login_runtime::{AuthUser, LoginManager, MemoryLoginStore};
 ///
 /// #[derive(AuthUser)]
 /// struct User { id: i64 }
@@ -41,7 +41,10 @@ use crate::{
 /// }
 ///
 /// # fn main() -> Result<(), login_runtime::BuildError> {
-/// let login_manager = LoginManager::builder(find).login_view("/login").build(Key::generate())?;
+/// let login_manager = LoginManager::builder(find)
+///     .login_view("/login")
+///     .login_store(MemoryLoginStore::new())
+///     .build(Key::generate())?;
 /// let app = App::new().wrap(login_manager.clone());
 /// # let _ = app;
 ///
