@@ -18,6 +18,7 @@ use std::{
 };
 
 use actix_http::Request;
+use actix_session::storage::SessionStore;
 use actix_web::{
     App, Error,
     body::BoxBody,
@@ -27,7 +28,7 @@ use actix_web::{
     test::init_service,
     web::ServiceConfig,
 };
-use login_runtime::{AuthUser, LoginManager, LoginManagerBuilder, test::TestClock};
+use login_runtime::{AuthUser, LoginManager, LoginManagerBuilder, LoginStore, test::TestClock};
 
 pub mod services;
 pub mod sessions;
@@ -156,8 +157,16 @@ pub fn key() -> Key {
     Key::from(&[7; 64])
 }
 
-/// A manager for these users, with a login view and a clock that shows [`START`].
+/// A manager that records the logins of these users in the session only, with a login view and a
+/// clock that shows [`START`].
 pub fn manager(users: &Users) -> (LoginManagerBuilder, TestClock) {
+    let (builder, clock) = manager_base(users);
+    (builder.session_only(), clock)
+}
+
+/// The same without the choice where logins are recorded. It cannot be built before that is added: see
+/// [`record_logins`].
+pub fn manager_base(users: &Users) -> (LoginManagerBuilder, TestClock) {
     let clock = TestClock::at(START);
     let users = users.clone();
     let builder = LoginManager::builder(move |id| {
@@ -165,6 +174,17 @@ pub fn manager(users: &Users) -> (LoginManagerBuilder, TestClock) {
         async move { users.load(id).await }
     });
     (builder.login_view("/login").clock(clock.clone()), clock)
+}
+
+/// Records logins in `store`, or in the session only if there is none.
+pub fn record_logins<S: SessionStore + 'static>(
+    builder: LoginManagerBuilder<S>,
+    store: Option<impl LoginStore>,
+) -> LoginManagerBuilder<S> {
+    match store {
+        Some(store) => builder.login_store(store),
+        None => builder.session_only(),
+    }
 }
 
 /// A loader for admins: every login exists.
@@ -178,7 +198,7 @@ pub async fn app<T>(
     routes: impl FnOnce(&mut ServiceConfig),
 ) -> impl Service<Request, Response = ServiceResponse<BoxBody>, Error = Error>
 where
-    T: actix_session::storage::SessionStore + 'static,
+    T: SessionStore + 'static,
 {
     init_service(App::new().wrap(Compat::new(manager)).configure(routes)).await
 }

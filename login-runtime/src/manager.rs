@@ -41,15 +41,13 @@ use crate::{
 /// }
 ///
 /// # fn main() -> Result<(), login_runtime::BuildError> {
-/// let login_manager = LoginManager::builder(find)
-///     .login_view("/login")
-///     .login_store(MemoryLoginStore::new())
-///     .build(Key::generate())?;
+/// let builder = || LoginManager::builder(find).login_store(MemoryLoginStore::new());
+/// let login_manager = builder().login_view("/login").build(Key::generate())?;
 /// let app = App::new().wrap(login_manager.clone());
 /// # let _ = app;
 ///
 /// // An invalid view is refused here, and not when the first client is redirected to it.
-/// let error = LoginManager::builder(find).login_view("//evil.test").build(Key::generate()).unwrap_err();
+/// let error = builder().login_view("//evil.test").build(Key::generate()).unwrap_err();
 /// assert_eq!(error.to_string(), "the view `//evil.test` names another host; write the whole URL");
 /// # Ok(())
 /// # }

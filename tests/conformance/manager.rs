@@ -24,6 +24,9 @@ use crate::{
     world::World,
 };
 
+/// Flask-Login ends no login because of its age. 400 days is longer than any scenario.
+const NO_LIMIT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
 /// Sets the toolkit up as the configuration says, and otherwise as Flask-Login is.
 pub(crate) fn build(
     config: &Config,
@@ -54,6 +57,8 @@ pub(crate) fn build(
     .needs_refresh_message_category(&config.refresh_message_category)
     .flash(|request, flash| pages::flash(&request.get_session(), flash.category, flash.text))
     .remember_cookie(remember_cookie(config))
+    .fresh_for_the_session()
+    .limits(Limits::new().danger_no_idle_limit().absolute(NO_LIMIT))
     // Stricter by default than Flask-Login.
     .exempt_options()
     .next_for_all_methods()
@@ -112,11 +117,9 @@ pub(crate) fn build(
     // Both kinds of set-up are played: with records, and with the session alone.
     match env::var("LOGIN_STORE").as_deref() {
         Ok("memory") | Err(_) => {
-            builder = builder
-                .login_store(MemoryLoginStore::new())
-                .limits(Limits::aal1())
+            builder = builder.login_store(MemoryLoginStore::new());
         }
-        Ok("none") => {}
+        Ok("none") => builder = builder.session_only(),
         Ok(other) => panic!("LOGIN_STORE is `memory` or `none`, and not `{other}`"),
     }
     builder.build(Key::derive_from(&secret(&config.secret)))

@@ -7,7 +7,7 @@ use login_runtime::{
     RedisLoginStore,
     test::{Browser, TestClock},
 };
-use login_tests::{Users, key, manager, services::Redis};
+use login_tests::{Users, key, manager_base, services::Redis};
 use redis::{aio::ConnectionManager, cmd};
 
 use crate::world::{App, MINUTE, assert_no_cookies, site};
@@ -90,7 +90,7 @@ async fn a_page_costs_redis_one_look_and_now_and_then_one_note() {
     let store = RedisLoginStore::new(&redis.url()).await.unwrap();
     let mut count = Count::of(&redis).await;
     let users = Users::new();
-    let (builder, clock) = manager(&users);
+    let (builder, clock) = manager_base(&users);
     let builder = builder.login_store(store);
     let app = site(builder.build(key()).unwrap(), &users).await;
 
@@ -130,7 +130,7 @@ async fn a_page_loads_its_session_from_redis_once_and_writes_none() {
     let sessions = RedisSessionStore::new(redis.url()).await.unwrap();
     let mut count = Count::of(&redis).await;
     let users = Users::new();
-    let (builder, clock) = manager(&users);
+    let (builder, clock) = manager_base(&users);
     let builder = builder.login_store(store).session_store(sessions);
     let app = site(builder.build(key()).unwrap(), &users).await;
 

@@ -11,7 +11,9 @@ use login_runtime::{
     Auth, AuthMethod, CurrentUser, LoadError, LoginError, LoginEvent, LoginManagerBuilder,
     MaybeUser, MemoryLoginStore, SessionProtection, Verified, test::Browser,
 };
-use login_tests::{Admin, START, User, Users, app, key, load_admin, manager};
+use login_tests::{
+    Admin, START, User, Users, app, key, load_admin, manager, manager_base, record_logins,
+};
 use tracing::{
     Dispatch, Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
@@ -123,7 +125,7 @@ async fn everything_that_happens_to_a_login_is_reported_once_with_its_user() {
 #[actix_web::test]
 async fn the_end_of_a_login_record_says_why() {
     let users = Users::new();
-    let (builder, clock) = manager(&users);
+    let (builder, clock) = manager_base(&users);
     let builder = builder.login_store(MemoryLoginStore::new());
     let (builder, events) = Events::of(builder);
     let app = app(builder.build(key()).unwrap(), |routes| {
@@ -395,11 +397,9 @@ async fn no_secret_gets_into_the_log() {
     for with_store in [false, true] {
         let users = Users::new();
         users.change(1, |user| user.hash = HASH.to_owned());
-        let (builder, clock) = manager(&users);
-        let mut builder = with_api_keys(builder, &users);
-        if with_store {
-            builder = builder.login_store(MemoryLoginStore::new());
-        }
+        let (builder, clock) = manager_base(&users);
+        let builder = with_api_keys(builder, &users);
+        let builder = record_logins(builder, with_store.then(MemoryLoginStore::new));
         // What subscribers write down with `{:?}` counts as well.
         let printed = Arc::new(Mutex::new(String::new()));
         let print = Arc::clone(&printed);
@@ -478,7 +478,7 @@ async fn nothing_that_can_be_printed_prints_a_secret() {
     let secret = "hash-that-nobody-should-read";
     let users = Users::new();
     users.change(1, |user| user.hash = secret.to_owned());
-    let (builder, _) = manager(&users);
+    let (builder, _) = manager_base(&users);
     let builder = with_api_keys(builder, &users).login_store(MemoryLoginStore::new());
     let mut text = format!("{builder:?}\n");
     let manager = builder.build(key()).unwrap();

@@ -104,6 +104,7 @@ fn slow_manager(users: &Users) -> LoginManager {
         }
     };
     LoginManager::builder(loader)
+        .session_only()
         .login_view("/login")
         .build(key())
         .unwrap()

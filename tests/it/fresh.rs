@@ -23,7 +23,8 @@ use crate::world::{
 #[track_caller]
 fn assert_stale(answer: &Answer) {
     assert_eq!(answer.status(), 401, "{}", answer.text());
-    let challenge = "Cookie realm=\"login\", error=\"insufficient_user_authentication\"";
+    let challenge = "Cookie realm=\"login\", error=\"insufficient_user_authentication\", \
+                     max_age=\"1800\"";
     assert_eq!(answer.header("www-authenticate"), Some(challenge));
 }
 

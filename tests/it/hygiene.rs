@@ -21,6 +21,7 @@ where
 {
     let loader = move |_: U::Id| std::future::ready(Ok::<_, String>(Some(user())));
     let manager = LoginManager::builder(loader)
+        .session_only()
         .login_view("/login")
         .build(key())
         .unwrap();

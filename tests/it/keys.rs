@@ -94,6 +94,7 @@ async fn the_client_of_a_user_without_a_session_hash_is_known_after_a_change_of_
     let sessions = MemorySessions::new();
     let build = async |key: Key, old: Option<Key>| {
         let builder = LoginManager::builder(load_admin)
+            .session_only()
             .session_protection(SessionProtection::Strong)
             .fallback_keys(old);
         let manager = on_server(builder, &sessions).build(key).unwrap();

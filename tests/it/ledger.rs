@@ -110,7 +110,7 @@ fn what_does_not_exist_is_noticed() {
         "no_such_module::a_whole_round",
         "a_whole_round",
         "ui/no-such-case.rs",
-        "unit: next::no_such_test",
+        "unit: core::next::no_such_test",
         "unit: login::a_whole_round",
     ] {
         assert!(!exists(test), "{test}");
@@ -118,7 +118,7 @@ fn what_does_not_exist_is_noticed() {
     for test in [
         "login::a_whole_round",
         "ui/derive/without-an-id.rs",
-        "unit: next::paths_of_this_origin_are_followed",
+        "unit: core::next::paths_of_this_origin_are_followed",
         "unit: auth_user::tests::structs::a_field_called_id_is_the_id",
     ] {
         assert!(exists(test), "{test}");

@@ -7,10 +7,10 @@ use actix_web::{
 };
 use futures_util::future::join;
 use login_runtime::{
-    Auth, CurrentUser, LoginError, LoginManagerBuilder, MaybeUser, MemoryLoginStore,
+    Auth, CurrentUser, Limits, LoginError, LoginManagerBuilder, MaybeUser, MemoryLoginStore,
     SessionProtection, Verified, login_required, test::Browser,
 };
-use login_tests::{User, Users, app, key, manager, sessions::MemorySessions};
+use login_tests::{User, Users, app, key, manager, manager_base, sessions::MemorySessions};
 use tokio::sync::Notify;
 
 use crate::world::{
@@ -135,6 +135,7 @@ async fn an_application_can_have_anonymous_users_of_its_own() {
 async fn logging_in_lasts_for_the_session() {
     let users = Users::new();
     let (builder, clock) = manager(&users);
+    let builder = builder.fresh_for_the_session().limits(Limits::aal1());
     let app = site(builder.build(key()).unwrap(), &users).await;
     let browser = Browser::new(&app);
     assert_eq!(browser.get("/account").await.status(), 303);
@@ -308,7 +309,7 @@ async fn an_inactive_user_is_refused_and_nothing_is_written() {
 }
 
 #[actix_web::test]
-async fn a_forced_login_of_an_inactive_user_passes_guards() {
+async fn a_login_allowed_for_an_inactive_user_passes_guards() {
     let users = Users::new();
     let (builder, _) = manager(&users);
     let app = site(builder.build(key()).unwrap(), &users).await;
@@ -475,7 +476,7 @@ async fn a_user_whose_login_ended_leaves_nothing_to_the_next() {
     })
     .await;
 
-    let (builder, clock) = manager(&users);
+    let (builder, clock) = manager_base(&users);
     let builder = builder.login_store(MemoryLoginStore::new());
     let app = site(builder.build(key()).unwrap(), &users).await;
     check_left_behind(&app, &users, "idle", |_| clock.advance(HOUR)).await;
@@ -706,9 +707,10 @@ where
 #[actix_web::test]
 async fn a_slow_write_does_not_bring_back_a_login_that_was_ended() {
     let users = Users::new();
-    let builder = || manager(&users).0;
+    let builder = || manager_base(&users).0;
     // This session store brings sessions back that somebody still writes to.
-    check_slow_write(builder().session_store(MemorySessions::new()), &users).await;
+    let session_only = builder().session_only();
+    check_slow_write(session_only.session_store(MemorySessions::new()), &users).await;
     let store = MemoryLoginStore::new;
     let both = builder().login_store(store());
     check_slow_write(both.session_store(MemorySessions::new()), &users).await;
@@ -719,7 +721,7 @@ async fn a_slow_write_does_not_bring_back_a_login_that_was_ended() {
 #[actix_web::test]
 async fn with_a_login_store_log_out_ends_every_copy_of_both_cookies() {
     let users = Users::new();
-    let (builder, clock) = manager(&users);
+    let (builder, clock) = manager_base(&users);
     // Sessions in cookies: nothing but the login store knows that the login is over.
     let builder = builder.login_store(MemoryLoginStore::new());
     let app = site(builder.build(key()).unwrap(), &users).await;

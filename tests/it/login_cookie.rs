@@ -15,7 +15,7 @@ use login_runtime::{
     MaybeUser, MemoryLoginStore, SessionProtection, Verified, login_required,
     test::{Browser, TestClock},
 };
-use login_tests::{Admin, User, Users, app, key, load_admin, manager};
+use login_tests::{Admin, User, Users, app, key, load_admin, manager, manager_base, record_logins};
 
 use crate::world::{
     App, Events, LOGIN, REMEMBER, SESSION, Who, WorthlessCookies, account_status, admin_page,
@@ -36,13 +36,15 @@ const WITH_RECORDS: [bool; 2] = [false, true];
 
 /// A manager whose logins are in a cookie of their own.
 fn builder(users: &Users, with_records: bool) -> (LoginManagerBuilder, TestClock) {
-    let (builder, clock) = manager(users);
-    let builder = builder.login_cookie(CookieSettings::new());
-    let builder = match with_records {
-        true => builder.login_store(MemoryLoginStore::new()),
-        false => builder,
-    };
-    (builder, clock)
+    let (builder, clock) = builder_base(users);
+    let store = with_records.then(MemoryLoginStore::new);
+    (record_logins(builder, store), clock)
+}
+
+/// The same without the choice where logins are recorded.
+fn builder_base(users: &Users) -> (LoginManagerBuilder, TestClock) {
+    let (builder, clock) = manager_base(users);
+    (builder.login_cookie(CookieSettings::new()), clock)
 }
 
 /// The pages, those of admins, and those that do two things in one request.
@@ -138,10 +140,7 @@ async fn it_says_nothing_about_the_user() {
     const ID: &str = "somebody@example.com";
     for with_records in WITH_RECORDS {
         let manager = LoginManager::builder(load_admin).login_cookie(CookieSettings::new());
-        let manager = match with_records {
-            true => manager.login_store(MemoryLoginStore::new()),
-            false => manager,
-        };
+        let manager = record_logins(manager, with_records.then(MemoryLoginStore::new));
         let app = app(manager.build(key()).unwrap(), |routes| {
             routes.route("/admin", web::get().to(admin_page));
         })
@@ -283,12 +282,10 @@ async fn lobby(guest: CurrentUser<Guest>) -> String {
 #[actix_web::test]
 async fn that_of_one_user_type_is_none_of_another_with_the_same_ids() {
     for with_records in WITH_RECORDS {
-        let mut builder = LoginManager::builder(load_guest)
+        let builder = LoginManager::builder(load_guest)
             .user_loader("admin", load_admin)
             .login_cookie(CookieSettings::new());
-        if with_records {
-            builder = builder.login_store(MemoryLoginStore::new());
-        }
+        let builder = record_logins(builder, with_records.then(MemoryLoginStore::new));
         let app = app(builder.build(key()).unwrap(), |routes| {
             routes
                 .route("/lobby", web::get().to(lobby))
@@ -329,12 +326,9 @@ async fn under_an_older_key_it_is_good_and_comes_back_under_the_new_one() {
         let users = Users::new();
         let store = Arc::new(MemoryLoginStore::new());
         let build = async |secret, old: &[Key]| {
-            let (builder, events) = Events::of(builder(&users, false).0.session_protection(mode));
+            let (builder, events) = Events::of(builder_base(&users).0.session_protection(mode));
             let builder = builder.fallback_keys(old.iter().cloned());
-            let builder = match with_records {
-                true => builder.login_store(Arc::clone(&store)),
-                false => builder,
-            };
+            let builder = record_logins(builder, with_records.then(|| Arc::clone(&store)));
             (site(builder.build(secret).unwrap(), &users).await, events)
         };
         let (first, _) = build(secret(1), &[]).await;
@@ -384,10 +378,7 @@ async fn that_of_a_client_that_has_changed_comes_back_under_the_new_key_too() {
                     .login_cookie(CookieSettings::new())
                     .session_protection(mode)
                     .fallback_keys(old);
-                let builder = match with_records {
-                    true => builder.login_store(Arc::clone(&store)),
-                    false => builder,
-                };
+                let builder = record_logins(builder, with_records.then(|| Arc::clone(&store)));
                 app(builder.build(secret).unwrap(), |routes| {
                     routes.route("/admin", web::get().to(admin_page));
                 })
@@ -597,7 +588,9 @@ async fn an_id_that_fits_into_no_cookie_is_an_error_and_nothing_is_written() {
     async fn cart(session: Session) -> Json<Option<String>> {
         Json(session.get("cart").unwrap())
     }
-    let builder = LoginManager::builder(load_guest).login_cookie(CookieSettings::new());
+    let builder = LoginManager::builder(load_guest)
+        .session_only()
+        .login_cookie(CookieSettings::new());
     let (builder, events) = Events::of(builder);
     let app = app(builder.build(key()).unwrap(), |routes| {
         routes

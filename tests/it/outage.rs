@@ -15,7 +15,7 @@ use login_runtime::{
     LoginStore,
     test::{Answer, Browser, TestClock},
 };
-use login_tests::{Users, key, manager, sessions::MemorySessions};
+use login_tests::{Users, key, manager_base, sessions::MemorySessions};
 
 use actix_web::http::Method;
 
@@ -271,7 +271,7 @@ async fn survives<T: Server>(store: impl LoginStore, mut server: T) {
     let store = Arc::new(store);
     let users = Users::new();
     let with_store = || {
-        let (builder, clock) = manager(&users);
+        let (builder, clock) = manager_base(&users);
         let builder = builder.login_store(Arc::clone(&store));
         (builder.store_deadline(DEADLINE), clock)
     };
@@ -361,7 +361,7 @@ mod redis {
             return;
         };
         let users = Users::new();
-        let (builder, clock) = manager(&users);
+        let (builder, clock) = manager_base(&users);
         let sessions = RedisSessionStore::new(redis.url()).await.unwrap();
         let builder = builder
             .login_store(MemoryLoginStore::new())

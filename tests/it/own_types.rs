@@ -136,6 +136,7 @@ mod handlers {
 #[actix_web::test]
 async fn an_own_type_may_have_the_name_of_an_argument_of_ours() {
     let manager = LoginManager::builder(|_| ready(Ok::<_, String>(Some(ann()))))
+        .session_only()
         .login_view("/login")
         .build(key())
         .unwrap();
@@ -234,6 +235,7 @@ mod renamed {
 async fn arguments_of_ours_may_have_other_names() {
     let manager = LoginManager::builder(|_| ready(Ok::<_, String>(Some(ann()))))
         .user_loader("admin", |id| ready(Ok::<_, String>(Some(Admin { id }))))
+        .session_only()
         .login_view("/login")
         .build(key())
         .unwrap();

@@ -7,7 +7,7 @@ use login_runtime::{
     Limits, LoginManager, LoginManagerBuilder, MaxLogins, MemoryLoginStore,
     test::{Browser, TestClock},
 };
-use login_tests::{START, User, Users, key, manager};
+use login_tests::{START, User, Users, key, manager, manager_base};
 use tokio::sync::Notify;
 
 use crate::world::{
@@ -16,7 +16,7 @@ use crate::world::{
 };
 
 fn with_records(users: &Users) -> (LoginManagerBuilder, TestClock) {
-    let (builder, clock) = manager(users);
+    let (builder, clock) = manager_base(users);
     (builder.login_store(MemoryLoginStore::new()), clock)
 }
 
@@ -437,7 +437,7 @@ async fn a_remembered_browser_moves_to_the_new_key() {
     let clock = TestClock::at(login_tests::START);
     let secret = |byte: u8| actix_web::cookie::Key::from(&[byte; 64]);
     let build = |secret, old: Vec<_>| {
-        let (builder, _) = manager(&users);
+        let (builder, _) = manager_base(&users);
         let builder = builder.login_store(Arc::clone(&store)).clock(clock.clone());
         builder.fallback_keys(old).build(secret).unwrap()
     };
@@ -494,7 +494,7 @@ async fn what_an_ended_login_leaves_in_the_session_is_not_for_the_next_user() {
 #[actix_web::test]
 async fn a_login_store_that_is_down_is_503_and_logs_nobody_out() {
     let users = Users::new();
-    let (builder, _) = manager(&users);
+    let (builder, _) = manager_base(&users);
     let store = Arc::new(failing::Failing::default());
     let builder = builder.login_store(Arc::clone(&store));
     let app = site(builder.build(key()).unwrap(), &users).await;
@@ -518,7 +518,7 @@ async fn a_login_store_that_is_down_is_503_and_logs_nobody_out() {
 async fn a_store_that_fails_at_any_call_lets_nobody_in_who_should_not_be() {
     for call in 0.. {
         let users = Users::new();
-        let (builder, clock) = manager(&users);
+        let (builder, clock) = manager_base(&users);
         let store = Arc::new(failing::Failing::default());
         let app = site(
             builder
@@ -574,16 +574,19 @@ async fn a_store_that_fails_at_any_call_lets_nobody_in_who_should_not_be() {
 }
 
 #[test]
-fn limits_and_caps_without_a_login_store_do_not_build() {
+fn idle_limits_and_caps_without_a_login_store_do_not_build() {
     let users = Users::new();
     let error = |builder: LoginManagerBuilder| builder.build(key()).unwrap_err().to_string();
-    let needs = "needs a login store, where it is kept; add `.login_store(..)`";
     assert_eq!(
         error(manager(&users).0.limits(Limits::aal2())),
-        format!("`limits` {needs}")
+        "`limits` has an idle limit, which needs a login store; add `.login_store(..)`, \
+         or `danger_no_idle_limit()` to the limits"
     );
     let cap = manager(&users).0.max_logins(MaxLogins::Refuse(1));
-    assert_eq!(error(cap), format!("`max_logins` {needs}"));
+    assert_eq!(
+        error(cap),
+        "`max_logins` needs a login store, where logins are counted; add `.login_store(..)`"
+    );
     let limits = Limits::new().idle(Duration::from_secs(90_000));
     let error = error(with_records(&users).0.limits(limits));
     assert!(

@@ -146,6 +146,7 @@ async fn without_a_login_view_everybody_is_told_401() {
         let users = by_id.clone();
         async move { users.load(id).await }
     })
+    .session_only()
     .flash(move |_, _| *count.lock().unwrap() += 1)
     .build(key())
     .unwrap();
@@ -171,24 +172,27 @@ async fn without_a_login_view_everybody_is_told_401() {
 #[actix_web::test]
 async fn programs_with_a_stale_login_are_told_which_kind_of_401_it_is() {
     let users = Users::new();
-    let builder = manager(&users).0.refresh_view("/refresh");
-    let app = site(builder.build(key()).unwrap(), &users).await;
-    let browser = Browser::new(&app);
-    browser.post("/login/1?stale=true").await;
-    let answer = browser
-        .get("/settings")
-        .header("accept", "application/json")
-        .await;
-    assert_eq!(answer.status(), 401);
-    assert_eq!(
-        answer.text(),
-        r#"{"error":"insufficient_user_authentication"}"#
-    );
-    assert_eq!(
-        answer.header("www-authenticate"),
-        Some("Cookie realm=\"login\", error=\"insufficient_user_authentication\"")
-    );
-    assert_private(&answer);
+    let builder = || manager(&users).0.refresh_view("/refresh");
+    let challenge = "Cookie realm=\"login\", error=\"insufficient_user_authentication\"";
+    for (builder, challenge) in [
+        (builder(), &*format!("{challenge}, max_age=\"1800\"")),
+        (builder().fresh_for_the_session(), challenge),
+    ] {
+        let app = site(builder.build(key()).unwrap(), &users).await;
+        let browser = Browser::new(&app);
+        browser.post("/login/1?stale=true").await;
+        let answer = browser
+            .get("/settings")
+            .header("accept", "application/json")
+            .await;
+        assert_eq!(answer.status(), 401);
+        assert_eq!(
+            answer.text(),
+            r#"{"error":"insufficient_user_authentication"}"#
+        );
+        assert_eq!(answer.header("www-authenticate"), Some(challenge));
+        assert_private(&answer);
+    }
 }
 
 #[actix_web::test]
@@ -533,7 +537,7 @@ async fn a_login_view_on_our_own_host_gets_a_path() {
 }
 
 #[actix_web::test]
-async fn redirects_can_be_forced_to_one_host() {
+async fn redirects_can_be_limited_to_one_host() {
     let users = Users::new();
     let builder = || manager(&users).0.force_host_for_redirects("good.test:8443");
     for (builder, location) in [
@@ -594,7 +598,8 @@ async fn a_scope_can_have_a_login_view_of_its_own_and_hands_it_down() {
     }
     let no_view = login_runtime::LoginManager::builder(|_: i64| async {
         Ok::<Option<User>, std::convert::Infallible>(None)
-    });
+    })
+    .session_only();
     let app = with_pages(no_view, &users, routes).await;
     assert_eq!(
         sent_from(&app, "/area/page").await,

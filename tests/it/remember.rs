@@ -641,7 +641,7 @@ async fn a_worthless_cookie_does_not_disturb_a_session() {
 }
 
 #[actix_web::test]
-async fn the_token_of_an_inactive_user_who_was_forced_in_restores_nothing() {
+async fn the_token_of_an_inactive_user_restores_nothing_even_if_the_log_in_was_allowed() {
     let users = Users::new();
     let (builder, _) = manager(&users);
     let app = site(builder.build(key()).unwrap(), &users).await;

@@ -125,7 +125,7 @@ async fn an_answer_that_was_lost_is_given_again_after_a_second_and_after_ten_day
 }
 
 #[actix_web::test]
-async fn a_token_two_generations_old_ends_its_family_and_the_logins_born_of_it() {
+async fn a_token_two_generations_old_ends_its_family_and_the_logins_restored_with_it() {
     on_every_login_store(Options::default(), async |world| {
         let owner = reopened(world).await;
         let thief = owner.copy();

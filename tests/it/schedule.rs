@@ -26,7 +26,7 @@ use login_runtime::{
     Auth, CookieSettings, LoginError, LoginManager, Logins, MaybeUser, Verified,
     test::{Answer, Browser},
 };
-use login_tests::{User, Users, app, key, manager};
+use login_tests::{User, Users, app, key, manager_base};
 use tokio::sync::oneshot;
 
 use crate::world::{BoxedApp, LOGIN, Place, Probe, SESSION, ServerSessions, apply};
@@ -262,11 +262,13 @@ impl Stage {
             logins.find_ended();
         }
         let users = Users::new();
-        let (mut builder, _) = manager(&users);
+        let (mut builder, _) = manager_base(&users);
         if place.login_cookie {
             builder = builder.login_cookie(CookieSettings::new());
         }
-        if without != Without::RecordsAndWrapper {
+        if without == Without::RecordsAndWrapper {
+            builder = builder.session_only();
+        } else {
             let turns = turns.clone();
             logins.before_each(move || {
                 let turns = turns.clone();

@@ -9,9 +9,9 @@ use actix_web::{
 };
 use login_runtime::{
     Auth, AuthUser, BuildError, CookieSettings, CurrentUser, LoginManager, LoginManagerBuilder,
-    LoginScope, MaybeUser, RememberCookie, login_required, test::Browser,
+    LoginScope, MaybeUser, MemoryLoginStore, RememberCookie, login_required, test::Browser,
 };
-use login_tests::{Admin, User, Users, app, key, load_admin, manager};
+use login_tests::{Admin, User, Users, app, key, load_admin, manager, manager_base};
 
 #[login_required]
 #[get("/guard")]
@@ -307,7 +307,7 @@ fn settings_that_cannot_be_meant_do_not_build() {
         "`next_field` is empty; name a query parameter, such as `next`",
     );
     let no_host =
-        "`force_host_for_redirects` is no host; write `example.com` or `example.com:8080`";
+        "`force_host_for_redirects` is not a host; write `example.com` or `example.com:8080`";
     check(
         builder().force_host_for_redirects("https://app.test/x"),
         no_host,
@@ -317,6 +317,28 @@ fn settings_that_cannot_be_meant_do_not_build() {
         "the view `app.test` is no origin; \
          write scheme and host, such as `https://app.example.com`",
     );
+}
+
+#[test]
+fn a_manager_says_where_logins_are_recorded_or_does_not_build() {
+    let undecided = || manager_base(&Users::new()).0;
+    check(
+        undecided(),
+        "nothing records logins; add `.login_store(..)`, or `.session_only()` if a log out need not \
+         end a copy of the session cookie",
+    );
+    let error = undecided().build(key()).unwrap_err();
+    assert_eq!(error, BuildError::NoLoginStore);
+    check(
+        undecided()
+            .login_store(MemoryLoginStore::new())
+            .session_only(),
+        "`session_only` contradicts `login_store`; leave out one of them",
+    );
+    let recorded = undecided().login_store(MemoryLoginStore::new());
+    assert!(recorded.build(key()).unwrap().logins().is_some());
+    let unrecorded = undecided().session_only().build(key()).unwrap();
+    assert!(unrecorded.logins().is_none());
 }
 
 #[test]
@@ -342,11 +364,12 @@ fn an_own_session_middleware_brings_its_own_cookie() {
 #[test]
 fn debug_output_shows_user_types_and_no_secret() {
     let manager = LoginManager::builder(load_robot)
+        .session_only()
         .build(Key::from(&[b'k'; 64]))
         .unwrap();
     assert_eq!(
         format!("{manager:?}"),
         "LoginManager { users: [\"it::setup::Robot\"], .. }"
     );
-    assert_eq!(format!("{:?}", builder()), "LoginManagerBuilder { .. }");
+    assert_eq!(format!("{:?}", builder()), "LoginManagerBuilder");
 }

@@ -298,7 +298,9 @@ async fn a_handler_knows_where_its_user_came_from() {
 async fn an_application_without_sessions_has_a_loader_that_knows_nobody() {
     let users = Users::new();
     let nobody = |_: i64| async { Ok::<Option<User>, String>(None) };
-    let builder = LoginManager::builder(nobody).login_view("/login");
+    let builder = LoginManager::builder(nobody)
+        .session_only()
+        .login_view("/login");
     let (builder, asked) = with_api_keys(builder, &users);
     let app = site(builder.build(key()).unwrap(), &users).await;
     let browser = Browser::new(&app);

@@ -7,7 +7,7 @@ use actix_web::{
     web::{self, Json},
 };
 use login_runtime::{
-    CurrentUser, RememberCookie, SessionProtection, fresh_login_required, test::Browser,
+    CurrentUser, Limits, RememberCookie, SessionProtection, fresh_login_required, test::Browser,
 };
 use login_tests::{START, User, Users, app, key, manager};
 
@@ -58,9 +58,12 @@ async fn a_token_is_worthless_from_the_second_it_expires() {
 async fn check_freshness(fresh_for: Option<Duration>, after: Duration, fresh: bool) {
     let users = Users::new();
     let (mut builder, clock) = manager(&users);
-    if let Some(age) = fresh_for {
-        builder = builder.fresh_for(age);
-    }
+    builder = match fresh_for {
+        Some(age) => builder.fresh_for(age),
+        None => builder.fresh_for_the_session(),
+    };
+    let limits = Limits::new().danger_no_idle_limit();
+    let builder = builder.limits(limits.absolute(20_000 * DAY));
     let app = site(builder.build(key()).unwrap(), &users).await;
     let browser = Browser::new(&app);
     browser.post("/login/1").await;

@@ -12,7 +12,9 @@ use login_runtime::{
     LoginManagerBuilder, LoginScope, MaybeUser, MemoryLoginStore, RememberCookie, Verified,
     login_required, test::Browser,
 };
-use login_tests::{Admin, User, Users, app, key, load_admin, manager, sessions::MemorySessions};
+use login_tests::{
+    Admin, User, Users, app, key, load_admin, manager, record_logins, sessions::MemorySessions,
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -169,10 +171,8 @@ async fn a_token_of_one_type_is_no_token_of_another_with_the_same_ids() {
         Ok(Some(Guest { id }))
     }
     for with_store in [false, true] {
-        let mut builder = LoginManager::builder(load).user_loader("admin", load_admin);
-        if with_store {
-            builder = builder.login_store(MemoryLoginStore::new());
-        }
+        let builder = LoginManager::builder(load).user_loader("admin", load_admin);
+        let builder = record_logins(builder, with_store.then(MemoryLoginStore::new));
         let app = app(builder.build(key()).unwrap(), |routes| {
             routes
                 .route("/lobby", web::get().to(lobby))
@@ -280,7 +280,8 @@ async fn ids_hold_anything_and_come_back_the_same() {
         HttpResponse::Ok().json(user.user().map(|user| user.key.clone()))
     }
     let text = |text: &str| Id::Name(text.to_owned());
-    let manager = LoginManager::builder(load).build(key()).unwrap();
+    let manager = LoginManager::builder(load).session_only();
+    let manager = manager.build(key()).unwrap();
     let app = app(manager, |routes| {
         routes.route("/show", web::get().to(show));
     })
@@ -328,7 +329,9 @@ async fn an_id_that_fits_into_no_cookie_cannot_be_remembered() {
         Err::<String, _>(error)
     }
     let sessions = MemorySessions::new();
-    let builder = LoginManager::builder(load_admin).session_store(sessions.clone());
+    let builder = LoginManager::builder(load_admin)
+        .session_only()
+        .session_store(sessions.clone());
     let app = app(builder.build(key()).unwrap(), |routes| {
         routes.route("/remember", web::post().to(remember));
     })
@@ -366,7 +369,10 @@ async fn what_a_session_keeps_can_be_another_id_than_the_primary_one() {
         "page"
     }
     let app = app(
-        LoginManager::builder(load).build(key()).unwrap(),
+        LoginManager::builder(load)
+            .session_only()
+            .build(key())
+            .unwrap(),
         |routes| {
             routes.route("/page", web::get().to(page));
         },
@@ -450,7 +456,10 @@ async fn guards_ask_both_questions_of_a_user_written_by_hand() {
         Ok(done.is_ok().to_string())
     }
     let app = app(
-        LoginManager::builder(load).build(key()).unwrap(),
+        LoginManager::builder(load)
+            .session_only()
+            .build(key())
+            .unwrap(),
         |routes| {
             routes.route("/log-in", web::post().to(force));
         },
@@ -468,7 +477,7 @@ async fn guards_ask_both_questions_of_a_user_written_by_hand() {
 }
 
 fn builder() -> LoginManagerBuilder {
-    LoginManager::builder(|_: i64| async { Ok::<Option<User>, Infallible>(None) })
+    LoginManager::builder(|_: i64| async { Ok::<Option<User>, Infallible>(None) }).session_only()
 }
 
 #[track_caller]
@@ -593,7 +602,7 @@ fn views_origins_and_hosts_are_checked_when_the_manager_is_built() {
     );
     check(
         builder().force_host_for_redirects("app.test/login"),
-        Err("`force_host_for_redirects` is no host; write `example.com` or `example.com:8080`"),
+        Err("`force_host_for_redirects` is not a host; write `example.com` or `example.com:8080`"),
     );
     check(
         builder().next_field(""),

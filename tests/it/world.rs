@@ -27,7 +27,7 @@ use login_runtime::{
     SharedStore,
     test::{Browser, Request, TestClock},
 };
-use login_tests::{Users, app, key, manager};
+use login_tests::{Users, app, key, manager_base, record_logins};
 
 pub(crate) use self::{
     attacks::{HOSTILE_NEXT, WorthlessCookies, cookie},
@@ -41,7 +41,7 @@ pub(crate) use self::{
         How, Who, account_status, account_status_with_retry, admin_page, admin_pages, cart_of,
         do_log_in, gated_pages, name_of, pages, who,
     },
-    places::{LoginsThere, Place, ServerSessions},
+    places::{LoginPlace, LoginsThere, Place, ServerSessions},
     probe::{Call, Moment, Probe, When},
 };
 
@@ -88,6 +88,8 @@ pub(crate) struct Options {
     pub(crate) limits: Option<Limits>,
     pub(crate) max: Option<MaxLogins>,
     pub(crate) deadline: Option<Duration>,
+    /// A login does not become stale with time.
+    pub(crate) fresh_for_the_session: bool,
     /// The manager has no login store.
     pub(crate) no_records: bool,
 }
@@ -141,7 +143,7 @@ impl Parts {
     }
 
     async fn start(&self) -> (BoxedApp, Option<Logins>) {
-        let (builder, _) = manager(&self.users);
+        let (builder, _) = manager_base(&self.users);
         let builder = builder.clock(self.clock.clone());
         match &self.sessions {
             None => self.serve(self.lasting(builder)).await,
@@ -175,14 +177,16 @@ impl Parts {
             ..
         } = self.options.clone();
         builder = self.events.record(builder);
-        if !self.options.no_records {
-            builder = builder.login_store(self.logins.clone());
-        }
+        let logins = (!self.options.no_records).then(|| self.logins.clone());
+        builder = record_logins(builder, logins);
         if self.place.login_cookie {
             builder = builder.login_cookie(CookieSettings::new());
         }
         if self.options.refresh_remember {
             builder = builder.remember_cookie(RememberCookie::default().refresh_each_request());
+        }
+        if self.options.fresh_for_the_session {
+            builder = builder.fresh_for_the_session();
         }
         if let Some(limits) = limits {
             builder = builder.limits(limits);
@@ -207,9 +211,16 @@ impl Parts {
 impl World {
     /// An application whose clock shows the start.
     pub(crate) async fn open(place: Place, options: Options) -> Self {
+        // Shown if the test fails.
+        let records = if options.no_records {
+            ", without records"
+        } else {
+            ""
+        };
+        eprintln!("on {place:?}{records}");
         let (logins, sessions) = place.open().await;
         let users = Users::new();
-        let (_, clock) = manager(&users);
+        let (_, clock) = manager_base(&users);
         let parts = Parts {
             place,
             users,
@@ -281,6 +292,11 @@ impl World {
         &self.app
     }
 
+    /// Whether the manager records logins in a login store.
+    pub(crate) fn has_records(&self) -> bool {
+        self.everybody.is_some()
+    }
+
     /// Ends and lists the logins of all users.
     pub(crate) fn everybody(&self) -> &Logins {
         self.everybody.as_ref().unwrap()
@@ -290,8 +306,6 @@ impl World {
 /// Runs a test on every combination of stores.
 pub(crate) async fn on_every_store(options: Options, test: impl AsyncFn(&World)) {
     for place in Place::all().into_iter().filter(|place| options.suit(place)) {
-        // Shown if the test fails.
-        eprintln!("on {place:?}");
         test(&World::open(place, options.clone()).await).await;
     }
 }
@@ -300,7 +314,21 @@ pub(crate) async fn on_every_store(options: Options, test: impl AsyncFn(&World))
 pub(crate) async fn on_every_login_store(options: Options, test: impl AsyncFn(&World)) {
     let places = Place::all().into_iter().filter(Place::has_cookie_sessions);
     for place in places.filter(|place| options.suit(place)) {
-        eprintln!("on {place:?}");
+        test(&World::open(place, options.clone()).await).await;
+    }
+}
+
+/// Runs a test without login records: in sessions of every kind, and in a login cookie.
+pub(crate) async fn on_every_session_store(options: Options, test: impl AsyncFn(&World)) {
+    let options = Options {
+        no_records: true,
+        ..options
+    };
+    // The login store is not used.
+    let places = Place::all()
+        .into_iter()
+        .filter(|place| place.logins == LoginPlace::Memory);
+    for place in places.filter(|place| options.suit(place)) {
         test(&World::open(place, options.clone()).await).await;
     }
 }

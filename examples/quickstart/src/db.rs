@@ -1,9 +1,9 @@
-//! The SQLite file: users, and the secret that signs their cookies.
+//! The SQLite file: users, their logins, and the secret that signs their cookies.
 
 use std::{env, error::Error, path::Path};
 
 use actix_web::{cookie::Key, error::ErrorServiceUnavailable};
-use login_runtime::PasswordVerifier;
+use login_runtime::{PasswordVerifier, SqliteLoginStore};
 use sqlx::{SqlitePool, sqlite::SqliteConnectOptions};
 
 use crate::User;
@@ -21,6 +21,7 @@ pub(crate) async fn open(file: impl AsRef<Path>) -> Result<SqlitePool, Box<dyn E
         .create_if_missing(true);
     let pool = SqlitePool::connect_with(options).await?;
     sqlx::migrate!().run(&pool).await?;
+    SqliteLoginStore::new(pool.clone()).migrate().await?;
     Ok(pool)
 }
 

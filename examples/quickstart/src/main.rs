@@ -1,5 +1,5 @@
-//! A public page, a login page, and a page for those who are logged in; the users are rows of a
-//! SQLite file. Read [`main`] first, then the handlers above it.
+//! A public page, a login page, and a page for those who are logged in; users and logins are rows of
+//! a SQLite file. Read [`main`] first, then the handlers above it.
 
 mod db;
 mod pages;
@@ -13,7 +13,7 @@ use actix_web::{
 };
 use login_runtime::{
     Auth, AuthUser, BuildError, CurrentUser, LoginError, LoginManager, MaybeUser, PasswordVerifier,
-    login_required, public,
+    SqliteLoginStore, login_required, public,
 };
 use serde::Deserialize;
 use sqlx::SqlitePool;
@@ -83,7 +83,10 @@ async fn log_out(auth: Auth<User>) -> Result<impl Responder, LoginError> {
 }
 
 fn login_manager(pool: SqlitePool, key: Key) -> Result<LoginManager, BuildError> {
+    // A log out ends the row of its login, and with it every copy of the cookie.
+    let logins = SqliteLoginStore::new(pool.clone());
     LoginManager::builder(move |id| db::user(pool.clone(), id))
+        .login_store(logins)
         .login_view("/login")
         .deny_by_default()
         .build(key)

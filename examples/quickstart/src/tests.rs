@@ -167,3 +167,16 @@ async fn a_remembered_login_survives_the_browser_and_the_server() {
         "{page}"
     );
 }
+
+#[actix_web::test]
+async fn a_log_out_ends_every_copy_of_the_session_cookie() {
+    let file = File::new("copies");
+    let app = init_service(start(file.0.clone()).await).await;
+    let browser = Browser::new(&app);
+
+    browser.post("/login").form(ADA).await;
+    let copy = browser.copy();
+    assert_eq!(copy.get("/account").await.status(), 200);
+    browser.post("/logout").await;
+    assert_eq!(copy.get("/account").await.status(), 303);
+}

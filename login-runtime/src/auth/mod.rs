@@ -1,4 +1,4 @@
-//! Log in, log out, confirm, and see or end logins.
+//! The `Auth` extractor: log in, log out, confirm, require, and list or end logins.
 
 #[allow(
     clippy::module_inception,

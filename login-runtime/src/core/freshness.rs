@@ -28,7 +28,7 @@ impl Freshness {
 
 /// What a guard requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Requirement {
+pub struct Requirement {
     pub(crate) freshness: Freshness,
     /// Whether OPTIONS requests pass without a login.
     pub(crate) exempt_options: bool,

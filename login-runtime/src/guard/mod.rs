@@ -2,6 +2,7 @@
 
 pub(crate) mod current;
 pub(crate) mod decide;
+pub(crate) mod description;
 pub(crate) mod guarded;
 pub(crate) mod policy;
 pub(crate) mod proof;
@@ -9,7 +10,8 @@ pub(crate) mod terms;
 
 pub(crate) use self::{
     current::{CurrentUser, MaybeUser},
-    decide::{Denied, FindUser, GuardOutcome, check},
+    decide::{Denied, FindUser, check},
+    description::{describe, describe_options},
     guarded::Guarded,
-    policy::{GuardManager, GuardUser, Policy},
+    policy::{DefaultUser, GuardOptions, Policy, find},
 };

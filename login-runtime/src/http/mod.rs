@@ -3,6 +3,7 @@
 pub(crate) mod cookie_settings;
 pub(crate) mod cookies;
 pub(crate) mod escape;
+pub(crate) mod pass_through;
 pub(crate) mod set_cookie;
 pub(crate) mod view;
 
@@ -10,6 +11,7 @@ pub(crate) use self::{
     cookie_settings::{CheckedCookie, CookieSettings, RememberCookie},
     cookies::CookieValue,
     escape::{LOCATION, QUERY_VALUE},
+    pass_through::PassThrough,
     set_cookie::SetCookie,
     view::{Origin, View},
 };

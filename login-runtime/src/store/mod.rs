@@ -1,4 +1,4 @@
-//! Where logins are kept, so that they can be ended.
+//! Login stores, which make it possible to list, limit and end logins.
 
 pub(crate) mod deadline;
 pub(crate) mod login_store;

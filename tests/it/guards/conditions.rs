@@ -115,6 +115,7 @@ fn members() -> (LoginManagerBuilder, TestClock) {
     let clock = TestClock::at(START);
     let find = async |id: u8| Ok::<_, Infallible>(Some(Member::new(id)));
     let builder = LoginManager::builder(find)
+        .session_only()
         .login_view("/login")
         .refresh_view("/confirm")
         .clock(clock.clone());
@@ -623,7 +624,8 @@ async fn proofs_are_taken_apart_and_say_nothing_secret() {
     let manager = LoginManager::builder(async move |id: u8| {
         counted.fetch_add(1, Ordering::SeqCst);
         Ok::<_, Infallible>(Some(Member::new(id)))
-    });
+    })
+    .session_only();
     let app = app(manager.build(key()).unwrap(), |routes| {
         routes.app_data(Data::new(7_u8));
         routes.route("/generic", web::get().to(generic::<u8>));

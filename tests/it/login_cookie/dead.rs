@@ -325,15 +325,9 @@ async fn what_a_user_left_before_logins_had_a_cookie_is_not_for_the_next() {
     for with_records in WITH_RECORDS {
         let users = Users::new();
         let store = Arc::new(MemoryLoginStore::new());
-        let before = manager(&users).0;
-        let after = builder(&users, false).0;
-        let (before, after) = match with_records {
-            true => (
-                before.login_store(Arc::clone(&store)),
-                after.login_store(store),
-            ),
-            false => (before, after),
-        };
+        let recorded = |builder| record_logins(builder, with_records.then(|| Arc::clone(&store)));
+        let before = recorded(manager_base(&users).0);
+        let after = recorded(builder_base(&users).0);
         let before = site(before.build(key()).unwrap(), &users).await;
         let after = site(after.build(key()).unwrap(), &users).await;
         let browser = Browser::new(&before);

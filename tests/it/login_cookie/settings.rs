@@ -25,10 +25,7 @@ fn check<T: SessionStore + 'static>(builder: LoginManagerBuilder<T>, expected: &
 #[test]
 fn what_would_weaken_it_does_not_build() {
     for with_store in [false, true] {
-        let builder = || match with_store {
-            true => plain().login_store(MemoryLoginStore::new()),
-            false => plain(),
-        };
+        let builder = || builder(&Users::new(), with_store).0;
         let own = || SessionMiddleware::new(CookieSessionStore::default(), key());
         check(
             builder().session_middleware(own),

@@ -334,10 +334,7 @@ async fn a_manager_within_another_one_logs_out_its_own_users() {
             .session_cookie(named("session"))
             .remember_cookie(RememberCookie::new().cookie(named("remember")))
             .login_cookie(named("login"));
-        let inner = match with_records {
-            true => inner.login_store(MemoryLoginStore::new()),
-            false => inner,
-        };
+        let inner = record_logins(inner, with_records.then(MemoryLoginStore::new));
         let inner = inner.build(secret(2)).unwrap();
         let outer = builder(&users, with_records).0.build(key()).unwrap();
         let app = app(outer, |routes| {

@@ -41,6 +41,7 @@ pub(crate) fn gated_pages(routes: &mut ServiceConfig, users: Users, gates: Gates
         .route("/late-me", web::get().to(late_me))
         .route("/account", web::to(account))
         .route("/settings", web::to(settings))
+        .route("/secrets", web::get().to(secrets))
         .service(web::resource("/poll").wrap(passive).get(poll))
         .route("/login/{id}", web::post().to(log_in))
         .route("/logout", web::post().to(log_out))
@@ -160,6 +161,11 @@ async fn account(user: CurrentUser<User>) -> String {
 #[fresh_login_required]
 async fn settings(user: CurrentUser<User>) -> String {
     format!("settings of {}", user.name)
+}
+
+#[login_required(fresh)]
+async fn secrets(user: CurrentUser<User>) -> String {
+    format!("secrets of {}", user.name)
 }
 
 /// The status of a browser's request for a page that needs a login.
