@@ -46,7 +46,7 @@
 //! #[public]
 //! #[post("/login")]
 //! async fn log_in(auth: Auth<User>) -> Result<impl Responder, LoginError> {
-//!     // In place of a password check, for which see `PasswordVerifier`.
+//!     // In place of a password check; see `PasswordVerifier`.
 //!     let ada = User { id: 1, name: "Ada".to_owned(), is_active: true };
 //!     auth.log_in(Verified::trust(ada, "example")).await?;
 //!     Ok(auth.redirect_to_next_or("/"))
@@ -55,8 +55,8 @@
 //! #[actix_web::main]
 //! async fn main() -> std::io::Result<()> {
 //!     let login_manager = LoginManager::builder(find)
-//!         .login_store(MemoryLoginStore::new())
 //!         .login_view("/login")
+//!         .login_store(MemoryLoginStore::new())
 //!         .deny_by_default()
 //!         .build(Key::generate())?;
 //!     HttpServer::new(move || {

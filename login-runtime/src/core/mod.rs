@@ -21,5 +21,5 @@ pub(crate) use self::{
     protection::{CLIENT, ClientCheck, ClientIdentity, SessionProtection, Verdict},
     remember::{MAX_COOKIE_AGE, MAX_LEN, Presented, REMEMBER_FOR, Token},
     resolve::{EntryVerdict, RecordCheck, RecordVerdict},
-    user::{AuthUser, PasswordUser},
+    user::AuthUser,
 };

@@ -11,7 +11,7 @@ use derive_more::{Debug, Display, Error};
 use once_cell::sync::OnceCell;
 use tokio::{sync::Semaphore, time::timeout};
 
-use crate::{core::PasswordUser, users::verified::Verified};
+use crate::{core::user::PasswordUser, users::verified::Verified};
 
 /// Memory, passes and lanes for new hashes, as the OWASP Password Storage Cheat Sheet recommends.
 ///
