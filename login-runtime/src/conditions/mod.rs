@@ -5,5 +5,4 @@ pub(crate) mod outcome;
 
 pub(crate) use self::{
     condition::{CheckFn, Condition, ConditionAnswer, List, Subject, Test, Unanswered, other_user},
-    outcome::Outcome,
 };

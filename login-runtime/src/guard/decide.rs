@@ -10,12 +10,19 @@
 //! A request whose user is known already is decided without a future, unless its condition has to be
 //! awaited. This is the hot path.
 
-use std::{rc::Rc, sync::Arc};
+use std::{
+    future::{Future, pending},
+    mem,
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use actix_web::{Error, HttpRequest, ResponseError, error::InternalError, http::Method};
 
 use crate::{
-    conditions::{Condition, ConditionAnswer, Outcome, Subject, Unanswered},
+    conditions::{Condition, ConditionAnswer, Subject, Unanswered},
     core::{
         Freshness, RefusalReason, Requirement,
         freshness::{self},
@@ -24,7 +31,10 @@ use crate::{
     events::{EventUser, LoginEvent},
     manager::Manager,
     refusal::{self, RefusalKind, Refusing},
-    request::{LoginState, RequestUser},
+    request::{
+        LoginState, RequestUser,
+        fast_lookup::{FastLookup, Look},
+    },
 };
 
 /// Finds the position of the guard's user type in the manager.
@@ -34,7 +44,54 @@ pub(crate) type FindUser = fn(&Manager) -> Result<usize, SetupError>;
 type Decision = Result<Option<RequestUser>, Denied>;
 
 /// A decision that may have to wait for a look-up or for code of the application.
-pub(crate) type GuardOutcome = Outcome<Decision>;
+pub(crate) enum GuardOutcome {
+    Now(Decision),
+    /// The record or the user is being loaded, as for most requests. No future is boxed for it.
+    LookUp {
+        lookup: FastLookup,
+        request: HttpRequest,
+        requirement: Requirement,
+        condition: Condition,
+    },
+    Later(Pin<Box<dyn Future<Output = Decision>>>),
+}
+
+impl Future for GuardOutcome {
+    type Output = Decision;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Decision> {
+        loop {
+            let next = match &mut *self {
+                // If it is polled again after the decision, it stays pending.
+                Self::Now(_) => match mem::replace(&mut *self, Self::Later(Box::pin(pending()))) {
+                    Self::Now(decision) => return Poll::Ready(decision),
+                    other => other,
+                },
+                Self::Later(decision) => return decision.as_mut().poll(cx),
+                Self::LookUp {
+                    lookup,
+                    request,
+                    requirement,
+                    condition,
+                } => {
+                    let found = ready!(lookup.poll(request, cx));
+                    let check = GuardCheck {
+                        manager: lookup.manager(),
+                        index: lookup.index(),
+                        requirement: *requirement,
+                        condition,
+                    };
+                    match found {
+                        Some(Ok(user)) => check.decide(request, user),
+                        Some(Err(error)) => Self::Now(Err(failed(request, check.manager, error))),
+                        None => check.look_up(request),
+                    }
+                }
+            };
+            *self = next;
+        }
+    }
+}
 
 impl From<Refusing> for GuardOutcome {
     fn from(refusing: Refusing) -> Self {
@@ -106,8 +163,17 @@ pub(crate) fn check_user(
         requirement,
         condition,
     };
-    let Some(user) = LoginState::peek(request, manager, index) else {
-        return check.look_up(request);
+    let user = match LoginState::look(request, manager, index) {
+        Look::Known(user) => user,
+        Look::Fast(lookup) => {
+            return GuardOutcome::LookUp {
+                lookup,
+                request: request.clone(),
+                requirement,
+                condition: condition.clone(),
+            };
+        }
+        Look::Slow => return check.look_up(request),
     };
     if manager.events.access_is_heard()
         && let Ok(state) = LoginState::of(request)

@@ -17,7 +17,8 @@ use actix_web::HttpRequest;
 
 use crate::{
     core::{
-        EndReason, EntryVerdict, FamilyKey, LoginFacts, LoginSource, RecordCheck, RecordVerdict,
+        EndReason, EntryVerdict, FamilyKey, LoginFacts, LoginRecord, LoginSource, RecordCheck,
+        RecordVerdict,
         resolve::{self},
     },
     error::LoadError,
@@ -31,7 +32,7 @@ use crate::{
         state::{LoginState, RequestUser, Slot},
     },
     session::{self, Entry, EntryFacts},
-    store::{LoginRef, Records},
+    store::{LoginRef, LoginStore as _, Records},
     users::{AnyUser, Loading, RequestLoader, UserType},
 };
 
@@ -52,45 +53,49 @@ impl LoginState {
         }
         let user_type = manager.users.get(index)?;
         let has_source = credential::is_carried(request, user_type)
-            || remember_cookie::is_carried(request, user_type)
-            || request_loader(manager, index).is_some();
+            || has_other_source(request, manager, user_type, index);
         (!has_source).then_some(None)
     }
 
     /// The user of the manager's user type at `index`. Those who ask at the same time share one look-up.
     pub(crate) async fn user(&self, request: &HttpRequest, index: usize) -> Found {
-        let (Some(slot), Some(user_type)) = (self.slot(index), self.manager.users.get(index))
-        else {
+        let Some(lookup) = self.lookup(request, index) else {
             return Ok(None);
-        };
-        let lookup = Lookup {
-            state: self,
-            request,
-            slot,
-            user_type,
-            index,
         };
         if let Some(user) = lookup.slot.found() {
             return Ok(user);
         }
-        let _guard = match lookup.slot.lookup.try_lock() {
-            Ok(guard) => guard,
-            // Boxed, because few requests wait here.
-            Err(_) => Box::pin(lookup.slot.lookup.lock()).await,
-        };
+        let _guard = lookup.slot.lookup.lock().await;
         if let Some(user) = lookup.slot.found() {
             return Ok(user);
         }
         self.accessed(request);
-        match lookup.ask_sources().await {
-            // A log in or log out that happened meanwhile takes precedence.
-            Ok(found) => Ok(lookup.slot.user.borrow_mut().get_or_insert(found).clone()),
-            Err(error) => {
-                lookup.emit(&LoginEvent::LoadFailed { error: &error });
-                Err(error)
-            }
-        }
+        lookup.settle(lookup.ask_sources().await)
     }
+
+    pub(crate) fn lookup<'a>(
+        &'a self,
+        request: &'a HttpRequest,
+        index: usize,
+    ) -> Option<Lookup<'a>> {
+        Some(Lookup {
+            state: self,
+            request,
+            slot: self.slot(index)?,
+            user_type: self.manager.users.get(index)?,
+            index,
+        })
+    }
+}
+
+/// Whether a request has a source of a user besides its credential.
+pub(crate) fn has_other_source(
+    request: &HttpRequest,
+    manager: &Manager,
+    user_type: &UserType,
+    index: usize,
+) -> bool {
+    remember_cookie::is_carried(request, user_type) || request_loader(manager, index).is_some()
 }
 
 /// The request loader, if it loads users of this type.
@@ -109,8 +114,8 @@ pub(crate) struct Lookup<'a> {
 }
 
 /// A user who is being loaded, and the login that names the user.
-struct EntryLoad {
-    loading: Loading,
+pub(crate) struct EntryLoad {
+    pub(crate) loading: Loading,
     facts: EntryFacts,
     hash: Option<String>,
     stale: bool,
@@ -119,7 +124,7 @@ struct EntryLoad {
 }
 
 /// Why the user of an entry is not loaded.
-enum EntryRefused {
+pub(crate) enum EntryRefused {
     Ended(EndReason),
     /// Protection ends the login.
     OtherClient,
@@ -144,56 +149,61 @@ impl Lookup<'_> {
             return Box::pin(self.by_record(records)).await;
         }
         let judged = self.credential(|credential| Some(self.judge_entry(&credential)));
-        let load = match judged {
-            None => return Ok(None),
-            Some(Ok(load)) => load,
-            Some(Err(EntryRefused::Ended(reason))) => {
-                return self.end(reason, self.owner().as_deref());
+        match judged {
+            None => Ok(None),
+            Some(Ok(mut load)) => {
+                let user = load.loading.as_mut().await?;
+                Ok(self.by_entry(user, &mut load))
             }
-            Some(Err(EntryRefused::OtherClient)) => return self.protect(self.owner().as_deref()),
-        };
-        let EntryLoad {
-            loading,
-            mut facts,
-            mut hash,
-            stale,
-            mut rewrite,
-        } = load;
-        let user = loading.await?;
+            Some(Err(EntryRefused::Ended(reason))) => self.end(reason, self.owner().as_deref()),
+            Some(Err(EntryRefused::OtherClient)) => self.protect(self.owner().as_deref()),
+        }
+    }
+
+    /// The user of a login that describes itself, if the loader found one with the same credentials.
+    pub(crate) fn by_entry(
+        &self,
+        user: Option<AnyUser>,
+        load: &mut EntryLoad,
+    ) -> Option<RequestUser> {
         let mut hash_key = None;
         let judged = resolve::judge_user(user, |user| {
-            hash_key = self.same_hash(user, hash.as_deref());
+            hash_key = self.same_hash(user, load.hash.as_deref());
             hash_key.is_some()
         });
         let user = match judged {
             Ok(user) => user,
             Err(reason) => {
                 let owner = self.owner().filter(|_| reason != EndReason::UserGone);
-                return self.end(reason, owner.as_deref());
+                let _ = self.end(reason, owner.as_deref());
+                return None;
             }
         };
         if hash_key == Some(Match::Older) {
-            hash = credential::fingerprint(self.manager(), self.user_type, &*user);
-            rewrite = true;
+            load.hash = credential::fingerprint(self.manager(), self.user_type, &*user);
+            load.rewrite = true;
         }
-        if stale {
+        if load.stale {
             self.emit_protected();
-            rewrite |= facts.fresh;
-            facts.fresh = false;
+            load.rewrite |= load.facts.fresh;
+            load.facts.fresh = false;
         }
-        if rewrite {
-            self.write(facts, hash.as_deref(), &*user);
+        if load.rewrite {
+            self.write(load.facts, load.hash.as_deref(), &*user);
         }
-        let found = LoginFacts {
+        let facts = LoginFacts {
             source: LoginSource::Session,
-            authenticated_at: Some(facts.authenticated_at),
-            fresh: facts.fresh,
+            authenticated_at: Some(load.facts.authenticated_at),
+            fresh: load.facts.fresh,
         };
-        Ok(Some(self.user(user, found, facts.allow_inactive, None)))
+        Some(self.user(user, facts, load.facts.allow_inactive, None))
     }
 
     /// Judges a login that describes itself, and starts to load its user.
-    fn judge_entry(&self, credential: &LoginCredential<'_>) -> Result<EntryLoad, EntryRefused> {
+    pub(crate) fn judge_entry(
+        &self,
+        credential: &LoginCredential<'_>,
+    ) -> Result<EntryLoad, EntryRefused> {
         let (manager, now) = (self.manager(), self.manager().now());
         let invalid = EntryRefused::Ended(EndReason::Invalid);
         let Some(entry) = credential.entry() else {
@@ -229,18 +239,12 @@ impl Lookup<'_> {
             Some(Some(login)) => login.key,
         };
         let now = manager.now();
-        let found = records
-            .store
-            .call(|store| store.find_for_auth(key, now))
-            .await?;
-        let check = RecordCheck {
-            user_type: &self.user_type.name,
-            limits: &records.limits,
-            passive: self.state.passive.get(),
-            now,
+        let left = self.slot.found_record.take();
+        let (found, loaded) = match left.filter(|left| left.key == key) {
+            Some(left) => (left.record, left.user),
+            None => (records.store.find_for_auth(key, now).await?, None),
         };
-        let client = |bound| client::judge(self.request, manager, bound).0;
-        let verdict = resolve::judge_record(found.as_ref(), check, client);
+        let verdict = self.judge_record(found.as_ref(), records, now);
         let Some(record) = found.filter(|_| verdict != RecordVerdict::Gone) else {
             return self.end(EndReason::Ended, None);
         };
@@ -263,9 +267,10 @@ impl Lookup<'_> {
             Box::pin(records.end(LoginRef { key, family })).await?;
             return self.end(EndReason::Idle, Some(&record.user_id));
         };
-        let user = match self.user_type.loader.load(&record.user_id) {
-            Some(loading) => loading.await?,
-            None => None,
+        let user = match (loaded, self.user_type.loader.load(&record.user_id)) {
+            (Some(user), _) => user,
+            (None, Some(loading)) => loading.await?,
+            (None, None) => None,
         };
         let has_same_hash = |user: &AnyUser| self.same_hash(user, record.hash.as_deref()).is_some();
         let user = match resolve::judge_user(user, has_same_hash) {
@@ -292,17 +297,52 @@ impl Lookup<'_> {
         if let Some(content) = self.slot.opened.old() {
             self.state.set_login_cookie(self.index, content);
         }
+        let fresh = record.fresh && !stale;
+        Ok(Some(self.by_record_facts(user, &record, fresh, login)))
+    }
+
+    pub(crate) fn by_record_facts(
+        &self,
+        user: AnyUser,
+        record: &LoginRecord,
+        fresh: bool,
+        login: LoginRef,
+    ) -> RequestUser {
         let facts = LoginFacts {
             source: LoginSource::Session,
             authenticated_at: Some(record.authenticated_at),
-            fresh: record.fresh && !stale,
+            fresh,
         };
-        Ok(Some(self.user(
-            user,
-            facts,
-            record.allow_inactive,
-            Some(login),
-        )))
+        self.user(user, facts, record.allow_inactive, Some(login))
+    }
+
+    /// Judges the record that the login store found.
+    pub(crate) fn judge_record(
+        &self,
+        found: Option<&LoginRecord>,
+        records: &Records,
+        now: i64,
+    ) -> RecordVerdict {
+        let check = RecordCheck {
+            user_type: &self.user_type.name,
+            limits: &records.limits,
+            passive: self.state.passive.get(),
+            now,
+        };
+        let client = |bound| client::judge(self.request, self.manager(), bound).0;
+        resolve::judge_record(found, check, client)
+    }
+
+    /// Keeps the result for all who ask in this request. A log in or log out that happened meanwhile
+    /// takes precedence, and a failure is not kept.
+    pub(crate) fn settle(&self, found: Found) -> Found {
+        match found {
+            Ok(found) => Ok(self.slot.user.borrow_mut().get_or_insert(found).clone()),
+            Err(error) => {
+                self.emit(&LoginEvent::LoadFailed { error: &error });
+                Err(error)
+            }
+        }
     }
 
     async fn by_request_loader(&self) -> Found {

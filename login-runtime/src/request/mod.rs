@@ -2,6 +2,8 @@
 
 pub(crate) mod client;
 pub(crate) mod credential;
+pub(crate) mod fast_lookup;
+pub(crate) mod local_mutex;
 pub(crate) mod lookup;
 pub(crate) mod remember_cookie;
 pub(crate) mod restore;

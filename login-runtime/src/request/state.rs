@@ -10,16 +10,16 @@ use std::{
 };
 
 use actix_web::{HttpMessage, HttpRequest};
-use tokio::sync::Mutex;
 
 use crate::{
-    core::LoginFacts,
+    core::{LoginFacts, LoginKey, LoginRecord},
     error::SetupError,
     events::LoginEvent,
     http::{SetCookie, cookies},
     manager::Manager,
     request::{
         credential::{self, LoginCookieContent, LoginCredential, OpenedLoginCookie},
+        local_mutex::LocalMutex,
         trace::RouteTrace,
     },
     session::{self, Session},
@@ -81,11 +81,22 @@ pub(crate) struct Slot {
     /// `Some(None)` if the client is anonymous, `None` if nothing has asked.
     pub(crate) user: RefCell<Option<Option<RequestUser>>>,
     /// Held while the user is looked up, so that others who ask wait and share the result.
-    pub(crate) lookup: Mutex<()>,
+    pub(crate) lookup: LocalMutex,
+    /// What a fast look-up left for [`LoginState::user`].
+    pub(crate) found_record: RefCell<Option<FoundRecord>>,
     /// Whether the remember cookie of the request is void, or replaced by the response.
     pub(crate) remember_settled: Cell<bool>,
     /// The login cookie, if logins have their own cookies.
     pub(crate) opened: OpenedLoginCookie,
+}
+
+/// What a fast look-up found before it gave up.
+pub(crate) struct FoundRecord {
+    /// The key of the login. The request may have another login by now.
+    pub(crate) key: LoginKey,
+    pub(crate) record: Option<LoginRecord>,
+    /// The result of the loader, if it was asked.
+    pub(crate) user: Option<Option<AnyUser>>,
 }
 
 impl Slot {

@@ -61,12 +61,26 @@ macro_rules! boxed_store {
         /// [`LoginStore`] with boxed futures, so that a manager need not be generic over the store.
         pub(crate) trait DynLoginStore: Send + Sync {
             $(fn $method<'a>(&'a self, $($argument: $type),*) -> StoreFuture<'a, $answer>;)*
+            /// [`LoginStore::find_for_auth`] with a share of the store, for a caller that polls.
+            fn find_for_auth_owned(
+                self: Arc<Self>,
+                key: LoginKey,
+                now: i64,
+            ) -> StoreFuture<'static, Option<LoginRecord>>;
         }
 
         impl<S: LoginStore> DynLoginStore for S {
             $(fn $method<'a>(&'a self, $($argument: $type),*) -> StoreFuture<'a, $answer> {
                 Box::pin(LoginStore::$method(self, $($argument),*))
             })*
+
+            fn find_for_auth_owned(
+                self: Arc<Self>,
+                key: LoginKey,
+                now: i64,
+            ) -> StoreFuture<'static, Option<LoginRecord>> {
+                Box::pin(async move { LoginStore::find_for_auth(&*self, key, now).await })
+            }
         }
     };
 }
@@ -166,6 +180,25 @@ impl TimedStore {
         let limit = self.limit.saturating_mul(PATIENCE);
         let answer = timeout(limit, call(&*self.store)).await;
         answer.map_err(|_| TooSlow(limit))?
+    }
+
+    /// Finds the login of a request, for a caller that polls. If the answer is not there at once, the
+    /// caller limits its wait by [`in_time`](Self::in_time).
+    pub(crate) fn find_for_auth_owned(
+        &self,
+        key: LoginKey,
+        now: i64,
+    ) -> StoreFuture<'static, Option<LoginRecord>> {
+        Arc::clone(&self.store).find_for_auth_owned(key, now)
+    }
+
+    /// Limits the wait for an answer.
+    pub(crate) fn in_time<T: 'static>(
+        &self,
+        answer: StoreFuture<'static, T>,
+    ) -> StoreFuture<'static, T> {
+        let limit = self.limit;
+        Box::pin(async move { in_time(limit, answer).await? })
     }
 }
 
