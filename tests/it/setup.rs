@@ -314,7 +314,7 @@ fn settings_that_cannot_be_meant_do_not_build() {
     );
     check(
         builder().origins(["app.test"]),
-        "the view `app.test` is no origin; \
+        "the view `app.test` is not an origin; \
          write scheme and host, such as `https://app.example.com`",
     );
 }
