@@ -117,7 +117,7 @@ where
                 Ok(probe.answer(inner).await?.map_into_left_body())
             });
         }
-        // Whether these include a login cookie is checked where it matters.
+        // Any cookie counts here. Later code checks whether it is a login cookie.
         let carries = self.has_login_cookies && request.headers().contains_key(COOKIE);
         let arrived = carries.then(|| self.manager.now());
         let plain = |inner| LoginFuture::Plain { inner, arrived };
