@@ -3,6 +3,6 @@
 pub(crate) mod condition;
 pub(crate) mod outcome;
 
-pub(crate) use self::{
-    condition::{CheckFn, Condition, ConditionAnswer, List, Subject, Test, Unanswered, other_user},
+pub(crate) use self::condition::{
+    CheckFn, Condition, ConditionAnswer, List, Subject, Test, Unanswered, other_user,
 };

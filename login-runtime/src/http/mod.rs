@@ -10,7 +10,7 @@ pub(crate) mod view;
 pub(crate) use self::{
     cookie_settings::{CheckedCookie, CookieSettings, RememberCookie},
     cookies::CookieValue,
-    escape::{LOCATION, QUERY_VALUE},
+    escape::QUERY_VALUE,
     pass_through::PassThrough,
     set_cookie::SetCookie,
     view::{Origin, View},

@@ -3,7 +3,7 @@
 use actix_web::http::Uri;
 use url::Url;
 
-use crate::error::BuildError;
+use crate::{error::BuildError, http::escape};
 
 fn invalid<T>(address: &str, why: &'static str) -> Result<T, BuildError> {
     let view = address.to_owned();
@@ -17,7 +17,7 @@ fn is_http(url: &Url) -> bool {
 /// The page that refused clients are sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum View {
-    /// A path of this application, with or without a query and a fragment.
+    /// A path of this application, with or without a query and a fragment, as a `Location` has it.
     Path(String),
     /// An absolute http or https URL.
     Url(Url),
@@ -37,7 +37,7 @@ impl View {
         if text.starts_with('/') {
             let before_fragment = text.split('#').next().unwrap_or_default();
             return match before_fragment.parse::<Uri>() {
-                Ok(_) => Ok(Self::Path(text.to_owned())),
+                Ok(_) => Ok(Self::Path(escape::location(text))),
                 Err(_) => invalid(text, "is not a path; escape what a URL cannot contain"),
             };
         }

@@ -16,7 +16,7 @@ use url::{Position, Url};
 
 use crate::{
     core::next,
-    http::{LOCATION, Origin, QUERY_VALUE, View},
+    http::{Origin, QUERY_VALUE, View},
     refusal::settings::RefusalSettings,
     session,
 };
@@ -76,11 +76,11 @@ fn is_own(url: &Url, request: &HttpRequest) -> bool {
 }
 
 /// Splits a text at the first `separator`.
-fn split(text: &str, separator: char) -> (&str, Option<&str>) {
-    match text.split_once(separator) {
-        Some((before, after)) => (before, Some(after)),
-        None => (text, None),
-    }
+fn split(text: &str, separator: u8) -> (&str, Option<&str>) {
+    // Views are short, and `split_once` prepares a search for long texts.
+    let at = text.bytes().position(|byte| byte == separator);
+    let parts = at.and_then(|at| Some((text.get(..at)?, text.get(at + 1..)?)));
+    parts.map_or((text, None), |(before, after)| (before, Some(after)))
 }
 
 /// The address that the client asked for when it was refused, if it leads to this application.
@@ -139,8 +139,8 @@ struct Target<'a> {
 impl<'a> Target<'a> {
     /// `address` is a path with a query and a fragment, as far as there are any.
     fn new(base: Option<String>, address: &'a str) -> Self {
-        let (address, fragment) = split(address, '#');
-        let (path, query) = split(address, '?');
+        let (address, fragment) = split(address, b'#');
+        let (path, query) = split(address, b'?');
         Self {
             base,
             path,
@@ -182,12 +182,12 @@ impl<'a> Target<'a> {
 
     /// The whole address, escaped for a `Location` header.
     fn address(&self, next: Option<&str>, settings: &RefusalSettings) -> Vec<u8> {
-        let len = |part: Option<&str>| part.map_or(0, |part| LOCATION.len(part) + 1);
-        let next_len = |next| 2 + QUERY_VALUE.len(&settings.next_field) + QUERY_VALUE.len(next);
+        let len = |part: Option<&str>| part.map_or(0, |part| part.len() + 1);
+        let next_len = |next| 1 + settings.next_parameter.len() + QUERY_VALUE.len(next);
         // Exact for most views: with spare room, the header would need another allocation.
         let mut address = Vec::with_capacity(
             self.base.as_ref().map_or(0, |base| base.len())
-                + LOCATION.len(self.path)
+                + self.path.len()
                 + len(self.query)
                 + next.map_or(0, next_len)
                 + len(self.fragment),
@@ -204,7 +204,7 @@ impl<'a> Target<'a> {
             (_, Some(base)) => address.extend_from_slice(base.as_bytes()),
             (_, None) => {}
         }
-        LOCATION.push(&mut address, self.path);
+        address.extend_from_slice(self.path.as_bytes());
         let mut separator = b'?';
         for pair in self.query.iter().flat_map(|query| query.split('&')) {
             let name = pair.split('=').next().unwrap_or_default();
@@ -216,17 +216,16 @@ impl<'a> Target<'a> {
             }
             address.push(separator);
             separator = b'&';
-            LOCATION.push(&mut address, pair);
+            address.extend_from_slice(pair.as_bytes());
         }
         if let Some(next) = next {
             address.push(separator);
-            QUERY_VALUE.push(&mut address, &settings.next_field);
-            address.push(b'=');
+            address.extend_from_slice(&settings.next_parameter);
             QUERY_VALUE.push(&mut address, next);
         }
         if let Some(fragment) = self.fragment {
             address.push(b'#');
-            LOCATION.push(&mut address, fragment);
+            address.extend_from_slice(fragment.as_bytes());
         }
         address
     }

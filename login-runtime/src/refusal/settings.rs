@@ -4,6 +4,7 @@ use std::{future::Future, pin::Pin};
 
 use actix_web::{HttpRequest, HttpResponse, Responder};
 
+use crate::http::escape::QUERY_VALUE;
 use crate::{
     error::{BuildError, LoadError},
     http::{Origin, View},
@@ -48,6 +49,8 @@ pub(crate) struct RefusalSettings {
     pub(crate) login_view: Option<View>,
     pub(crate) refresh_view: Option<View>,
     pub(crate) next_field: String,
+    /// The name of the query parameter as an address has it, and `=`.
+    pub(crate) next_parameter: Vec<u8>,
     pub(crate) session_for_next: bool,
     pub(crate) next_for_all_methods: bool,
     pub(crate) force_host: Option<String>,
@@ -73,6 +76,7 @@ impl Default for RefusalSettings {
             login_view: None,
             refresh_view: None,
             next_field: "next".to_owned(),
+            next_parameter: b"next=".to_vec(),
             session_for_next: false,
             next_for_all_methods: false,
             force_host: None,
@@ -91,6 +95,13 @@ impl Default for RefusalSettings {
 }
 
 impl RefusalSettings {
+    pub(crate) fn set_next_field(&mut self, name: String) {
+        self.next_parameter.clear();
+        QUERY_VALUE.push(&mut self.next_parameter, &name);
+        self.next_parameter.push(b'=');
+        self.next_field = name;
+    }
+
     /// Checks for settings that cannot work.
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         let refuse = |name, why| Err(BuildError::Setting { name, why });

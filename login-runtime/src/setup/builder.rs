@@ -139,7 +139,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// default.
     #[must_use]
     pub fn next_field(self, name: impl Into<String>) -> Self {
-        self.set(|settings| settings.refusal.next_field = name.into())
+        self.set(|settings| settings.refusal.set_next_field(name.into()))
     }
 
     /// Keeps the address that a refused client asked for in its session, and not in the address of the
