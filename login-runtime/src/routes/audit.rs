@@ -37,6 +37,7 @@
 //! # #[actix_web::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let login_manager = LoginManager::builder(|id| async move { Ok::<_, String>(Some(User { id })) })
+//!     .session_only()
 //!     .build(Key::generate())?;
 //! let app = App::new().wrap(login_manager).service((home, account));
 //! let app = app.route("/admin", web::post().to(|| async { "forgotten" }));
