@@ -85,14 +85,10 @@ impl ScopeViews {
 
     /// These views, and for missing ones those of the scopes around the request.
     fn completed(&self, request: &ServiceRequest) -> Self {
-        let outer = request.app_data::<Self>();
-        let inherited = |view: fn(&Self) -> &Option<View>| {
-            let own = view(self).as_ref();
-            own.or_else(|| view(outer?).as_ref()).cloned()
-        };
+        let outer = request.app_data::<Self>().cloned().unwrap_or_default();
         Self {
-            login: inherited(|views| &views.login),
-            refresh: inherited(|views| &views.refresh),
+            login: self.login.clone().or(outer.login),
+            refresh: self.refresh.clone().or(outer.refresh),
         }
     }
 }

@@ -38,7 +38,7 @@ pub(crate) struct Probe {
 }
 
 /// What the login layer knows of the route.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct Arrival {
     pub(crate) tree: Option<Data<IntrospectionTree>>,
     /// The pattern of the resource that the path leads to.
