@@ -127,22 +127,30 @@ fn shown(stderr: &str) -> Vec<Shown<'_>> {
         .collect()
 }
 
+/// The text of every source file below a directory of the workspace, but for unit tests in folders of
+/// their own, which repeat the messages.
+fn sources(directory: &str) -> Vec<String> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let (mut directories, mut texts) = (vec![workspace.join(directory)], Vec::new());
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                if !path.ends_with("tests") {
+                    directories.push(path);
+                }
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                texts.push(fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    texts
+}
+
 /// Everything that the macros and the traits can say.
 fn our_words() -> String {
-    let sources = |directory: &str| -> Vec<String> {
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let entries = fs::read_dir(workspace.join(directory)).unwrap();
-        let files = entries.map(|entry| entry.unwrap().path());
-        let files = files.filter(|path| path.is_file());
-        files
-            .map(|path| fs::read_to_string(path).unwrap())
-            .collect()
-    };
     let mut words = sources("login-macros/src").concat();
-    for source in ["login-runtime/src", "login-runtime/src/store"]
-        .map(sources)
-        .concat()
-    {
+    for source in sources("login-runtime/src") {
         // What traits say, and what a proof says that is none.
         let lines = source.lines().map(str::trim_start);
         words.extend(lines.filter(|line| {
