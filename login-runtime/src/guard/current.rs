@@ -213,7 +213,7 @@ impl<U: AuthUser> CurrentUserFuture<U> {
     }
 
     pub(crate) fn failed(request: &HttpRequest, error: SetupError) -> Self {
-        Self::new(request, GuardOutcome::Now(Err(error.into())))
+        Self::new(request, GuardOutcome::now(Err(error.into())))
     }
 
     fn new(request: &HttpRequest, outcome: GuardOutcome) -> Self {

@@ -11,8 +11,7 @@
 //! awaited. This is the hot path.
 
 use std::{
-    future::{Future, pending},
-    mem,
+    future::Future,
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -45,7 +44,8 @@ type Decision = Result<Option<RequestUser>, Denied>;
 
 /// A decision that may have to wait for a look-up or for code of the application.
 pub(crate) enum GuardOutcome {
-    Now(Decision),
+    /// `None` once it was polled: then it stays pending, and lets nothing through.
+    Now(Option<Decision>),
     /// The record or the user is being loaded, as for most requests. No future is boxed for it.
     LookUp {
         lookup: FastLookup,
@@ -56,17 +56,21 @@ pub(crate) enum GuardOutcome {
     Later(Pin<Box<dyn Future<Output = Decision>>>),
 }
 
+impl GuardOutcome {
+    pub(crate) fn now(decision: Decision) -> Self {
+        Self::Now(Some(decision))
+    }
+}
+
 impl Future for GuardOutcome {
     type Output = Decision;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Decision> {
         loop {
             let next = match &mut *self {
-                // If it is polled again after the decision, it stays pending.
-                Self::Now(_) => match mem::replace(&mut *self, Self::Later(Box::pin(pending()))) {
-                    Self::Now(decision) => return Poll::Ready(decision),
-                    other => other,
-                },
+                Self::Now(decision) => {
+                    return decision.take().map_or(Poll::Pending, Poll::Ready);
+                }
                 Self::Later(decision) => return decision.as_mut().poll(cx),
                 Self::LookUp {
                     lookup,
@@ -83,7 +87,7 @@ impl Future for GuardOutcome {
                     };
                     match found {
                         Some(Ok(user)) => check.decide(request, user),
-                        Some(Err(error)) => Self::Now(Err(failed(request, check.manager, error))),
+                        Some(Err(error)) => Self::now(Err(failed(request, check.manager, error))),
                         None => check.look_up(request),
                     }
                 }
@@ -96,7 +100,7 @@ impl Future for GuardOutcome {
 impl From<Refusing> for GuardOutcome {
     fn from(refusing: Refusing) -> Self {
         match refusing {
-            Refusing::Now(refusal) => Self::Now(Err(Denied::Refused(refusal))),
+            Refusing::Now(refusal) => Self::now(Err(Denied::Refused(refusal))),
             later => Self::Later(Box::pin(async move {
                 Err(Denied::Refused(Box::new(later.done().await)))
             })),
@@ -140,7 +144,7 @@ pub(crate) fn check(
         && let Ok(manager) = Manager::of(request)
         && (requirement.exempt_options || manager.guards.exempt_options)
     {
-        return GuardOutcome::Now(Ok(None));
+        return GuardOutcome::now(Ok(None));
     }
     check_user(request, find, requirement, condition)
 }
@@ -155,7 +159,7 @@ pub(crate) fn check_user(
     let (manager, index) =
         match Manager::of(request).and_then(|manager| Ok((manager, find(manager)?))) {
             Ok(found) => found,
-            Err(error) => return GuardOutcome::Now(Err(error.into())),
+            Err(error) => return GuardOutcome::now(Err(error.into())),
         };
     let check = GuardCheck {
         manager,
@@ -279,7 +283,7 @@ impl GuardCheck<'_> {
                 Err(failed(request, self.manager, error))
             }
         };
-        GuardOutcome::Now(decision)
+        GuardOutcome::now(decision)
     }
 
     fn refuse(&self, request: &HttpRequest, reason: RefusalReason) -> GuardOutcome {

@@ -46,8 +46,11 @@ impl<P: Policy, A: Arguments<P>> FromRequest for Guarded<P, A> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let step = match check(request, find::<P::User>, P::REQUIREMENT, P::CONDITION) {
-            GuardOutcome::Now(Ok(_)) => Step::Extract {
+            GuardOutcome::Now(Some(Ok(_))) => Step::Extract {
                 arguments: A::Extractors::from_request(request, payload),
+            },
+            GuardOutcome::Now(Some(Err(denied))) => Step::Refuse {
+                error: Some(denied.into()),
             },
             // The payload is taken, so that no other extractor reads it before the decision.
             outcome => Step::Decide {
@@ -82,6 +85,9 @@ pin_project! {
             #[pin]
             arguments: A::Future,
         },
+        Refuse {
+            error: Option<Error>,
+        },
     }
 }
 
@@ -101,6 +107,12 @@ impl<P, A: Arguments<P>> Future for GuardedFuture<P, A> {
                     Step::Extract {
                         arguments: A::Extractors::from_request(request, payload),
                     }
+                }
+                StepProj::Refuse { error } => {
+                    // Pending if it is polled again after the error.
+                    return error
+                        .take()
+                        .map_or(Poll::Pending, |error| Poll::Ready(Err(error)));
                 }
                 StepProj::Extract { arguments } => {
                     return arguments

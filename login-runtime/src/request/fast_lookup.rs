@@ -54,11 +54,8 @@ enum Step {
     },
     /// The user of a login that describes itself.
     EntryUser(EntryLoad),
-    RecordUser {
-        loading: Loading,
-        key: LoginKey,
-        record: LoginRecord,
-    },
+    /// The user of a record, which is in the slot.
+    RecordUser(Loading),
 }
 
 /// The right to look up a user. Others wait until it is dropped.
@@ -196,13 +193,9 @@ impl FastLookup {
                         lookup.unless_found(user, |user| lookup.by_entry(user, load)),
                     );
                 }
-                Step::RecordUser {
-                    loading,
-                    key,
-                    record,
-                } => {
+                Step::RecordUser(loading) => {
                     let user = ready!(loading.as_mut().poll(cx));
-                    let of_record = |user| lookup.by_quiet_record(user, *key, record);
+                    let of_record = |user| lookup.by_quiet_record(user);
                     return Poll::Ready(lookup.unless_found(user, of_record));
                 }
             };
@@ -215,7 +208,8 @@ impl FastLookup {
 }
 
 impl Lookup<'_> {
-    /// Loads the user of a record, if that is all there is to do.
+    /// Loads the user of a record, if that is all there is to do. The record stays in the slot, where
+    /// [`LoginState::user`] finds it.
     fn load_user_of(&self, found: Option<LoginRecord>, key: LoginKey, now: i64) -> Option<Step> {
         let records = self.manager().records.as_ref()?;
         let quiet = RecordVerdict::Load {
@@ -226,43 +220,30 @@ impl Lookup<'_> {
         let is_quiet = self.judge_record(found.as_ref(), records, now) == quiet;
         let record = found.as_ref().filter(|_| is_quiet);
         let loading = record.and_then(|record| self.user_type.loader.load(&record.user_id));
-        match (found, loading) {
-            (Some(record), Some(loading)) => Some(Step::RecordUser {
-                loading,
-                key,
-                record,
-            }),
-            (record, _) => {
-                self.leave(key, record, None);
-                None
-            }
-        }
+        self.slot.found_record.replace(Some(FoundRecord {
+            key,
+            record: found,
+            user: None,
+        }));
+        loading.map(Step::RecordUser)
     }
 
-    /// The user of a login with which there is nothing else to do.
-    fn by_quiet_record(
-        &self,
-        user: Option<AnyUser>,
-        key: LoginKey,
-        record: &mut LoginRecord,
-    ) -> Option<RequestUser> {
+    /// The user of the record in the slot, if there is nothing to end.
+    fn by_quiet_record(&self, user: Option<AnyUser>) -> Option<RequestUser> {
+        let mut slot = self.slot.found_record.borrow_mut();
+        let found = slot.as_mut()?;
+        let record = found.record.as_ref()?;
         match user {
             Some(user) if self.same_hash(&user, record.hash.as_deref()).is_some() => {
-                let family = record.family;
-                Some(self.by_record_facts(user, record, record.fresh, LoginRef { key, family }))
+                let (key, family) = (found.key, record.family);
+                let login = LoginRef { key, family };
+                Some(self.by_record_facts(user, record, record.fresh, login))
             }
             user => {
-                self.leave(key, Some(record.clone()), Some(user));
+                found.user = Some(user);
                 None
             }
         }
-    }
-
-    /// Leaves what was found for [`LoginState::user`].
-    fn leave(&self, key: LoginKey, record: Option<LoginRecord>, user: Option<Option<AnyUser>>) {
-        self.slot
-            .found_record
-            .replace(Some(FoundRecord { key, record, user }));
     }
 
     /// The user that was loaded, unless a log in or log out that happened meanwhile takes precedence.

@@ -82,7 +82,7 @@ pub(crate) struct Slot {
     pub(crate) user: RefCell<Option<Option<RequestUser>>>,
     /// Held while the user is looked up, so that others who ask wait and share the result.
     pub(crate) lookup: LocalMutex,
-    /// What a fast look-up left for [`LoginState::user`].
+    /// The record that a fast look-up found, for itself and for [`LoginState::user`].
     pub(crate) found_record: RefCell<Option<FoundRecord>>,
     /// Whether the remember cookie of the request is void, or replaced by the response.
     pub(crate) remember_settled: Cell<bool>,
@@ -90,7 +90,7 @@ pub(crate) struct Slot {
     pub(crate) opened: OpenedLoginCookie,
 }
 
-/// What a fast look-up found before it gave up.
+/// What a fast look-up found.
 pub(crate) struct FoundRecord {
     /// The key of the login. The request may have another login by now.
     pub(crate) key: LoginKey,
