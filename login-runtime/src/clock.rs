@@ -1,4 +1,4 @@
-//! What time it is, where a test can set it.
+//! The clock, which a test can replace.
 
 use std::{
     fmt,
@@ -7,11 +7,11 @@ use std::{
 
 /// Tells the time.
 ///
-/// Everything that expires asks the manager's clock, so a test moves time instead of waiting.
+/// Everything that expires uses the manager's clock, so a test can set the time instead of waiting.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no clock",
+    message = "`{Self}` is not a clock",
     label = "not a clock",
-    note = "a clock implements `Clock`, as `SystemClock` does; in tests take `TestClock`"
+    note = "a clock implements `Clock`, as `SystemClock` does; in tests use `TestClock`"
 )]
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Seconds since the Unix epoch.

@@ -1,6 +1,6 @@
-//! What can go wrong, and the status each error answers with.
+//! Every error, its text, and the HTTP status it is answered with.
 
-use std::{cell::Cell, error::Error, fmt, io};
+use std::{cell::Cell, io};
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -10,60 +10,55 @@ use actix_web::{
         header::{self, ContentType},
     },
 };
+use derive_more::{Debug, Display, Error, From};
 
-use crate::core::freshness::RefusalReason;
+use crate::core::RefusalReason;
+
+/// Any error of the application: a `String`, an `anyhow::Error`, an error of a database.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The application is not set up for what a handler asks. Answers 500.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Display, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SetupError {
-    /// No login manager is around this route.
+    /// No login manager is wrapped around this route.
+    #[display("no login manager for this request; add `.wrap(login_manager.clone())` to the `App`")]
     NoManager,
     /// The manager has no loader for the user type.
+    #[display(
+        "the login manager does not load `{asked}` but {known:?}; \
+         add `.user_loader(\"name\", ..)` for it"
+    )]
     UnknownUser {
         /// The type that was asked for.
         asked: &'static str,
         /// The types that the manager loads.
         known: Vec<&'static str>,
     },
-    /// A condition or a proof about one user type belongs to a guard that asks for another.
+    /// A condition, or an argument that carries a proof, is about one user type, and its guard asks for
+    /// another.
+    #[display(
+        "a guard that asks for `{guarded}` decides nothing about `{asked}`; \
+         name the user type in the guard: `user = {asked}` or `.user::<{asked}>()`"
+    )]
     OtherUser {
-        /// The type that it is about.
+        /// The type of the condition or proof.
         asked: &'static str,
         /// The type that the guard asks for.
         guarded: &'static str,
     },
 }
 
-impl fmt::Display for SetupError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoManager => f.write_str(
-                "no login manager for this request; add `.wrap(login_manager.clone())` to the `App`",
-            ),
-            Self::UnknownUser { asked, known } => write!(
-                f,
-                "the login manager does not load `{asked}` but {known:?}; \
-                 add `.user_loader(\"name\", ..)` for it",
-            ),
-            Self::OtherUser { asked, guarded } => write!(
-                f,
-                "a guard that asks for `{guarded}` says nothing of `{asked}`; \
-                 name the user type in the guard: `user = {asked}` or `.user::<{asked}>()`",
-            ),
-        }
-    }
-}
-
-impl Error for SetupError {}
-
 impl ResponseError for SetupError {}
 
-/// A loader, the login store or a permission check failed, so nobody knows who this is, or what they
-/// may do. Answers 503.
+/// A loader, the login store or a permission check failed, so it is unknown which user this is, or what
+/// the user may do. Answers 503.
 ///
-/// Never an anonymous user: an outage must not look like a log out, and what anonymous users may see
-/// must not be decided by it.
+/// It never counts as an anonymous user: an outage must not look like a log out, and must not decide
+/// what anonymous users may see.
+#[derive(Debug, Display, Error)]
+#[display("{what}")]
+#[debug("LoadError({source:?})")]
 pub struct LoadError {
     what: &'static str,
     source: BoxError,
@@ -91,24 +86,6 @@ impl From<StoreError> for LoadError {
     }
 }
 
-impl fmt::Debug for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("LoadError").field(&self.source).finish()
-    }
-}
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.what)
-    }
-}
-
-impl Error for LoadError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&*self.source)
-    }
-}
-
 impl ResponseError for LoadError {
     fn status_code(&self) -> StatusCode {
         StatusCode::SERVICE_UNAVAILABLE
@@ -116,76 +93,49 @@ impl ResponseError for LoadError {
 }
 
 /// Why [`Auth::log_in`](crate::Auth::log_in) or
-/// [`Auth::confirm_login`](crate::Auth::confirm_login) did nothing.
+/// [`Auth::confirm_login`](crate::Auth::confirm_login) failed.
 ///
-/// Nothing is written when it occurs.
-#[derive(Debug)]
+/// Nothing was written then.
+#[derive(Debug, Display, Error, From)]
 #[non_exhaustive]
 pub enum LoginError {
-    /// The user says it may not be logged in. Answers 403.
+    /// The user type says that this user may not be logged in. Answers 403.
+    #[display("this user may not log in")]
     Inactive,
-    /// Nobody is logged in whose login could be confirmed. Answers 401.
+    /// No user is logged in, so there is no login to confirm. Answers 401.
+    #[display("nobody is logged in")]
     NotLoggedIn,
-    /// Another user than the one logged in gave credentials. Answers 403.
+    /// The credentials are those of another user than the one who is logged in. Answers 403.
+    #[display("another user is logged in")]
     OtherUser,
-    /// The session was purged earlier in this request and takes nothing any more; use
+    /// The session was purged earlier in this request and cannot be written to any more; use
     /// [`Auth::log_out`](crate::Auth::log_out), or clear and renew it. Answers 500.
+    #[display(
+        "the session was purged earlier in this request; call `log_out`, or clear and renew it"
+    )]
     SessionPurged,
     /// The user's id cannot be written as JSON, or makes a cookie longer than browsers keep.
     /// Answers 500.
+    #[display("the user id does not fit into a session or a cookie")]
     UnfitId,
     /// The user has as many logins as [`MaxLogins::Refuse`](crate::MaxLogins::Refuse) allows.
     /// Answers 403.
+    #[display("this user has as many logins as are allowed; end one first")]
     TooManyLogins,
     /// The login store failed. Answers 503.
+    #[display("the login store failed")]
+    #[from]
     Store(StoreError),
     /// There is no login store; add `.login_store(..)` to the manager. Answers 500.
+    #[display("the login manager has no login store; add `.login_store(..)` to it")]
     NoStore,
-    /// The machine has no random bytes. Answers 500.
+    /// The system's random number generator failed. Answers 500.
+    #[display("the system's random number generator failed")]
     NoRandomness,
     /// The user could not be loaded to be compared. Answers 503.
+    #[display("the user could not be loaded")]
+    #[from]
     Load(LoadError),
-}
-
-impl fmt::Display for LoginError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Inactive => "this user may not log in",
-            Self::NotLoggedIn => "nobody is logged in",
-            Self::OtherUser => "another user is logged in",
-            Self::SessionPurged => {
-                "the session was purged earlier in this request; call `log_out`, or clear and renew it"
-            }
-            Self::UnfitId => "the user id does not fit into a session or a cookie",
-            Self::TooManyLogins => "this user has as many logins as are allowed; end one first",
-            Self::Store(_) => "the login store did not answer as it should",
-            Self::NoStore => "the login manager has no login store; add `.login_store(..)` to it",
-            Self::NoRandomness => "no random bytes to be had",
-            Self::Load(_) => "the user could not be loaded",
-        })
-    }
-}
-
-impl Error for LoginError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Load(error) => Some(error),
-            Self::Store(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-impl From<LoadError> for LoginError {
-    fn from(error: LoadError) -> Self {
-        Self::Load(error)
-    }
-}
-
-impl From<StoreError> for LoginError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
 }
 
 impl ResponseError for LoginError {
@@ -203,7 +153,7 @@ impl ResponseError for LoginError {
     fn error_response(&self) -> HttpResponse<BoxBody> {
         let mut response = HttpResponse::build(self.status_code());
         if matches!(self, Self::NotLoggedIn) {
-            // A 401 without a challenge is none (RFC 9110 §15.5.2).
+            // A 401 must carry a challenge (RFC 9110 §15.5.2).
             response.insert_header((header::WWW_AUTHENTICATE, CHALLENGE));
         }
         response
@@ -212,13 +162,19 @@ impl ResponseError for LoginError {
     }
 }
 
-/// A guard's refusal: the answer that the client gets instead of the page.
+/// The challenge of a 401. There is no registered scheme for logins by cookie.
+pub(crate) const CHALLENGE: &str = "Cookie realm=\"login\"";
+
+/// A guard's refusal: the response that the client gets instead of the page.
 ///
-/// Return it from a handler with `?`, or turn it into the response itself.
+/// Return it from a handler with `?`, or turn it into the response yourself.
+#[derive(Debug, Display, Error)]
+#[display("{}", text(*reason))]
 pub struct Refusal {
     reason: RefusalReason,
     status: StatusCode,
-    // Behind a cell because an error is asked for its response by reference, and once.
+    // In a cell because actix-web asks an error for its response by reference, and only once.
+    #[debug(skip)]
     response: Cell<Option<HttpResponse>>,
 }
 
@@ -236,34 +192,21 @@ impl Refusal {
         self.reason
     }
 
-    /// The answer.
+    /// The response.
     pub fn into_response(self) -> HttpResponse {
         self.error_response()
     }
 }
 
-impl fmt::Debug for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Refusal")
-            .field("reason", &self.reason)
-            .field("status", &self.status)
-            .finish_non_exhaustive()
+fn text(reason: RefusalReason) -> &'static str {
+    match reason {
+        RefusalReason::Anonymous => "nobody is logged in",
+        RefusalReason::Inactive => "the user is not active",
+        RefusalReason::Forbidden => "the user may not do this",
+        RefusalReason::Stale => "the login is not fresh",
+        RefusalReason::Asked => "the handler refused",
     }
 }
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.reason {
-            RefusalReason::Anonymous => "nobody is logged in",
-            RefusalReason::Inactive => "the user is not active",
-            RefusalReason::Forbidden => "the user may not do this",
-            RefusalReason::Stale => "the login is not fresh",
-            RefusalReason::Asked => "the handler refused",
-        })
-    }
-}
-
-impl Error for Refusal {}
 
 impl ResponseError for Refusal {
     fn status_code(&self) -> StatusCode {
@@ -278,73 +221,57 @@ impl ResponseError for Refusal {
 }
 
 /// Why a [`LoginManager`](crate::LoginManager) could not be built.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Display, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// Browsers would reject the cookie in silence.
+    /// Browsers would reject the cookie without a message.
+    #[display("the cookie `{name}` {why}")]
     Cookie {
         /// The cookie's name.
         name: String,
         /// What is wrong, and what to do.
         why: &'static str,
     },
-    /// A login or refresh view that is no address.
+    /// A login view, a refresh view or an origin is not a valid address.
+    #[display("the view `{view}` {why}")]
     View {
-        /// The view as it was given.
+        /// The address as it was given.
         view: String,
         /// What is wrong, and what to do.
         why: &'static str,
     },
-    /// A setting with a value that cannot be meant.
+    /// A setting has an invalid value, or contradicts another setting.
+    #[display("`{name}` {why}")]
     Setting {
         /// The setting's name.
         name: &'static str,
         /// What is wrong, and what to do.
         why: &'static str,
     },
-    /// It is not said where logins are recorded; see
+    /// The settings do not say where logins are recorded; see
     /// [`login_store`](crate::LoginManagerBuilder::login_store) and
     /// [`session_only`](crate::LoginManagerBuilder::session_only).
+    #[display(
+        "nothing records logins; add `.login_store(..)`, or `.session_only()` if a log out \
+         need not end a copy of the session cookie"
+    )]
     NoLoginStore,
-    /// The request loader finds users of a type that no user loader loads.
+    /// The request loader returns users of a type that no user loader loads.
+    #[display(
+        "the request loader finds `{user_type}`, which no user loader loads; \
+         add `.user_loader(\"name\", ..)` for it"
+    )]
     RequestLoader {
-        /// The type that it finds.
+        /// The type that it returns.
         user_type: &'static str,
     },
-    /// Two user types share a name, or two loaders a user type.
+    /// Two user types have the same name, or two loaders the same user type.
+    #[display("`{twice}` has two user loaders; give each user type one, each with its own name")]
     Loaders {
         /// The name or type that occurs twice.
         twice: String,
     },
 }
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cookie { name, why } => write!(f, "the cookie `{name}` {why}"),
-            Self::View { view, why } => write!(f, "the view `{view}` {why}"),
-            Self::Setting { name, why } => write!(f, "`{name}` {why}"),
-            Self::NoLoginStore => f.write_str(
-                "nothing records logins; add `.login_store(..)`, or `.session_only()` if a log out need not end \
-                 a copy of the session cookie",
-            ),
-            Self::RequestLoader { user_type } => {
-                write!(
-                    f,
-                    "the request loader finds `{user_type}`, which no user loader loads; add `.user_loader(\"name\", ..)` for it"
-                )
-            }
-            Self::Loaders { twice } => {
-                write!(
-                    f,
-                    "`{twice}` has two user loaders; give each user type one, each with its own name"
-                )
-            }
-        }
-    }
-}
-
-impl Error for BuildError {}
 
 impl From<BuildError> for io::Error {
     fn from(error: BuildError) -> Self {
@@ -352,15 +279,14 @@ impl From<BuildError> for io::Error {
     }
 }
 
-/// What went wrong in the application: any error, a `String`, `anyhow::Error`.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// A login store did not do what it was asked. Answers 503.
-pub struct StoreError(Box<dyn Error + Send + Sync>);
+/// A login store failed. Answers 503.
+#[derive(Debug, Display, Error)]
+#[display("the login store failed")]
+pub struct StoreError(BoxError);
 
 impl StoreError {
-    /// What the store says.
-    pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    /// Wraps the store's own error, which becomes the [`source`](std::error::Error::source).
+    pub fn new(source: impl Into<BoxError>) -> Self {
         Self(source.into())
     }
 
@@ -370,41 +296,63 @@ impl StoreError {
     }
 }
 
+impl ResponseError for StoreError {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
+}
+
 /// A login store has no room.
-#[derive(Debug)]
+#[derive(Debug, Display, Error)]
+#[display("the login store is full")]
 pub(crate) struct Full;
 
-impl fmt::Display for Full {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the login store is full")
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(error: impl ResponseError + Error, texts: &[&str], status: u16) {
+        let mut chain = vec![error.to_string()];
+        let mut source = error.source();
+        while let Some(error) = source {
+            chain.push(error.to_string());
+            source = error.source();
+        }
+        assert_eq!(chain, texts);
+        assert_eq!(error.status_code(), status);
+    }
+
+    #[test]
+    fn an_error_names_what_caused_it() {
+        let down = || StoreError::new("the database is down");
+        let store = ["the login store failed", "the database is down"];
+        let load = ["the user could not be loaded", store[0], store[1]];
+        check(down(), &store, 503);
+        check(LoadError::from(down()), &load, 503);
+        check(
+            LoginError::from(LoadError::from(down())),
+            &[&load[..1], &load].concat(),
+            503,
+        );
+        check(
+            LoginError::from(down()),
+            &[&store[..1], &store].concat(),
+            503,
+        );
+        let permission = LoadError::of_permission("the database is down".into());
+        check(
+            permission,
+            &["the permission could not be looked up", store[1]],
+            503,
+        );
+        check(LoginError::NotLoggedIn, &["nobody is logged in"], 401);
+        check(
+            LoginError::UnfitId,
+            &[&*LoginError::UnfitId.to_string()],
+            500,
+        );
     }
 }
-
-impl Error for Full {}
-
-impl fmt::Debug for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("StoreError").field(&self.0).finish()
-    }
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the login store did not answer as it should")
-    }
-}
-
-impl Error for StoreError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&*self.0)
-    }
-}
-
-impl actix_web::ResponseError for StoreError {
-    fn status_code(&self) -> actix_web::http::StatusCode {
-        actix_web::http::StatusCode::SERVICE_UNAVAILABLE
-    }
-}
-
-/// What a 401 asks for. There is no registered scheme for logins by cookie.
-pub(crate) const CHALLENGE: &str = "Cookie realm=\"login\"";

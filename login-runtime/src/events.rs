@@ -1,38 +1,38 @@
-//! What happened: logged in, logged out, restored, confirmed, refused.
+//! Events: logged in, logged out, restored, confirmed, refused and others.
 //!
 //! Each event goes to the manager's subscribers (see
-//! [`LoginManagerBuilder::on_event`](crate::LoginManagerBuilder::on_event)) and, as a
-//! [`tracing`] event with the target `login`, to the application's log. The log lines have the
-//! fields `event`, `user_type`, `user` (the id as JSON) and `reason`, as far as they apply. Neither
-//! ever holds a token, a cookie, a password or a hash (ASVS 16.2.5).
+//! [`LoginManagerBuilder::on_event`](crate::LoginManagerBuilder::on_event)) and, as a [`tracing`] event
+//! with the target `login`, to the application's log. A log line has the fields `event`, `user_type`,
+//! `user` (the id as JSON) and `reason`, where they apply. Neither an event nor a log line contains a
+//! token, a cookie, a password or a hash (ASVS 16.2.5).
 
 use std::{
     any::Any,
     collections::HashSet,
-    fmt,
+    error::Error,
     sync::{Mutex, PoisonError},
 };
 
 use actix_web::{HttpRequest, http::Method};
+use derive_more::Debug;
 
-use crate::core::login::EndReason;
 use crate::{
-    conditions::condition::Condition,
-    core::{freshness::RefusalReason, protection::SessionProtection},
+    conditions::Condition,
+    core::{EndReason, RefusalReason, SessionProtection},
     error::LoadError,
-    users::{user_type::UserType, verified::AuthMethod},
+    users::{AuthMethod, UserType},
 };
 
 pub(crate) type Subscriber = Box<dyn Fn(&LoginEvent<'_>, &HttpRequest) + Send + Sync>;
 
-/// The application's subscribers to events, beside the log.
+/// The application's subscribers to events, besides the log.
 #[derive(Default)]
 pub(crate) struct Events {
     pub(crate) subscribers: Vec<Subscriber>,
 }
 
 impl Events {
-    /// Tells the log and the subscribers.
+    /// Sends an event to the log and the subscribers.
     pub(crate) fn emit(&self, event: &LoginEvent<'_>, request: &HttpRequest) {
         event.log();
         for subscriber in &self.subscribers {
@@ -40,18 +40,18 @@ impl Events {
         }
     }
 
-    /// Whether anything listens to events that say whose login they are about.
+    /// Whether the log or a subscriber takes events that name a user.
     pub(crate) fn is_heard(&self) -> bool {
         !self.subscribers.is_empty() || tracing::enabled!(target: "login", tracing::Level::INFO)
     }
 
-    /// Whether anything listens to [`LoginEvent::Accessed`].
+    /// Whether the log or a subscriber takes [`LoginEvent::Accessed`].
     pub(crate) fn access_is_heard(&self) -> bool {
         !self.subscribers.is_empty() || tracing::enabled!(target: "login", tracing::Level::TRACE)
     }
 }
 
-/// What a route is usually for.
+/// The standard methods.
 const METHODS: [Method; 9] = [
     Method::GET,
     Method::HEAD,
@@ -64,22 +64,22 @@ const METHODS: [Method; 9] = [
     Method::TRACE,
 ];
 
-/// What the manager does about routes that do not declare who may reach them.
+/// What happens at routes that do not declare who may reach them.
 #[derive(Default)]
 pub(crate) struct RouteRules {
-    /// Whether they are closed to anonymous clients.
+    /// Whether anonymous clients are refused there.
     pub(crate) deny_by_default: bool,
     pub(crate) undeclared: UndeclaredRoutes,
 }
 
-/// The undeclared routes that requests came to, so that each is reported once.
+/// The undeclared routes that were requested, so that each is reported once.
 #[derive(Default)]
 pub(crate) struct UndeclaredRoutes(Mutex<HashSet<(Option<Method>, String)>>);
 
 impl UndeclaredRoutes {
     pub(crate) fn is_first(&self, method: &Method, pattern: &str) -> bool {
-        // There are as many patterns as routes, whatever clients send, and all methods that clients
-        // make up count as one.
+        // Clients cannot make this grow: there are as many patterns as routes, and all non-standard
+        // methods count as one.
         let method = METHODS.contains(method).then(|| method.clone());
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         seen.insert((method, pattern.to_owned()))
@@ -92,7 +92,7 @@ impl UndeclaredRoutes {
 pub enum LoginEvent<'a> {
     /// Credentials were given and the user was logged in. Flask-Login: `user_logged_in`.
     LoggedIn {
-        /// Who.
+        /// The user.
         user: EventUser<'a>,
         /// How the credentials were checked.
         method: AuthMethod,
@@ -101,72 +101,72 @@ pub enum LoginEvent<'a> {
     },
     /// [`Auth::log_in`](crate::Auth::log_in) refused a user who is not active.
     LogInRefused {
-        /// Who.
+        /// The user.
         user: EventUser<'a>,
     },
-    /// The user was logged out; nobody, if nobody was logged in. Flask-Login: `user_logged_out`.
+    /// The user was logged out. Flask-Login: `user_logged_out`.
     LoggedOut {
-        /// Who.
+        /// The user; `None` if no user was logged in.
         user: Option<EventUser<'a>>,
     },
     /// A remember cookie restored a login. Flask-Login: `user_loaded_from_cookie`.
     LoadedFromCookie {
-        /// Who.
+        /// The user.
         user: EventUser<'a>,
     },
     /// The request loader found a user. Flask-Login: `user_loaded_from_request`.
     LoadedFromRequest {
-        /// Who.
+        /// The user.
         user: EventUser<'a>,
     },
     /// A login was made fresh by giving credentials again. Flask-Login: `user_login_confirmed`.
     LoginConfirmed {
-        /// Who.
+        /// The user.
         user: EventUser<'a>,
     },
-    /// A client was refused for want of a login. Flask-Login: `user_unauthorized`.
+    /// A client was refused because it has no login. Flask-Login: `user_unauthorized`.
     Unauthorized {
         /// Why.
         reason: RefusalReason,
     },
-    /// A client was refused for want of a fresh login. Flask-Login: `user_needs_refresh`.
+    /// A client was refused because its login is not fresh. Flask-Login: `user_needs_refresh`.
     NeedsRefresh {
         /// Why.
         reason: RefusalReason,
     },
-    /// A user who is logged in was refused for want of a right.
+    /// A user who is logged in was refused because the user may not do this.
     Forbidden {
-        /// Who.
+        /// The user.
         user: Option<EventUser<'a>>,
-        /// What the guard asked for; nothing if a handler refused by itself.
+        /// The condition of the guard; `None` if a handler refused by itself.
         condition: Option<&'a Condition>,
     },
-    /// A login showed up from another client. Flask-Login: `session_protected`.
+    /// A login was used by another client. Flask-Login: `session_protected`.
     SessionProtected {
-        /// What was done about it.
+        /// What happened to the login.
         mode: SessionProtection,
     },
-    /// A request looked at the user for the first time. Flask-Login: `user_accessed`.
+    /// A request asked for the user for the first time. Flask-Login: `user_accessed`.
     Accessed,
-    /// A login that the session held is over.
+    /// The login of this session has ended.
     LoginEnded {
         /// Why.
         reason: EndReason,
     },
     /// The user ended other logins, or changed credentials.
     LoginsEnded {
-        /// Who.
+        /// The user.
         user: Option<EventUser<'a>>,
         /// How many logins ended.
         logins: u64,
     },
-    /// A remember cookie was worthless and is being cleared.
+    /// A remember cookie was invalid and is being cleared.
     RememberCookieRefused {
         /// Why.
         reason: EndReason,
     },
-    /// A remember token was presented that its browser had given up: a copy is about. The family of
-    /// tokens has ended, and with it all logins that were born of it.
+    /// A remember token was presented that its browser had already replaced: somebody has a copy. The
+    /// family of tokens has ended, and with it all logins that it restored.
     RememberTokenReused {
         /// The name of the user type; empty for the manager's first.
         user_type: &'a str,
@@ -175,28 +175,29 @@ pub enum LoginEvent<'a> {
     },
     /// Under [`deny_by_default`](crate::LoginManagerBuilder::deny_by_default), a request came to a route
     /// that does not declare who may reach it, or with a method that no route takes, which looks the
-    /// same. UndeclaredRoutes once for each method and pattern.
+    /// same. Reported once for each method and pattern.
     UndeclaredRoute {
-        /// The pattern that the path leads to, as `/users/{id}`.
+        /// The pattern that the path matches, such as `/users/{id}`.
         pattern: &'a str,
     },
     /// A loader, the login store or a permission check failed; the client got a 503.
     LoadFailed {
-        /// What the loader said.
+        /// The error, with what caused it.
         error: &'a LoadError,
     },
 }
 
 /// The user an event is about.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
+#[debug("EventUser {{ type: {:?}, id: {:?} }}", self.user_type(), self.id())]
 pub struct EventUser<'a> {
-    kind: &'a UserType,
+    user_type: &'a UserType,
     user: &'a dyn Any,
 }
 
 impl<'a> EventUser<'a> {
-    pub(crate) fn new(kind: &'a UserType, user: &'a dyn Any) -> Self {
-        Self { kind, user }
+    pub(crate) fn new(user_type: &'a UserType, user: &'a dyn Any) -> Self {
+        Self { user_type, user }
     }
 
     /// The user, if it is of this type.
@@ -206,21 +207,12 @@ impl<'a> EventUser<'a> {
 
     /// The user's id as JSON.
     pub fn id(&self) -> String {
-        self.kind.loader.id(self.user).unwrap_or_default()
+        self.user_type.loader.id(self.user).unwrap_or_default()
     }
 
     /// The name of the user type; empty for the manager's first.
     pub fn user_type(&self) -> &'a str {
-        &self.kind.name
-    }
-}
-
-impl fmt::Debug for EventUser<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventUser")
-            .field("type", &self.user_type())
-            .field("id", &self.id())
-            .finish()
+        &self.user_type.name
     }
 }
 
@@ -265,40 +257,34 @@ impl LoginEvent<'_> {
 
     /// Writes the event to the log.
     pub(crate) fn log(&self) {
-        let event = self.name();
+        let (event, user) = (self.name(), self.user());
+        let user_type = user.map(|user| user.user_type());
+        // Called inside the macros, which evaluate it only if the log takes the event: it allocates.
+        let id = || user.map(|user| user.id());
         match self {
             Self::Accessed | Self::LoadedFromRequest { .. } => {
-                tracing::trace!(target: "login", event)
+                tracing::trace!(target: "login", event);
             }
             Self::LoggedIn {
-                user,
-                method,
-                remembered,
+                method, remembered, ..
             } => {
-                // Within the macro, which asks only if somebody listens.
-                tracing::info!(
-                    target: "login", event, user_type = user.user_type(), user = user.id(),
-                    reason = method.name(), remembered
-                );
+                let reason = method.name();
+                tracing::info!(target: "login", event, user_type, user = id(), reason, remembered);
             }
-            Self::LoggedOut { user: None } => tracing::info!(target: "login", event),
-            Self::LoggedOut { user: Some(user) }
-            | Self::LoadedFromCookie { user }
-            | Self::LoginConfirmed { user } => {
-                tracing::info!(target: "login", event, user_type = user.user_type(), user = user.id());
+            Self::LoggedOut { .. }
+            | Self::LoadedFromCookie { .. }
+            | Self::LoginConfirmed { .. } => {
+                tracing::info!(target: "login", event, user_type, user = id());
             }
-            Self::LogInRefused { user } => {
-                tracing::warn!(target: "login", event, user_type = user.user_type(), user = user.id(), reason = "inactive");
+            Self::LogInRefused { .. } => {
+                tracing::warn!(target: "login", event, user_type, user = id(), reason = "inactive");
             }
             Self::Unauthorized { reason } | Self::NeedsRefresh { reason } => {
                 tracing::info!(target: "login", event, reason = reason.name());
             }
-            Self::Forbidden { user, condition } => {
-                let (user_type, id) = user
-                    .map(|user| (user.user_type(), user.id()))
-                    .unwrap_or_default();
+            Self::Forbidden { condition, .. } => {
                 let asked = condition.map(ToString::to_string);
-                tracing::warn!(target: "login", event, user_type, user = id, reason = asked);
+                tracing::warn!(target: "login", event, user_type, user = id(), reason = asked);
             }
             Self::SessionProtected { mode } => {
                 tracing::warn!(target: "login", event, reason = ?mode);
@@ -306,11 +292,8 @@ impl LoginEvent<'_> {
             Self::LoginEnded { reason } | Self::RememberCookieRefused { reason } => {
                 tracing::warn!(target: "login", event, reason = reason.name());
             }
-            Self::LoginsEnded { user, logins } => {
-                let (user_type, id) = user
-                    .map(|user| (user.user_type(), user.id()))
-                    .unwrap_or_default();
-                tracing::info!(target: "login", event, user_type, user = id, logins);
+            Self::LoginsEnded { logins, .. } => {
+                tracing::info!(target: "login", event, user_type, user = id(), logins);
             }
             Self::RememberTokenReused { user_type, user_id } => {
                 tracing::error!(target: "login", event, user_type, user = user_id);
@@ -319,12 +302,12 @@ impl LoginEvent<'_> {
                 tracing::warn!(
                     target: "login", event, pattern,
                     "a route under this pattern declares nothing, or none takes the method, so anonymous \
-                     clients are refused; to declare a route, put `#[login_required]` or `#[public]` above its `#[get(..)]`, or \
-                     `.wrap(public())` around the route, resource or scope"
+                     clients are refused; to declare a route, put `#[login_required]` or `#[public]` above \
+                     its `#[get(..)]`, or `.wrap(public())` around the route, resource or scope"
                 );
             }
             Self::LoadFailed { error } => {
-                let source = std::error::Error::source(error).map(ToString::to_string);
+                let source = error.source().map(ToString::to_string);
                 tracing::error!(target: "login", event, reason = source);
             }
         }

@@ -1,9 +1,17 @@
-//! The only file that signs, reads and writes cookies.
+//! Everything that needs a key or random bytes: signing, encrypting, hashing, ids.
+//!
+//! 1. Every key is derived from one of the application's secrets, with its purpose and version as the
+//!    input. A signature covers only a value, so under a shared key a value made for one cookie would be
+//!    accepted as another.
+//! 2. The first secret signs and encrypts; all of them verify and decrypt. [`Match`] says which it was,
+//!    so that a value under an older key is written again.
+//! 3. Every value is bound to its user type.
+//! 4. Comparisons take constant time.
 
-use std::{fmt, net::IpAddr};
+use std::{hash::Hasher, net::IpAddr};
 
 use actix_web::cookie::Key;
-use aes_gcm::{Aes256Gcm, aead::AeadInPlace};
+use aes_gcm::{Aes256Gcm, KeyInit, aead::AeadInPlace};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
@@ -11,61 +19,132 @@ use siphasher::sip::SipHasher13;
 use subtle::ConstantTimeEq;
 
 use crate::core::{
-    login::{FamilyKey, LoginKey},
-    protection::{CLIENT, ClientIdentity},
-    remember::{self, Token},
+    CLIENT, ClientIdentity, FamilyKey, LoginKey, Token,
+    remember::{self},
 };
 
-/// How many bytes of a fingerprint are kept.
-///
-/// Sixteen: nobody can compute one without the key, and 2^128 are out of reach for guessing. More
-/// would only make sessions longer.
+/// How many bytes of a fingerprint are kept. It cannot be computed without the key, and 2^128 guesses are
+/// out of reach; more bytes would only make sessions longer.
 const FINGERPRINT_LEN: usize = 16;
 
-/// Separates what is signed for one purpose from what is signed for another. The purpose and its
-/// version go into every signature, because a signature that only covers the value would let a
-/// value signed for one cookie pass as another.
-const REMEMBER_PURPOSE: &[u8] = b"login-runtime remember token 1";
+/// How many random bytes an encrypted text starts with. No two texts under one key may have the same:
+/// after 2^32 logins the odds of that are one in 2^33, as with actix-session's own cookies.
+const NONCE_LEN: usize = 12;
 
-const FINGERPRINT_PURPOSE: &[u8] = b"login-runtime session hash 1";
+/// The length of the authentication tag that ends an encrypted text.
+const SEAL_LEN: usize = 16;
 
-const FAMILY_PURPOSE: &[u8] = b"login-runtime remember family 2";
+/// Values up to this length are decrypted without allocating.
+const SHORT_LEN: usize = 160;
 
-const FAMILY_TAG_PURPOSE: &[u8] = b"login-runtime remember family tag 2";
+/// What starts a family token; a stateless token cannot start like this.
+const FAMILY_PREFIX: &str = "2.";
 
-const RESTORED_PURPOSE: &[u8] = b"login-runtime restored login 2";
+/// How many bytes of a family token's tag are kept: enough to make guessing hopeless.
+const FAMILY_TAG_LEN: usize = 16;
 
-const CLIENT_PURPOSE: &[u8] = b"login-runtime client identity 2";
+/// Family, generation, proof and tag.
+const FAMILY_TOKEN_LEN: usize = 16 + 8 + 32 + FAMILY_TAG_LEN;
 
-const SESSION_PURPOSE: &[u8] = b"login-runtime session cookie 1";
+// The purposes of keys; no two may be equal.
+const REMEMBER: &str = "login-runtime remember token 1";
+const FINGERPRINT: &str = "login-runtime session hash 1";
+const FAMILY: &str = "login-runtime remember family 2";
+const FAMILY_TAG: &str = "login-runtime remember family tag 2";
+const RESTORED: &str = "login-runtime restored login 2";
+const CLIENT_IDENTITY: &str = "login-runtime client identity 2";
+const LOGIN: &str = "login-runtime login cookie 1";
+const SESSION: [&str; 2] = [
+    "login-runtime session cookie 1",
+    "login-runtime session cookie 1 2",
+];
 
-const LOGIN_PURPOSE: &[u8] = b"login-runtime login cookie 1";
+fn derive(secret: &Key, purpose: &str) -> [u8; 32] {
+    let mut mac = new_mac(secret.master());
+    mac.update(purpose.as_bytes());
+    mac.finalize().into_bytes().into()
+}
 
-/// What is derived from one of the application's secrets.
+fn new_mac(key: &[u8]) -> Hmac<Sha256> {
+    // HMAC takes keys of every length, so the error cannot occur.
+    <Hmac<Sha256> as Mac>::new_from_slice(key).unwrap_or_else(|_| Mac::new(&Default::default()))
+}
+
+/// The key for the session cookie, derived from the application's secret.
+pub(crate) fn session_key(secret: &Key) -> Key {
+    Key::from(&SESSION.map(|purpose| derive(secret, purpose)).concat())
+}
+
+/// The keys that are derived from one of the application's secrets.
 struct Keys {
-    remember: Hmac<Sha256>,
-    fingerprint: Hmac<Sha256>,
-    family: Hmac<Sha256>,
-    family_tag: Hmac<Sha256>,
-    restored: Hmac<Sha256>,
-    client: [u8; 16],
+    remember: MacKey,
+    fingerprint: MacKey,
+    family: MacKey,
+    family_tag: MacKey,
+    restored: MacKey,
+    client: SipHasher13,
     login: Aes256Gcm,
 }
 
-/// The keys that sign and verify: the first signs, all of them verify.
-pub(crate) struct KeyRing(Vec<Keys>);
+impl Keys {
+    fn new(secret: &Key) -> Self {
+        let mac_key = |purpose| MacKey(new_mac(&derive(secret, purpose)));
+        let mut client = [0; 16];
+        client.copy_from_slice(&derive(secret, CLIENT_IDENTITY)[..16]);
+        Self {
+            remember: mac_key(REMEMBER),
+            fingerprint: mac_key(FINGERPRINT),
+            family: mac_key(FAMILY),
+            family_tag: mac_key(FAMILY_TAG),
+            restored: mac_key(RESTORED),
+            client: SipHasher13::new_with_key(&client),
+            login: Aes256Gcm::new(&derive(secret, LOGIN).into()),
+        }
+    }
 
-/// A value that verifies.
+    fn fingerprint(&self, user_type: &str, hash: &[u8]) -> String {
+        let mac = self.fingerprint.mac(user_type, &[hash]).finalize();
+        BASE64.encode(&mac.into_bytes()[..FINGERPRINT_LEN])
+    }
+
+    fn family_proof(
+        &self,
+        user_type: &str,
+        family: FamilyKey,
+        seed: &[u8; 16],
+        generation: i64,
+    ) -> Hmac<Sha256> {
+        let parts: [&[u8]; 3] = [&family.0, seed, &generation.to_be_bytes()];
+        self.family.mac(user_type, &parts)
+    }
+}
+
+/// A key for message authentication codes, with the state that HMAC makes of it.
+struct MacKey(Hmac<Sha256>);
+
+impl MacKey {
+    /// The code of a user type and some parts. All parts but the last have a fixed length.
+    fn mac(&self, user_type: &str, parts: &[&[u8]]) -> Hmac<Sha256> {
+        let mut mac = self.0.clone();
+        // The length first, so that the end of a user type cannot pass as the start of the parts.
+        mac.update(&(user_type.len() as u64).to_be_bytes());
+        mac.update(user_type.as_bytes());
+        parts.iter().for_each(|part| mac.update(part));
+        mac
+    }
+}
+
+/// Which key a value verifies under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Match {
-    /// Under the key that signs.
+    /// The key that signs.
     Current,
-    /// Under an older key: write it anew.
+    /// An older key; the value has to be written again.
     Older,
 }
 
 impl Match {
-    fn at(position: usize) -> Self {
+    pub(crate) fn at(position: usize) -> Self {
         match position {
             0 => Self::Current,
             _ => Self::Older,
@@ -73,82 +152,42 @@ impl Match {
     }
 }
 
-impl fmt::Debug for KeyRing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyRing")
-            .field("keys", &self.0.len())
-            .finish_non_exhaustive()
-    }
-}
-
-fn mac(key: &[u8]) -> Hmac<Sha256> {
-    // HMAC takes keys of every length; the error cannot occur, and a MAC under the empty key would
-    // be the alternative to a panic. `KeyRing` tests that keys differ.
-    Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()))
-}
-
-pub(crate) fn derive(secret: &Key, purpose: &[u8]) -> [u8; 32] {
-    let mut mac = mac(secret.master());
-    mac.update(purpose);
-    mac.finalize().into_bytes().into()
-}
-
-/// The key for the session cookie: another one than those of our own values, from the same secret.
-pub(crate) fn session_key(secret: &Key) -> Key {
-    let mut bytes = [0; 64];
-    let (first, second) = bytes.split_at_mut(32);
-    first.copy_from_slice(&derive(secret, SESSION_PURPOSE));
-    second.copy_from_slice(&derive(secret, &[SESSION_PURPOSE, b" 2"].concat()));
-    Key::from(&bytes)
-}
+/// The keys of all secrets: the first signs, all of them verify.
+pub(crate) struct KeyRing(Vec<Keys>);
 
 impl KeyRing {
     pub(crate) fn new<'a>(secrets: impl Iterator<Item = &'a Key>) -> Self {
-        Self(
-            secrets
-                .map(|secret| {
-                    let mut client = [0; 16];
-                    client.copy_from_slice(&derive(secret, CLIENT_PURPOSE)[..16]);
-                    Keys {
-                        remember: mac(&derive(secret, REMEMBER_PURPOSE)),
-                        fingerprint: mac(&derive(secret, FINGERPRINT_PURPOSE)),
-                        family: mac(&derive(secret, FAMILY_PURPOSE)),
-                        family_tag: mac(&derive(secret, FAMILY_TAG_PURPOSE)),
-                        restored: mac(&derive(secret, RESTORED_PURPOSE)),
-                        client,
-                        login: aes_gcm::KeyInit::new(&derive(secret, LOGIN_PURPOSE).into()),
-                    }
-                })
-                .collect(),
-        )
+        Self(secrets.map(Keys::new).collect())
+    }
+
+    fn matching(&self, is_match: impl Fn(&Keys) -> bool) -> Option<Match> {
+        self.0.iter().position(is_match).map(Match::at)
     }
 
     /// A hash of what is known about the client, under each key, the current one first.
     ///
-    /// SipHash and not HMAC, because it is computed at every request: it is a keyed function, so
-    /// nobody can compute an identity from outside, and it protects no secret.
+    /// SipHash and not HMAC, because it is computed at every request: it is a keyed function, so an
+    /// outsider cannot compute an identity, and it protects no secret.
     pub(crate) fn clients<'a>(
         &'a self,
         identity: ClientIdentity,
         user_agent: Option<&'a [u8]>,
         address: Option<IpAddr>,
     ) -> impl Iterator<Item = u64> + 'a {
-        use std::hash::Hasher;
         self.0.iter().map(move |keys| {
-            let mut hasher = SipHasher13::new_with_key(&keys.client);
+            let mut hasher = keys.client;
             identity.feed(user_agent, address, |bytes| hasher.write(bytes));
             hasher.finish() & CLIENT
         })
     }
 
-    /// The fingerprint of a user's session hash. `user_type` keeps apart users of different types.
+    /// The fingerprint of a user's session hash.
     pub(crate) fn fingerprint(&self, user_type: &str, hash: &[u8]) -> Option<String> {
-        self.0
-            .first()
-            .map(|keys| fingerprint(keys, user_type, hash))
+        let keys = self.0.first()?;
+        Some(keys.fingerprint(user_type, hash))
     }
 
-    /// Compares a fingerprint that was kept with the user's session hash, in constant time.
+    /// Compares a stored fingerprint with the user's session hash.
     pub(crate) fn same_hash(
         &self,
         user_type: &str,
@@ -157,25 +196,22 @@ impl KeyRing {
     ) -> Option<Match> {
         let (kept, hash) = match (kept, hash) {
             (None, None) => return Some(Match::Current),
-            (Some(kept), Some(hash)) => (kept, hash),
+            (Some(kept), Some(hash)) => (kept.as_bytes(), hash),
             // A user who was given a password, or lost it, has other credentials than before.
             _ => return None,
         };
         self.matching(|keys| {
-            fingerprint(keys, user_type, hash)
-                .as_bytes()
-                .ct_eq(kept.as_bytes())
-                .into()
+            let fingerprint = keys.fingerprint(user_type, hash);
+            fingerprint.as_bytes().ct_eq(kept).into()
         })
     }
 
     /// Signs a remember token.
     pub(crate) fn sign(&self, user_type: &str, token: &Token<'_>) -> Option<String> {
         let text = token.write();
-        let mac = remember_mac(self.0.first()?, user_type, &text)
-            .finalize()
-            .into_bytes();
-        Some(format!("{}.{}", BASE64.encode(&text), BASE64.encode(mac)))
+        let mac = self.0.first()?.remember.mac(user_type, &[text.as_bytes()]);
+        let tag = mac.finalize().into_bytes();
+        Some(format!("{}.{}", BASE64.encode(&text), BASE64.encode(tag)))
     }
 
     /// The text of a remember token that verifies, and under which key.
@@ -186,21 +222,18 @@ impl KeyRing {
         let (text, tag) = value.split_once('.')?;
         let text = String::from_utf8(BASE64.decode(text).ok()?).ok()?;
         let tag = BASE64.decode(tag).ok()?;
-        // `verify_slice` compares in constant time.
         let found = self.matching(|keys| {
-            remember_mac(keys, user_type, &text)
-                .verify_slice(&tag)
-                .is_ok()
+            let mac = keys.remember.mac(user_type, &[text.as_bytes()]);
+            mac.verify_slice(&tag).is_ok()
         })?;
         Some((text, found))
     }
 
-    /// Seals what a login cookie says, for this user type: encrypted, so that it tells the browser
-    /// nothing, and good for nothing if a bit of it is changed.
+    /// Encrypts and authenticates the text of a login cookie: the browser cannot read it, and a changed
+    /// bit makes it invalid.
     pub(crate) fn seal(&self, user_type: &str, text: &[u8]) -> Option<String> {
         let keys = self.0.first()?;
-        let mut nonce = [0; NONCE_LEN];
-        getrandom::fill(&mut nonce).ok()?;
+        let nonce = random::<NONCE_LEN>().ok()?;
         let mut bytes = Vec::with_capacity(NONCE_LEN + text.len() + SEAL_LEN);
         bytes.extend_from_slice(&nonce);
         bytes.extend_from_slice(text);
@@ -213,7 +246,7 @@ impl KeyRing {
         Some(BASE64.encode(bytes))
     }
 
-    /// Opens what [`seal`](Self::seal) sealed, and hands it over together with the key it was under.
+    /// Decrypts what [`seal`](Self::seal) made, and passes it to `read` with the key that it was under.
     pub(crate) fn open<T>(
         &self,
         user_type: &str,
@@ -224,7 +257,7 @@ impl KeyRing {
             return None;
         }
         for (position, keys) in self.0.iter().enumerate() {
-            // Anew for each key: nobody says what a key that is not the right one leaves of it.
+            // Decoded again for each key: decrypting in place with a wrong key may destroy the bytes.
             let (mut short, mut long) = ([0; SHORT_LEN], Vec::new());
             let sealed = if value.len() <= SHORT_LEN {
                 let len = BASE64.decode_slice(value, &mut short).ok()?;
@@ -246,10 +279,8 @@ impl KeyRing {
         None
     }
 
-    /// The token of a family's generation, under the key that signs.
-    ///
-    /// Computed and not kept: the same generation always has the same token, so the server can send
-    /// it again, and a store that leaks holds none.
+    /// The token of a family's generation, under the key that signs. It is computed and not stored: the
+    /// server can send the same token again, and a store that leaks contains none.
     pub(crate) fn family_token(
         &self,
         user_type: &str,
@@ -258,35 +289,27 @@ impl KeyRing {
         generation: i64,
     ) -> Option<String> {
         let keys = self.0.first()?;
+        let proof = keys.family_proof(user_type, family, seed, generation);
         let mut bytes = Vec::with_capacity(FAMILY_TOKEN_LEN);
         bytes.extend_from_slice(&family.0);
         bytes.extend_from_slice(&generation.to_be_bytes());
-        bytes.extend_from_slice(
-            &family_proof(keys, user_type, family, seed, generation)
-                .finalize()
-                .into_bytes(),
-        );
-        let tag = family_tag(keys, user_type, &bytes).finalize().into_bytes();
-        bytes.extend_from_slice(&tag[..FAMILY_TAG_LEN]);
+        bytes.extend_from_slice(&proof.finalize().into_bytes());
+        let tag = keys.family_tag.mac(user_type, &[&bytes]).finalize();
+        bytes.extend_from_slice(&tag.into_bytes()[..FAMILY_TAG_LEN]);
         Some(format!("{FAMILY_PREFIX}{}", BASE64.encode(bytes)))
     }
 
-    /// Reads a family token. `None` for everything that we did not make: the tag tells without
+    /// Reads a family token. `None` for everything that was not made here, which the tag tells without
     /// asking the store.
     pub(crate) fn read_family_token(&self, user_type: &str, value: &str) -> Option<FamilyToken> {
-        let mut bytes = [0; FAMILY_TOKEN_LEN];
-        let encoded = value.strip_prefix(FAMILY_PREFIX)?;
-        if BASE64.decode_slice(encoded, &mut bytes).ok()? != FAMILY_TOKEN_LEN {
-            return None;
-        }
-        let (token, tag) = bytes.split_at(FAMILY_TOKEN_LEN - FAMILY_TAG_LEN);
+        let bytes: [u8; FAMILY_TOKEN_LEN] = decode(value.strip_prefix(FAMILY_PREFIX)?)?;
+        let (token, tag) = bytes.split_last_chunk::<FAMILY_TAG_LEN>()?;
         self.matching(|keys| {
-            family_tag(keys, user_type, token)
-                .verify_truncated_left(tag)
-                .is_ok()
+            let mac = keys.family_tag.mac(user_type, &[token]);
+            mac.verify_truncated_left(tag).is_ok()
         })?;
-        let (family, rest) = token.split_first_chunk::<16>()?;
-        let (generation, proof) = rest.split_first_chunk::<8>()?;
+        let (family, rest) = token.split_first_chunk()?;
+        let (generation, proof) = rest.split_first_chunk()?;
         Some(FamilyToken {
             family: FamilyKey(*family),
             generation: i64::from_be_bytes(*generation),
@@ -294,7 +317,7 @@ impl KeyRing {
         })
     }
 
-    /// Whether a token is the one of its generation, in constant time, and under which key.
+    /// Whether a token is the one of its generation, and under which key.
     pub(crate) fn proves(
         &self,
         user_type: &str,
@@ -302,14 +325,13 @@ impl KeyRing {
         seed: &[u8; 16],
     ) -> Option<Match> {
         self.matching(|keys| {
-            family_proof(keys, user_type, token.family, seed, token.generation)
-                .verify_slice(&token.proof)
-                .is_ok()
+            let proof = keys.family_proof(user_type, token.family, seed, token.generation);
+            proof.verify_slice(&token.proof).is_ok()
         })
     }
 
-    /// The id of the login that a family restored at a time: the same for all requests that shared
-    /// in restoring it.
+    /// The id of the login that a family restored at a time: the same for all requests that restored it
+    /// together.
     pub(crate) fn restored_login(
         &self,
         user_type: &str,
@@ -317,37 +339,11 @@ impl KeyRing {
         seed: &[u8; 16],
         at: i64,
     ) -> Option<LoginToken> {
-        let mut mac = self.0.first()?.restored.clone();
-        update_framed(&mut mac, user_type.as_bytes());
-        mac.update(&family.0);
-        mac.update(seed);
-        mac.update(&at.to_be_bytes());
+        let parts: [&[u8]; 3] = [&family.0, seed, &at.to_be_bytes()];
+        let mac = self.0.first()?.restored.mac(user_type, &parts);
         Some(LoginToken(mac.finalize().into_bytes().into()))
     }
-
-    fn matching(&self, is_match: impl Fn(&Keys) -> bool) -> Option<Match> {
-        self.0.iter().position(is_match).map(Match::at)
-    }
 }
-
-/// How many random bytes a sealed text starts with. Two seals under one key must not have the same:
-/// at 2^32 logins the odds of that are one in 2^33, as with actix-session's own cookies.
-const NONCE_LEN: usize = 12;
-
-/// Up to which length no memory is allocated to open one.
-const SHORT_LEN: usize = 160;
-
-/// How many bytes at its end say that it was sealed here.
-const SEAL_LEN: usize = 16;
-
-/// What starts a family token; a stateless token cannot start like this.
-const FAMILY_PREFIX: &str = "2.";
-
-/// How many bytes of the tag are kept: enough that guessing one is hopeless.
-const FAMILY_TAG_LEN: usize = 16;
-
-/// Family, generation, proof and tag.
-const FAMILY_TOKEN_LEN: usize = 16 + 8 + 32 + FAMILY_TAG_LEN;
 
 /// A remember token that names its family.
 pub(crate) struct FamilyToken {
@@ -356,88 +352,43 @@ pub(crate) struct FamilyToken {
     proof: [u8; 32],
 }
 
-fn family_proof(
-    keys: &Keys,
-    user_type: &str,
-    family: FamilyKey,
-    seed: &[u8; 16],
-    generation: i64,
-) -> Hmac<Sha256> {
-    let mut mac = keys.family.clone();
-    update_framed(&mut mac, user_type.as_bytes());
-    mac.update(&family.0);
-    mac.update(seed);
-    mac.update(&generation.to_be_bytes());
-    mac
-}
-
-fn family_tag(keys: &Keys, user_type: &str, token: &[u8]) -> Hmac<Sha256> {
-    let mut mac = keys.family_tag.clone();
-    update_framed(&mut mac, user_type.as_bytes());
-    mac.update(token);
-    mac
-}
-
-fn fingerprint(keys: &Keys, user_type: &str, hash: &[u8]) -> String {
-    let mut mac = keys.fingerprint.clone();
-    update_framed(&mut mac, user_type.as_bytes());
-    mac.update(hash);
-    BASE64.encode(&mac.finalize().into_bytes()[..FINGERPRINT_LEN])
-}
-
-fn remember_mac(keys: &Keys, user_type: &str, text: &str) -> Hmac<Sha256> {
-    let mut mac = keys.remember.clone();
-    update_framed(&mut mac, user_type.as_bytes());
-    mac.update(text.as_bytes());
-    mac
-}
-
-/// Writes the length first, so that no two pairs of texts run together to the same bytes.
-fn update_framed(mac: &mut Hmac<Sha256>, bytes: &[u8]) {
-    mac.update(&(bytes.len() as u64).to_be_bytes());
-    mac.update(bytes);
-}
-
-/// The id of a login: what its session carries, and nobody else has.
+/// The id of a login, which only its session carries.
 pub(crate) struct LoginToken([u8; 32]);
 
 impl LoginToken {
     /// A new id, of 256 random bits.
     pub(crate) fn random() -> Result<Self, getrandom::Error> {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes)?;
-        Ok(Self(bytes))
+        random().map(Self)
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let mut bytes = [0; 32];
-        match BASE64.decode_slice(text, &mut bytes) {
-            Ok(32) => Some(Self(bytes)),
-            _ => None,
-        }
+        decode(text).map(Self)
     }
 
     pub(crate) fn text(&self) -> String {
         BASE64.encode(self.0)
     }
 
-    /// Under what the login's record is stored.
+    /// The key under which the login's record is stored.
     pub(crate) fn key(&self) -> LoginKey {
         LoginKey::of(&self.0)
     }
 }
 
-impl fmt::Debug for LoginToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LoginToken([redacted])")
-    }
-}
-
-/// Sixteen random bytes.
-pub(crate) fn random_16() -> Result<[u8; 16], getrandom::Error> {
-    let mut bytes = [0; 16];
+fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
+    let mut bytes = [0; N];
     getrandom::fill(&mut bytes)?;
     Ok(bytes)
+}
+
+fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    let len = BASE64.decode_slice(text, &mut bytes).ok()?;
+    (len == N).then_some(bytes)
+}
+
+pub(crate) fn random_16() -> Result<[u8; 16], getrandom::Error> {
+    random()
 }
 
 /// Sixteen random bytes as text.
@@ -447,15 +398,13 @@ pub(crate) fn nonce() -> Result<String, getrandom::Error> {
 
 /// Reads what [`nonce`] wrote.
 pub(crate) fn read_nonce(text: &str) -> Option<[u8; 16]> {
-    let mut bytes = [0; 16];
-    match BASE64.decode_slice(text, &mut bytes) {
-        Ok(16) => Some(bytes),
-        _ => None,
-    }
+    decode(text)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     fn ring(secrets: &[u8]) -> KeyRing {
@@ -488,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn one_changed_bit_anywhere_makes_a_token_worthless() {
+    fn one_changed_bit_anywhere_makes_a_token_invalid() {
         let ring = ring(&[1]);
         let value = ring.sign("", &TOKEN).unwrap();
         for position in 0..value.len() {
@@ -525,10 +474,10 @@ mod tests {
         assert!(ring(&[1]).read_family_token("admin", &value).is_none());
     }
 
-    /// Not even with tokens of several generations at hand is another made from them. What is no
-    /// token here is never looked up, and so ends nothing and raises no alarm.
+    /// Tokens of several generations do not help to forge another. A token that is refused here is never
+    /// looked up, so it ends nothing and raises no alarm.
     #[test]
-    fn a_million_forged_family_tokens_are_none() {
+    fn a_million_forged_family_tokens_are_refused() {
         let (ring, family, seed) = (ring(&[1]), FamilyKey([5; 16]), [6; 16]);
         let genuine: Vec<_> = (0..4)
             .map(|generation| {
@@ -572,23 +521,23 @@ mod tests {
     #[test]
     fn a_fingerprint_depends_on_key_type_and_hash() {
         let kept = ring(&[1]).fingerprint("", b"hash").unwrap();
-        let same = |secrets: &[u8], user_type, kept: Option<&str>, hash| {
-            ring(secrets).same_hash(user_type, kept, hash)
-        };
-        assert_eq!(
-            same(&[1], "", Some(&kept), Some(b"hash")),
-            Some(Match::Current)
-        );
-        assert_eq!(
-            same(&[2, 1], "", Some(&kept), Some(b"hash")),
-            Some(Match::Older)
-        );
-        assert_eq!(same(&[2], "", Some(&kept), Some(b"hash")), None);
-        assert_eq!(same(&[1], "admin", Some(&kept), Some(b"hash")), None);
-        assert_eq!(same(&[1], "", Some(&kept), Some(b"other")), None);
-        assert_eq!(same(&[1], "", Some(&kept), None), None);
-        assert_eq!(same(&[1], "", None, Some(b"hash")), None);
-        assert_eq!(same(&[1], "", None, None), Some(Match::Current));
+        let (kept, hash) = (Some(&*kept), Some(&b"hash"[..]));
+        for (secrets, user_type, kept, hash, expected) in [
+            (&[1][..], "", kept, hash, Some(Match::Current)),
+            (&[2, 1], "", kept, hash, Some(Match::Older)),
+            (&[2], "", kept, hash, None),
+            (&[1], "admin", kept, hash, None),
+            (&[1], "", kept, Some(b"other"), None),
+            (&[1], "", kept, None, None),
+            (&[1], "", None, hash, None),
+            (&[1], "", None, None, Some(Match::Current)),
+        ] {
+            let found = ring(secrets).same_hash(user_type, kept, hash);
+            assert_eq!(
+                found, expected,
+                "{secrets:?} {user_type:?} {kept:?} {hash:?}"
+            );
+        }
     }
 
     #[test]
@@ -633,19 +582,19 @@ mod tests {
     #[test]
     fn keys_for_different_purposes_differ() {
         let secret = Key::from(&[1; 64]);
-        let derived: Vec<_> = [
-            REMEMBER_PURPOSE,
-            FINGERPRINT_PURPOSE,
-            CLIENT_PURPOSE,
-            SESSION_PURPOSE,
-            LOGIN_PURPOSE,
-        ]
-        .map(|purpose| derive(&secret, purpose))
-        .into_iter()
-        .collect();
-        for (i, one) in derived.iter().enumerate() {
-            assert!(derived[i + 1..].iter().all(|other| one != other));
-        }
+        let purposes = [
+            REMEMBER,
+            FINGERPRINT,
+            FAMILY,
+            FAMILY_TAG,
+            RESTORED,
+            CLIENT_IDENTITY,
+            LOGIN,
+            SESSION[0],
+            SESSION[1],
+        ];
+        let derived: HashSet<_> = purposes.map(|purpose| derive(&secret, purpose)).into();
+        assert_eq!(derived.len(), purposes.len());
         assert_ne!(session_key(&secret).master(), secret.master());
     }
 }

@@ -1,19 +1,19 @@
-//! Login management for actix-web: who is logged in, across requests and browsers, and guards that
-//! keep everybody else out.
+//! Login management for actix-web: it keeps users logged in across requests, and guards handlers
+//! against clients that are not logged in.
 //!
-//! An application brings its user type, its database and its password check. It derives [`AuthUser`],
-//! wraps its `App` in a [`LoginManager`], and annotates handlers with
+//! The application has a user type, a database and a password check. It derives [`AuthUser`] for the
+//! user type, wraps its `App` in a [`LoginManager`], and annotates handlers with
 //! [`#[login_required]`](macro@login_required).
 //!
-//! # It does, it does not
+//! # What it does and does not do
 //!
-//! It keeps who is logged in, logs in and out, remembers logins beyond the session, asks for fresh
-//! credentials, notices sessions that move to another client, guards handlers and scopes, sends
-//! refused clients to the login page and back, and reports all of it. With a [`LoginStore`] logins
-//! can be seen, limited and ended.
+//! It logs users in and out, remembers logins beyond the session, requires fresh credentials for
+//! sensitive actions, notices sessions that move to another client, guards handlers and scopes, sends
+//! refused clients to the login page and back, and reports all of this as events. With a [`LoginStore`],
+//! logins can be listed, limited and ended.
 //!
-//! It does not store users, show pages, or know what a user may do: it asks the application for roles
-//! and permissions. It checks passwords only if asked to (feature `password`).
+//! It does not store users or render pages. It does not decide what a user may do, but asks the
+//! application for roles and permissions. It checks passwords only with the feature `password`.
 //!
 //! # A whole program
 //!
@@ -46,7 +46,7 @@
 //! #[public]
 //! #[post("/login")]
 //! async fn log_in(auth: Auth<User>) -> Result<impl Responder, LoginError> {
-//!     // In place of a password check, for which see `PasswordVerifier`.
+//!     // In place of a password check; see `PasswordVerifier`.
 //!     let ada = User { id: 1, name: "Ada".to_owned(), is_active: true };
 //!     auth.log_in(Verified::trust(ada, "example")).await?;
 //!     Ok(auth.redirect_to_next_or("/"))
@@ -55,8 +55,8 @@
 //! #[actix_web::main]
 //! async fn main() -> std::io::Result<()> {
 //!     let login_manager = LoginManager::builder(find)
-//!         .login_store(MemoryLoginStore::new())
 //!         .login_view("/login")
+//!         .login_store(MemoryLoginStore::new())
 //!         .deny_by_default()
 //!         .build(Key::generate())?;
 //!     HttpServer::new(move || {
@@ -70,11 +70,17 @@
 //!
 //! # Terms
 //!
-//! The *user* is the application's own type; nobody is an *anonymous* user. A login is *fresh* if
-//! credentials were given in this session, and *stale* if a remember cookie restored it or it showed
-//! up from another client; to *confirm* is to make it fresh again. A *guard* lets through or refuses:
-//! *unauthorized* (401) is who is not logged in, *forbidden* (403) who is and may not. *Next* is where
-//! a refused client wanted to go.
+//! | term | meaning |
+//! |---|---|
+//! | user | the application's own type |
+//! | anonymous | without a login |
+//! | fresh | credentials were given in this session |
+//! | stale | a remember cookie restored the login, or another client used it |
+//! | confirm | make a stale login fresh again, by giving credentials |
+//! | guard | decides before a handler whether to let a request through or refuse it |
+//! | unauthorized | refused with 401: the client is not logged in |
+//! | forbidden | refused with 403: the user is logged in and may not do this |
+//! | next | the address that a refused client asked for |
 //!
 //! # Guarding
 //!
@@ -85,98 +91,99 @@
 //! | a scope, a resource, a route | `.wrap(`[`login_required()`](fn@login_required)`)` |
 //! | inside a handler | [`Auth::require_login`], [`Auth::require`], [`Auth::unauthorized`], [`Auth::forbidden`] |
 //!
-//! A guard that has to wait for the database keeps the body unread meanwhile.
+//! While a guard waits for the database, the body stays unread.
 //!
 //! # Roles and permissions
 //!
-//! A user who is known and may not do something gets 403, and is never sent to the login view.
+//! A user who is logged in and may not do something gets 403, and is never sent to the login view.
 //!
-//! | what is asked for | in an attribute | as middleware, or inside a handler |
+//! | what the guard requires | in an attribute | as middleware, or inside a handler |
 //! |---|---|---|
-//! | a role, which `#[auth(roles)]` or [`AuthUser::has_role`] knows | `role = "admin"` | [`Condition::role`] |
-//! | a permission, which [`HasPermission`] looks up with the request at hand | `permission = Permission::EditPost`, [`#[permission_required(..)]`](macro@permission_required) | [`Condition::permission`] |
-//! | something of the application's own | <code>check = \|user: &User\| ..</code> | [`Condition::check`] |
+//! | a role, from `#[auth(roles)]` or [`AuthUser::has_role`] | `role = "admin"` | [`Condition::role`] |
+//! | a permission, which [`HasPermission`] looks up for the request | `permission = Permission::EditPost`, [`#[permission_required(..)]`](macro@permission_required) | [`Condition::permission`] |
+//! | a check of the application's own | <code>check = \|user: &User\| ..</code> | [`Condition::check`] |
 //! | several of these | `any(..)`, `all(..)`, `not(..)` | [`Condition::any`], [`Condition::all`], `!condition` |
 //!
-//! The reasons to refuse are looked for in this order: nobody is logged in, the user is not active, the
-//! user may not do this, the login is not fresh. Whoever may never do something is so not sent to give
-//! a password for it. A permission that cannot be looked up is a 503, also within `not(..)`.
+//! A guard looks for reasons to refuse in this order: the client is not logged in, the user is not active,
+//! the user may not do this, the login is not fresh. So a user who may not do something anyway is not
+//! asked for a password first. A permission that cannot be looked up gives a 503, also within `not(..)`.
 //!
-//! [`FreshUser`] and [`AuthorizedUser`] are arguments that carry the proof of what the guard asked for. A
-//! handler that takes one of them below a guard that asks for less does not compile.
+//! [`FreshUser`] and [`AuthorizedUser`] are arguments that prove what the guard required. A handler that
+//! takes one of them behind a guard that requires less does not compile.
 //!
 //! # No route forgotten
 //!
-//! With [`deny_by_default`](LoginManagerBuilder::deny_by_default) anonymous clients only get to routes that
-//! say so. Each of these declares a route, and all three checks see it:
+//! With [`deny_by_default`](LoginManagerBuilder::deny_by_default), anonymous clients reach only routes
+//! that declare it. Each of these declares a route, for `deny_by_default`, for [`strict`] and for the
+//! audit:
 //!
 //! | what | how |
 //! |---|---|
 //! | a handler with a route attribute | [`#[login_required]`](macro@login_required) or [`#[public]`](macro@public) *above* it |
 //! | a route without one | `web::get().to(page).wrap(`[`public()`](fn@public)`)`, or `.wrap(`[`login_required()`](fn@login_required)`)` |
-//! | files, services of other crates | a scope around them that is wrapped like that |
+//! | files, services of other crates | a scope around them that is wrapped in one of these |
 //!
-//! A guard that cannot be seen still guards: below a route attribute, without one, or as [`guarded`].
-//! Its route counts as undeclared then, which closes it to anonymous clients all the same.
+//! A guard that these checks cannot see still guards: one below a route attribute, one on a handler
+//! without a route attribute, or [`guarded`]. Its route then counts as undeclared, which also refuses
+//! anonymous clients.
 //!
-//! [`strict`] is a configuration in which an undeclared handler does not compile, and the feature
-//! `audit` lists all routes with who may reach them. Middleware that waits hides the routes in it, and
-//! goes in a [`routes_behind`].
+//! With [`strict`], an undeclared handler does not compile. The feature `audit` lists all routes with the
+//! clients that may reach them. Middleware that waits hides the routes inside it, so put these in a
+//! [`routes_behind`].
 //!
-//! # Who is it?
+//! # The user of a request
 //!
-//! Handlers take [`CurrentUser`], [`MaybeUser`] or [`Auth`]. The user is loaded when the first of them
-//! asks, once per request, and not at all where nobody asks. A loader that fails is a 503 and never an
-//! anonymous user.
+//! Handlers take [`CurrentUser`], [`MaybeUser`] or [`Auth`]. The user is loaded once per request, when the
+//! first of them needs it, and not at all if none does. If a loader fails, the client gets 503; it never
+//! counts as anonymous then.
 //!
 //! # Logging in and out
 //!
-//! [`Auth::log_in`] takes a [`Verified`] user: made by `PasswordVerifier` (feature `password`), or by
-//! [`Verified::trust`]. [`Auth::log_out`] ends the login. A form for logging in posts to its own
-//! address (no `action`), so that `?next=` stays; [`Auth::redirect_to_next_or`] follows it, if it
-//! stays on this origin.
+//! [`Auth::log_in`] takes a [`Verified`] user, which `PasswordVerifier` (feature `password`) or
+//! [`Verified::trust`] makes. [`Auth::log_out`] ends the login. A login form posts to its own address (no
+//! `action`), which keeps `?next=` in it; [`Auth::redirect_to_next_or`] then redirects there, if the
+//! address is on this origin.
 //!
 //! # Fresh logins
 //!
-//! What is worth a password asks for it again: `#[login_required(fresh = "10m")]`. Who gave it longer ago
-//! is sent to the [`refresh_view`](LoginManagerBuilder::refresh_view), a page of the application behind
-//! `#[login_required]`, whose form ends in [`Auth::confirm_login`]. A new password is such a thing, and
-//! [`Auth::credentials_changed`] ends the user's other logins after it.
+//! Require re-authentication for sensitive actions: `#[login_required(fresh = "10m")]`. A user whose
+//! credentials are older is sent to the [`refresh_view`](LoginManagerBuilder::refresh_view), a page of the
+//! application behind `#[login_required]` whose form calls [`Auth::confirm_login`]. A change of password is
+//! such an action; [`Auth::credentials_changed`] ends the user's other logins after it.
 //!
 //! # Logins that can be ended
 //!
-//! Without a login store the session is all there is, as in Flask-Login: a copied session cookie is
-//! not ended by a log out if sessions are kept in their cookie, and a remember token cannot be
-//! revoked. With [`login_store`](LoginManagerBuilder::login_store) each login has a record, log out is
-//! final, logins have [`Limits`], remember tokens rotate, and [`Auth::logins`] and [`Logins`] show and
-//! end them.
+//! Without a login store only the session records a login, as in Flask-Login. If sessions are stored in
+//! their cookie, a log out does not end a copy of that cookie, and a remember token cannot be revoked. With
+//! [`login_store`](LoginManagerBuilder::login_store) each login has a record: a log out is final, logins
+//! have [`Limits`], remember tokens rotate, and [`Auth::logins`] and [`Logins`] list and end logins.
 //!
 //! # A cookie for the login
 //!
 //! By default a login is in the session, and a session is decrypted and parsed at every request that has
-//! one, asked for or not. With [`login_cookie`](LoginManagerBuilder::login_cookie) it is in a cookie of its
-//! own, which is opened when somebody asks for the user. The session stays what it was, and is the
-//! application's alone.
+//! one, whether it is used or not. With [`login_cookie`](LoginManagerBuilder::login_cookie) the login has
+//! its own cookie, which is opened only when the request asks for the user. The session then contains only
+//! the application's data.
 //!
 //! # Features
 //!
 //! None is on by default.
 //!
-//! - `password`: `PasswordVerifier`, argon2id off the async workers.
+//! - `password`: `PasswordVerifier`, which checks argon2id hashes off the async workers.
 //! - `flash-messages`: messages for refused clients through `actix-web-flash-messages`.
-//! - `sqlite`, `postgres`: login stores through the application's sqlx pool.
+//! - `sqlite`, `postgres`: login stores that use the application's sqlx pool.
 //! - `redis`: a login store in Redis or Valkey.
-//! - `audit`: the module `audit`, which lists who may reach which route.
+//! - `audit`: the module `audit`, which lists the clients that may reach each route.
 //! - `test-util`: the module `test`, for the tests of applications.
 //!
-//! The last two belong into `[dev-dependencies]`.
+//! The last two belong in `[dev-dependencies]`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
-// From the top of the stack to its bottom: each imports only what stands below it.
+// `tests/it/tidy.rs` has the order of these modules: each imports only modules below it.
 mod auth;
 mod clock;
 mod conditions;
@@ -207,21 +214,21 @@ pub use crate::routes::audit;
 ///
 /// | option | meaning | default |
 /// |---|---|---|
-/// | `user = Type` | asks for a user of this type | the type of the manager's first loader |
-/// | `fresh` | asks for a fresh login, as old as the manager's `fresh_for` allows | any login will do |
-/// | `fresh = "10m"` | asks for a fresh login of at most this age: `s`, `m`, `h` or `d` | |
-/// | `role = "admin"` | asks for a role; a user without it gets 403 | none |
-/// | `permission = Permission::EditPost` | asks for a permission, see [`Permissions`](trait@Permissions) | none |
-/// | `check = \|user: &User\| ..` | asks a closure, or the function of this path; it may take the request too | none |
-/// | `any(..)`, `all(..)`, `not(..)` | conditions of conditions: `any(role = "admin", role = "editor")` | |
+/// | `user = Type` | requires a user of this type | the type of the manager's first loader |
+/// | `fresh` | requires a fresh login, at most as old as the manager's `fresh_for` | a stale login is enough |
+/// | `fresh = "10m"` | requires a fresh login of at most this age: `s`, `m`, `h` or `d` | |
+/// | `role = "admin"` | requires a role; a user without it gets 403 | none |
+/// | `permission = Permission::EditPost` | requires a permission, see [`Permissions`](trait@Permissions) | none |
+/// | `check = \|user: &User\| ..` | calls a closure, or the function with this path; it may take the request too | none |
+/// | `any(..)`, `all(..)`, `not(..)` | combine conditions: `any(role = "admin", role = "editor")` | |
 /// | `exempt_options` | lets OPTIONS requests through | they are guarded too |
 /// | `passive` | does not count the request as use of the login, for pages that poll | it counts |
 /// | `crate = path` | where `login_runtime` is, if it is re-exported | `::login_runtime` |
 ///
-/// The guard decides before anything else of the handler happens: not a byte of the body is read for
-/// a client who is refused. It works above and below `#[get(..)]` and its relatives; write it above.
-/// The handler's type is another one afterwards: its arguments are folded into one, so it can be
-/// given to a route, and not be called around the guard.
+/// The guard decides before the handler's arguments are extracted: if it refuses a client, not a byte of
+/// the body is read. It works above and below `#[get(..)]` and similar attributes; write it above.
+/// The attribute changes the handler's type: it folds the arguments into one. The handler can be given to
+/// a route, but code cannot call it around the guard.
 ///
 /// # Examples
 ///
@@ -239,8 +246,8 @@ pub use crate::routes::audit;
 /// }
 /// ```
 ///
-/// A user who is known and does not meet the conditions gets 403, and is never sent to the login view;
-/// not to the refresh view either, since giving a password would not help.
+/// A user who is logged in and does not meet the conditions gets 403. The user is sent neither to the
+/// login view nor to the refresh view, since giving a password would not help.
 ///
 /// ```
 /// use actix_web::{Responder, delete, web};
@@ -254,10 +261,10 @@ pub use crate::routes::audit;
 /// async fn delete_page(page: web::Path<String>) -> impl Responder { format!("{page} deleted") }
 /// ```
 ///
-/// A `check` becomes an item next to the handler, which cannot be within an `impl` block; a permission
-/// can be asked for there.
+/// A `check` becomes an item next to the handler, so it does not work within an `impl` block; a permission
+/// does.
 ///
-/// What cannot be guarded does not compile:
+/// A function that cannot be guarded does not compile:
 ///
 /// ```compile_fail
 /// #[login_runtime::login_required]
@@ -265,17 +272,16 @@ pub use crate::routes::audit;
 /// ```
 pub use login_macros::login_required;
 
-/// Lets only clients with a fresh login reach a handler: whose credentials were given in this very
-/// session.
+/// Lets only clients with a fresh login reach a handler: their credentials were given in this session.
 ///
-/// Options as for [`login_required`](macro@login_required), with `max_age = "10m"` in place of
+/// It has the options of [`login_required`](macro@login_required), with `max_age = "10m"` in place of
 /// `fresh`. A client without a login is sent to the login view, one with a stale login to the refresh
 /// view.
 pub use login_macros::fresh_login_required;
 
 /// Lets only users with a permission reach a handler; a user without it gets 403.
 ///
-/// Takes the permission, and then the options of [`login_required`](macro@login_required). See
+/// It takes the permission, and then the options of [`login_required`](macro@login_required). See
 /// [`Permissions`](trait@Permissions) for how permissions are declared and looked up.
 pub use login_macros::permission_required;
 
@@ -284,6 +290,7 @@ pub use login_macros::role;
 
 /// A permission as a type, for [`AuthorizedUser`]: `AuthorizedUser<User, permission!(Permission::EditPost)>`.
 pub use login_macros::permission;
+
 /// Declares a handler public, for
 /// [`deny_by_default`](LoginManagerBuilder::deny_by_default), [`strict`] and the audit.
 ///
@@ -291,9 +298,9 @@ pub use login_macros::permission;
 /// |---|---|---|
 /// | `crate = path` | where `login_runtime` is, if it is re-exported | `::login_runtime` |
 ///
-/// The handler stays as it is: who is logged in may be asked as everywhere. It goes above the route
-/// attribute, since below it there is nothing that it could tell. A route without an attribute is
-/// declared by [`.wrap(public())`](fn@public).
+/// The handler does not change, and can ask for the user like any other. The attribute goes above the route
+/// attribute: below it, the macro cannot see the route. A route without a route attribute is declared
+/// with [`.wrap(public())`](fn@public).
 ///
 /// # Examples
 ///

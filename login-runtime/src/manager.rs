@@ -1,33 +1,31 @@
-//! The login manager: loaders, handlers, settings.
+//! A built login manager: the loaders, handlers and settings that all workers share.
 
-use std::{any::TypeId, fmt, sync::Arc};
+use std::{any::TypeId, sync::Arc};
 
 use actix_session::{
     SessionMiddleware,
     storage::{CookieSessionStore, SessionStore},
 };
 use actix_web::HttpRequest;
+use derive_more::Debug;
 
-use crate::core::freshness::GuardDefaults;
-use crate::core::limits::Limits;
-use crate::core::protection::ClientCheck;
-use crate::events::{Events, RouteRules};
-use crate::http::cookie_settings::RememberCookie;
 use crate::{
     clock::Clock,
-    core::user::AuthUser,
+    core::{AuthUser, ClientCheck, GuardDefaults, Limits},
     error::SetupError,
+    events::{Events, RouteRules},
+    http::RememberCookie,
     keys::KeyRing,
-    refusal::settings::RefusalSettings,
-    session::store::SharedStore,
-    store::records::Records,
-    users::{loader::RequestLoader, user_type::UserType},
+    refusal::RefusalSettings,
+    session::SharedStore,
+    store::Records,
+    users::{RequestLoader, UserType},
 };
 
-/// Keeps who is logged in, across requests and browsers.
+/// Keeps users logged in, across requests and browsers.
 ///
 /// Build it once, outside the `HttpServer` closure, and wrap each `App` in a clone of it. That one
-/// `.wrap(..)` contains actix-session's `SessionMiddleware`, in the right order.
+/// `.wrap(..)` includes actix-session's `SessionMiddleware`, in the right order.
 ///
 /// # Examples
 ///
@@ -48,12 +46,14 @@ use crate::{
 /// let app = App::new().wrap(login_manager.clone());
 /// # let _ = app;
 ///
-/// // A view that is no address is refused here, and not when the first client is.
+/// // An invalid view is refused here, and not when the first client is redirected to it.
 /// let error = builder().login_view("//evil.test").build(Key::generate()).unwrap_err();
 /// assert_eq!(error.to_string(), "the view `//evil.test` names another host; write the whole URL");
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Debug)]
+#[debug("LoginManager {{ users: {:?}, .. }}", manager.type_names())]
 pub struct LoginManager<S: SessionStore = SharedStore<CookieSessionStore>> {
     pub(crate) manager: Arc<Manager>,
     // `SessionMiddleware` cannot be sent to the workers, so each of them makes its own.
@@ -71,21 +71,7 @@ impl<S: SessionStore> Clone for LoginManager<S> {
     }
 }
 
-impl<S: SessionStore> fmt::Debug for LoginManager<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let types: Vec<_> = self
-            .manager
-            .users
-            .iter()
-            .map(|kind| kind.loader.type_name())
-            .collect();
-        f.debug_struct("LoginManager")
-            .field("users", &types)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What a built manager knows; shared by all workers.
+/// The parts of a built manager that all workers share.
 pub(crate) struct Manager {
     pub(crate) users: Vec<Arc<UserType>>,
     /// The request loader, and the position of its user type in `users`.
@@ -99,87 +85,78 @@ pub(crate) struct Manager {
     pub(crate) events: Events,
     /// How long logins last.
     pub(crate) limits: Limits,
-    /// `None` without a login store: then the session is the only record of a login.
+    /// `None` without a login store: then only the session, or the login cookie, records a login.
     pub(crate) records: Option<Arc<Records>>,
     pub(crate) routes: RouteRules,
-    /// Whether a session can end while a request is under way, and its store notices.
+    /// Whether a session can end while a request that uses it runs, and its store notices.
     pub(crate) watches_sessions: bool,
 }
 
 impl Manager {
-    /// The manager of a request, and where the user type stands in it.
+    /// The manager of a request, and the position of a user type in `users`.
     pub(crate) fn find<U: AuthUser>(
         request: &HttpRequest,
     ) -> Result<(&Arc<Self>, usize), SetupError> {
         let manager = Self::of(request)?;
-        Ok((
-            manager,
-            manager.index(TypeId::of::<U>(), std::any::type_name::<U>)?,
-        ))
+        let index = manager.index(TypeId::of::<U>(), std::any::type_name::<U>)?;
+        Ok((manager, index))
     }
 
     /// The manager of a request.
     pub(crate) fn of(request: &HttpRequest) -> Result<&Arc<Self>, SetupError> {
-        match request.app_data::<ManagerData>() {
-            Some(handle) => Ok(&handle.0),
-            None => {
-                tracing::error!(target: "login", "{}", SetupError::NoManager);
-                Err(SetupError::NoManager)
-            }
-        }
+        let data = request.app_data::<ManagerData>();
+        data.map(|data| &data.0)
+            .ok_or_else(|| logged(SetupError::NoManager))
     }
 
-    /// Where a user type stands.
+    /// The position of a user type in `users`.
     pub(crate) fn index(
         &self,
         user_type: TypeId,
         name: fn() -> &'static str,
     ) -> Result<usize, SetupError> {
-        let found = self
-            .users
-            .iter()
-            .position(|kind| kind.loader.user_type() == user_type);
+        let mut loaders = self.users.iter().map(|user_type| &user_type.loader);
+        let found = loaders.position(|loader| loader.user_type() == user_type);
         found.ok_or_else(|| {
-            let known = self
-                .users
-                .iter()
-                .map(|kind| kind.loader.type_name())
-                .collect();
-            let error = SetupError::UnknownUser {
-                asked: name(),
-                known,
-            };
-            tracing::error!(target: "login", "{error}");
-            error
+            let (asked, known) = (name(), self.type_names());
+            logged(SetupError::UnknownUser { asked, known })
         })
     }
 
-    /// Whether logins are in cookies of their own.
+    fn type_names(&self) -> Vec<&'static str> {
+        let loaders = self.users.iter().map(|user_type| &user_type.loader);
+        loaders.map(|loader| loader.type_name()).collect()
+    }
+
+    /// Whether logins are in login cookies, and not in the session.
     pub(crate) fn has_login_cookies(&self) -> bool {
-        self.users.iter().any(|kind| kind.login_cookie.is_some())
+        let mut users = self.users.iter();
+        users.any(|user_type| user_type.login_cookie.is_some())
     }
 
     pub(crate) fn now(&self) -> i64 {
         self.clock.now()
     }
 
-    /// The session keys of all user types but one.
+    /// The session keys of all user types except the one at this position.
     pub(crate) fn other_keys(&self, index: usize) -> impl Iterator<Item = &str> + Clone {
-        let others = self
-            .users
-            .iter()
-            .enumerate()
-            .filter(move |(i, _)| *i != index);
-        others.map(|(_, kind)| kind.session_key.as_str())
+        let users = self.users.iter().enumerate();
+        let others = users.filter(move |(position, _)| *position != index);
+        others.map(|(_, user_type)| user_type.session_key.as_str())
     }
 
-    /// The session keys of those among them whose logins are in the session, and stay there when the rest
-    /// of it goes.
+    /// Those of the [`other_keys`](Self::other_keys) whose logins are in the session, and stay there when
+    /// the rest of it is cleared.
     pub(crate) fn kept_keys(&self, index: usize) -> impl Iterator<Item = &str> + Clone {
         let others = self.other_keys(index);
         others.filter(|_| !self.has_login_cookies())
     }
 }
 
-/// How a request finds its manager: in the app data that the middleware adds.
+fn logged(error: SetupError) -> SetupError {
+    tracing::error!(target: "login", "{error}");
+    error
+}
+
+/// The app data through which a request finds its manager; the middleware adds it.
 pub(crate) struct ManagerData(pub(crate) Arc<Manager>);

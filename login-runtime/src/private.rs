@@ -1,5 +1,5 @@
-//! What generated code may name. Not part of the public interface: only `login-macros` of the very
-//! same version uses it.
+//! The names that generated code uses. They are not part of the public interface: only `login-macros` of
+//! exactly this version may use them.
 
 pub use actix_web::HttpRequest;
 pub use std::{borrow::Cow, string::String};
@@ -31,21 +31,22 @@ pub use crate::{
     users::permission::{HasPermission, Permissions, Roles},
 };
 
-/// What a handler can return.
+/// A value that a handler can return.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be returned from a handler",
     label = "not a response",
-    note = "handlers return what implements `Responder`: `HttpResponse`, a `String`, `web::Json`, or a `Result` of one of these"
+    note = "return a type that implements `Responder`: `HttpResponse`, a `String`, `web::Json`, or a `Result` of one of these"
 )]
 pub trait Response {}
 
 #[diagnostic::do_not_recommend]
 impl<T: Responder> Response for T {}
 
-/// Fails to compile at the user's own type, before actix-web's message about the whole handler.
+/// Fails to compile at the return type, so that its message comes before that of actix-web about the whole
+/// handler.
 pub const fn assert_responder<T: Response>() {}
 
-/// What a handler without `async` returns.
+/// A value that a handler without `async` can return.
 #[diagnostic::on_unimplemented(
     message = "handlers must be async; write `async fn`, or return a future in place of `{Self}`",
     label = "not a future"
@@ -55,7 +56,7 @@ pub trait ResponseFuture {}
 #[diagnostic::do_not_recommend]
 impl<T: Future> ResponseFuture for T {}
 
-/// Fails to compile at the return type of a handler without `async` that is not a future.
+/// Fails to compile at the return type of a handler without `async`, if it is not a future.
 pub const fn assert_future<T: ResponseFuture>() {}
 
 /// A field that tells whether a user is active.
@@ -74,13 +75,13 @@ impl ActiveField for bool {
     }
 }
 
-/// Fails to compile at the user type that a guard names, and not where the handler is used.
+/// Fails to compile at the user type that a guard names, and not at each use of the handler.
 pub const fn assert_user<U: AuthUser>() {}
 
-/// Fails to compile at a permission that is none of this user's.
+/// Fails to compile at a permission that does not belong to the user type.
 pub const fn assert_term<U, C: Term<U>>() {}
 
-/// Stands for the user of permissions whose derive failed, so that one mistake stays one error.
+/// The user type of permissions whose derive failed, so that one mistake causes one error.
 #[derive(Debug)]
 pub struct UnknownUser;
 
@@ -98,24 +99,23 @@ impl<P> HasPermission<P> for UnknownUser {
     }
 }
 
-/// Fails to compile at what is no set of permissions.
+/// Fails to compile at a type that is not a set of permissions.
 pub const fn assert_permissions<P: Permissions>() {}
 
-/// Checks an argument of type `T` of a handler below a guard with the policy `P`.
+/// Chooses the check for an argument of type `T` of a handler behind a guard with the policy `P`. The user
+/// type of the argument must be that of the policy `V`.
 ///
-/// The user in it is that of the policy `V`.
-///
-/// A macro sees names and cannot look them up, so the type chooses its check: for the arguments of
-/// this crate, `KIND` is a constant of this type, which Rust prefers to the constant of the trait
-/// [`AnyArgument`]. An application's own type called `CurrentUser` is an extractor like any other.
+/// A macro sees names and not types, so the type itself chooses the check. For the arguments of this crate,
+/// `KIND` is a constant of this type, which Rust prefers to the constant of the trait [`AnyArgument`]. A
+/// type of the application with the name `CurrentUser` is checked like any other extractor.
 #[derive(Debug)]
 pub struct ArgumentCheck<P, V, T>(PhantomData<(P, V, T)>);
 
-/// The check of an argument that is not one of this crate's.
+/// Chooses the check for an argument that is not a type of this crate.
 pub trait AnyArgument {
-    /// What checks it.
+    /// The type of the check.
     type Kind;
-    /// What checks it.
+    /// The check.
     const KIND: Self::Kind;
 }
 
@@ -125,38 +125,38 @@ impl<P, V, T> AnyArgument for ArgumentCheck<P, V, T> {
 }
 
 impl<P, V, U> ArgumentCheck<P, V, CurrentUser<U>> {
-    /// What checks it.
+    /// The check.
     pub const KIND: UserCheck<V, U> = UserCheck(PhantomData);
 }
 
 impl<P, V, U, const SECONDS: u64> ArgumentCheck<P, V, FreshUser<U, SECONDS>> {
-    /// What checks it.
+    /// The check.
     pub const KIND: ProofCheck<P> = ProofCheck(PhantomData);
 }
 
 impl<P, V, U, C> ArgumentCheck<P, V, AuthorizedUser<U, C>> {
-    /// What checks it.
+    /// The check.
     pub const KIND: ProofCheck<P> = ProofCheck(PhantomData);
 }
 
 impl<P, V, U> ArgumentCheck<P, V, Option<CurrentUser<U>>> {
-    /// What checks it.
+    /// The check.
     pub const KIND: OptionCheck<CurrentUser<U>> = OptionCheck(PhantomData);
 }
 
 impl<P, V, U, const SECONDS: u64> ArgumentCheck<P, V, Option<FreshUser<U, SECONDS>>> {
-    /// What checks it.
+    /// The check.
     pub const KIND: OptionCheck<FreshUser<U, SECONDS>> = OptionCheck(PhantomData);
 }
 
 impl<P, V, U, C> ArgumentCheck<P, V, Option<AuthorizedUser<U, C>>> {
-    /// What checks it.
+    /// The check.
     pub const KIND: OptionCheck<AuthorizedUser<U, C>> = OptionCheck(PhantomData);
 }
 
-// The methods take the argument's type again: the compiler then underlines the whole type.
+// The methods take the argument's type again, so that the compiler underlines the whole type.
 
-/// The check of an extractor.
+/// The check for an extractor.
 #[derive(Debug)]
 pub struct ExtractorCheck<P>(PhantomData<fn() -> P>);
 
@@ -168,7 +168,7 @@ impl<P> ExtractorCheck<P> {
     pub const fn check_optional<T>(self) {}
 }
 
-/// The check of a `CurrentUser<U>`.
+/// The check for a `CurrentUser<U>`.
 #[derive(Debug)]
 pub struct UserCheck<V, U>(PhantomData<fn() -> (V, U)>);
 
@@ -185,12 +185,12 @@ impl<V, U> UserCheck<V, U> {
     pub const fn check_optional<T>(self) {}
 }
 
-/// The check of a `FreshUser` or a `AuthorizedUser`.
+/// The check for a `FreshUser` or an `AuthorizedUser`.
 #[derive(Debug)]
 pub struct ProofCheck<P>(PhantomData<fn() -> P>);
 
 impl<P> ProofCheck<P> {
-    /// Fails to compile if the guard demands less than `T` proves, or names another user type.
+    /// Fails to compile if the guard asks for less than `T` proves, or names another user type.
     #[track_caller]
     pub const fn check<T>(self)
     where
@@ -204,7 +204,7 @@ impl<P> ProofCheck<P> {
     pub const fn check_optional<T>(self) {}
 }
 
-/// The check of an `Option<T>` whose `T` is a user.
+/// The check for an `Option<T>` whose `T` is a user.
 #[derive(Debug)]
 pub struct OptionCheck<T>(PhantomData<fn() -> T>);
 
@@ -216,7 +216,8 @@ impl<T> OptionCheck<T> {
     pub const fn check_optional<O: OptionalUser<T>>(self) {}
 }
 
-/// An optional user as an argument. No type implements it: actix-web turns every error into `None`.
+/// An optional user as an argument. No type implements it, because actix-web turns every error into
+/// `None`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` turns an outage into an anonymous user; write `{T}` below a guard, and `MaybeUser<..>` elsewhere",
     label = "`None` if the user could not be loaded"

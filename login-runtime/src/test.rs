@@ -1,7 +1,8 @@
-//! Helpers for the tests of applications: a browser, a clock to set, and logins without a form.
+//! Helpers for the tests of applications: a browser, a clock that can be set, and logins without a
+//! form.
 //!
-//! A login made here takes the way that every other takes, through the manager, the session and its
-//! cookies, so it passes and fails the same guards.
+//! A login made here goes through the manager, the session and its cookies like any other, so guards
+//! treat it the same.
 //!
 //! # Examples
 //!
@@ -37,7 +38,6 @@
 
 use std::{
     cell::RefCell,
-    fmt,
     future::{Future, IntoFuture},
     net::{IpAddr, SocketAddr},
     pin::Pin,
@@ -64,7 +64,7 @@ use actix_web::{
 use derive_more::Debug;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{auth::auth::Auth, clock::Clock, core::user::AuthUser, users::verified::Verified};
+use crate::{auth::Auth, clock::Clock, core::AuthUser, users::Verified};
 
 #[cfg(feature = "audit")]
 mod audit;
@@ -73,10 +73,10 @@ pub mod store;
 #[cfg(feature = "audit")]
 pub use audit::assert_reviewed;
 
-/// What an application under test is sent, for the types of helpers that make one.
+/// The request type of an application under test.
 pub use actix_http::Request;
 
-/// A clock that stands still until it is told otherwise. Its clones are the same clock.
+/// A clock that only a test moves. Its clones show the same time.
 #[derive(Clone, Debug)]
 pub struct TestClock(Arc<AtomicI64>);
 
@@ -104,41 +104,27 @@ impl Clock for TestClock {
     }
 }
 
-/// What is to be done with a request before anything else.
-type LoggingIn = Pin<Box<dyn Future<Output = Result<(), String>>>>;
+type LogInFuture = Pin<Box<dyn Future<Output = ()>>>;
 
-/// A log in that the login layer does before anything else of a request.
-struct AskedLogIn {
-    log_in: Box<dyn FnOnce(HttpRequest) -> LoggingIn>,
-    outcome: Rc<RefCell<Option<Result<(), String>>>>,
-}
+/// A log in that the login layer performs before it handles the request.
+struct AskedLogIn(Box<dyn FnOnce(HttpRequest) -> LogInFuture>);
 
-/// The log in that a request asks for. Only the code that makes a request can put that there: it is
-/// not part of what a client sends.
+/// The log in that a request asks for. A client cannot send one: only the code that creates a request
+/// can add it.
 pub(crate) fn asked_log_in(request: &HttpRequest) -> Option<impl Future<Output = ()> + use<>> {
-    let AskedLogIn { log_in, outcome } = request.extensions_mut().remove::<AskedLogIn>()?;
-    let log_in = log_in(request.clone());
-    Some(async move {
-        let done = log_in.await;
-        *outcome.borrow_mut() = Some(done);
-    })
+    let AskedLogIn(log_in) = request.extensions_mut().remove()?;
+    Some(log_in(request.clone()))
 }
 
-/// A browser: keeps cookies between requests, and knows its address and user agent.
+/// A browser: keeps cookies between requests, and has an address and a user agent.
+#[derive(Debug)]
 pub struct Browser<'a, S> {
+    #[debug(skip)]
     app: &'a S,
+    #[debug(skip)]
     cookies: RefCell<Vec<Cookie<'static>>>,
     agent: RefCell<Option<String>>,
     address: RefCell<SocketAddr>,
-}
-
-impl<S> fmt::Debug for Browser<'_, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Browser")
-            .field("agent", &self.agent)
-            .field("address", &self.address)
-            .finish_non_exhaustive()
-    }
 }
 
 impl<'a, S, B> Browser<'a, S>
@@ -156,28 +142,24 @@ where
         }
     }
 
-    /// From now on the browser names itself like this, or not at all.
+    /// Sets the user agent of all further requests; `None` sends no such header.
     pub fn set_user_agent<'b>(&self, agent: impl Into<Option<&'b str>>) {
         *self.agent.borrow_mut() = agent.into().map(str::to_owned);
     }
 
-    /// From now on the browser connects from here.
+    /// Sets the address that all further requests come from.
     pub fn set_address(&self, address: impl Into<IpAddr>) {
         self.address.borrow_mut().set_ip(address.into());
     }
 
-    /// Another browser with a copy of this one's cookies, address and agent.
+    /// A second browser with copies of the cookies, the address and the user agent.
     #[must_use]
     pub fn copy(&self) -> Self {
-        Self {
-            app: self.app,
-            cookies: self.cookies.clone(),
-            agent: self.agent.clone(),
-            address: self.address.clone(),
-        }
+        self.at(self.app)
     }
 
-    /// The same browser in front of another application: one that was restarted, or another node.
+    /// A copy of this browser that sends its requests to another application: a restarted one, or
+    /// another node.
     #[must_use]
     pub fn at<'b, T>(&self, app: &'b T) -> Browser<'b, T> {
         Browser {
@@ -211,14 +193,14 @@ where
         self.take_cookie(Cookie::new(name.to_owned(), value.to_owned()));
     }
 
-    /// Takes a cookie away.
+    /// Removes a cookie from the browser.
     pub fn drop_cookie(&self, name: &str) {
         self.cookies
             .borrow_mut()
             .retain(|cookie| cookie.name() != name);
     }
 
-    /// Closes and opens the browser: cookies without a life of their own are gone.
+    /// Closes and opens the browser, which deletes cookies without `Max-Age` and `Expires`.
     pub fn restart(&self) {
         self.cookies
             .borrow_mut()
@@ -233,26 +215,25 @@ where
         }
     }
 
-    /// GET.
+    /// Prepares a GET request.
     pub fn get(&self, path: &str) -> Ask<'_, 'a, S> {
         self.ask(Method::GET, path)
     }
 
-    /// POST.
+    /// Prepares a POST request.
     pub fn post(&self, path: &str) -> Ask<'_, 'a, S> {
         self.ask(Method::POST, path)
     }
 
-    /// Any method.
+    /// Prepares a request with any method.
     pub fn ask(&self, method: Method, path: &str) -> Ask<'_, 'a, S> {
         Ask {
             browser: self,
             request: TestRequest::default().method(method).uri(path),
-            extra: None,
         }
     }
 
-    /// Logs a user in without a form; done by `.await`.
+    /// Logs a user in without a form, when it is awaited.
     pub fn log_in<U: AuthUser>(&self, user: U) -> TestLogIn<'_, 'a, S, U> {
         TestLogIn {
             browser: self,
@@ -263,7 +244,7 @@ where
         }
     }
 
-    async fn send(&self, request: TestRequest, extra: Option<AskedLogIn>) -> Answer {
+    async fn send(&self, request: TestRequest, log_in: Option<AskedLogIn>) -> Answer {
         let mut request = request.peer_addr(*self.address.borrow());
         if let Some(agent) = self.agent.borrow().as_deref() {
             request = request.insert_header((header::USER_AGENT, agent));
@@ -278,8 +259,8 @@ where
             request = request.insert_header((header::COOKIE, cookies.join("; ")));
         }
         let request = request.to_request();
-        if let Some(extra) = extra {
-            request.extensions_mut().insert(extra);
+        if let Some(log_in) = log_in {
+            request.extensions_mut().insert(log_in);
         }
         let response: HttpResponse<_> = match self.app.call(request).await {
             Ok(response) => response.into_parts().1.map_into_boxed_body(),
@@ -299,14 +280,13 @@ where
     }
 }
 
-/// A request about to be sent; sent by `.await`.
+/// A request, which is sent when it is awaited.
 #[derive(Debug)]
 #[debug("Ask")]
 #[must_use = "nothing is sent before this is awaited"]
 pub struct Ask<'b, 'a, S> {
     browser: &'b Browser<'a, S>,
     request: TestRequest,
-    extra: Option<AskedLogIn>,
 }
 
 impl<S> Ask<'_, '_, S> {
@@ -344,19 +324,14 @@ where
     type IntoFuture = Pin<Box<dyn Future<Output = Answer> + 'b>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self {
-            browser,
-            request,
-            extra,
-        } = self;
-        Box::pin(async move { browser.send(request, extra).await })
+        Box::pin(self.browser.send(self.request, None))
     }
 }
 
-/// A log in without a form; made by [`Browser::log_in`], done by `.await`.
+/// A log in without a form, made by [`Browser::log_in`] and done when it is awaited.
 #[derive(Debug)]
 #[debug("TestLogIn")]
-#[must_use = "nobody is logged in before this is awaited"]
+#[must_use = "no user is logged in before this is awaited"]
 pub struct TestLogIn<'b, 'a, S, U> {
     browser: &'b Browser<'a, S>,
     user: U,
@@ -372,19 +347,19 @@ impl<S, U> TestLogIn<'_, '_, S, U> {
         self
     }
 
-    /// Gives the browser a remember cookie too.
+    /// Also gives the browser a remember cookie.
     pub fn remember(mut self) -> Self {
         self.remember = Some(None);
         self
     }
 
-    /// Gives the browser a remember cookie for this long.
+    /// Also gives the browser a remember cookie that is valid for this long.
     pub fn remember_for(mut self, duration: Duration) -> Self {
         self.remember = Some(Some(duration));
         self
     }
 
-    /// Makes the login as old as if credentials had been given then.
+    /// Makes the login as old as if the user had given credentials at this time.
     pub fn at(mut self, time: SystemTime) -> Self {
         self.at = time
             .duration_since(UNIX_EPOCH)
@@ -414,38 +389,29 @@ where
             remember,
             at,
         } = self;
-        let outcome = Rc::new(RefCell::new(None));
-        let log_in = move |request: HttpRequest| -> LoggingIn {
-            Box::pin(async move {
-                let auth = Auth::<U>::of(&request).map_err(|error| error.to_string())?;
-                let mut log_in = auth.log_in(Verified::trust(user, "test")).at(at);
-                if !fresh {
-                    log_in = log_in.stale();
-                }
-                log_in = match remember {
-                    None => log_in,
-                    Some(None) => log_in.remember(true),
-                    Some(Some(duration)) => log_in.remember_for(duration),
-                };
-                log_in
-                    .run()
-                    .await
-                    .map(|_| ())
-                    .map_err(|error| error.to_string())
-            })
-        };
-        let asked = AskedLogIn {
-            log_in: Box::new(log_in),
-            outcome: Rc::clone(&outcome),
+        let log_in = async move |request: HttpRequest| {
+            let auth = Auth::<U>::of(&request).map_err(|error| error.to_string())?;
+            let mut log_in = auth.log_in(Verified::trust(user, "test")).at(at);
+            if !fresh {
+                log_in = log_in.stale();
+            }
+            log_in = match remember {
+                None => log_in,
+                Some(None) => log_in.remember(true),
+                Some(Some(duration)) => log_in.remember_for(duration),
+            };
+            let done = log_in.run().await;
+            done.map(drop).map_err(|error| error.to_string())
         };
         Box::pin(async move {
-            // A path that no application has; whatever it answers, the cookies come along.
-            browser
-                .send(
-                    TestRequest::get().uri("/.login-runtime/test/log-in"),
-                    Some(asked),
-                )
-                .await;
+            let outcome = Rc::new(RefCell::new(None));
+            let written = Rc::clone(&outcome);
+            let asked = AskedLogIn(Box::new(|request| {
+                Box::pin(async move { *written.borrow_mut() = Some(log_in(request).await) })
+            }));
+            // No application has this path, but any response carries the cookies of the login.
+            let request = TestRequest::get().uri("/.login-runtime/test/log-in");
+            browser.send(request, Some(asked)).await;
             let outcome = outcome.take();
             assert!(
                 outcome.is_some(),
@@ -460,7 +426,7 @@ where
     }
 }
 
-/// An answer: status, headers and body.
+/// A response: status, headers and body.
 #[derive(Clone, Debug)]
 pub struct Answer {
     status: StatusCode,
@@ -479,12 +445,12 @@ impl Answer {
         &self.headers
     }
 
-    /// A header as text.
+    /// The value of a header, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// Where the answer redirects to.
+    /// The `Location` header, to which a redirect leads.
     pub fn location(&self) -> Option<&str> {
         self.header("location")
     }
@@ -499,37 +465,32 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as JSON; `None` if it is something else.
+    /// The body as JSON, or `None` if it is not such JSON.
     pub fn json<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_slice(&self.body).ok()
     }
 
-    /// The cookies that the answer sets or clears.
+    /// The cookies that the response sets or clears.
     pub fn set_cookies(&self) -> Vec<Cookie<'static>> {
         self.headers
             .get_all(header::SET_COOKIE)
-            .filter_map(|value| {
-                Some(
-                    Cookie::parse(value.to_str().ok()?.to_owned())
-                        .ok()?
-                        .into_owned(),
-                )
-            })
+            .filter_map(|value| Cookie::parse(value.to_str().ok()?.to_owned()).ok())
             .collect()
     }
 
-    /// What the answer does to a cookie.
+    /// The cookie with this name, if the response sets or clears it.
     pub fn set_cookie(&self, name: &str) -> Option<Cookie<'static>> {
         self.set_cookies()
             .into_iter()
             .find(|cookie| cookie.name() == name)
     }
 
-    /// Asserts that no guard refused: the status is neither a redirect nor 401, 403 or 5xx.
+    /// Asserts that no guard refused the request: the status is neither a redirect nor 401, 403 or
+    /// 5xx.
     ///
     /// # Panics
     ///
-    /// If one did.
+    /// If it is one of these.
     #[track_caller]
     pub fn assert_logged_in(&self) -> &Self {
         let refused = self.status.is_redirection()
@@ -548,16 +509,16 @@ impl Answer {
         self
     }
 
-    /// Asserts that the client was sent to the login view, to come back to `next`.
+    /// Asserts that the response redirects to the login view, which leads back to `next`.
     ///
     /// # Panics
     ///
-    /// If it was not.
+    /// If it does not.
     #[track_caller]
     pub fn assert_redirects_to_login(&self, login_view: &str, next: &str) -> &Self {
         assert!(
             self.status.is_redirection(),
-            "{} is no redirect: {}",
+            "{} is not a redirect: {}",
             self.status,
             self.text()
         );

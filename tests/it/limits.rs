@@ -376,7 +376,7 @@ fn limits_that_cannot_be_kept_are_refused_at_the_start() {
     let beyond = limits.idle(Duration::from_secs(ABSOLUTE + 1));
     assert_eq!(
         build(true, Some(beyond), None),
-        Err("`limits` has an idle limit beyond the absolute one; lower `idle`".to_owned())
+        Err("`limits` has an idle limit above the absolute limit; lower `idle`".to_owned())
     );
     for nothing in [limits.idle(Duration::ZERO), limits.absolute(Duration::ZERO)] {
         assert!(build(true, Some(nothing), None).is_err());

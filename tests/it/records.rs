@@ -590,7 +590,7 @@ fn idle_limits_and_caps_without_a_login_store_do_not_build() {
     let limits = Limits::new().idle(Duration::from_secs(90_000));
     let error = error(with_records(&users).0.limits(limits));
     assert!(
-        error.contains("idle limit beyond the absolute one"),
+        error.contains("idle limit above the absolute limit"),
         "{error}"
     );
 }

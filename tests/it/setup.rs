@@ -217,9 +217,9 @@ fn views_are_addresses() {
             "names another host; write the whole URL",
         ),
         ("/\\evil.test", "names another host; write the whole URL"),
-        ("/log in", "is no path; escape what a URL cannot contain"),
-        ("javascript:alert(1)", "is no http or https URL"),
-        ("ftp://auth.test", "is no http or https URL"),
+        ("/log in", "is not a path; escape what a URL cannot contain"),
+        ("javascript:alert(1)", "is not an http or https URL"),
+        ("ftp://auth.test", "is not an http or https URL"),
         ("", "is empty; write a path, a URL or the name of a route"),
     ] {
         let expected = format!("the view `{view}` {why}");
@@ -272,12 +272,12 @@ fn cookies_that_browsers_reject_do_not_build() {
         (
             new().name("sid").path("area"),
             "sid",
-            "has a path that is none; a path starts with `/`",
+            "has an invalid path; a path starts with `/`",
         ),
         (
             new().name("sid").domain("https://app.test"),
             "sid",
-            "has a domain that is none; write a host name such as `example.com`",
+            "has an invalid domain; write a host name such as `example.com`",
         ),
     ] {
         let expected = format!("the cookie `{name}` {why}");
@@ -307,14 +307,14 @@ fn settings_that_cannot_be_meant_do_not_build() {
         "`next_field` is empty; name a query parameter, such as `next`",
     );
     let no_host =
-        "`force_host_for_redirects` is no host; write `example.com` or `example.com:8080`";
+        "`force_host_for_redirects` is not a host; write `example.com` or `example.com:8080`";
     check(
         builder().force_host_for_redirects("https://app.test/x"),
         no_host,
     );
     check(
         builder().origins(["app.test"]),
-        "the view `app.test` is no origin; \
+        "the view `app.test` is not an origin; \
          write scheme and host, such as `https://app.example.com`",
     );
 }

@@ -556,11 +556,11 @@ fn names_paths_and_domains_are_what_browsers_take() {
         ),
         (
             new().path("area"),
-            "the cookie `__Secure-{}` has a path that is none; a path starts with `/`",
+            "the cookie `__Secure-{}` has an invalid path; a path starts with `/`",
         ),
         (
             new().domain("https://app.test"),
-            "the cookie `__Secure-{}` has a domain that is none; write a host name such as \
+            "the cookie `__Secure-{}` has an invalid domain; write a host name such as \
              `example.com`",
         ),
     ] {
@@ -594,18 +594,18 @@ fn views_origins_and_hosts_are_checked_when_the_manager_is_built() {
     );
     check(
         builder().refresh_view("javascript:alert(1)"),
-        Err("the view `javascript:alert(1)` is no http or https URL"),
+        Err("the view `javascript:alert(1)` is not an http or https URL"),
     );
     check(
         builder().origins(["app.test"]),
         Err(
-            "the view `app.test` is no origin; write scheme and host, such as \
+            "the view `app.test` is not an origin; write scheme and host, such as \
              `https://app.example.com`",
         ),
     );
     check(
         builder().force_host_for_redirects("app.test/login"),
-        Err("`force_host_for_redirects` is no host; write `example.com` or `example.com:8080`"),
+        Err("`force_host_for_redirects` is not a host; write `example.com` or `example.com:8080`"),
     );
     check(
         builder().next_field(""),

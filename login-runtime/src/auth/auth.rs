@@ -1,4 +1,4 @@
-//! Log in, log out, confirm: what a handler holds in its hand.
+//! The extractor with which a handler logs users in and out.
 
 use std::{
     future::{Ready, ready},
@@ -11,17 +11,17 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::head
 use derive_more::Debug;
 
 use crate::{
-    core::user::AuthUser,
-    error::{LoadError, SetupError},
-    guard::current::MaybeUser,
+    core::AuthUser,
+    error::{LoadError, LoginError, SetupError},
+    guard::MaybeUser,
     http::escape,
     manager::Manager,
     refusal::redirect,
     request::{
-        remember_cookie::{carried_family, read_token},
-        state::LoginState,
+        LoginState,
+        remember_cookie::{read_family_token, read_token},
     },
-    users::user_type::UserType,
+    users::UserType,
 };
 
 /// Logs users of type `U` in and out; an extractor.
@@ -37,7 +37,7 @@ use crate::{
 ///
 /// #[post("/login")]
 /// async fn log_in(auth: Auth<User>) -> Result<impl Responder, LoginError> {
-///     // Where credentials are checked; `PasswordVerifier` does that with passwords.
+///     // Check the credentials here; `PasswordVerifier` does that for passwords.
 ///     let user = Verified::trust(User { id: 7, is_active: true }, "example");
 ///     auth.log_in(user).await?;
 ///     Ok(auth.redirect_to_next_or("/"))
@@ -50,8 +50,8 @@ use crate::{
 /// }
 /// ```
 ///
-/// It holds on to the request, so it is for handlers: in a middleware (`from_fn`) that passes the
-/// request on, actix-web wants it back for itself, and panics. Take [`MaybeUser`] there.
+/// It keeps the request, so it is for handlers. A middleware (`from_fn`) has to give the request back to
+/// actix-web, which panics otherwise; use [`MaybeUser`] there.
 #[derive(Debug)]
 #[debug("Auth")]
 pub struct Auth<U> {
@@ -73,24 +73,13 @@ impl<U: AuthUser> Auth<U> {
         })
     }
 
-    pub(crate) fn request(&self) -> &HttpRequest {
-        &self.request
-    }
-
-    pub(crate) fn state(&self) -> &LoginState {
-        &self.state
-    }
-
-    pub(crate) fn index(&self) -> usize {
-        self.index
-    }
-
     pub(crate) fn manager(&self) -> &Manager {
         &self.state.manager
     }
 
-    pub(crate) fn kind(&self) -> Option<&Arc<UserType>> {
-        self.manager().users.get(self.index)
+    pub(crate) fn user_type(&self) -> Result<&Arc<UserType>, LoginError> {
+        let user_type = self.manager().users.get(self.index);
+        user_type.ok_or(LoginError::NotLoggedIn)
     }
 
     /// The current user, if there is one.
@@ -99,44 +88,42 @@ impl<U: AuthUser> Auth<U> {
     ///
     /// [`LoadError`] if the user could not be loaded.
     pub async fn current_user(&self) -> Result<MaybeUser<U>, LoadError> {
-        let who = self.state.user(&self.request, self.index).await?;
-        Ok(MaybeUser::of(&who, self.manager()))
+        let user = self.state.user(&self.request, self.index).await?;
+        Ok(MaybeUser::of(&user, self.manager()))
     }
 
     /// Whether the request carries a remember cookie that verifies and is not being cleared.
     ///
-    /// Says nothing about who is logged in. With a login store it says that the token was made here; that
-    /// its family goes on is known once somebody looked at the user.
+    /// It does not tell whether a user is logged in. With a login store it tells that this application
+    /// made the token; whether the family of the token still exists is known after a look at the user.
     pub fn is_remembered(&self) -> bool {
-        let Some(kind) = self
-            .kind()
-            .filter(|_| self.state.remember_counts(self.index))
-        else {
-            return false;
-        };
-        if self.manager().records.is_some() {
-            return carried_family(&self.request, self.manager(), kind).is_some();
-        }
-        read_token(&self.request, self.manager(), kind, |_, _| ()).is_some()
+        let (request, manager) = (&self.request, self.manager());
+        self.state.remember_counts(self.index)
+            && self
+                .user_type()
+                .is_ok_and(|user_type| match manager.records {
+                    Some(_) => read_family_token(request, manager, user_type).is_some(),
+                    None => read_token(request, manager, user_type, |_, _| ()).is_some(),
+                })
     }
 
-    /// Where the client wanted to go when it was refused, if that is an address of this origin.
+    /// The address that the client asked for when it was refused, if it is of this origin.
     ///
-    /// The query parameter `next` of this very request; with
-    /// [`use_session_for_next`](crate::LoginManagerBuilder::use_session_for_next) what the session
-    /// keeps, which is thereby taken out.
+    /// This is the query parameter `next` of this request. With
+    /// [`use_session_for_next`](crate::LoginManagerBuilder::use_session_for_next) it is the address in
+    /// the session, which is removed there.
     ///
     /// # Security
     ///
-    /// Only paths come back. Everything else that clients and the links they follow can put there is
-    /// dropped: other hosts, schemes, and what browsers mistake for them.
+    /// Returns only paths. Everything else that a client or a link can put there is dropped: other
+    /// hosts, schemes, and text that browsers mistake for them.
     pub fn take_next(&self) -> Option<String> {
         redirect::take_next(&self.request, &self.manager().refusal)
     }
 
-    /// Sends the browser where it wanted to go when it was refused, or to `fallback`.
+    /// Redirects the browser to the address that it asked for when it was refused, or to `fallback`.
     ///
-    /// See [`take_next`](Self::take_next) for what is followed.
+    /// See [`take_next`](Self::take_next) for the addresses that are followed.
     pub fn redirect_to_next_or(&self, fallback: &str) -> HttpResponse {
         let next = self.take_next();
         let location = escape::location(next.as_deref().unwrap_or(fallback));

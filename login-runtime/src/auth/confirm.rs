@@ -1,26 +1,27 @@
-//! Confirming a login, and going on with it under other credentials.
+//! Confirms a login, and continues one whose user has new credentials.
 
 use std::{future::Future, pin::Pin, rc::Rc};
 
 use crate::{
     auth::{auth::Auth, establish::Establish},
-    core::{login::LoginSource, user::AuthUser},
+    core::{AuthUser, LoginSource},
     error::LoginError,
     events::{EventUser, LoginEvent},
-    guard::current::CurrentUser,
-    http::cookies,
-    store::records::{LoginRef, Replaced},
-    users::verified::{AuthMethod, IntoVerified, Verified},
+    guard::CurrentUser,
+    request::remember_cookie,
+    store::{LoginRef, Replaced},
+    users::{AuthMethod, IntoVerified, Verified},
 };
 
-/// What [`Auth::confirm_login`] brings. It names no proof, so that what is none is complained about once.
+/// The future of [`Auth::confirm_login`]. Its type does not contain the argument's, so that a wrong
+/// argument causes a single compiler error.
 type Confirming<'a, U> = Pin<Box<dyn Future<Output = Result<CurrentUser<U>, LoginError>> + 'a>>;
 
 impl<U: AuthUser> Auth<U> {
     /// Makes the current login fresh, after its user gave credentials again.
     ///
-    /// The session gets a new id, and the login is bound to the client at hand. The remember cookie
-    /// stays as it is.
+    /// The session gets a new id, and the login is bound to the client of this request. The remember
+    /// cookie does not change.
     ///
     /// # Examples
     ///
@@ -31,7 +32,7 @@ impl<U: AuthUser> Auth<U> {
     /// #[derive(AuthUser, Clone)]
     /// struct User { id: i64 }
     ///
-    /// // At the manager's `refresh_view`. Not `fresh`, or nobody would get here.
+    /// // At the manager's `refresh_view`. Not `fresh`: a stale login has to get here.
     /// #[login_required]
     /// #[post("/confirm")]
     /// async fn confirm(auth: Auth<User>, user: CurrentUser<User>, typed: String) -> Result<HttpResponse> {
@@ -58,81 +59,75 @@ impl<U: AuthUser> Auth<U> {
 
     async fn confirm(&self, verified: Verified<U>) -> Result<CurrentUser<U>, LoginError> {
         let (user, method) = verified.into_parts();
-        let kind = self.kind().ok_or(LoginError::NotLoggedIn)?;
-        // Looked at first: protection may say that this is not the login's own client.
-        let Some(known) = self.state.user(&self.request, self.index).await? else {
-            return Err(LoginError::NotLoggedIn);
-        };
-        if known.facts.source == LoginSource::Request {
-            return Err(LoginError::NotLoggedIn);
-        }
-        let id = kind.loader.id(&*user).ok_or(LoginError::UnfitId)?;
-        if kind.loader.id(&*known.user).as_ref() != Some(&id) {
+        let user_type = self.user_type()?;
+        // First, because protection may find that another client uses the login.
+        let current = self.state.user(&self.request, self.index).await?;
+        let current = current
+            .filter(|current| current.facts.source != LoginSource::Request)
+            .ok_or(LoginError::NotLoggedIn)?;
+        let id = user_type.loader.id(&*user).ok_or(LoginError::UnfitId)?;
+        if user_type.loader.id(&*current.user).as_ref() != Some(&id) {
             return Err(LoginError::OtherUser);
         }
-        let (remembered, allow_inactive) = match known.login {
-            Some(_) => (false, known.allow_inactive),
+        let (remembered, allow_inactive) = match current.login {
+            Some(_) => (false, current.allow_inactive),
             None => self
-                .carried_entry(|entry, _| (entry.remembered, entry.allow_inactive))
+                .carried_entry(|entry| (entry.facts.remembered, entry.facts.allow_inactive))
                 .ok_or(LoginError::NotLoggedIn)?,
         };
-        if !allow_inactive && !kind.loader.is_authenticated(&*user) {
+        if !allow_inactive && !user_type.loader.is_authenticated(&*user) {
             return Err(LoginError::Inactive);
         }
-        let what = Establish {
+        let login = Establish {
             fresh: true,
             remembered,
             allow_inactive,
             at: None,
             method,
             clears_session: false,
-            replaces: Replaced {
-                login: known.login.map(|login| login.key),
-                is_same_user: true,
-                families: Vec::new(),
-                goes_on: true,
-            },
-            family: known
+            replaces: continued(current.login),
+            family: current
                 .login
                 .map(|login| login.tokens().unwrap_or_else(|| login.goes_on())),
         };
-        let known = self.establish(kind, &user, what).await?;
+        let confirmed = self.establish(user_type, &user, login).await?;
         let event = LoginEvent::LoginConfirmed {
-            user: EventUser::new(kind, &*user),
+            user: EventUser::new(user_type, &*user),
         };
         self.manager().events.emit(&event, &self.request);
-        Ok(CurrentUser::new(user, known.facts, self.manager()))
+        Ok(CurrentUser::new(user, confirmed.facts, self.manager()))
     }
 
-    /// Goes on with a login whose user has other credentials now, under a new id and without a
-    /// remember cookie.
+    /// Continues the login of a user who has new credentials, under a new id and without a remember
+    /// cookie.
     pub(crate) async fn continue_as(&self, user: Rc<U>, login: LoginRef) -> Result<(), LoginError> {
-        let kind = self.kind().ok_or(LoginError::NotLoggedIn)?;
-        let known = self.state.user(&self.request, self.index).await?;
-        let facts = known
-            .as_ref()
-            .map(|known| (known.facts, known.allow_inactive));
-        let (facts, allow_inactive) = facts.ok_or(LoginError::NotLoggedIn)?;
-        let what = Establish {
-            fresh: facts.fresh,
+        let user_type = self.user_type()?;
+        let current = self.state.user(&self.request, self.index).await?;
+        let current = current.ok_or(LoginError::NotLoggedIn)?;
+        let continuation = Establish {
+            fresh: current.facts.fresh,
             remembered: false,
-            allow_inactive,
-            at: facts.authenticated_at,
+            allow_inactive: current.allow_inactive,
+            at: current.facts.authenticated_at,
             method: AuthMethod::Trusted("credentials changed"),
             clears_session: false,
-            replaces: Replaced {
-                login: Some(login.key),
-                is_same_user: true,
-                families: Vec::new(),
-                goes_on: true,
-            },
+            replaces: continued(Some(login)),
             family: Some(login.goes_on()),
         };
-        self.establish(kind, &user, what).await?;
-        if login.tokens().is_some() || cookies::carries(&self.request, &kind.remember.name) {
-            self.state
-                .set_remember_cookie(self.index, kind.remember.clear());
+        self.establish(user_type, &user, continuation).await?;
+        if login.tokens().is_some() || remember_cookie::is_carried(&self.request, user_type) {
+            self.state.clear_remember_cookie(self.index);
         }
         Ok(())
+    }
+}
+
+/// A login that continues under a new id.
+fn continued(login: Option<LoginRef>) -> Replaced {
+    Replaced {
+        login: login.map(|login| login.key),
+        is_same_user: true,
+        families: Vec::new(),
+        goes_on: true,
     }
 }

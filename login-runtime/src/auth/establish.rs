@@ -1,31 +1,32 @@
-//! Renewing the session and putting a login into it, which log in and confirm have in common.
+//! Gives the session a new id and a login: the last step of log in and of confirming a login.
 
 use std::rc::Rc;
 
 use crate::{
     auth::auth::Auth,
-    core::{
-        login::{FamilyKey, LoginFacts, LoginSource},
-        user::AuthUser,
-    },
+    core::{AuthUser, FamilyKey, LoginFacts, LoginSource},
     error::LoginError,
     keys::LoginToken,
-    request::{client, credential::LoginCookieContent, state::RequestUser},
-    session::{self, entry::Entry, fate},
-    store::records::{NewLogin, Replaced},
-    users::{loader::AnyUser, user_type::UserType, verified::AuthMethod},
+    request::{
+        LoginCookieContent, RequestUser, client,
+        credential::{self},
+    },
+    session::{self, Entry, EntryFacts, fate},
+    store::{NewLogin, Replaced},
+    users::{AnyUser, AuthMethod, UserType},
 };
 
-/// What a login is to be like.
+/// A login to establish.
 pub(crate) struct Establish {
     pub(crate) fresh: bool,
     pub(crate) remembered: bool,
     pub(crate) allow_inactive: bool,
+    /// When credentials were given, if not now.
     pub(crate) at: Option<i64>,
     pub(crate) method: AuthMethod,
-    /// Whether what is in the session belongs to somebody else.
+    /// Whether the session contains data of another user.
     pub(crate) clears_session: bool,
-    /// What ends because this login takes its place.
+    /// The logins and families that this login replaces.
     pub(crate) replaces: Replaced,
     pub(crate) family: Option<FamilyKey>,
 }
@@ -34,57 +35,51 @@ impl<U: AuthUser> Auth<U> {
     /// Renews the session and writes a login into it.
     pub(crate) async fn establish(
         &self,
-        kind: &UserType,
+        user_type: &UserType,
         user: &Rc<U>,
-        what: Establish,
+        login: Establish,
     ) -> Result<RequestUser, LoginError> {
         let manager = self.manager();
-        let any: AnyUser = Rc::clone(user) as AnyUser;
         let session = session::of(&self.request);
-        if !session::takes(&session) {
+        if session::is_purged(&session) {
             return Err(LoginError::SessionPurged);
         }
-        let hash = kind.loader.session_hash(&*any);
-        let fingerprint = hash.and_then(|hash| manager.keys.fingerprint(&kind.name, &hash));
+        let user: AnyUser = Rc::clone(user) as AnyUser;
+        let user_id = user_type.loader.id(&*user).ok_or(LoginError::UnfitId)?;
+        let hash = credential::fingerprint(manager, user_type, &*user);
+        let now = manager.now();
         let Establish {
             fresh,
-            remembered,
             allow_inactive,
-            at,
-            method,
-            clears_session,
-            replaces,
             family,
-        } = what;
-        let now = manager.now();
-        let at = at.unwrap_or(now);
+            ..
+        } = login;
+        let authenticated_at = login.at.unwrap_or(now);
         let clear = || {
-            if clears_session {
+            if login.clears_session {
                 session::clear_but(&session, manager.kept_keys(self.index));
             }
         };
-        let login = match &manager.records {
+        let record = match &manager.records {
             None => {
-                let client = client::client(&self.request, manager);
-                let hash = fingerprint.as_deref();
-                let entry = Entry {
-                    authenticated_at: at,
+                let facts = EntryFacts {
+                    authenticated_at,
                     started_at: now,
                     fresh,
-                    remembered,
+                    remembered: login.remembered,
                     allow_inactive,
-                    client,
-                    hash,
+                    client: client::client(&self.request, manager),
                 };
-                let id = kind.loader.id(&*any).ok_or(LoginError::UnfitId)?;
-                if kind.login_cookie.is_some() {
-                    // It may be longer than a cookie can be, and then nothing is taken away.
-                    let text = entry.text(&id).ok_or(LoginError::UnfitId)?;
-                    self.carry(LoginCookieContent::Entry(text.into()))?;
+                let (hash, id) = (hash.as_deref(), &*user_id);
+                let entry = Entry { facts, hash, id };
+                if user_type.login_cookie.is_some() {
+                    // The text may be too long for a cookie. In that case the session stays as it is.
+                    let text = entry.text().ok_or(LoginError::UnfitId)?;
+                    self.set_login_cookie(LoginCookieContent::Entry(text.into()))?;
                     clear();
                 } else {
                     clear();
-                    session::write_entry(&session, &kind.session_key, &entry, &id)
+                    session::write_entry(&session, &user_type.session_key, entry)
                         .map_err(|_| LoginError::UnfitId)?;
                 }
                 None
@@ -92,56 +87,49 @@ impl<U: AuthUser> Auth<U> {
             Some(records) => {
                 let id = LoginToken::random().map_err(|_| LoginError::NoRandomness)?;
                 let new = NewLogin {
-                    user_type: &kind.name,
-                    user_id: kind.loader.id(&*any).ok_or(LoginError::UnfitId)?,
-                    authenticated_at: at,
+                    user_type: &user_type.name,
+                    user_id,
+                    authenticated_at,
                     fresh,
                     allow_inactive,
-                    method: method.name(),
-                    hash: fingerprint,
+                    method: login.method.name(),
+                    hash,
                     family,
                     not_after: None,
                 };
-                // Boxed, as are others that only some log ins wait for: the rest need no room for them.
+                // Boxed, as is everything that only some log ins wait for, so that others need no
+                // space for it.
                 let client = client::of_record(&self.request, manager);
-                let replacing = records.replace(replaces, &id, new, client, now);
-                let login = Box::pin(replacing).await?;
-                // Not before the store has done its part: one that fails takes nothing away.
+                let replacing = records.replace(login.replaces, &id, new, client, now);
+                let record = Box::pin(replacing).await?;
+                // A store that fails must not change the session, so this comes after it.
                 clear();
-                if kind.login_cookie.is_some() {
-                    Box::pin(self.give_up_carried(records, kind)).await;
-                    self.carry(LoginCookieContent::Record(login))?;
+                if user_type.login_cookie.is_some() {
+                    Box::pin(self.give_up_carried(records, user_type)).await;
+                    self.set_login_cookie(LoginCookieContent::Record(record))?;
                 } else {
-                    session::write_login_id(&session, &kind.session_key, &id, family)
+                    session::write_login_id(&session, &user_type.session_key, &id, family)
                         .map_err(|_| LoginError::SessionPurged)?;
                 }
-                Some(login)
+                Some(record)
             }
         };
-        session::forget_who_left(&session, &kind.session_key);
-        session::renew(&session);
-        fate::logged_in(&kind.session_key);
-        self.state.act();
+        session::forget_previous_user(&session, &user_type.session_key);
+        session.renew();
+        fate::logged_in(&user_type.session_key);
+        self.state.acted.set(true);
         let facts = LoginFacts {
             source: LoginSource::Session,
-            authenticated_at: Some(at),
+            authenticated_at: Some(authenticated_at),
             fresh,
         };
-        let authenticated = allow_inactive || kind.loader.is_authenticated(&*any);
-        let known = RequestUser {
-            user: any,
-            facts,
-            authenticated,
-            allow_inactive,
-            login,
-        };
-        self.state.set_user(self.index, Some(known.clone()));
-        Ok(known)
+        let user = RequestUser::new(user_type, user, facts, allow_inactive, record);
+        self.state.set_user(self.index, Some(user.clone()));
+        Ok(user)
     }
 
-    /// Has the response set the login cookie.
-    fn carry(&self, ticket: LoginCookieContent) -> Result<(), LoginError> {
-        match self.state.set_login_cookie(self.index, ticket) {
+    fn set_login_cookie(&self, content: LoginCookieContent) -> Result<(), LoginError> {
+        match self.state.set_login_cookie(self.index, content) {
             true => Ok(()),
             false => Err(LoginError::UnfitId),
         }

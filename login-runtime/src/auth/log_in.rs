@@ -9,22 +9,18 @@ use std::{
 
 use crate::{
     auth::{auth::Auth, establish::Establish},
-    core::{
-        login::{FamilyKey, LoginKey, LoginSelector},
-        remember::MAX_COOKIE_AGE,
-        user::AuthUser,
-    },
+    core::{AuthUser, FamilyKey, LoginKey, MAX_COOKIE_AGE},
     error::LoginError,
     events::{EventUser, LoginEvent},
-    guard::current::CurrentUser,
-    http::cookies,
-    request::remember_cookie::{carries_token_of_another, remember_cookie},
-    session,
-    store::records::{LoginRef, Records, Replaced},
-    users::{
-        user_type::UserType,
-        verified::{IntoVerified, Verified},
+    guard::CurrentUser,
+    http::SetCookie,
+    request::{
+        credential::{self},
+        remember_cookie::{self, carries_token_of_another, end_family, family_cookie},
     },
+    session,
+    store::{LoginRef, Records, Replaced},
+    users::{IntoVerified, UserType, Verified},
 };
 
 /// Whether and how long to remember.
@@ -36,20 +32,20 @@ pub(crate) enum Remember {
 }
 
 impl<U: AuthUser> Auth<U> {
-    /// Logs a user in for the rest of this session; do not forget to `.await` it.
+    /// Logs a user in for the rest of this session, once it is awaited.
     ///
-    /// The session gets a new id, so an id planted before is worth nothing after (RFC 6265 §8.4,
-    /// ASVS 7.2.4). What an anonymous visitor put into the session stays; what belongs to another
-    /// user goes. The user is the current user for the rest of the request.
+    /// The session gets a new id, so an id planted before is worthless (RFC 6265 §8.4, ASVS 7.2.4). It
+    /// keeps the data of an anonymous visitor and loses the data of another user. The user is the
+    /// current user for the rest of the request.
     ///
     /// # Errors
     ///
-    /// [`LoginError::Inactive`] if the user may not log in, and others as they say. Nothing is
+    /// [`LoginError::Inactive`] if the user may not log in, or another [`LoginError`]. Nothing is
     /// written then.
     ///
     /// # Security
     ///
-    /// Takes the [`Verified`] user that a password verifier made, never a bare user.
+    /// Takes a [`Verified`] user, as a password verifier returns it, and never a bare user.
     pub fn log_in(&self, verified: impl IntoVerified<U>) -> LogIn<'_, U> {
         LogIn {
             auth: self,
@@ -62,8 +58,8 @@ impl<U: AuthUser> Auth<U> {
     }
 }
 
-/// A log in about to happen; made by [`Auth::log_in`], done by `.await`.
-#[must_use = "nobody is logged in before this is awaited"]
+/// A log in that happens when it is awaited; returned by [`Auth::log_in`].
+#[must_use = "the user is logged in when this is awaited"]
 pub struct LogIn<'a, U> {
     pub(crate) auth: &'a Auth<U>,
     pub(crate) verified: Verified<U>,
@@ -83,7 +79,7 @@ impl<U> fmt::Debug for LogIn<'_, U> {
 }
 
 impl<'a, U: AuthUser> LogIn<'a, U> {
-    /// Whether to remember the login beyond the session, for the time that the manager sets.
+    /// Whether to remember the login after the session ends, for the time set in the manager.
     ///
     /// The browser gets a signed cookie that can restore the login; a restored login is stale.
     pub fn remember(mut self, remember: bool) -> Self {
@@ -95,7 +91,7 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
         self
     }
 
-    /// Remembers the login for this long; no browser keeps a cookie for more than 400 days.
+    /// Remembers the login for this long, and for 400 days at most, as browsers do.
     pub fn remember_for(mut self, duration: Duration) -> Self {
         self.remember = Remember::For(duration);
         self
@@ -107,7 +103,7 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
         self
     }
 
-    /// Logs the user in although it is not active, and has guards let it through.
+    /// Logs the user in even if it is inactive, and makes guards let it through.
     ///
     /// # Security
     ///
@@ -117,7 +113,7 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
         self
     }
 
-    /// Makes the login as old as if credentials had been given then.
+    /// Sets the time at which credentials were given.
     #[cfg(feature = "test-util")]
     pub(crate) fn at(mut self, at: Option<i64>) -> Self {
         self.at = at;
@@ -134,154 +130,108 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
             at,
         } = self;
         let (user, method) = verified.into_parts();
-        let (manager, request) = (auth.manager(), &auth.request);
-        let kind = &**auth.kind().ok_or(LoginError::UnfitId)?;
-        let is_authenticated = kind.loader.is_authenticated(&*user);
-        // Forcing is for those who need it; for the others it would outlive their deactivation.
-        let allow_inactive = allow_inactive && !is_authenticated;
+        let (manager, request, state) = (auth.manager(), &auth.request, &auth.state);
+        let user_type = auth.user_type()?;
+        let is_authenticated = user_type.loader.is_authenticated(&*user);
         if !allow_inactive && !is_authenticated {
-            manager.events.emit(
-                &LoginEvent::LogInRefused {
-                    user: EventUser::new(kind, &*user),
-                },
-                request,
-            );
+            let user = EventUser::new(user_type, &*user);
+            let event = LoginEvent::LogInRefused { user };
+            manager.events.emit(&event, request);
             return Err(LoginError::Inactive);
         }
-        let id = kind.loader.id(&*user).ok_or(LoginError::UnfitId)?;
-        let remembering = match remember {
+        let id = user_type.loader.id(&*user).ok_or(LoginError::UnfitId)?;
+        let session = session::of(request);
+        if session::is_purged(&session) {
+            return Err(LoginError::SessionPurged);
+        }
+        // Everything that can fail comes before anything is written into the session.
+        let previous = match &manager.records {
+            None => auth.previous_in_entry(user_type, &id),
+            Some(records) => Box::pin(auth.previous_in_records(records, user_type, &id)).await?,
+        };
+        let age = match remember {
             Remember::No => None,
             Remember::AsConfigured => Some(manager.remember.duration),
             Remember::For(duration) => Some(duration.min(MAX_COOKIE_AGE)),
         };
-        let session = session::of(request);
-        if !session::takes(&session) {
-            return Err(LoginError::SessionPurged);
-        }
-        // Everything that can fail comes before anything is written into the session.
-        let hash = || {
-            let hash = kind.loader.session_hash(&*user);
-            hash.and_then(|hash| manager.keys.fingerprint(&kind.name, &hash))
-        };
-        let (previous, cookie, family) = match &manager.records {
-            None => {
-                let cookie = match remembering {
-                    None => None,
-                    Some(age) => Some(remember_cookie(manager, kind, hash(), &id, at, age)?),
-                };
-                (auth.previous_in_entry(kind, &id), cookie, None)
-            }
-            Some(records) => {
-                let previous = Box::pin(auth.previous_in_records(records, kind, &id)).await?;
-                match remembering {
-                    None => {
-                        let family = previous.keeps_family;
-                        (previous, None, family)
-                    }
-                    Some(age) => {
-                        let now = manager.now();
-                        let at = at.unwrap_or(now);
-                        let inserting =
-                            records.insert_family(&kind.name, &id, at, now, age, hash());
-                        let (key, family) = Box::pin(inserting).await?;
-                        let value = manager.keys.family_token(
-                            &kind.name,
-                            key,
-                            &family.seed,
-                            family.generation,
-                        );
-                        let cookie = value.and_then(|value| kind.remember.set(&value, age));
-                        (
-                            previous,
-                            Some(cookie.ok_or(LoginError::UnfitId)?),
-                            Some(key),
-                        )
-                    }
-                }
+        let (cookie, family) = match age {
+            None => (None, previous.keeps_family),
+            Some(age) => {
+                let hash = credential::fingerprint(manager, user_type, &*user);
+                let at = at.unwrap_or_else(|| manager.now());
+                let making = auth.new_remember_cookie(user_type, &id, hash, at, age);
+                let (cookie, family) = Box::pin(making).await?;
+                (Some(cookie), family)
             }
         };
         let remembered = cookie.is_some();
-        let what = Establish {
+        let mut families = previous.families;
+        families.retain(|old| Some(*old) != family);
+        let login = Establish {
             fresh,
             remembered: remembered || (previous.is_remembered && !previous.is_other_user),
-            allow_inactive,
+            // An active user does not need it, and it would allow the login after deactivation.
+            allow_inactive: allow_inactive && !is_authenticated,
             at,
             method,
             clears_session: previous.is_other_user
-                || session::is_left_by_another(
-                    &session,
-                    &kind.session_key,
-                    &id,
-                    manager.other_keys(auth.index),
-                )
-                || kind.login_cookie.is_some() && session::keeps_login(&session),
+                || state.is_session_of_another(&session, auth.index, &id),
             replaces: Replaced {
                 login: previous.login,
                 is_same_user: !previous.is_other_user,
-                families: previous
-                    .families
-                    .into_iter()
-                    .filter(|old| Some(*old) != family)
-                    .collect(),
+                families,
                 goes_on: false,
             },
             family,
         };
-        let known = match auth.establish(kind, &user, what).await {
-            Ok(known) => known,
+        let established = match auth.establish(user_type, &user, login).await {
+            Ok(established) => established,
             Err(error) => {
-                // Nobody gets the token of a family that was made for nothing.
-                if let Some((records, family)) =
-                    manager.records.as_ref().zip(family.filter(|_| remembered))
-                {
-                    let ending = records
-                        .store
-                        .call(|store| store.end_many(LoginSelector::Family(family)));
-                    let _ = Box::pin(ending).await;
+                // No browser gets the token of the new family.
+                let new_family = family.filter(|_| remembered);
+                if let Some((records, family)) = manager.records.as_ref().zip(new_family) {
+                    let _ = Box::pin(end_family(records, family)).await;
                 }
                 return Err(error);
             }
         };
         match cookie {
-            Some(cookie) => auth.state.set_remember_cookie(auth.index, cookie),
-            // A token of somebody else would bring that user back when the session ends.
-            None if previous.drops_cookie => {
-                auth.state
-                    .set_remember_cookie(auth.index, kind.remember.clear());
-            }
+            Some(cookie) => state.set_remember_cookie(auth.index, cookie),
+            // The token of another user would restore that user's login when the session ends.
+            None if previous.drops_cookie => state.clear_remember_cookie(auth.index),
             None => {}
         }
         let event = LoginEvent::LoggedIn {
-            user: EventUser::new(kind, &*user),
+            user: EventUser::new(user_type, &*user),
             method,
             remembered,
         };
         manager.events.emit(&event, request);
-        Ok(CurrentUser::new(user, known.facts, manager))
+        Ok(CurrentUser::new(user, established.facts, manager))
     }
 }
 
-/// What a log in finds in its browser.
+/// The login that a browser had before a log in.
 #[derive(Default)]
 struct Previous {
     is_other_user: bool,
     is_remembered: bool,
-    /// Whether the remember cookie is somebody else's, or worthless.
+    /// Whether the remember cookie is another user's, or invalid.
     drops_cookie: bool,
     login: Option<LoginKey>,
-    /// The families of which the browser has, or had, a token.
+    /// The families whose tokens the browser has, or had.
     families: Vec<FamilyKey>,
-    /// The one among them that is good for the user who logs in.
+    /// The family among them that is valid for the user who logs in.
     keeps_family: Option<FamilyKey>,
 }
 
 impl<U: AuthUser> Auth<U> {
-    /// What the login at hand and the remember cookie say of the user before.
-    fn previous_in_entry(&self, kind: &UserType, id: &str) -> Previous {
-        let entry = self.carried_entry(|entry, previous| (previous != id, entry.remembered));
+    /// The previous login according to the entry and the remember cookie.
+    fn previous_in_entry(&self, user_type: &UserType, id: &str) -> Previous {
+        let entry = self.carried_entry(|entry| (entry.id != id, entry.facts.remembered));
         let (is_other_user, is_remembered) = entry.unwrap_or_default();
         let drops_cookie = is_other_user && is_remembered
-            || carries_token_of_another(&self.request, self.manager(), kind, id);
+            || carries_token_of_another(&self.request, self.manager(), user_type, id);
         Previous {
             is_other_user,
             is_remembered,
@@ -290,16 +240,16 @@ impl<U: AuthUser> Auth<U> {
         }
     }
 
-    /// What the records say of the user before.
+    /// The previous login according to the records.
     async fn previous_in_records(
         &self,
         records: &Records,
-        kind: &UserType,
+        user_type: &UserType,
         id: &str,
     ) -> Result<Previous, LoginError> {
         let now = self.manager().now();
         let mut previous = Previous::default();
-        if let Some(LoginRef { key, .. }) = self.carried_login() {
+        if let Some(LoginRef { key, .. }) = self.state.login(&self.request, self.index) {
             if let Some(record) = records.find(key, now).await? {
                 previous.login = Some(key);
                 previous.is_other_user = record.user_id != id;
@@ -307,11 +257,11 @@ impl<U: AuthUser> Auth<U> {
                 previous.families.extend(tokens);
                 previous.keeps_family = tokens.filter(|_| !previous.is_other_user);
             } else {
-                // Ended: nobody knows whose data the session holds.
+                // The login has ended, so the owner of the session's data is unknown.
                 previous.is_other_user = true;
             }
         }
-        if let Some((family, row)) = self.genuine_family(records, kind).await? {
+        if let Some((family, row)) = self.genuine_family(records, user_type).await? {
             if !previous.families.contains(&family) {
                 previous.families.push(family);
             }
@@ -319,10 +269,30 @@ impl<U: AuthUser> Auth<U> {
                 previous.keeps_family = Some(family);
             }
         }
-        let carries = cookies::carries(&self.request, &kind.remember.name);
-        previous.drops_cookie =
-            (carries || !previous.families.is_empty()) && previous.keeps_family.is_none();
+        let has_tokens =
+            remember_cookie::is_carried(&self.request, user_type) || !previous.families.is_empty();
+        previous.drops_cookie = has_tokens && previous.keeps_family.is_none();
         Ok(previous)
+    }
+
+    /// Makes a remember cookie, and the family of its token if there is a login store.
+    async fn new_remember_cookie(
+        &self,
+        user_type: &UserType,
+        id: &str,
+        hash: Option<String>,
+        at: i64,
+        age: Duration,
+    ) -> Result<(SetCookie, Option<FamilyKey>), LoginError> {
+        let manager = self.manager();
+        let Some(records) = &manager.records else {
+            let cookie = remember_cookie::new_token(manager, user_type, hash, id, at, age)?;
+            return Ok((cookie, None));
+        };
+        let (name, now) = (&user_type.name, manager.now());
+        let (key, family) = records.insert_family(name, id, at, now, age, hash).await?;
+        let cookie = family_cookie(manager, user_type, key, &family, family.lifetime);
+        Ok((cookie.ok_or(LoginError::UnfitId)?, Some(key)))
     }
 }
 

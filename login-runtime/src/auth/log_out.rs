@@ -2,121 +2,109 @@
 
 use crate::{
     auth::auth::Auth,
-    core::{login::LoginSelector, user::AuthUser},
+    core::AuthUser,
     error::LoginError,
     events::{EventUser, LoginEvent},
-    http::cookies,
-    request::{credential, state::RequestUser},
+    request::{
+        credential::{self},
+        remember_cookie::{self, end_family},
+    },
     session::{self, fate},
-    store::records::{LoginRef, Records},
-    users::user_type::UserType,
+    store::{LoginRef, Records},
+    users::UserType,
 };
 
 impl<U: AuthUser> Auth<U> {
     /// Logs the current user out.
     ///
-    /// Everything in the session goes, but for logins of other user types; the session gets a new id,
-    /// or ends; the remember cookie is cleared. Not an error if nobody is logged in. The rest of the
-    /// request is anonymous.
+    /// The session loses everything except the logins of other user types, and gets a new id or ends;
+    /// the remember cookie is cleared. The rest of the request is anonymous. Logging out an anonymous
+    /// client is not an error.
     ///
-    /// With a login store the record is ended before this answers, together with the family of
-    /// remember tokens, so no copy of a cookie and no late request brings the login back.
+    /// With a login store, the record and the family of remember tokens are ended before this returns,
+    /// so no copy of a cookie and no late request brings the login back.
     ///
     /// # Errors
     ///
     /// [`LoginError::Store`] or [`LoginError::Load`] if the login store could not be reached: nothing
-    /// is changed then, and the user is still logged in. Say so, and let them try again.
+    /// has changed, and the user is still logged in. Tell the user to try again.
     ///
     /// # Security
     ///
-    /// Without a login store nothing on the server says that the login is over. With sessions kept in
-    /// their cookie, a *copy* of that cookie goes on working until the user's session hash or the key
-    /// changes; a copy of a remember cookie does until its time is over, whatever keeps the sessions.
+    /// Without a login store the server does not know that the login is over. With sessions that are
+    /// kept in their cookie, a *copy* of that cookie works until the user's session hash or the key
+    /// changes. A copy of a remember cookie works until its time is over, wherever sessions are kept.
     pub async fn log_out(&self) -> Result<(), LoginError> {
-        let Some(kind) = self.kind() else {
+        let Ok(user_type) = self.user_type() else {
             return Ok(());
         };
-        // Whatever becomes of it meanwhile: this is the login that is to end.
-        let named = self.carried_login();
-        // Without records, only to say who it was.
-        let who = if self.manager().records.is_some() || self.manager().events.is_heard() {
-            self.state.user(&self.request, self.index).await
+        let (request, manager, state) = (&self.request, self.manager(), &*self.state);
+        // This is the login to end, even if the look-up drops it.
+        let named = state.login(request, self.index);
+        // Without records, the user is only needed for the event.
+        let user = if manager.records.is_some() || manager.events.is_heard() {
+            state.user(request, self.index).await.ok().flatten()
         } else {
-            Ok(None)
+            None
         };
-        let session = session::of(&self.request);
-        if let Some(records) = &self.manager().records {
-            let known = who.as_ref().ok().and_then(Option::as_ref);
-            Box::pin(self.end_records(records, kind, known, named)).await?;
-        }
-        let is_late = match &self.manager().records {
-            Some(records) if kind.login_cookie.is_some() => {
-                Box::pin(self.give_up_carried(records, kind)).await
+        let current = user.as_ref().and_then(|user| user.login);
+        let session = session::of(request);
+        let mut is_late = false;
+        if let Some(records) = &manager.records {
+            Box::pin(self.end_records(records, user_type, current, named)).await?;
+            if user_type.login_cookie.is_some() {
+                is_late = Box::pin(self.give_up_carried(records, user_type)).await;
             }
-            _ => false,
-        };
-        let entry_remembered = self
-            .carried_entry(|entry, _| entry.remembered)
-            .unwrap_or_default();
-        let family = who.as_ref().is_ok_and(|who| {
-            who.as_ref()
-                .and_then(|known| known.login)
-                .is_some_and(|login| login.tokens().is_some())
-        });
-        if entry_remembered || family || cookies::carries(&self.request, &kind.remember.name) {
-            self.state
-                .set_remember_cookie(self.index, kind.remember.clear());
         }
-        self.state.settle_remember_cookie(self.index);
-        self.state
-            .drop_login_cookie(&self.request, self.index, is_late);
-        self.state.act();
-        session::clear_but(&session, self.manager().kept_keys(self.index));
-        session::renew(&session);
-        let held_elsewhere =
-            kind.login_cookie.is_some() && credential::is_carried(&self.request, kind);
-        fate::logged_out(held_elsewhere);
-        self.state.end_session_if_empty();
-        self.state.set_user(self.index, None);
-        let user = who.as_ref().ok().and_then(Option::as_ref);
-        let user = user.map(|known| EventUser::new(kind, &*known.user));
-        self.manager()
+        let is_remembered = self.carried_entry(|entry| entry.facts.remembered) == Some(true)
+            || current.is_some_and(|login| login.tokens().is_some())
+            || remember_cookie::is_carried(request, user_type);
+        if is_remembered {
+            state.clear_remember_cookie(self.index);
+        }
+        state.settle_remember_cookie(self.index);
+        state.drop_login_cookie(request, self.index, is_late);
+        state.acted.set(true);
+        session::clear_but(&session, manager.kept_keys(self.index));
+        session.renew();
+        fate::logged_out(
+            user_type.login_cookie.is_some() && credential::is_carried(request, user_type),
+        );
+        state.end_session_if_empty.set(true);
+        state.set_user(self.index, None);
+        let user = user
+            .as_ref()
+            .map(|user| EventUser::new(user_type, &*user.user));
+        manager
             .events
-            .emit(&LoginEvent::LoggedOut { user }, &self.request);
+            .emit(&LoginEvent::LoggedOut { user }, request);
         Ok(())
     }
 
-    /// Ends the login of this request, and whatever else could bring its user back.
+    /// Ends the login of this request, and everything else that could restore it.
     async fn end_records(
         &self,
         records: &Records,
-        kind: &UserType,
-        known: Option<&RequestUser>,
+        user_type: &UserType,
+        current: Option<LoginRef>,
         named: Option<LoginRef>,
     ) -> Result<(), LoginError> {
-        let login = match known.and_then(|known| known.login) {
-            Some(login) => Some(login),
-            // The user could not be loaded, or is inactive, or another request was quicker.
-            None => match named {
-                Some(LoginRef { key, family }) => {
-                    let record = records.find(key, self.manager().now()).await?;
-                    Some(LoginRef {
-                        key,
-                        family: record.map_or(family, |record| record.family),
-                    })
-                }
-                None => None,
-            },
+        let login = match (current, named) {
+            (Some(login), _) => Some(login),
+            // The user could not be loaded or is inactive, or another request was faster.
+            (None, Some(LoginRef { key, family })) => {
+                let record = records.find(key, self.manager().now()).await?;
+                let family = record.map_or(family, |record| record.family);
+                Some(LoginRef { key, family })
+            }
+            (None, None) => None,
         };
         if let Some(login) = login {
             records.end(login).await?;
         }
-        // A login that was restored elsewhere, or ended by itself, leaves the token of its browser.
-        if let Some((family, _)) = self.genuine_family(records, kind).await? {
-            records
-                .store
-                .call(|store| store.end_many(LoginSelector::Family(family)))
-                .await?;
+        // The browser keeps its token if a login was restored in another one, or ended by itself.
+        if let Some((family, _)) = self.genuine_family(records, user_type).await? {
+            end_family(records, family).await?;
         }
         Ok(())
     }

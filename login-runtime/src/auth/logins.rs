@@ -1,6 +1,7 @@
-//! Seeing and ending logins: those of the user at hand, and those of anybody.
+//! Lists and ends logins: those of the current user, and those of any user.
 
 use std::{
+    any::TypeId,
     rc::Rc,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -11,28 +12,25 @@ use derive_more::Debug;
 
 use crate::{
     auth::auth::Auth,
-    core::{
-        login::{LoginKey, LoginOwner, LoginRecord, LoginSelector},
-        user::AuthUser,
-    },
+    core::{AuthUser, FamilyKey, LoginKey, LoginOwner, LoginRecord, LoginSelector},
     error::{LoginError, StoreError},
     events::{EventUser, LoginEvent},
     manager::{LoginManager, Manager},
-    store::records::{LoginRef, Records},
-    users::loader::AnyUser,
+    store::{LoginRef, Records},
+    users::{AnyUser, UserType},
 };
 
 /// One of a user's logins, for a list of devices (ASVS 7.5.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoginInfo {
-    /// Names the login in a form; see [`Auth::end_login`]. It logs nobody in.
+    /// Names the login in a form; see [`Auth::end_login`]. It cannot be used to log in.
     pub key: LoginKey,
-    /// Whether it is the login of this very request.
+    /// Whether it is the login of this request.
     pub is_current: bool,
-    /// What the client called itself, cut short. The client's own text: escape it.
+    /// The start of the client's `User-Agent` header. The client chooses this text: escape it.
     pub user_agent: String,
-    /// Where the client connected from.
+    /// The address from which the client connected.
     pub address: String,
     /// When the login was made.
     pub created_at: SystemTime,
@@ -40,7 +38,7 @@ pub struct LoginInfo {
     pub authenticated_at: SystemTime,
     /// When it was last used, to within a tenth of the idle limit.
     pub last_seen: SystemTime,
-    /// How the login came about: `password`, `remember`, `credentials changed`, or the reason of a
+    /// How the login was made: `password`, `remember`, `credentials changed`, or the reason of a
     /// [`Verified::trust`](crate::Verified::trust).
     pub method: String,
     /// Whether the browser has a remember cookie.
@@ -71,92 +69,70 @@ impl LoginInfo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Keep {
-    /// The one at hand: for a user who changed the password.
+    /// The current login: for a user who changed the password.
     Current,
     /// None: for a user whose account was taken over.
     None,
 }
 
 impl<U: AuthUser> Auth<U> {
-    /// All logins of the user at hand, newest first.
+    /// All logins of the current user, newest first.
     ///
     /// # Errors
     ///
     /// [`LoginError::NotLoggedIn`]; [`LoginError::NoStore`] without a login store.
     pub async fn logins(&self) -> Result<Vec<LoginInfo>, LoginError> {
-        let at_hand = self.at_hand().await?;
-        let now = self.manager().now();
-        let owner = at_hand.owner(self);
-        let logins = at_hand
-            .records
-            .store
-            .call(|store| store.list(owner, now))
-            .await?;
-        let idle = |record: &LoginRecord| at_hand.records.limits.is_idle(record.last_seen, now);
+        let current = self.current().await?;
+        let (records, now) = (current.records, self.manager().now());
+        let owner = current.owner();
+        let logins = records.store.call(|store| store.list(owner, now)).await?;
         Ok(logins
             .into_iter()
-            .filter(|(_, record)| !idle(record))
-            .map(|(key, record)| LoginInfo::new(key, record, Some(at_hand.login.key)))
+            .filter(|(_, record)| !records.limits.is_idle(record.last_seen, now))
+            .map(|(key, record)| LoginInfo::new(key, record, Some(current.login.key)))
             .collect())
     }
 
-    /// Ends one of the user's own logins, and forgets the browser it was made with. Whether there was
-    /// such a login: the key of somebody else's ends nothing.
+    /// Ends one of the user's own logins, and forgets the browser it was made with. Returns whether
+    /// there was such a login: the key of another user's login ends nothing.
     ///
-    /// It is over at its next request, on every node. Ask for a fresh login before (ASVS 7.5.2).
+    /// The login is over at its next request, on every node. Require a fresh login first (ASVS 7.5.2).
     ///
     /// # Errors
     ///
     /// [`LoginError::NotLoggedIn`]; [`LoginError::NoStore`] without a login store.
     pub async fn end_login(&self, key: LoginKey) -> Result<bool, LoginError> {
-        let at_hand = self.at_hand().await?;
-        let record = at_hand.records.find(key, self.manager().now()).await?;
-        let Some(record) = record.filter(|record| record.owner() == at_hand.owner(self)) else {
+        let current = self.current().await?;
+        let records = current.records;
+        let record = records.find(key, self.manager().now()).await?;
+        let Some(record) = record.filter(|record| record.owner() == current.owner()) else {
             return Ok(false);
         };
-        at_hand
-            .records
-            .end(LoginRef {
-                key,
-                family: record.family,
-            })
-            .await?;
+        let family = record.family;
+        records.end(LoginRef { key, family }).await?;
         Ok(true)
     }
 
-    /// Ends all logins of the user but the one at hand, and forgets all other browsers. How many
-    /// logins ended.
+    /// Ends all logins of the user except the current one, and forgets all other browsers. Returns how
+    /// many logins ended.
     ///
     /// # Errors
     ///
     /// [`LoginError::NotLoggedIn`]; [`LoginError::NoStore`] without a login store.
     pub async fn end_other_logins(&self) -> Result<u64, LoginError> {
-        let at_hand = self.at_hand().await?;
-        let LoginRef { key, family } = at_hand.login;
-        let which = LoginSelector::Of {
-            owner: at_hand.owner(self),
-            but: Some(key),
-            but_family: family,
-        };
-        let ended = at_hand
-            .records
-            .store
-            .call(|store| store.end_many(which))
-            .await?;
-        self.manager()
-            .events
-            .emit(&self.ended_event(&at_hand, ended), self.request());
-        Ok(ended)
+        let current = self.current().await?;
+        let LoginRef { key, family } = current.login;
+        self.end_logins(&current, Some(key), family).await
     }
 
-    /// To be called when the user's password, or another credential, was changed (ASVS 7.4.3).
+    /// Call this when the user's password or another credential was changed (ASVS 7.4.3).
     ///
-    /// `user` is the user with the new credentials, which are stored before: if this fails, the session
-    /// hash has changed all the same. All logins and remembered browsers of the user end; with
-    /// [`Keep::Current`] the login at hand goes on, under a new id, and is not remembered any longer.
+    /// `user` is the user with the new credentials. Store them first, so that the session hash has
+    /// changed even if this fails. All logins and remembered browsers of the user end. With
+    /// [`Keep::Current`] the current login continues under a new id, and is no longer remembered.
     ///
-    /// Without a login store a new session hash ends all logins, the one at hand too; log the user in
-    /// again then: `auth.log_in(Verified::trust(user, "new password"))`.
+    /// Without a login store, a new session hash ends all logins including the current one. Log the user
+    /// in again in that case: `auth.log_in(Verified::trust(user, "new password"))`.
     ///
     /// # Examples
     ///
@@ -167,7 +143,7 @@ impl<U: AuthUser> Auth<U> {
     /// #[derive(AuthUser, Clone)]
     /// struct User { id: i64, #[auth(session_hash)] password_hash: String }
     ///
-    /// // Who is logged in, and gave the password long ago, is sent to the refresh view.
+    /// // A user who gave the password long ago is sent to the refresh view.
     /// #[login_required(fresh = "10m")]
     /// #[post("/password")]
     /// async fn change(auth: Auth<User>, user: FreshUser<User>, new: String) -> Result<HttpResponse> {
@@ -182,87 +158,84 @@ impl<U: AuthUser> Auth<U> {
     ///
     /// # Errors
     ///
-    /// [`LoginError::NotLoggedIn`], [`LoginError::OtherUser`] if `user` is not the one at hand;
+    /// [`LoginError::NotLoggedIn`], [`LoginError::OtherUser`] if `user` is not the current user;
     /// [`LoginError::NoStore`] without a login store.
     pub async fn credentials_changed(&self, user: U, keep: Keep) -> Result<u64, LoginError> {
-        let at_hand = self.at_hand().await?;
-        let user = Rc::new(user);
-        let kind = self.kind().ok_or(LoginError::NotLoggedIn)?;
-        if kind.loader.id(&*user).as_ref() != Some(&at_hand.user_id) {
+        let current = self.current().await?;
+        if current.user_type.loader.id(&user).as_ref() != Some(&current.user_id) {
             return Err(LoginError::OtherUser);
         }
-        let owner = at_hand.owner(self);
-        let but = match keep {
-            Keep::Current => Some(at_hand.login.key),
-            Keep::None => None,
-        };
-        // The family too: what the browser was given before the change is good no longer.
-        let which = LoginSelector::Of {
-            owner,
-            but,
-            but_family: None,
-        };
-        let ended = at_hand
-            .records
-            .store
-            .call(|store| store.end_many(which))
-            .await?;
-        self.manager()
-            .events
-            .emit(&self.ended_event(&at_hand, ended), self.request());
+        let login = current.login;
+        let kept = (keep == Keep::Current).then_some(login.key);
+        // The family ends, too: the browser's tokens from before the change are no longer valid.
+        let ended = self.end_logins(&current, kept, None).await?;
         match keep {
-            Keep::Current => self.continue_as(user, at_hand.login).await?,
+            Keep::Current => self.continue_as(Rc::new(user), login).await?,
             Keep::None => self.log_out().await?,
         }
         Ok(ended)
     }
 
-    /// The user at hand, and the record of the login.
-    async fn at_hand(&self) -> Result<AtHand<'_>, LoginError> {
-        let manager = self.manager();
-        let records = manager.records.as_deref().ok_or(LoginError::NoStore)?;
-        let known = self
-            .state()
-            .user(self.request(), self.index())
-            .await?
-            .ok_or(LoginError::NotLoggedIn)?;
-        let login = known.login.ok_or(LoginError::NotLoggedIn)?;
-        let kind = self.kind().ok_or(LoginError::NotLoggedIn)?;
-        let user_id = kind.loader.id(&*known.user).ok_or(LoginError::UnfitId)?;
-        Ok(AtHand {
-            records,
-            login,
-            user: known.user,
-            user_id,
-        })
+    /// Ends all logins of the current user except these, and reports how many.
+    async fn end_logins(
+        &self,
+        current: &Current<'_>,
+        but: Option<LoginKey>,
+        but_family: Option<FamilyKey>,
+    ) -> Result<u64, LoginError> {
+        let selected = LoginSelector::Of {
+            owner: current.owner(),
+            but,
+            but_family,
+        };
+        let store = &current.records.store;
+        let logins = store.call(|store| store.end_many(selected)).await?;
+        let user = Some(EventUser::new(current.user_type, &*current.user));
+        let event = LoginEvent::LoginsEnded { user, logins };
+        self.manager().events.emit(&event, &self.request);
+        Ok(logins)
     }
 
-    fn ended_event<'a>(&'a self, at_hand: &'a AtHand<'_>, logins: u64) -> LoginEvent<'a> {
-        let user = self.kind().map(|kind| EventUser::new(kind, &*at_hand.user));
-        LoginEvent::LoginsEnded { user, logins }
+    /// The current user, and the record of the login.
+    async fn current(&self) -> Result<Current<'_>, LoginError> {
+        let records = self.manager().records.as_deref();
+        let records = records.ok_or(LoginError::NoStore)?;
+        let current = self.state.user(&self.request, self.index).await?;
+        let current = current.ok_or(LoginError::NotLoggedIn)?;
+        let login = current.login.ok_or(LoginError::NotLoggedIn)?;
+        let user_type = self.user_type()?;
+        let user_id = user_type.loader.id(&*current.user);
+        Ok(Current {
+            records,
+            login,
+            user_type,
+            user_id: user_id.ok_or(LoginError::UnfitId)?,
+            user: current.user,
+        })
     }
 }
 
-/// The user of a request, and the record of the login.
-struct AtHand<'a> {
+/// The current user of a request, and the record of the login.
+struct Current<'a> {
     records: &'a Records,
     login: LoginRef,
+    user_type: &'a UserType,
     user: AnyUser,
     user_id: String,
 }
 
-impl AtHand<'_> {
-    fn owner<'a, U: AuthUser>(&'a self, auth: &'a Auth<U>) -> LoginOwner<'a> {
+impl Current<'_> {
+    fn owner(&self) -> LoginOwner<'_> {
         LoginOwner {
-            user_type: auth.kind().map_or("", |kind| &kind.name),
+            user_type: &self.user_type.name,
             user_id: &self.user_id,
         }
     }
 }
 
-/// The logins of everybody, outside of any request: for administrators and for maintenance.
+/// The logins of all users, outside of any request: for administrators and for maintenance.
 ///
-/// Made by [`LoginManager::logins`].
+/// Returned by [`LoginManager::logins`].
 #[derive(Clone, Debug)]
 #[debug("Logins")]
 pub struct Logins {
@@ -271,7 +244,7 @@ pub struct Logins {
 }
 
 impl<S: SessionStore> LoginManager<S> {
-    /// The logins of everybody; nothing without a login store.
+    /// The logins of all users; `None` without a login store.
     pub fn logins(&self) -> Option<Logins> {
         let records = Arc::clone(self.manager.records.as_ref()?);
         Some(Logins {
@@ -286,67 +259,55 @@ impl Logins {
     ///
     /// # Errors
     ///
-    /// What the store says.
+    /// The store's error.
     pub async fn of<U: AuthUser>(&self, id: &U::Id) -> Result<Vec<LoginInfo>, StoreError> {
         let (user_type, user_id) = self.owner::<U>(id)?;
-        let owner = LoginOwner {
-            user_type: &user_type,
-            user_id: &user_id,
-        };
+        let (user_type, user_id) = (&*user_type, &*user_id);
+        let owner = LoginOwner { user_type, user_id };
         let now = self.manager.now();
-        let logins = self
-            .records
-            .store
-            .call(|store| store.list(owner, now))
-            .await?;
+        let store = &self.records.store;
+        let logins = store.call(|store| store.list(owner, now)).await?;
         Ok(logins
             .into_iter()
             .map(|(key, record)| LoginInfo::new(key, record, None))
             .collect())
     }
 
-    /// Ends one login, and forgets the browser it was made with. Whether there was such a login.
+    /// Ends one login, and forgets the browser it was made with. Returns whether there was such a login.
     ///
     /// # Errors
     ///
-    /// What the store says.
+    /// The store's error.
     pub async fn end(&self, key: LoginKey) -> Result<bool, StoreError> {
         let Some(record) = self.records.find(key, self.manager.now()).await? else {
             return Ok(false);
         };
-        self.records
-            .end(LoginRef {
-                key,
-                family: record.family,
-            })
-            .await?;
+        let family = record.family;
+        self.records.end(LoginRef { key, family }).await?;
         Ok(true)
     }
 
-    /// Ends all logins of a user, and forgets all the user's browsers. How many logins ended.
+    /// Ends all logins of a user, and forgets all the user's browsers. Returns how many logins ended.
     ///
     /// # Errors
     ///
-    /// What the store says.
+    /// The store's error.
     pub async fn end_all_of<U: AuthUser>(&self, id: &U::Id) -> Result<u64, StoreError> {
         let (user_type, user_id) = self.owner::<U>(id)?;
-        let owner = LoginOwner {
-            user_type: &user_type,
-            user_id: &user_id,
-        };
-        let which = LoginSelector::Of {
-            owner,
+        let (user_type, user_id) = (&*user_type, &*user_id);
+        let all = LoginSelector::Of {
+            owner: LoginOwner { user_type, user_id },
             but: None,
             but_family: None,
         };
-        self.records.store.call(|store| store.end_many(which)).await
+        self.records.store.call(|store| store.end_many(all)).await
     }
 
-    /// Ends every login of everybody, and forgets all browsers. How many logins ended.
+    /// Ends all logins of all users, and forgets all browsers. Returns how many logins ended.
     ///
     /// # Errors
     ///
-    /// What the store says.
+    /// The store's error.
     pub async fn end_all(&self) -> Result<u64, StoreError> {
         self.records
             .store
@@ -354,14 +315,14 @@ impl Logins {
             .await
     }
 
-    /// Deletes up to about `batch` rows that are over. How many; call again as long as it is `batch`.
+    /// Deletes up to about `batch` rows that are over. Returns how many; if it is `batch`, call again.
     ///
-    /// Logins are over without it, too: this only makes room. Run it every now and then, in batches
-    /// that do not keep log ins waiting.
+    /// This only frees space: logins are over without it, too. Run it regularly, in batches so small
+    /// that log ins do not wait.
     ///
     /// # Errors
     ///
-    /// What the store says.
+    /// The store's error.
     pub async fn purge(&self, batch: u32) -> Result<u64, StoreError> {
         let now = self.manager.now();
         let idle_since = self.records.limits.idle_since(now);
@@ -371,19 +332,15 @@ impl Logins {
             .await
     }
 
+    /// The name of the user type, and the id as JSON.
     fn owner<U: AuthUser>(&self, id: &U::Id) -> Result<(String, String), StoreError> {
-        let name = std::any::type_name::<U>;
         let index = self
             .manager
-            .index(std::any::TypeId::of::<U>(), name)
+            .index(TypeId::of::<U>(), std::any::type_name::<U>)
             .map_err(StoreError::new)?;
+        let user_type = self.manager.users.get(index);
+        let name = user_type.map(|user_type| user_type.name.clone());
         let user_id = serde_json::to_string(id).map_err(StoreError::new)?;
-        let user_type = self
-            .manager
-            .users
-            .get(index)
-            .map(|kind| kind.name.clone())
-            .unwrap_or_default();
-        Ok((user_type, user_id))
+        Ok((name.unwrap_or_default(), user_id))
     }
 }

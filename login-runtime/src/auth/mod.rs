@@ -1,4 +1,4 @@
-//! Log in, log out, confirm, and see or end logins.
+//! The `Auth` extractor: log in, log out, confirm, require, and list or end logins.
 
 #[allow(
     clippy::module_inception,
@@ -12,3 +12,6 @@ pub(crate) mod log_in;
 pub(crate) mod log_out;
 pub(crate) mod logins;
 pub(crate) mod require;
+
+#[cfg(feature = "test-util")]
+pub(crate) use self::auth::Auth;

@@ -1,38 +1,36 @@
-//! What guards decide, decided by a handler.
+//! Makes the decisions of guards inside a handler.
 
 use crate::{
     auth::auth::Auth,
-    conditions::condition::Condition,
-    core::{
-        freshness::{Freshness, RefusalReason, Requirement},
-        user::AuthUser,
-    },
+    conditions::Condition,
+    core::{AuthUser, Freshness, RefusalReason, Requirement},
     error::{LoginError, Refusal},
     events::{EventUser, LoginEvent},
     guard::{
-        current::{self, CurrentUser, MaybeUser},
-        decide::{self, GuardOutcome},
+        CurrentUser, MaybeUser,
+        decide::{self},
+        find,
     },
-    refusal::{self, answer::RefusalKind},
-    request::state::LoginState,
+    refusal::{self, RefusalKind},
+    request::LoginState,
 };
 
 impl<U: AuthUser> Auth<U> {
-    /// Decides inside the handler what `#[login_required]` decides before it: the current user, or
-    /// the refusal to return with `?`.
+    /// Makes the decision of `#[login_required]` inside the handler: returns the current user, or the
+    /// refusal to return with `?`.
     ///
     /// # Errors
     ///
-    /// The refusal, or the answer to a failing loader.
+    /// The refusal, or the response to a failing loader.
     pub async fn require_login(&self) -> Result<CurrentUser<U>, actix_web::Error> {
         self.meet(Requirement::LOGIN, Condition::ALWAYS).await
     }
 
-    /// Decides inside the handler what `#[fresh_login_required]` decides before it.
+    /// Makes the decision of `#[fresh_login_required]` inside the handler.
     ///
     /// # Errors
     ///
-    /// The refusal, or the answer to a failing loader.
+    /// The refusal, or the response to a failing loader.
     pub async fn require_fresh_login(&self) -> Result<CurrentUser<U>, actix_web::Error> {
         let requirement = Requirement {
             freshness: Freshness::Default,
@@ -41,8 +39,8 @@ impl<U: AuthUser> Auth<U> {
         self.meet(requirement, Condition::ALWAYS).await
     }
 
-    /// Decides inside the handler what `#[login_required(role = ..)]` and its relatives decide before
-    /// it: the user who meets the condition, or the refusal to return with `?`.
+    /// Makes the decision of `#[login_required(role = ..)]` and similar guards inside the handler:
+    /// returns the user if the condition is met, or the refusal to return with `?`.
     ///
     /// # Examples
     ///
@@ -57,7 +55,7 @@ impl<U: AuthUser> Auth<U> {
     /// #[delete("/users/{id}")]
     /// async fn delete_user(auth: Auth<User>, id: web::Path<i64>) -> Result<String> {
     ///     let id = id.into_inner();
-    ///     // Who is neither this user nor an admin gets 403.
+    ///     // A user who is neither this user nor an admin gets 403.
     ///     let oneself = Condition::check(move |user: &User| user.id == id);
     ///     let user = auth.require(Condition::any([Condition::role("admin"), oneself])).await?;
     ///     Ok(format!("{id} deleted by {}", user.id))
@@ -66,7 +64,7 @@ impl<U: AuthUser> Auth<U> {
     ///
     /// # Errors
     ///
-    /// The refusal, or the answer to a failing loader or permission check.
+    /// The refusal, or the response to a failing loader or permission check.
     pub async fn require(&self, condition: Condition) -> Result<CurrentUser<U>, actix_web::Error> {
         self.meet(Requirement::LOGIN, condition).await
     }
@@ -76,38 +74,35 @@ impl<U: AuthUser> Auth<U> {
         requirement: Requirement,
         condition: Condition,
     ) -> Result<CurrentUser<U>, actix_web::Error> {
-        let find = current::find::<U>;
-        let decision = match decide::check_user(&self.request, find, requirement, &condition) {
-            GuardOutcome::Done(decision) => decision,
-            GuardOutcome::Wait(deciding) => deciding.await,
-        };
-        let user = MaybeUser::of(&decision?, self.manager()).into_user();
+        let user = decide::check_user(&self.request, find::<U>, requirement, &condition).await?;
+        let user = MaybeUser::of(&user, self.manager()).into_user();
         user.ok_or_else(|| LoginError::NotLoggedIn.into())
     }
 
-    /// What a guard answers a client without a login, whoever is logged in.
+    /// The response of a guard to an anonymous client, even if a user is logged in.
     pub async fn unauthorized(&self) -> Refusal {
         self.refuse(RefusalKind::Unauthorized).await
     }
 
-    /// What a guard answers a client with a stale login, whoever is logged in.
+    /// The response of a guard to a stale login, even if the login is fresh.
     pub async fn needs_refresh(&self) -> Refusal {
         self.refuse(RefusalKind::NeedsRefresh).await
     }
 
-    /// What a guard answers a user who may not do this.
+    /// The response of a guard to a user who may not do this.
     pub async fn forbidden(&self) -> Refusal {
-        // Nobody is looked up for a refusal.
-        let who = LoginState::peek(&self.request, &self.state.manager, self.index).flatten();
-        let user = who.as_ref().zip(self.kind());
+        // A refusal does not look up the user.
+        let user = LoginState::peek(&self.request, &self.state.manager, self.index).flatten();
+        let user = user.as_ref().zip(self.user_type().ok());
         let event = LoginEvent::Forbidden {
-            user: user.map(|(known, kind)| EventUser::new(kind, &*known.user)),
+            user: user.map(|(user, user_type)| EventUser::new(user_type, &*user.user)),
             condition: None,
         };
+        let manager = self.manager();
         refusal::forbid(
             &self.request,
-            &self.manager().refusal,
-            &self.manager().events,
+            &manager.refusal,
+            &manager.events,
             &event,
             RefusalReason::Asked,
         )
@@ -115,14 +110,15 @@ impl<U: AuthUser> Auth<U> {
         .await
     }
 
-    pub(crate) async fn refuse(&self, kind: RefusalKind) -> Refusal {
+    async fn refuse(&self, kind: RefusalKind) -> Refusal {
+        let manager = self.manager();
         refusal::refuse(
             &self.request,
-            &self.manager().refusal,
-            &self.manager().events,
+            &manager.refusal,
+            &manager.events,
             kind,
             RefusalReason::Asked,
-            self.manager().guards.fresh_for,
+            manager.guards.fresh_for,
         )
         .done()
         .await

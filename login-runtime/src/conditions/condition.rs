@@ -1,25 +1,22 @@
 //! What a guard asks of a user besides a login: roles, permissions, and the application's own checks.
 
-use std::{any::Any, borrow::Cow, fmt, future::Future, ops::Not, pin::Pin, rc::Rc, sync::Arc};
+use std::{any::type_name, borrow::Cow, fmt, ops::Not, rc::Rc, sync::Arc};
 
 use actix_web::HttpRequest;
+use derive_more::{Debug, Display, From};
 
 use crate::{
-    conditions::description::Description,
-    core::user::AuthUser,
+    conditions::outcome::Outcome,
+    core::AuthUser,
     error::{LoadError, SetupError},
-    users::{
-        loader::AnyUser,
-        permission::{HasPermission as _, Permissions},
-        user_type::UserType,
-    },
+    users::{AnyUser, Permissions, UserType, permission::HasPermission as _},
 };
 
 /// What a guard asks of a user besides a login.
 ///
-/// The attributes make it of `role = ".."`, `permission = ..`, `check = ..`, `any(..)`, `all(..)` and
-/// `not(..)`. Scopes take it by [`LoginGuard::condition`](crate::LoginGuard::condition), handlers by
-/// [`Auth::require`](crate::Auth::require).
+/// The attributes build it from `role = ".."`, `permission = ..`, `check = ..`, `any(..)`, `all(..)`
+/// and `not(..)`. For a scope, pass it to [`LoginGuard::condition`](crate::LoginGuard::condition); in
+/// a handler, to [`Auth::require`](crate::Auth::require).
 ///
 /// # Examples
 ///
@@ -37,20 +34,28 @@ use crate::{
 /// let drafts = web::scope("/drafts").wrap(login_required().condition(editors));
 /// # let _ = drafts;
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug, Display)]
+#[debug("Condition({_0})")]
 pub struct Condition(pub(crate) Test);
 
-#[derive(Clone)]
+#[derive(Clone, Display)]
 pub(crate) enum Test {
+    #[display("role = {_0:?}")]
     Role(Cow<'static, str>),
+    #[display("permission = {}", (_0.name)(_0.number))]
     Permission(PermissionTest),
+    #[display("check")]
     Check(CheckFn),
+    #[display("any({_0})")]
     Any(List),
+    #[display("all({_0})")]
     All(List),
+    /// The list has one condition.
+    #[display("not({_0})")]
     Not(List),
 }
 
-/// Conditions that are known when the program is compiled, or made when it runs.
+/// Conditions in the program's constants, or made at run time.
 #[derive(Clone)]
 pub(crate) enum List {
     Static(&'static [Condition]),
@@ -66,42 +71,46 @@ impl List {
     }
 }
 
-/// One permission with its type erased.
+impl fmt::Display for List {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, condition) in self.get().iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{condition}")?;
+        }
+        Ok(())
+    }
+}
+
+/// One permission, with its type erased.
 #[derive(Clone, Copy)]
 pub(crate) struct PermissionTest {
-    /// Which set of permissions it is of, unlike that of any other.
+    /// Identifies the set of permissions.
     set: &'static str,
     number: usize,
     name: fn(usize) -> &'static str,
-    ask: fn(usize, AnyUser, &HttpRequest) -> Result<ConditionFuture, OtherUser>,
+    ask: fn(usize, &Subject) -> ConditionAnswer,
 }
 
 #[derive(Clone)]
 pub(crate) enum CheckFn {
-    Static(fn(&dyn Any, &HttpRequest) -> Result<bool, OtherUser>),
+    Static(fn(&Subject) -> Result<bool, Unanswered>),
     Shared(Arc<DynCheck>),
 }
 
-type DynCheck = dyn Fn(&dyn Any, &HttpRequest) -> Result<bool, OtherUser> + Send + Sync;
+type DynCheck = dyn Fn(&Subject) -> Result<bool, Unanswered> + Send + Sync;
 
-type ConditionFuture = Pin<Box<dyn Future<Output = Result<bool, Unanswered>>>>;
-
-/// The condition is about another user type, of this name.
-pub(crate) struct OtherUser(&'static str);
-
-/// Why there is no answer. Neither a yes nor a no, so nobody passes and nobody is forbidden.
+/// Why there is no answer. It counts neither as yes nor as no: the client is not let through, and is
+/// not told that it is forbidden.
+#[derive(From)]
 pub(crate) enum Unanswered {
     Setup(SetupError),
     Failed(LoadError),
 }
 
-/// Whether a condition holds, or a wait for it.
-pub(crate) enum ConditionAnswer {
-    Now(Result<bool, Unanswered>),
-    Later(ConditionFuture),
-}
+/// Whether a condition holds.
+pub(crate) type ConditionAnswer = Outcome<Result<bool, Unanswered>>;
 
-/// Who is asked about, and in which request.
+/// The user and the request that a condition is asked about.
 #[derive(Clone)]
 pub(crate) struct Subject {
     pub(crate) user_type: Arc<UserType>,
@@ -109,40 +118,60 @@ pub(crate) struct Subject {
     pub(crate) request: HttpRequest,
 }
 
+impl Subject {
+    /// The user, if it has the type that a condition is about.
+    pub(crate) fn user<U: 'static>(&self) -> Result<&U, Unanswered> {
+        let user = self.user.downcast_ref();
+        user.ok_or_else(|| self.other_user::<U>())
+    }
+
+    fn other_user<U>(&self) -> Unanswered {
+        other_user::<U>(self.user_type.loader.type_name()).into()
+    }
+}
+
+/// Reports a condition or an argument about `U` in a guard that asks for another user type.
+pub(crate) fn other_user<U>(guarded: &'static str) -> SetupError {
+    let asked = type_name::<U>();
+    let error = SetupError::OtherUser { asked, guarded };
+    tracing::error!(target: "login", "{error}");
+    error
+}
+
 impl Condition {
     /// Holds for every user.
     pub(crate) const ALWAYS: Self = Self(Test::All(List::Static(&[])));
 
-    /// The user has this role, as [`AuthUser::has_role`](crate::AuthUser::has_role) says.
+    /// The user has this role, according to [`AuthUser::has_role`](crate::AuthUser::has_role).
     pub fn role(role: impl Into<Cow<'static, str>>) -> Self {
         Self(Test::Role(role.into()))
     }
 
-    /// The user has this permission, as [`HasPermission`](crate::HasPermission) says.
+    /// The user has this permission, according to [`HasPermission`](crate::HasPermission).
     pub fn permission<P: Permissions>(permission: P) -> Self {
         Self::numbered::<P>(permission.number())
     }
 
-    /// A function of the application says so.
+    /// A function of the application returns `true` for the user.
     pub fn check<U: AuthUser>(check: impl Fn(&U) -> bool + Send + Sync + 'static) -> Self {
         Self::check_request(move |user: &U, _: &HttpRequest| check(user))
     }
 
-    /// A function of the application says so, with the request at hand.
+    /// A function of the application returns `true` for the user and the request.
     pub fn check_request<U: AuthUser>(
         check: impl Fn(&U, &HttpRequest) -> bool + Send + Sync + 'static,
     ) -> Self {
         Self(Test::Check(CheckFn::Shared(Arc::new(
-            move |user, request| Ok(check(typed(user)?, request)),
+            move |subject: &Subject| Ok(check(subject.user()?, &subject.request)),
         ))))
     }
 
-    /// One of these holds at least; none of none does. They are asked in turn, until one does.
+    /// At least one of these holds; false for an empty list. They are asked in order, until one holds.
     pub fn any(conditions: impl IntoIterator<Item = Self>) -> Self {
         Self(Test::Any(List::Shared(conditions.into_iter().collect())))
     }
 
-    /// All of these hold. They are asked in turn, until one does not.
+    /// All of these hold; true for an empty list. They are asked in order, until one does not hold.
     pub fn all(conditions: impl IntoIterator<Item = Self>) -> Self {
         Self(Test::All(List::Shared(conditions.into_iter().collect())))
     }
@@ -156,12 +185,12 @@ impl Condition {
         }))
     }
 
-    /// Whether it asks anything at all.
+    /// Whether it holds for every user because it asks nothing.
     pub(crate) fn is_always(&self) -> bool {
         matches!(&self.0, Test::All(list) if list.get().is_empty())
     }
 
-    /// Both of these, without a word about one that always holds.
+    /// Both of these. The first is left out if it asks nothing.
     pub(crate) fn and(self, other: Self) -> Self {
         if self.is_always() {
             other
@@ -170,15 +199,15 @@ impl Condition {
         }
     }
 
-    /// Says in words what is asked: each condition by itself where all have to hold.
-    pub(crate) fn describe(&self, description: &mut Description) {
+    /// Adds the options of an attribute that ask for this: of `all(..)`, each condition by itself.
+    pub(crate) fn describe(&self, options: &mut Vec<String>) {
         match &self.0 {
             Test::All(list) => {
                 for condition in list.get() {
-                    condition.describe(description);
+                    condition.describe(options);
                 }
             }
-            _ => description.add(self.to_string()),
+            _ => options.push(self.to_string()),
         }
     }
 
@@ -189,34 +218,23 @@ impl Condition {
                 let loader = &subject.user_type.loader;
                 ConditionAnswer::Now(Ok(loader.has_role(&*subject.user, role)))
             }
-            Test::Permission(test) => {
-                let user = Rc::clone(&subject.user);
-                match (test.ask)(test.number, user, &subject.request) {
-                    Ok(answering) => ConditionAnswer::Later(answering),
-                    Err(other) => ConditionAnswer::Now(Err(other.report(subject))),
-                }
-            }
-            Test::Check(check) => {
-                let answer = match check {
-                    CheckFn::Static(check) => check(&*subject.user, &subject.request),
-                    CheckFn::Shared(check) => check(&*subject.user, &subject.request),
-                };
-                ConditionAnswer::Now(answer.map_err(|other| other.report(subject)))
-            }
-            Test::Any(list) => ask_in_turn(list, true, subject),
-            Test::All(list) => ask_in_turn(list, false, subject),
-            // Not one of these: a list of one.
-            Test::Not(list) => match ask_in_turn(list, true, subject) {
+            Test::Permission(test) => (test.ask)(test.number, subject),
+            Test::Check(CheckFn::Static(check)) => ConditionAnswer::Now(check(subject)),
+            Test::Check(CheckFn::Shared(check)) => ConditionAnswer::Now(check(subject)),
+            Test::Any(list) => ask_in_order(list, true, subject),
+            Test::All(list) => ask_in_order(list, false, subject),
+            Test::Not(list) => match ask_in_order(list, true, subject) {
                 ConditionAnswer::Now(answer) => ConditionAnswer::Now(answer.map(|holds| !holds)),
-                ConditionAnswer::Later(answering) => {
-                    ConditionAnswer::Later(Box::pin(async move { Ok(!answering.await?) }))
+                ConditionAnswer::Later(answer) => {
+                    ConditionAnswer::Later(Box::pin(async move { Ok(!answer.await?) }))
                 }
             },
         }
     }
 
-    /// Whether whoever meets this condition meets `other`, for all that can be told from how the two
-    /// are written. Also of a policy's condition, at compile time.
+    /// Whether every user who meets this condition meets `other`, as far as their structure shows.
+    ///
+    /// Works at compile time, for the conditions of policies.
     pub(crate) const fn implies(&self, other: &Self) -> bool {
         match &self.0 {
             Test::All(List::Static(list)) => {
@@ -239,15 +257,15 @@ impl Condition {
                 }
                 !list.is_empty()
             }
-            Test::Role(Cow::Borrowed(role)) => match &other.0 {
-                Test::Role(Cow::Borrowed(asked)) => same(role, asked),
+            test => match (test, &other.0) {
+                (Test::Role(Cow::Borrowed(role)), Test::Role(Cow::Borrowed(asked))) => {
+                    same(role, asked)
+                }
+                (Test::Permission(test), Test::Permission(asked)) => {
+                    test.number == asked.number && same(test.set, asked.set)
+                }
                 _ => false,
             },
-            Test::Permission(test) => match &other.0 {
-                Test::Permission(asked) => test.number == asked.number && same(test.set, asked.set),
-                _ => false,
-            },
-            _ => false,
         }
     }
 }
@@ -272,46 +290,9 @@ impl Not for Condition {
     }
 }
 
-impl fmt::Display for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, list) = match &self.0 {
-            Test::Role(role) => return write!(f, "role = {role:?}"),
-            Test::Permission(test) => {
-                return write!(f, "permission = {}", (test.name)(test.number));
-            }
-            Test::Check(_) => return f.write_str("check"),
-            Test::Any(list) => ("any", list),
-            Test::All(list) => ("all", list),
-            Test::Not(list) => ("not", list),
-        };
-        write!(f, "{name}(")?;
-        for (index, condition) in list.get().iter().enumerate() {
-            let comma = if index == 0 { "" } else { ", " };
-            write!(f, "{comma}{condition}")?;
-        }
-        f.write_str(")")
-    }
-}
-
-impl fmt::Debug for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Condition({self})")
-    }
-}
-
-impl ConditionAnswer {
-    /// Waits for the answer.
-    pub(crate) async fn done(self) -> Result<bool, Unanswered> {
-        match self {
-            Self::Now(answer) => answer,
-            Self::Later(answering) => answering.await,
-        }
-    }
-}
-
-/// Asks one after the other, until one answers `stop`. One that gives no answer ends it too: what
-/// comes behind it must not make up for it.
-fn ask_in_turn(list: &List, stop: bool, subject: &Subject) -> ConditionAnswer {
+/// Asks one condition after the other, until one answers `stop`. One without an answer ends it too:
+/// the conditions after it must not decide in its place.
+fn ask_in_order(list: &List, stop: bool, subject: &Subject) -> ConditionAnswer {
     for (index, condition) in list.get().iter().enumerate() {
         match condition.ask(subject) {
             ConditionAnswer::Now(Ok(answer)) if answer != stop => {}
@@ -323,7 +304,7 @@ fn ask_in_turn(list: &List, stop: bool, subject: &Subject) -> ConditionAnswer {
                         return Ok(stop);
                     }
                     for condition in list.get().iter().skip(index + 1) {
-                        if condition.ask(&subject).done().await? == stop {
+                        if condition.ask(&subject).await? == stop {
                             return Ok(stop);
                         }
                     }
@@ -335,39 +316,16 @@ fn ask_in_turn(list: &List, stop: bool, subject: &Subject) -> ConditionAnswer {
     ConditionAnswer::Now(Ok(!stop))
 }
 
-fn ask_permission<P: Permissions>(
-    number: usize,
-    user: AnyUser,
-    request: &HttpRequest,
-) -> Result<ConditionFuture, OtherUser> {
-    let user: Rc<P::User> = user
-        .downcast()
-        .map_err(|_| OtherUser(std::any::type_name::<P::User>()))?;
-    let request = request.clone();
-    Ok(Box::pin(async move {
+fn ask_permission<P: Permissions>(number: usize, subject: &Subject) -> ConditionAnswer {
+    let Ok(user) = Rc::clone(&subject.user).downcast::<P::User>() else {
+        return ConditionAnswer::Now(Err(subject.other_user::<P::User>()));
+    };
+    let request = subject.request.clone();
+    ConditionAnswer::Later(Box::pin(async move {
         let Some(permission) = P::of_number(number) else {
             return Ok(false);
         };
-        user.has_permission(permission, &request)
-            .await
-            .map_err(|error| Unanswered::Failed(LoadError::of_permission(error)))
+        let answer = user.has_permission(permission, &request).await;
+        Ok(answer.map_err(LoadError::of_permission)?)
     }))
-}
-
-/// The user, of the type that a condition is about.
-pub(crate) fn typed<U: 'static>(user: &dyn Any) -> Result<&U, OtherUser> {
-    user.downcast_ref()
-        .ok_or(OtherUser(std::any::type_name::<U>()))
-}
-
-impl OtherUser {
-    fn report(self, subject: &Subject) -> Unanswered {
-        let guarded = subject.user_type.loader.type_name();
-        let error = SetupError::OtherUser {
-            asked: self.0,
-            guarded,
-        };
-        tracing::error!(target: "login", "{error}");
-        Unanswered::Setup(error)
-    }
 }

@@ -1,4 +1,8 @@
-//! What a guard asks of a user besides a login, and a guard in words.
+//! What a guard asks of a user besides a login.
 
 pub(crate) mod condition;
-pub(crate) mod description;
+pub(crate) mod outcome;
+
+pub(crate) use self::condition::{
+    CheckFn, Condition, ConditionAnswer, List, Subject, Test, Unanswered, other_user,
+};

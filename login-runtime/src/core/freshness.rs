@@ -1,4 +1,4 @@
-//! What a guard asks for, and whether a login meets it.
+//! What a guard requires, and whether a login meets it.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::core::login::LoginFacts;
 /// How fresh a login has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Freshness {
-    /// Any login will do.
+    /// It may be stale.
     Any,
     /// Credentials were given in this session, within the manager's
     /// [`fresh_for`](crate::LoginManagerBuilder::fresh_for) if that is set.
@@ -16,13 +16,24 @@ pub(crate) enum Freshness {
     Within(Duration),
 }
 
-/// What a guard asks for.
+impl Freshness {
+    fn max_age(self, default: Option<Duration>) -> Option<Duration> {
+        match self {
+            Self::Any => None,
+            Self::Default => default,
+            Self::Within(age) => Some(age),
+        }
+    }
+}
+
+/// What a guard requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Requirement {
+pub struct Requirement {
     pub(crate) freshness: Freshness,
-    /// Whether OPTIONS requests pass unseen.
+    /// Whether OPTIONS requests pass without a login.
     pub(crate) exempt_options: bool,
-    /// Whether the request counts as no use of the login: polling keeps nobody logged in.
+    /// Whether the request does not count as use of the login: a page that polls does not keep its user
+    /// logged in.
     pub(crate) passive: bool,
 }
 
@@ -35,16 +46,16 @@ impl Requirement {
     };
 }
 
-/// How long a login is fresh unless told otherwise: 30 minutes.
+/// How long a login is fresh by default: 30 minutes.
 ///
-/// Raising it asks for passwords less often; lowering it gives less time to whoever finds a device
-/// unlocked.
+/// Raising it asks for passwords less often; lowering it gives less time to a person who finds the
+/// device unlocked.
 const FRESH_FOR: Duration = Duration::from_secs(30 * 60);
 
-/// What the manager says about all guards.
+/// The manager's settings for all guards.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GuardDefaults {
-    /// How long a login is fresh, where the guard does not say.
+    /// How long a login is fresh, if the guard does not say; `None` for as long as it lasts.
     pub(crate) fresh_for: Option<Duration>,
     pub(crate) exempt_options: bool,
 }
@@ -59,13 +70,9 @@ impl Default for GuardDefaults {
 }
 
 impl GuardDefaults {
-    /// How old a fresh login may be at most; `None` if that has no limit, or any login will do.
+    /// How old a login may be at most to be fresh; `None` if that has no limit, or it may be stale.
     pub(crate) fn max_age(&self, freshness: Freshness) -> Option<Duration> {
-        match freshness {
-            Freshness::Any => None,
-            Freshness::Default => self.fresh_for,
-            Freshness::Within(age) => Some(age),
-        }
+        freshness.max_age(self.fresh_for)
     }
 }
 
@@ -73,11 +80,11 @@ impl GuardDefaults {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RefusalReason {
-    /// Nobody is logged in.
+    /// The client has no login.
     Anonymous,
-    /// Somebody is logged in who may not be, as the user type says.
+    /// The user type says that the user may not be logged in.
     Inactive,
-    /// Somebody is logged in who may not do this.
+    /// The user may not do this.
     Forbidden,
     /// The login is not fresh, or not fresh enough.
     Stale,
@@ -99,7 +106,7 @@ impl RefusalReason {
 
 /// Decides whether a login meets a requirement.
 ///
-/// `login` says whether the user is active and what is known of the login; nothing for an anonymous
+/// `login` is whether the user is active, and what is known about the login; `None` for an anonymous
 /// client. Freshness does not slide: it counts from when credentials were given.
 pub(crate) fn decide(
     requirement: &Requirement,
@@ -111,25 +118,20 @@ pub(crate) fn decide(
     if !active {
         return Err(RefusalReason::Inactive);
     }
-    let within = match requirement.freshness {
-        Freshness::Any => return Ok(()),
-        Freshness::Default => fresh_for,
-        Freshness::Within(age) => Some(age),
-    };
-    if is_fresh(facts, within, now) {
+    let freshness = requirement.freshness;
+    if freshness == Freshness::Any || is_fresh(facts, freshness.max_age(fresh_for), now) {
         Ok(())
     } else {
         Err(RefusalReason::Stale)
     }
 }
 
-/// Whether a login is fresh, at most `within` old.
+/// Whether credentials were given in this session, at most `within` ago.
 pub(crate) fn is_fresh(facts: &LoginFacts, within: Option<Duration>, now: i64) -> bool {
     let Some(at) = facts.authenticated_at.filter(|_| facts.fresh) else {
         return false;
     };
-    // A clock that was set back does not make a login older than it is, nor one from the future
-    // younger than new.
+    // If the clock was set back, the login seems to be from the future: then its age is zero.
     within.is_none_or(|within| now.saturating_sub(at).max(0).unsigned_abs() <= within.as_secs())
 }
 
@@ -166,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_and_the_inactive_are_refused_before_freshness_counts() {
+    fn anonymous_and_inactive_users_are_refused_before_freshness_counts() {
         for freshness in [
             Freshness::Any,
             Freshness::Default,

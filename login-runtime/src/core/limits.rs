@@ -1,11 +1,11 @@
-//! How long a login lasts: without use, and at all.
+//! How long a login lasts without use, and how long at most.
 
 use std::{fmt, time::Duration};
 
-/// Into how many steps the idle limit is divided: a login is noted as used at most once a step.
+/// The number of steps of the idle limit: the use of a login is recorded at most once a step.
 ///
-/// Raising it makes the idle limit more exact and writes more often; ten is the least that keeps the
-/// error within a tenth.
+/// Raising it makes the idle limit more exact and writes more often; ten is the lowest number that keeps
+/// the error within a tenth.
 const STEPS: u64 = 10;
 
 const MINUTE: u64 = 60;
@@ -14,12 +14,12 @@ const HOUR: u64 = 60 * MINUTE;
 
 const DAY: u64 = 24 * HOUR;
 
-/// How long a login lasts: without use, and at all (ASVS 7.3.1, 7.3.2).
+/// How long a login lasts without use, and how long at most (ASVS 7.3.1, 7.3.2).
 ///
-/// They are checked on the server at each request that asks for the user. The idle limit needs a login
-/// store, where the last use of a login is noted; the absolute limit holds in every mode.
+/// The server checks both limits at each request that asks for the user. The idle limit needs a login
+/// store, which records when a login was last used; the absolute limit always applies.
 ///
-/// `Display` writes the numbers down for a security policy (ASVS 7.1.1):
+/// `Display` writes the limits for a security policy (ASVS 7.1.1):
 ///
 /// ```
 /// use login_runtime::Limits;
@@ -66,31 +66,27 @@ impl Limits {
         }
     }
 
-    /// Ends a login that was not used for this long. Raising it is kinder to people who are called
-    /// away; lowering it is kinder to those whose device is left open.
+    /// Ends a login that was not used for this long.
+    ///
+    /// Raising it helps people who are interrupted; lowering it protects people who leave their device
+    /// unlocked.
     #[must_use]
     pub const fn idle(mut self, limit: Duration) -> Self {
         self.idle = Some(limit);
         self
     }
 
-    /// Lets a login go unused for as long as it lasts.
+    /// Lets a login last without use until the absolute limit.
     #[must_use]
     pub const fn danger_no_idle_limit(mut self) -> Self {
         self.idle = None;
         self
     }
 
-    /// Ends a login this long after it was made, used or not.
+    /// Ends a login this long after it was made, whether it is used or not.
     #[must_use]
     pub const fn absolute(mut self, limit: Duration) -> Self {
         self.absolute = limit;
-        self
-    }
-
-    /// The same without an idle limit, which cannot be kept where no use is noted.
-    pub(crate) const fn without_idle(mut self) -> Self {
-        self.idle = None;
         self
     }
 
@@ -100,50 +96,50 @@ impl Limits {
 
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         if self.absolute.as_secs() == 0 {
-            return Err("ends logins as they are made; give `absolute` at least a second");
+            return Err("ends logins when they are made; give `absolute` at least a second");
         }
         match self.idle {
             Some(idle) if idle.as_secs() == 0 => {
                 Err("ends logins at their first use; give `idle` at least a second")
             }
             Some(idle) if idle > self.absolute => {
-                Err("has an idle limit beyond the absolute one; lower `idle`")
+                Err("has an idle limit above the absolute limit; lower `idle`")
             }
             _ => Ok(()),
         }
     }
 
-    /// When a login that is made now is over at the latest.
+    /// When a login that is made now ends at the latest.
     pub(crate) fn expires_at(&self, now: i64) -> i64 {
         now.saturating_add_unsigned(self.absolute.as_secs())
     }
 
-    /// Whether a login that was made at a time has lasted for too long.
+    /// Whether a login that was made at `started_at` is over the absolute limit.
     pub(crate) fn is_expired(&self, started_at: i64, now: i64) -> bool {
         since(started_at, now) > self.absolute.as_secs()
     }
 
-    /// Whether a login has gone unused for too long.
+    /// Whether a login that was last used at `last_seen` is over the idle limit.
     pub(crate) fn is_idle(&self, last_seen: i64, now: i64) -> bool {
         self.idle
             .is_some_and(|limit| since(last_seen, now) > limit.as_secs())
     }
 
-    /// Whether the use of a login has to be noted.
+    /// Whether the use of a login has to be recorded.
     pub(crate) fn is_step(&self, last_seen: i64, now: i64) -> bool {
-        // Without a limit it is only for people to read.
+        // Without an idle limit, the time is only shown to people.
         let limit = self.idle.unwrap_or(Duration::from_secs(HOUR)).as_secs();
         since(last_seen, now) >= (limit / STEPS).max(1)
     }
 
-    /// Before when a login must have been used last to be over now.
+    /// A login that was last used before this time is over the idle limit.
     pub(crate) fn idle_since(&self, now: i64) -> Option<i64> {
         self.idle
             .map(|limit| now.saturating_sub_unsigned(limit.as_secs()))
     }
 }
 
-/// Seconds from one time to another; none if the clock went back.
+/// Seconds from one time to another; zero if the clock went back.
 fn since(then: i64, now: i64) -> u64 {
     now.saturating_sub(then).max(0).unsigned_abs()
 }
@@ -171,7 +167,7 @@ impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
         let units = [(DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (1, "s")];
-        // A day reads better as 24 hours where limits are compared.
+        // One unit is written in the next smaller one: limits are easier to compare as 24 h and 12 h.
         let unit = units
             .iter()
             .find(|(unit, _)| seconds.is_multiple_of(*unit) && seconds > *unit);
@@ -210,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn use_is_noted_once_a_step() {
+    fn use_is_recorded_once_a_step() {
         let limits = Limits::new();
         assert!(!limits.is_step(0, 179));
         assert!(limits.is_step(0, 180));
@@ -218,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_that_cannot_be_meant_are_refused() {
+    fn invalid_limits_are_refused() {
         let limits = Limits::new();
         assert!(limits.check().is_ok());
         assert!(limits.idle(Duration::from_secs(43_201)).check().is_err());

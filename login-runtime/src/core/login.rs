@@ -1,43 +1,48 @@
-//! Where logins are kept, so that they can be ended.
+//! The types of logins that are kept in a store, so that they can be ended.
 //!
-//! A session alone cannot promise that a log out is final: a slow request that still holds the
-//! session writes it back, a copied cookie store cookie is good until it expires, and nobody can see
-//! or end a login elsewhere. With a [`LoginStore`] each login is a *record*, and the session only
-//! carries its id. Each request that asks for the user looks the record up; whatever becomes of the
-//! session, without a record it is nobody's.
-//!
-//! Ids are 256 random bits. A store sees only their SHA-256, so what is in it logs nobody in.
+//! 1. A session alone cannot make a log out final. A slow request that has read the session writes it
+//!    back, a copied session cookie is valid until it expires, and no user can see or end a login on
+//!    another device.
+//! 2. With a [`LoginStore`](crate::LoginStore), each login has a *record*, and the session contains
+//!    only its id. Each request that asks for the user looks the record up. Without a record, a
+//!    session identifies no user.
+//! 3. An id is 256 random bits. A store receives only its SHA-256, so a copy of the store cannot be
+//!    used to log in.
 
 use std::fmt;
 
+use derive_more::{Debug, Display};
 use sha2::{Digest, Sha256};
 
 /// Where a login came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LoginSource {
-    /// The session: credentials were given, or a remember cookie was redeemed, earlier on.
+    /// The session: the user gave credentials, or a remember cookie was redeemed, in an earlier
+    /// request.
     Session,
-    /// A remember cookie, in this very request.
+    /// A remember cookie that this request redeemed.
     RememberCookie,
     /// The request loader, for this request only.
     Request,
 }
 
-/// What is known about a login, besides whose it is.
+/// The properties of a login, apart from its user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LoginFacts {
     pub(crate) source: LoginSource,
-    /// When credentials were given, in seconds since the epoch.
+    /// When the user gave credentials, in seconds since the Unix epoch.
     pub(crate) authenticated_at: Option<i64>,
-    /// Whether they were given in this session and nothing has made the login stale since.
+    /// Whether the user gave them in this session, and nothing has made the login stale since.
     pub(crate) fresh: bool,
 }
 
-/// Under what a login record is stored: the SHA-256 of the login's id.
+/// The key of a login record: the SHA-256 of the login's id.
 ///
-/// Good for naming a login in a list or a form: it logs nobody in.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// It may appear in a page, for instance to name a login in a list or a form, because it
+/// cannot be used to log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[debug("LoginKey({self})")]
 pub struct LoginKey(pub(crate) [u8; 32]);
 
 impl LoginKey {
@@ -46,7 +51,7 @@ impl LoginKey {
         Self(Sha256::digest(id).into())
     }
 
-    /// Under what the end of the session with this id is noted.
+    /// The key under which a store records that the session with this id was revoked.
     pub(crate) fn of_session(id: [u8; 16]) -> Self {
         let mut key = [0; 32];
         key[..16].copy_from_slice(&id);
@@ -69,7 +74,7 @@ impl LoginKey {
     }
 }
 
-/// Reads bytes from twice as many hexadecimal digits.
+/// Reads `N` bytes from `2 * N` hexadecimal digits.
 fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
     if digits.len() != 2 * N {
@@ -90,19 +95,16 @@ impl fmt::Display for LoginKey {
     }
 }
 
-impl fmt::Debug for LoginKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LoginKey({self})")
-    }
-}
-
-/// Under what a family of remember tokens is stored: sixteen random bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// The key of a family of remember tokens: sixteen random bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[debug("FamilyKey({self})")]
 pub struct FamilyKey(pub [u8; 16]);
 
 impl FamilyKey {
-    /// What a login without remember tokens shares with those that it goes on as, each under an id of
-    /// its own: so a log out that only knows an old one ends them too.
+    /// The key that a login without remember tokens shares with its successors.
+    ///
+    /// When a login continues under a new id, the new record has this key as its family. So a log out
+    /// that only knows an old id ends the successors too.
     pub(crate) fn of_login(login: LoginKey) -> Self {
         let mut bytes = [0; 16];
         let hash: [u8; 32] = Sha256::digest(login.0).into();
@@ -111,13 +113,13 @@ impl FamilyKey {
         Self(bytes)
     }
 
-    /// A new one, for a browser that is given tokens.
+    /// The key of a family with tokens, for a browser that will be remembered.
     pub(crate) fn with_tokens(mut random: [u8; 16]) -> Self {
         random[15] &= !1;
         Self(random)
     }
 
-    /// Whether a browser was given tokens of it.
+    /// Whether this is the key of a family with tokens.
     pub(crate) fn has_tokens(&self) -> bool {
         self.0[15] & 1 == 0
     }
@@ -134,57 +136,51 @@ impl fmt::Display for FamilyKey {
     }
 }
 
-impl fmt::Debug for FamilyKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FamilyKey({self})")
-    }
-}
-
-/// Whose logins: the user type's name and the user's id as JSON.
+/// Identifies the user of a login: the name of the user type, and the user's id as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LoginOwner<'a> {
-    /// Empty for the manager's first user type.
+    /// The name of the user type; empty for the manager's first.
     pub user_type: &'a str,
-    /// The id as JSON.
+    /// The user's id as JSON.
     pub user_id: &'a str,
 }
 
-/// A login.
+/// What a store keeps about a login. All times are in seconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginRecord {
-    /// The user type's name; empty for the manager's first.
+    /// The name of the user type; empty for the manager's first.
     pub user_type: String,
     /// The user's id as JSON.
     pub user_id: String,
-    /// When the login was made, in seconds since the epoch, like all times here.
+    /// When the login was stored.
     pub created_at: i64,
-    /// When credentials were given; before `created_at` if a remember token restored the login.
+    /// When the user gave credentials; before `created_at` if a remember token restored the login.
     pub authenticated_at: i64,
-    /// When the login was last used, to within a step.
+    /// When the login was last used. It is not updated at each use.
     pub last_seen: i64,
-    /// When it is over at the latest.
+    /// When the login expires, even if it is used.
     pub expires_at: i64,
-    /// Whether credentials were given in this login, and nothing made it stale since.
+    /// Whether the user gave credentials for this login, and nothing has made it stale since.
     pub fresh: bool,
-    /// Whether the application insisted on it although the user was inactive.
+    /// Whether the application allowed the login although the user was inactive.
     pub allow_inactive: bool,
     /// How credentials were checked.
     pub method: String,
-    /// The identity of the client it is bound to: a keyed hash.
+    /// The identity of the client that the login is bound to: a keyed hash.
     pub client: u64,
-    /// What the client calls itself, cut short; for lists.
+    /// The client's user agent, cut short; for lists.
     pub user_agent: String,
-    /// Where the client connected from; for lists.
+    /// The address that the client connected from; for lists.
     pub address: String,
     /// The fingerprint of the user's session hash.
     pub hash: Option<String>,
-    /// The family of remember tokens that the login's browser was given; or, of a login that went on
-    /// under another id without one, what it shares with those before and after it.
+    /// The family of the browser's remember tokens. A login that continued under a new id without
+    /// tokens has the key that it shares with its predecessors and successors.
     pub family: Option<FamilyKey>,
 }
 
 impl LoginRecord {
-    /// Whose login it is.
+    /// The user of this login.
     pub fn owner(&self) -> LoginOwner<'_> {
         LoginOwner {
             user_type: &self.user_type,
@@ -193,40 +189,41 @@ impl LoginRecord {
     }
 }
 
-/// A family of remember tokens: those that one browser was given, each in place of the one before.
+/// A family of remember tokens: the tokens of one browser, each of which replaces the one before.
 ///
-/// No token is stored, not even its hash: see the documentation of the `remember` module.
-#[derive(Clone, PartialEq, Eq)]
+/// No token is stored, not even its hash; the documentation of the `remember` module says why.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenFamily {
-    /// The user type's name; empty for the manager's first.
+    /// The name of the user type; empty for the manager's first.
     pub user_type: String,
     /// The user's id as JSON.
     pub user_id: String,
-    /// Makes tokens unpredictable to who has the application's key but not the store.
+    /// Makes tokens unpredictable for a person who has the application's key but not the store.
+    #[debug(skip)]
     pub seed: [u8; 16],
-    /// Counts every change of this row, so that a change can be refused if another came first.
+    /// Counts the changes of this row, so that a change fails if another request made one first.
     pub version: i64,
-    /// Which token is the current one.
+    /// The number of the current token.
     pub generation: i64,
-    /// When it became that.
+    /// When the current token replaced the one before.
     pub rotated_at: i64,
-    /// When it was first presented.
+    /// When a browser first presented the current token.
     pub seen_at: Option<i64>,
     /// When a token last restored a login.
     pub restored_at: Option<i64>,
-    /// When credentials were given.
+    /// When the user gave credentials.
     pub authenticated_at: i64,
-    /// When the family is over.
+    /// When the family expires.
     pub expires_at: i64,
-    /// For how many seconds the browser was to be remembered; where use prolongs that, it does so by
-    /// as much again.
+    /// How many seconds the browser is remembered. If use extends that, the family expires this many
+    /// seconds after the use.
     pub lifetime: i64,
     /// The fingerprint of the user's session hash.
     pub hash: Option<String>,
 }
 
 impl TokenFamily {
-    /// Whose family it is.
+    /// The user of this family.
     pub fn owner(&self) -> LoginOwner<'_> {
         LoginOwner {
             user_type: &self.user_type,
@@ -234,46 +231,33 @@ impl TokenFamily {
         }
     }
 
-    /// The latest time it names: it was made or changed no earlier.
+    /// The latest time in this row. The row was not changed before then.
     pub(crate) fn latest(&self) -> i64 {
         let optional = self.seen_at.max(self.restored_at).unwrap_or(i64::MIN);
         self.authenticated_at.max(self.rotated_at).max(optional)
     }
 }
 
-impl fmt::Debug for TokenFamily {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the seed.
-        f.debug_struct("TokenFamily")
-            .field("user_type", &self.user_type)
-            .field("user_id", &self.user_id)
-            .field("version", &self.version)
-            .field("generation", &self.generation)
-            .field("expires_at", &self.expires_at)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How many logins a user may have, and what happens to one more.
+/// How many logins a user may have, and what a log in beyond that does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MaxLogins {
-    /// The oldest ends.
+    /// Ends the oldest login.
     EndOldest(u32),
-    /// The new one is refused.
+    /// Is refused.
     Refuse(u32),
 }
 
-/// What became of a new login.
+/// The outcome of storing a new login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Inserted {
-    /// It is stored; so many older ones ended to make room.
+    /// The login is stored.
     Done {
-        /// How many ended.
+        /// How many older logins ended to make room.
         ended: u64,
     },
-    /// The user has as many as are allowed.
+    /// The user already has as many logins as the limit allows.
     Refused,
 }
 
@@ -281,38 +265,39 @@ pub enum Inserted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LoginSelector<'a> {
-    /// All of a user, and all of the user's families, but for those named.
+    /// All logins and families of a user, except those given here.
     Of {
-        /// Whose.
+        /// The user.
         owner: LoginOwner<'a>,
-        /// A login that stays.
+        /// A login that remains valid.
         but: Option<LoginKey>,
-        /// A family that stays.
+        /// A family that remains valid.
         but_family: Option<FamilyKey>,
     },
-    /// Those born of a family, and the family.
+    /// A family, and the logins that belong to it.
     Family(FamilyKey),
-    /// Everything of everybody.
+    /// All logins and families of all users.
     All,
 }
 
-/// Why a login, or a remember cookie, is good no longer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a login or a remember cookie is no longer valid.
+#[derive(Clone, Copy, Debug, Display, PartialEq, Eq)]
+#[display("{}", self.name())]
 #[non_exhaustive]
 pub enum EndReason {
-    /// It is forged, cut short, of another version, or its time is over.
+    /// It is forged, truncated, of another version, or has expired.
     Invalid,
-    /// There is no such user any more.
+    /// The user no longer exists.
     UserGone,
     /// The user is not active.
     Inactive,
-    /// The user's session hash changed: a new password, for instance.
+    /// The user's session hash changed, for instance because of a new password.
     SessionHashChanged,
     /// It was ended: by a log out, from another device, by an administrator, or by its age.
     Ended,
-    /// It was not used for longer than the idle limit.
+    /// It was unused for longer than the idle limit.
     Idle,
-    /// It lasted as long as a login may last.
+    /// It has reached the longest lifetime of a login.
     Expired,
 }
 
@@ -327,11 +312,5 @@ impl EndReason {
             Self::Idle => "idle",
             Self::Expired => "expired",
         }
-    }
-}
-
-impl fmt::Display for EndReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }

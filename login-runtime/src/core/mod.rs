@@ -1,6 +1,6 @@
-//! Decisions and data without a framework: no actix, no clock, no randomness, no waiting.
+//! Decisions and data, without actix, tokio, a clock or randomness.
 //!
-//! Time arrives as an argument. A security decision is a function here, tested as a table.
+//! Time arrives as an argument. Each security decision is a function, which a table tests.
 
 pub(crate) mod freshness;
 pub(crate) mod limits;
@@ -10,3 +10,16 @@ pub(crate) mod protection;
 pub(crate) mod remember;
 pub(crate) mod resolve;
 pub(crate) mod user;
+
+pub(crate) use self::{
+    freshness::{Freshness, GuardDefaults, RefusalReason, Requirement},
+    limits::Limits,
+    login::{
+        EndReason, FamilyKey, Inserted, LoginFacts, LoginKey, LoginOwner, LoginRecord,
+        LoginSelector, LoginSource, MaxLogins, TokenFamily,
+    },
+    protection::{CLIENT, ClientCheck, ClientIdentity, SessionProtection, Verdict},
+    remember::{MAX_COOKIE_AGE, MAX_LEN, Presented, REMEMBER_FOR, Token},
+    resolve::{EntryVerdict, RecordCheck, RecordVerdict},
+    user::AuthUser,
+};

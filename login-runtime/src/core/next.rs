@@ -1,21 +1,23 @@
-//! Is this `next` address safe to redirect to?
+//! Whether a `next` address is safe to redirect to.
 //!
-//! The rule is path only: an address is followed if it is a path of this very origin, whatever
-//! browser reads it (ASVS 3.7.2). Browsers follow the WHATWG URL standard, in which `\` is `/`, tabs
-//! and line breaks vanish, and a second slash at the start names another host.
+//! An address is followed only if it is a path on this origin in every browser (ASVS 3.7.2). Browsers
+//! follow the WHATWG URL standard, in which `\` is `/`, tabs and line breaks are removed, and a second
+//! slash at the start names another host.
 
 /// The longest address that is followed, in bytes.
 ///
-/// Raising it lets longer search forms survive a login; lowering it bounds what a client can make
-/// the server repeat in a header.
+/// Raising it keeps longer search forms across a login; lowering it limits what a client can make the
+/// server repeat in a header.
 pub(crate) const MAX_LEN: usize = 2048;
 
 /// Returns `next` if a browser that follows it stays on this origin.
 ///
 /// # Rules
 ///
-/// It starts with exactly one slash; it holds no backslash, no blank and no control character; it
-/// is at most [`MAX_LEN`] bytes long; and no dot segment can turn its start into two slashes.
+/// 1. It starts with exactly one slash.
+/// 2. It contains no backslash, no space, no control character and no invisible character.
+/// 3. It is at most [`MAX_LEN`] bytes long.
+/// 4. Its path contains no two slashes in a row, so removing dot segments cannot put two at its start.
 pub(crate) fn safe(next: &str) -> Option<&str> {
     if next.len() > MAX_LEN || !next.starts_with('/') {
         return None;
@@ -27,15 +29,15 @@ pub(crate) fn safe(next: &str) -> Option<&str> {
         return None;
     }
     let path = &next[..next.find(['?', '#']).unwrap_or(next.len())];
-    // `//host` is another host, and `/.//host`, `/x/..//host` become that for whoever removes dot
-    // segments first and resolves afterwards.
+    // `//host` is another host. `/.//host` and `/x/..//host` become the same in software that removes dot
+    // segments before it resolves the address.
     if path.contains("//") {
         return None;
     }
     Some(next)
 }
 
-/// Characters that have no glyph of their own and have been used to dress addresses up.
+/// Characters without a glyph, which attackers use to disguise addresses.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

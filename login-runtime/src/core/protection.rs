@@ -1,48 +1,49 @@
-//! Is this still the same browser?
+//! Whether a login is still used by the same client.
 //!
-//! A login remembers a keyed hash over what is known of its client. The hash is a tripwire and no
-//! credential: who steals a cookie can often imitate the browser too.
+//! A login keeps a keyed hash of what is known about its client. A changed hash is a sign of theft; an
+//! equal hash proves nothing, because a thief who has the cookie can often imitate the browser too.
 
 use std::net::IpAddr;
 
-/// What happens to a login that shows up from another client.
+/// What happens to a login that another client uses.
 ///
-/// A session without a login is never suspicious, whatever its client does.
+/// A session without a login is not checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionProtection {
-    /// Nothing. Pick it if the clients of your application change address and agent all the time,
-    /// and stale logins bother them more than a stolen cookie would.
+    /// Nothing happens. Pick it if the address and user agent of your clients change all the time, and
+    /// stale logins would do more harm than stolen cookies.
     None,
-    /// The login becomes stale: it goes on, but pages that need a fresh login ask for credentials.
-    /// The right choice for most applications.
+    /// The login becomes stale: it stays valid, but pages that need a fresh login ask for credentials.
+    /// Pick it for most applications.
     #[default]
     Basic,
-    /// The login ends, and a remember cookie with it; other session data stay. Pick it where a
-    /// login that ends too often does less harm than one that was stolen.
+    /// The login ends, and its remember cookie with it; other session data stay. Pick it if a login
+    /// that ends too often does less harm than a stolen one.
     Strong,
 }
 
-/// What of a client goes into its identity; see [`ClientIdentity::default`].
+/// Which properties of a client identify it; see [`ClientIdentity::new`] for the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientIdentity {
     pub(crate) user_agent: bool,
     pub(crate) address: AddressPart,
 }
 
-/// How much of the peer address goes into a client's identity.
+/// How much of the peer address is part of a client's identity.
 ///
-/// The address is that of the connection. `X-Forwarded-For` and its relatives are the client's own
-/// text and never count (ASVS 4.1.3); behind a proxy the address says nothing, so leave it out there.
+/// It is the address of the connection. `X-Forwarded-For` and similar headers are never used, because a
+/// client can write anything into them (ASVS 4.1.3). Behind a proxy all clients have the proxy's address,
+/// so leave the address out there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AddressPart {
-    /// None of it. Pick it behind a proxy, or for phones that move between networks.
+    /// Nothing. Pick it behind a proxy, or for phones that move between networks.
     Omit,
     /// The network only: the first 24 bits of an IPv4 address, the first 64 of an IPv6 address.
-    /// Pick it where providers hand out changing addresses.
+    /// Pick it if your clients' providers often assign new addresses.
     Network,
-    /// All of it, as Flask-Login does.
+    /// The whole address, as in Flask-Login. Pick it if your clients keep their addresses.
     Full,
 }
 
@@ -55,21 +56,21 @@ impl ClientIdentity {
         }
     }
 
-    /// Whether the `User-Agent` header counts.
+    /// Whether the `User-Agent` header is part of the identity.
     #[must_use]
     pub const fn user_agent(mut self, counts: bool) -> Self {
         self.user_agent = counts;
         self
     }
 
-    /// How much of the peer address counts.
+    /// How much of the peer address is part of the identity.
     #[must_use]
     pub const fn address(mut self, part: AddressPart) -> Self {
         self.address = part;
         self
     }
 
-    /// Feeds the chosen parts to `hash`, so that no part can be mistaken for another.
+    /// Passes the chosen parts to `hash`; two different identities never give the same bytes.
     pub(crate) fn feed(
         self,
         user_agent: Option<&[u8]>,
@@ -79,7 +80,7 @@ impl ClientIdentity {
         let user_agent = user_agent.filter(|_| self.user_agent);
         // A proxy that listens on IPv6 reports IPv4 peers as mapped addresses.
         let address = address.map(|address| address.to_canonical());
-        // Always as long, and the agent last: a byte of it cannot become one of the address.
+        // Of fixed length, with the agent behind it: no byte of the agent can pass as part of the address.
         let mut head = [0; 24];
         head[0] = u8::from(user_agent.is_some());
         let (kind, octets) = match (self.address, &address) {
@@ -109,18 +110,18 @@ pub(crate) struct ClientCheck {
     pub(crate) identity: ClientIdentity,
 }
 
-/// What protection says about a login.
+/// What session protection decides about a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The same client, or nobody asked.
+    /// The client is the same, or protection is off.
     Same,
-    /// Another client: the login goes on, stale.
+    /// The client is another, and the login becomes stale.
     Stale,
-    /// Another client: the login is over.
+    /// The client is another, and the login ends.
     Over,
 }
 
-/// Compares the client a login was bound to with the client at hand.
+/// Compares the client that a login is bound to with the client of the request.
 pub(crate) fn judge(mode: SessionProtection, bound: u64, now: u64) -> Verdict {
     match mode {
         SessionProtection::None => Verdict::Same,
@@ -130,8 +131,9 @@ pub(crate) fn judge(mode: SessionProtection, bound: u64, now: u64) -> Verdict {
     }
 }
 
-/// The bits that a client's identity has, nine digits: one stranger in 2^29 passes for the client.
-/// Raising it makes sessions longer, and every byte of a session costs each request that carries it.
+/// The bits of a client's identity, nine decimal digits: another client has the same identity with a
+/// probability of 1 in 2^29. Raising it makes sessions longer, and every byte of a session costs each
+/// request that carries it.
 pub(crate) const CLIENT: u64 = (1 << 29) - 1;
 
 #[cfg(test)]
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_forgives_its_neighbours_only() {
+    fn all_addresses_of_a_network_are_one_client() {
         let network = ClientIdentity::new().address(AddressPart::Network);
         let at = |address| fed(network, Some("a/1"), Some(address));
         assert_eq!(at("192.0.2.1"), at("192.0.2.254"));
@@ -177,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_do_not_count_are_left_out() {
+    fn parts_that_are_switched_off_do_not_matter() {
         let agent_only = ClientIdentity::new().address(AddressPart::Omit);
         assert_eq!(
             fed(agent_only, Some("a"), Some("192.0.2.1")),
@@ -191,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mode_judges_a_changed_client_its_own_way() {
+    fn each_mode_decides_about_a_changed_client() {
         use SessionProtection::*;
         for (mode, bound, expected) in [
             (None, 1, Verdict::Same),

@@ -1,102 +1,103 @@
-//! What a remember token says, how it reads back, when it rotates, and when it is worthless.
+//! Remember tokens: what they contain, when they rotate, and when they are refused.
 //!
 //! # Without a login store
 //!
-//! The token is self-contained: it names the user, when it was issued and until when it is good,
-//! carries a fingerprint of the user's credentials and sixteen random bytes, and is signed as a
-//! whole (see `cookies.rs`). The server checks the time itself and does not rely on the browser to
-//! forget. What it cannot do is revoke a single token: a copied one works until it expires, or the
-//! user's session hash changes, or the key does.
+//! The token is self-contained: it names the user, the time at which it was issued and the time at which
+//! it expires, contains a fingerprint of the user's credentials and sixteen random bytes, and is signed
+//! as a whole (see `keys.rs`). The server checks the time itself and does not rely on the browser to
+//! delete the cookie. A single token cannot be revoked: a copy works until the token expires, or the
+//! user's session hash or the key changes.
 //!
 //! # With a login store
 //!
-//! Each browser that is remembered has a *family*: a row with a random seed and a generation. The
-//! token of generation *n* is a pseudo-random function of the server's key over user type, family,
-//! seed and *n*; it carries family and *n* in the open, and a tag under another key. So
+//! Each remembered browser has a *family* of tokens: a row with a random seed and a generation. The token
+//! of generation *n* is a pseudo-random function, under the server's key, of user type, family, seed and
+//! *n*. It contains family and *n* in the open, and a tag under another key. Therefore:
 //!
-//! - a store that leaks contains no token, and a key that leaks makes none: it takes both;
-//! - the tag tells a token that we made from garbage without a look into the store, so garbage costs
-//!   two hashes, revokes nothing and is no alarm;
-//! - the server can compute the token of a generation again, and so *send the same successor twice*.
+//! - A store that leaks contains no token, and a key that leaks cannot make one: an attacker needs both.
+//! - The tag distinguishes our tokens from garbage without a look into the store, so garbage costs two
+//!   hashes, revokes nothing and raises no alarm.
+//! - The server can compute the token of a generation again, and so *send the same successor twice*.
 //!
-//! A token rotates when it restores a login, so a copy is good only until its owner uses the
-//! successor; from then on using the copy gives the theft away. What makes rotation hard is that
-//! honest browsers present old tokens too: several requests start with the same one, and a response
-//! with the successor may be lost. The rules, in [`present`]:
+//! A token rotates when it restores a login. A copy therefore works only until the owner uses the
+//! successor; after that, using the copy reveals the theft. Rotation is difficult because honest browsers
+//! present old tokens too: several requests start with the same token, and a response with the successor
+//! may be lost. [`present`] follows these rules:
 //!
-//! 1. The *current* token is good. That it arrived is noted ([`Family::seen_at`]) as soon as a request
-//!    of the restored login carries it, and at the latest when it is presented itself. It is replaced
-//!    if it is older than [`COOL_DOWN`] and was first seen longer than [`GRACE`] ago. One conditional
-//!    write on the row's version makes one of several requests the one that replaces it; the others
-//!    find the row changed, look again, and fall under rule 2 or 4.
-//! 2. The *previous* token is good as long as its successor was never seen: the response was lost, or
-//!    is still under way. The browser is sent the same successor again, after a second or after ten
-//!    days.
-//! 3. The previous token is good for [`GRACE`] after the successor was first seen: for requests that
-//!    had started before. They get no cookie. Later it is theft: the browser had the successor, and
+//! 1. The *current* token is valid. Its arrival is recorded ([`TokenFamily::seen_at`]) as soon as a
+//!    request of the restored login carries it, and at the latest when it is presented. It is replaced if
+//!    it is older than [`COOL_DOWN`] and was first seen longer than [`GRACE`] ago. A conditional write on
+//!    the row's version lets only one of several requests replace it; the others find that the row has
+//!    changed, read it again, and fall under rule 2 or 4.
+//! 2. The *previous* token is valid as long as its successor was never seen: the response was lost, or
+//!    has not arrived yet. The browser is sent the same successor again, whether a second or ten days
+//!    later.
+//! 3. The previous token is valid for [`GRACE`] after the successor was first seen, for requests that had
+//!    started before. They get no cookie. After that it is theft: the browser had the successor, and
 //!    somebody else has the predecessor.
-//! 4. Whoever comes within [`SHARE`] of a restored login shares it: its id is a pseudo-random
-//!    function too, of seed and time. A hundred tabs that open at once make one login and not a
-//!    hundred.
-//! 5. A token two generations back is theft. No honest browser has one: that a generation becomes the
-//!    last but one takes that its successor was seen, more than [`GRACE`] ago.
+//! 4. Requests that come within [`SHARE`] of a restored login share it: its id is a pseudo-random
+//!    function too, of seed and time. A hundred tabs that open at once make one login and not a hundred.
+//! 5. A token two or more generations back is theft. No honest browser presents one: the token after it
+//!    is replaced only once it was seen, and that was more than [`GRACE`] ago.
 //!
-//! Theft ends the family and all logins that were born of it. Nobody can tell thief from owner, so
-//! both are out, and the owner's password decides.
+//! Theft ends the family and all logins that it restored. The server cannot tell the thief from the
+//! owner, so both are logged out, and only the owner can log in again with the password.
 //!
-//! Ending a family deletes its row. A conditional write on a row that is not there fails, so ending
-//! wins over whatever had read the row before.
+//! Ending a family deletes its row. A conditional write on a deleted row fails, so ending a family wins
+//! over every request that read the row before.
 //!
-//! A copy is noticed when both have gone on: whoever restores a login gets the successor and, with the
-//! next requests, shows that it arrived; when the other presents the predecessor, that is theft. Not
-//! noticed is a thief whose victim never comes back, nor one who restores a login and sends no further
-//! request in it. No scheme notices the first; the end of the family bounds both.
+//! A copy is noticed when thief and owner have both used their tokens: the first to restore a login gets
+//! the successor and shows, with the next requests, that it arrived; when the other presents the
+//! predecessor, that is theft. Two cases are not noticed: the owner never comes back, or the thief
+//! restores a login and sends no further request in it. No scheme notices the first. The end of the
+//! family limits both.
 
-use crate::core::login::TokenFamily;
 use std::time::Duration;
 
-/// How long a remember cookie lasts unless told otherwise: 30 days.
+use crate::core::login::TokenFamily;
+
+/// How long a remember cookie lasts by default: 30 days.
 ///
-/// Raising it spares people log ins; lowering it shortens the life of a stolen token.
+/// Raising it asks people to log in less often; lowering it shortens the life of a stolen token.
 pub(crate) const REMEMBER_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// The longest life that browsers give a cookie: 400 days (RFC 6265bis §5.5).
+/// The longest lifetime that browsers give a cookie: 400 days (RFC 6265bis §5.5).
 pub(crate) const MAX_COOKIE_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-/// How old a token gets before it is replaced, in seconds.
+/// The age from which a token is replaced, in seconds.
 ///
 /// Raising it rotates less often; lowering it shortens the time in which a copy goes unnoticed, and
 /// makes lost responses more frequent.
 pub(crate) const COOL_DOWN: i64 = 5 * 60;
 
-/// How long a token is still good once its successor was seen, in seconds.
+/// How long a token stays valid after its successor was first seen, in seconds.
 ///
-/// Raising it forgives slower requests; lowering it gives a thief less time. Requests that were sent
-/// before the successor arrived take seconds.
+/// Raising it accepts slower requests; lowering it gives a thief less time. A request that was sent
+/// before the successor arrived takes seconds.
 pub(crate) const GRACE: i64 = 60;
 
-/// How long a restored login is shared by those who present a token of the same family, in seconds.
+/// How long other requests with a token of the same family share a restored login, in seconds.
 pub(crate) const SHARE: i64 = 10;
 
-/// What a presented token is good for.
+/// What happens with a presented token.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Presented {
-    /// Restore a login, if the row can be replaced by this one.
+    /// It restores a login, if the row can be replaced with this one.
     Restore {
-        /// The row to claim.
+        /// The new row.
         next: TokenFamily,
         /// Whether the browser needs the row's current token.
         send: bool,
     },
-    /// Share the login that was restored at this time.
+    /// It shares the login that was restored at this time.
     Share(i64),
-    /// Somebody uses a token that its browser had given up.
+    /// Its browser had already replaced it, so somebody has a copy.
     Theft,
-    /// No generation of this family.
+    /// The family has no such generation.
     Unknown,
 }
 
-/// Decides what the token of a generation is good for.
+/// Decides about the token of a generation, by the rules of this module.
 pub(crate) fn present(family: &TokenFamily, generation: i64, now: i64) -> Presented {
     let seen_for = family.seen_at.map(|seen| now.saturating_sub(seen));
     let send = match family.generation.saturating_sub(generation) {
@@ -106,7 +107,7 @@ pub(crate) fn present(family: &TokenFamily, generation: i64, now: i64) -> Presen
             Some(age) if age <= GRACE => false,
             Some(_) => return Presented::Theft,
         },
-        // From a row that was brought back by a backup, perhaps: no alarm, and no login.
+        // The row may have been restored from a backup: no alarm, and no login.
         ahead if ahead < 0 => return Presented::Unknown,
         _ => return Presented::Theft,
     };
@@ -134,33 +135,34 @@ pub(crate) fn present(family: &TokenFamily, generation: i64, now: i64) -> Presen
     Presented::Restore { next, send: false }
 }
 
-/// The version that starts every token; a token of another version is worthless.
+/// The version at the start of every token; a token of another version is refused.
 const VERSION: &str = "1";
 
-/// The longest token that is looked at, in bytes of the cookie's value.
+/// The longest token that is checked, in bytes of the cookie's value.
 ///
-/// Browsers keep no cookie over 4096 bytes; raising it only makes forged cookies dearer to refuse.
+/// Browsers keep no cookie over 4096 bytes; raising it only makes it more expensive to refuse forged
+/// cookies.
 pub(crate) const MAX_LEN: usize = 4096;
 
-/// What a token says.
+/// The contents of a self-contained token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token<'a> {
     /// When credentials were given, in seconds since the epoch.
     pub(crate) authenticated_at: i64,
     /// When this token was made, in seconds since the epoch.
     pub(crate) issued_at: i64,
-    /// Seconds since the epoch; the token is worthless from then on.
+    /// The first second at which the token is expired, since the epoch.
     pub(crate) expires_at: i64,
     /// The fingerprint of the user's session hash, if the user has one.
     pub(crate) hash: Option<&'a str>,
-    /// Makes every token differ from every other.
+    /// Makes every token unique.
     pub(crate) nonce: &'a str,
     /// The user's id as JSON.
     pub(crate) id: &'a str,
 }
 
 impl<'a> Token<'a> {
-    /// The text that is signed. The id stands last, since it alone can contain anything.
+    /// The text that is signed. The id is last, because it may contain commas.
     pub(crate) fn write(&self) -> String {
         let Self {
             authenticated_at,
@@ -174,7 +176,7 @@ impl<'a> Token<'a> {
         format!("{VERSION},{authenticated_at},{issued_at},{expires_at},{hash},{nonce},{id}")
     }
 
-    /// Reads a text whose signature was good. `None` if it is not a token, or its time is over.
+    /// Reads a text whose signature is valid. `None` if it is not a token, or has expired.
     pub(crate) fn read(text: &'a str, now: i64) -> Option<Self> {
         let mut parts = text.splitn(7, ',');
         if parts.next()? != VERSION {
@@ -231,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_current_token_is_noted_when_it_is_first_seen_and_replaced_when_it_is_old() {
+    fn the_current_token_is_recorded_when_it_is_first_seen_and_replaced_when_it_is_old() {
         assert_eq!(
             restores(present(&family(None), 5, 10_000)),
             (5, Some(10_000), false)
@@ -260,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn the_previous_token_is_good_until_its_successor_was_seen_and_a_little_longer() {
+    fn the_previous_token_is_valid_until_its_successor_was_seen_and_a_minute_longer() {
         for now in [10_001, 10_300, 10_000 + 864_000] {
             assert_eq!(restores(present(&family(None), 4, now)), (5, None, true));
         }
@@ -272,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_token_is_theft_and_one_from_the_future_is_nothing() {
+    fn an_older_token_is_theft_and_one_from_the_future_is_unknown() {
         for seen_at in [None, Some(10_000)] {
             for generation in [3, 1, 0, i64::MIN] {
                 assert_eq!(
@@ -290,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_come_together_share_a_login() {
+    fn requests_that_come_together_share_a_login() {
         let family = TokenFamily {
             restored_at: Some(10_500),
             ..family(None)
@@ -336,14 +338,14 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_worthless_from_the_second_it_expires() {
+    fn a_token_is_refused_from_the_second_it_expires() {
         assert!(Token::read(&TOKEN.write(), 1_999).is_some());
         assert_eq!(Token::read(&TOKEN.write(), 2_000), None);
         assert_eq!(Token::read(&TOKEN.write(), i64::MAX), None);
     }
 
     #[test]
-    fn another_version_or_shape_is_no_token() {
+    fn a_token_of_another_version_or_shape_is_refused() {
         for text in [
             "",
             "1",

@@ -1,7 +1,7 @@
-//! What is to be done about a login that a request names: one rule for logins with a record, one for
-//! logins that are only in a session or a login cookie, and one for the user who was loaded.
+//! Decides about a login that a request names: one rule for logins with a record, one for logins that are
+//! only in a session or a login cookie, and one for the user who was loaded.
 //!
-//! Facts in, verdict out. The caller does what the verdict says.
+//! These functions take facts and return a verdict. The caller acts on it.
 
 use crate::core::{
     limits::Limits,
@@ -10,10 +10,10 @@ use crate::core::{
     remember::GRACE,
 };
 
-/// What a record is judged by.
+/// What a record is checked against.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RecordCheck<'a> {
-    /// The user type that is asked for.
+    /// The user type that the request asks for.
     pub(crate) user_type: &'a str,
     pub(crate) limits: &'a Limits,
     /// Whether the request does not count as use of the login.
@@ -21,40 +21,35 @@ pub(crate) struct RecordCheck<'a> {
     pub(crate) now: i64,
 }
 
-/// What is to be done about a record.
+/// What has to happen with a login that has a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RecordVerdict {
     /// There is no such login, or it is of another user type.
     Gone,
     /// The login was not used for longer than the idle limit.
     Idle,
-    /// Another client shows the login, and protection ends it.
+    /// Another client uses the login, and session protection ends it.
     OtherClient,
-    /// The user is to be loaded.
+    /// The user has to be loaded.
     Load {
-        /// Another client shows the login, and protection makes it stale.
+        /// Another client uses the login, and session protection makes it stale.
         stale: bool,
-        /// It is time to note that the login was used.
+        /// The use of the login has to be recorded.
         touch: bool,
-        /// It is time to note that the browser has its current remember token.
+        /// It has to be recorded that the browser has its current remember token.
         note_token: bool,
     },
 }
 
 /// Judges the record that the store found. `client` compares the client that the login is bound to with
-/// the one at hand.
+/// the client of the request.
 pub(crate) fn judge_record(
     record: Option<&LoginRecord>,
     check: RecordCheck<'_>,
     client: impl FnOnce(u64) -> Verdict,
 ) -> RecordVerdict {
-    let RecordCheck {
-        user_type,
-        limits,
-        passive,
-        now,
-    } = check;
-    let Some(record) = record.filter(|record| record.user_type == user_type) else {
+    let RecordCheck { limits, now, .. } = check;
+    let Some(record) = record.filter(|record| record.user_type == check.user_type) else {
         return RecordVerdict::Gone;
     };
     if limits.is_idle(record.last_seen, now) {
@@ -69,26 +64,26 @@ pub(crate) fn judge_record(
     let is_new = now.saturating_sub(record.created_at) < GRACE;
     RecordVerdict::Load {
         stale,
-        touch: is_step && !passive,
+        touch: is_step && !check.passive,
         note_token: record.family.is_some() && (is_new || is_step),
     }
 }
 
-/// What is to be done about a login without a record.
+/// What has to happen with a login without a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EntryVerdict {
     /// The login was made longer ago than a login may last.
     Expired,
-    /// Another client shows the login, and protection ends it.
+    /// Another client uses the login, and session protection ends it.
     OtherClient,
-    /// The user is to be loaded.
+    /// The user has to be loaded.
     Load {
-        /// Another client shows the login, and protection makes it stale.
+        /// Another client uses the login, and session protection makes it stale.
         stale: bool,
     },
 }
 
-/// Judges a login that a session or a login cookie describes by itself.
+/// Judges a login that a session or a login cookie describes without a record.
 pub(crate) fn judge_entry(
     started_at: i64,
     limits: &Limits,
@@ -105,13 +100,13 @@ pub(crate) fn judge_entry(
     }
 }
 
-/// Judges what the loader found for a login: the user, or why the login ends.
+/// Judges what the loader returned for a login: the user, or why the login ends.
 pub(crate) fn judge_user<U>(
     user: Option<U>,
     has_same_hash: impl FnOnce(&U) -> bool,
 ) -> Result<U, EndReason> {
     match user {
-        // The id may be given to somebody else.
+        // The login ends, because the id may be given to another user later.
         None => Err(EndReason::UserGone),
         Some(user) if has_same_hash(&user) => Ok(user),
         Some(_) => Err(EndReason::SessionHashChanged),

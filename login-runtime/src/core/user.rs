@@ -1,4 +1,4 @@
-//! The application's user, as the toolkit sees it.
+//! The trait for the application's user type.
 
 use std::borrow::Cow;
 
@@ -12,16 +12,16 @@ use serde::{Serialize, de::DeserializeOwned};
 /// | `id` | field | this field is the user id | the field called `id` |
 /// | `active` | `bool` field | whether the user may be logged in | the field called `is_active`, else always |
 /// | `inactive` | `bool` field | the opposite: `locked`, `disabled` | |
-/// | `active = path` | struct, enum | a function that says so: `fn(&Self) -> bool` | |
-/// | `session_hash` | field | every login ends when this changes | the `password_hash` |
+/// | `active = path` | struct, enum | a function for the same: `fn(&Self) -> bool` | |
+/// | `session_hash` | field | every login of the user ends when this changes | the `password_hash` |
 /// | `password_hash` | field | the PHC string; implements [`PasswordUser`] too | |
-/// | `roles` | field | the user's role or roles: a text, several, or a [`Roles`](crate::Roles) | none |
+/// | `roles` | field | the user's role or roles: one or several strings, or a [`Roles`](crate::Roles) | none |
 /// | `crate = path` | struct, enum | where `login_runtime` is, if it is re-exported | `::login_runtime` |
 ///
-/// The id is cloned at log in, and read from the session afterwards. It can be any type that serde
-/// reads and writes. A session hash is a text, bytes, an integer or an `Option` of one of these.
+/// The id is cloned at log in, and read from the session afterwards. It can be of any type that serde
+/// reads and writes. A session hash is a string, bytes, an integer or an `Option` of one of these.
 ///
-/// An enum asks the user that its variant wraps; all of them have the same type of id.
+/// An enum passes every question on to the user in its variant; all variants have the same type of id.
 ///
 /// # Examples
 ///
@@ -41,7 +41,7 @@ use serde::{Serialize, de::DeserializeOwned};
 /// assert!(!user.is_authenticated());
 /// ```
 ///
-/// A struct without an id is refused, with what to do:
+/// A struct without an id does not compile, and the message says what to do:
 ///
 /// ```compile_fail
 /// #[derive(login_runtime::AuthUser)]
@@ -50,19 +50,19 @@ use serde::{Serialize, de::DeserializeOwned};
 ///
 /// # Security
 ///
-/// The ids of an enum's variants share one space: the loader is given an id and nothing else. Where
-/// an admin 7 and a customer 7 can both exist, use two user types and not an enum.
+/// The variants of an enum share their ids: the loader gets an id and nothing else. If an admin 7 and a
+/// customer 7 can both exist, use two user types and not an enum.
 pub use login_macros::AuthUser;
 
 /// A user who can be logged in.
 ///
 /// Derive it: [`#[derive(AuthUser)]`](derive@AuthUser).
-/// Write it by hand only where the derive cannot say what you mean.
+/// Implement it yourself only if the derive cannot express what you need.
 ///
 /// # Security
 ///
 /// A guard lets a user through only if *both* [`is_active`](AuthUser::is_active) and
-/// [`is_authenticated`](AuthUser::is_authenticated) say yes, at every request.
+/// [`is_authenticated`](AuthUser::is_authenticated) return `true`, at every request.
 /// Overriding one of them cannot let in a user whom the other refuses.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be logged in",
@@ -70,21 +70,21 @@ pub use login_macros::AuthUser;
     note = "add `#[derive(AuthUser)]` to `{Self}`, or implement the trait by hand"
 )]
 pub trait AuthUser: Sized + 'static {
-    /// What a session keeps to find the user again.
+    /// The type of the user's id.
     type Id: UserId;
 
-    /// The id that the session keeps and that the user loader is given.
+    /// The id, which the session keeps and the user loader gets.
     fn get_id(&self) -> Self::Id;
 
-    /// Whether this user may be logged in at all.
+    /// Whether this user may be logged in.
     ///
-    /// Asked at log in and at each request that looks at the user, so a user who is deactivated is
-    /// out at the next request (ASVS 7.4.2).
+    /// It is called at log in and at each request that asks for the user, so a user who is deactivated
+    /// is refused at the next request (ASVS 7.4.2).
     fn is_active(&self) -> bool {
         true
     }
 
-    /// Whether guards let this user through; follows [`is_active`](AuthUser::is_active).
+    /// Whether guards let this user through; the same as [`is_active`](AuthUser::is_active) by default.
     fn is_authenticated(&self) -> bool {
         self.is_active()
     }
@@ -92,24 +92,25 @@ pub trait AuthUser: Sized + 'static {
     /// Bytes that change when every login of this user has to end, such as the password hash.
     ///
     /// The toolkit keeps a keyed fingerprint of them with each login and each remember token, and
-    /// refuses those whose fingerprint is another (ASVS 7.4.3). The bytes themselves are stored
-    /// nowhere.
+    /// refuses the login or token when the fingerprint differs (ASVS 7.4.3). It does not store the bytes
+    /// themselves.
     fn session_hash(&self) -> Option<Cow<'_, [u8]>> {
         None
     }
 
-    /// Whether this user has a role: `#[login_required(role = "admin")]` asks so.
+    /// Whether this user has a role; `#[login_required(role = "admin")]` calls it.
     ///
-    /// No user has any unless a field is marked `#[auth(roles)]`, or this is written by hand.
+    /// The default is `false` for every role. The derive implements it from the field that is marked
+    /// `#[auth(roles)]`.
     fn has_role(&self, role: &str) -> bool {
         let _ = role;
         false
     }
 }
 
-/// What can be a user's id: anything that serde writes and reads, and that borrows nothing.
+/// A user's id: any type that serde reads and writes, and that borrows nothing.
 ///
-/// `i64`, `String`, `Uuid`, a newtype around one of them, a tuple. Implemented for all of these.
+/// It is implemented for all of these: `i64`, `String`, `Uuid`, a newtype around one of them, a tuple.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a user id",
     label = "not a user id",
@@ -119,7 +120,7 @@ pub trait UserId: Serialize + DeserializeOwned + 'static {}
 
 impl<T: Serialize + DeserializeOwned + 'static> UserId for T {}
 
-/// A user with a password hash, as the password verifier needs it.
+/// A user with a password hash, which the password verifier needs.
 ///
 /// `#[derive(AuthUser)]` implements it for a struct with a field marked `#[auth(password_hash)]`.
 #[diagnostic::on_unimplemented(
@@ -129,10 +130,10 @@ impl<T: Serialize + DeserializeOwned + 'static> UserId for T {}
     note = "it has to be the user itself: of a reference or a `CurrentUser` called `user`, take `User::clone(&user)`"
 )]
 pub trait PasswordUser: AuthUser {
-    /// The hash in PHC form (`$argon2id$v=19$...`), or nothing for a user without a password.
+    /// The hash in PHC form (`$argon2id$v=19$...`), or `None` for a user without a password.
     fn password_hash(&self) -> Option<&str>;
 
-    /// Takes a hash that replaces the stored one.
+    /// Replaces the hash.
     fn set_password_hash(&mut self, hash: String);
 }
 
@@ -224,6 +225,6 @@ impl PasswordField for Option<String> {
     }
 }
 
-/// Stands for the id of a user type whose derive failed, so that one mistake stays one error.
+/// The id of a user type whose derive failed, so that one mistake gives one error.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct UnknownId;

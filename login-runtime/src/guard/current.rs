@@ -8,44 +8,42 @@ use std::{
     pin::Pin,
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use actix_web::{Error, FromRequest, HttpRequest, dev::Payload, error::InternalError};
+use actix_web::{Error, FromRequest, HttpRequest, dev::Payload, error::ErrorUnauthorized};
 use derive_more::Debug;
 
 use crate::{
     clock::Clock,
-    conditions::condition::Condition,
+    conditions::Condition,
     core::{
-        freshness::{self, Requirement},
-        login::{LoginFacts, LoginSource},
-        user::AuthUser,
+        AuthUser, LoginFacts, LoginSource, Requirement,
+        freshness::{self},
     },
     error::SetupError,
     guard::{
         decide::{self, GuardOutcome},
-        policy::{GuardManager, GuardUser},
+        policy::find,
     },
     manager::Manager,
-    refusal::{self},
-    request::state::{LoginState, RequestUser},
+    request::{LoginState, RequestUser},
 };
 
 /// The user who is logged in.
 ///
-/// Dereferences to the application's user; nothing is cloned, and all who ask within a request share
-/// one load. In a handler without a guard it refuses anonymous clients as `#[login_required]` does,
-/// though not before other arguments were extracted.
+/// Dereferences to the application's user. The user is loaded once per request, shared and never
+/// cloned. In a handler without a guard, this argument refuses anonymous clients as
+/// `#[login_required]` does, but other arguments may be extracted before it.
 ///
-/// What is known about the login are associated functions, so that they do not hide methods of the
-/// user: `CurrentUser::is_fresh(&user)`.
+/// Facts about the login are associated functions, so that they do not hide methods of the user:
+/// `CurrentUser::is_fresh(&user)`.
 ///
 /// # Security
 ///
-/// Do not take `Option<CurrentUser<U>>`: actix-web makes it `None` when the user could not be
-/// *loaded* as well. Use [`MaybeUser`], which answers 503 then.
+/// Do not take `Option<CurrentUser<U>>`: actix-web turns every error into `None`, even if the user
+/// could not be *loaded*. Use [`MaybeUser`], which answers 503 in that case.
 pub struct CurrentUser<U> {
     user: Rc<U>,
     facts: LoginFacts,
@@ -63,13 +61,13 @@ impl<U: AuthUser> CurrentUser<U> {
         }
     }
 
-    pub(crate) fn of(known: &RequestUser, manager: &Manager) -> Option<Self> {
-        let user = Rc::clone(&known.user).downcast().ok()?;
-        Some(Self::new(user, known.facts, manager))
+    pub(crate) fn of(user: &RequestUser, manager: &Manager) -> Option<Self> {
+        let typed = Rc::clone(&user.user).downcast().ok()?;
+        Some(Self::new(typed, user.facts, manager))
     }
 
-    /// Whether credentials were given in this session, and recently enough if the manager sets an
-    /// age.
+    /// Whether credentials were given in this session, and recently enough if the manager sets a
+    /// limit.
     pub fn is_fresh(this: &Self) -> bool {
         freshness::is_fresh(&this.facts, this.fresh_for, this.clock.now())
     }
@@ -79,7 +77,7 @@ impl<U: AuthUser> CurrentUser<U> {
         this.facts.source
     }
 
-    /// When credentials were given; `None` for a user whom the request loader found.
+    /// When credentials were given; `None` for a user from the request loader.
     pub fn authenticated_at(this: &Self) -> Option<SystemTime> {
         let seconds = u64::try_from(this.facts.authenticated_at?).ok()?;
         UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
@@ -111,7 +109,7 @@ impl<U> Clone for CurrentUser<U> {
 
 impl<U> fmt::Debug for CurrentUser<U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the user, who may hold a password hash and need not be `Debug`.
+        // Not the user, which may contain a password hash and need not be `Debug`.
         f.debug_struct("CurrentUser")
             .field("login", &self.facts)
             .finish_non_exhaustive()
@@ -120,37 +118,37 @@ impl<U> fmt::Debug for CurrentUser<U> {
 
 /// The user, if one is logged in.
 ///
-/// A failing loader answers 503 and never makes anybody anonymous.
+/// If a loader fails, the answer is 503; a user never becomes anonymous because of an outage.
 pub struct MaybeUser<U> {
-    known: Option<CurrentUser<U>>,
+    user: Option<CurrentUser<U>>,
     authenticated: bool,
 }
 
 impl<U: AuthUser> MaybeUser<U> {
-    pub(crate) fn of(who: &Option<RequestUser>, manager: &Manager) -> Self {
+    pub(crate) fn of(user: &Option<RequestUser>, manager: &Manager) -> Self {
         Self {
-            known: who
+            user: user
                 .as_ref()
-                .and_then(|known| CurrentUser::of(known, manager)),
-            authenticated: who.as_ref().is_some_and(|known| known.authenticated),
+                .and_then(|user| CurrentUser::of(user, manager)),
+            authenticated: user.as_ref().is_some_and(|user| user.authenticated),
         }
     }
 
-    /// The user whom guards would let through.
+    /// The user, if guards would let it through.
     pub fn user(&self) -> Option<&CurrentUser<U>> {
-        self.known.as_ref().filter(|_| self.authenticated)
+        self.user.as_ref().filter(|_| self.authenticated)
     }
 
-    /// The user whom guards would let through, by value.
+    /// The user by value, if guards would let it through.
     pub fn into_user(self) -> Option<CurrentUser<U>> {
-        self.known.filter(|_| self.authenticated)
+        self.user.filter(|_| self.authenticated)
     }
 
-    /// The user who was logged in and is refused by guards for being inactive.
+    /// The user who is logged in, if guards refuse it because it is inactive.
     ///
-    /// Good for saying why; not for deciding what may be seen.
+    /// Use it to explain the refusal, and not to decide what the client may see.
     pub fn inactive(&self) -> Option<&CurrentUser<U>> {
-        self.known.as_ref().filter(|_| !self.authenticated)
+        self.user.as_ref().filter(|_| !self.authenticated)
     }
 
     /// Whether guards would let this user through.
@@ -158,17 +156,17 @@ impl<U: AuthUser> MaybeUser<U> {
         self.user().is_some()
     }
 
-    /// Whether nobody is logged in.
+    /// Whether the client is anonymous: no user is logged in.
     pub fn is_anonymous(&self) -> bool {
-        self.known.is_none()
+        self.user.is_none()
     }
 
-    /// The user, or what the application has for those who are none.
+    /// Maps the user, or makes the value for an anonymous client.
     ///
-    /// `MaybeUser` needs no anonymous user type; an application that has one gets it here.
+    /// `MaybeUser` needs no anonymous user type. An application that has one can make it here.
     pub fn map_or_else<T>(&self, anonymous: impl FnOnce() -> T, user: impl FnOnce(&U) -> T) -> T {
         match self.user() {
-            Some(known) => user(known),
+            Some(current) => user(current),
             None => anonymous(),
         }
     }
@@ -177,14 +175,10 @@ impl<U: AuthUser> MaybeUser<U> {
 impl<U> fmt::Debug for MaybeUser<U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MaybeUser")
-            .field("login", &self.known.as_ref().map(|known| known.facts))
+            .field("login", &self.user.as_ref().map(|user| user.facts))
             .field("authenticated", &self.authenticated)
             .finish_non_exhaustive()
     }
-}
-
-pub(crate) fn find<U: AuthUser>(manager: &Manager) -> Result<usize, SetupError> {
-    <U as GuardUser>::find(&GuardManager(manager))
 }
 
 impl<U: AuthUser> FromRequest for CurrentUser<U> {
@@ -192,16 +186,16 @@ impl<U: AuthUser> FromRequest for CurrentUser<U> {
     type Future = CurrentUserFuture<U>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        // Whoever wants the user wants it of an OPTIONS request too.
+        // Not exempt for OPTIONS requests: the handler needs a user.
         CurrentUserFuture::of(request, Requirement::LOGIN, &Condition::ALWAYS)
     }
 }
 
-/// Finds out who the user is.
+/// Decides whether there is a user, and extracts it.
 #[derive(Debug)]
 #[debug("CurrentUserFuture")]
 pub struct CurrentUserFuture<U> {
-    check: Option<GuardOutcome>,
+    outcome: GuardOutcome,
     request: HttpRequest,
     user: PhantomData<fn() -> U>,
 }
@@ -219,12 +213,12 @@ impl<U: AuthUser> CurrentUserFuture<U> {
     }
 
     pub(crate) fn failed(request: &HttpRequest, error: SetupError) -> Self {
-        Self::new(request, GuardOutcome::Done(Err(error.into())))
+        Self::new(request, GuardOutcome::now(Err(error.into())))
     }
 
-    fn new(request: &HttpRequest, check: GuardOutcome) -> Self {
+    fn new(request: &HttpRequest, outcome: GuardOutcome) -> Self {
         Self {
-            check: Some(check),
+            outcome,
             request: request.clone(),
             user: PhantomData,
         }
@@ -236,26 +230,11 @@ impl<U: AuthUser> Future for CurrentUserFuture<U> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let decision = match this.check.take() {
-            Some(GuardOutcome::Done(decision)) => decision,
-            Some(GuardOutcome::Wait(mut deciding)) => match Pin::new(&mut deciding).poll(cx) {
-                Poll::Ready(decision) => decision,
-                Poll::Pending => {
-                    this.check = Some(GuardOutcome::Wait(deciding));
-                    return Poll::Pending;
-                }
-            },
-            None => return Poll::Pending,
-        };
-        let user = decision.map_err(Error::from).and_then(|who| {
-            let manager = Manager::of(&this.request)?;
-            let known = who
-                .as_ref()
-                .and_then(|known| CurrentUser::of(known, manager));
-            // A loader returns its own type, and nobody else passes the check.
-            known.ok_or_else(|| actix_web::error::ErrorUnauthorized("nobody is logged in"))
-        });
-        Poll::Ready(user)
+        let user = ready!(Pin::new(&mut this.outcome).poll(cx))?;
+        let manager = Manager::of(&this.request)?;
+        let user = user.and_then(|user| CurrentUser::of(&user, manager));
+        // Always a user in practice: the loader returns this type, and the check refuses the rest.
+        Poll::Ready(user.ok_or_else(|| ErrorUnauthorized("nobody is logged in")))
     }
 }
 
@@ -269,11 +248,8 @@ impl<U: AuthUser> FromRequest for MaybeUser<U> {
             let (manager, index) = Manager::find::<U>(&request)?;
             let state = LoginState::of(&request)?;
             match state.user(&request, index).await {
-                Ok(who) => Ok(Self::of(&who, manager)),
-                Err(error) => {
-                    let response = refusal::load_failed(&request, &manager.refusal, &error);
-                    Err(InternalError::from_response(error, response).into())
-                }
+                Ok(user) => Ok(Self::of(&user, manager)),
+                Err(error) => Err(decide::failed(&request, manager, error).into()),
             }
         })
     }

@@ -1,38 +1,117 @@
-//! TODO guard/decide.rs
+//! The decision of a guard: it lets a request through, or refuses it.
+//!
+//! 1. An OPTIONS request passes without a look at the user if the guard or the manager exempts those.
+//! 2. A request without a user is refused as anonymous, one of an inactive user as inactive.
+//! 3. A user who does not meet the condition is forbidden (403), even if the login is stale as well:
+//!    to log in again would not help.
+//! 4. A stale login is refused if the guard asks for a fresh one.
+//! 5. If a loader or a condition fails, there is no decision, and the answer is 503.
+//!
+//! A request whose user is known already is decided without a future, unless its condition has to be
+//! awaited. This is the hot path.
 
-use std::{future::Future, pin::Pin, rc::Rc, sync::Arc};
+use std::{
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use actix_web::{Error, HttpRequest, ResponseError, error::InternalError, http::Method};
 
 use crate::{
-    conditions::condition::{Condition, ConditionAnswer, Subject, Unanswered},
-    core::freshness::{self, Freshness, RefusalReason, Requirement},
+    conditions::{Condition, ConditionAnswer, Subject, Unanswered},
+    core::{
+        Freshness, RefusalReason, Requirement,
+        freshness::{self},
+    },
     error::{LoadError, Refusal, SetupError},
     events::{EventUser, LoginEvent},
     manager::Manager,
-    refusal::{
-        self,
-        answer::{RefusalKind, Refusing},
+    refusal::{self, RefusalKind, Refusing},
+    request::{
+        LoginState, RequestUser,
+        fast_lookup::{FastLookup, Look},
     },
-    request::state::{LoginState, RequestUser},
 };
 
-/// Finds where the user type that a guard asks for stands in the manager.
+/// Finds the position of the guard's user type in the manager.
 pub(crate) type FindUser = fn(&Manager) -> Result<usize, SetupError>;
 
-/// A decision, made or under way.
+/// The user, or why there is none. An exempt OPTIONS request passes without a user.
+type Decision = Result<Option<RequestUser>, Denied>;
+
+/// A decision that may have to wait for a look-up or for code of the application.
 pub(crate) enum GuardOutcome {
-    Done(Result<Option<RequestUser>, Denied>),
-    Wait(GuardFuture),
+    /// `None` once it was polled: then it stays pending, and lets nothing through.
+    Now(Option<Decision>),
+    /// The record or the user is being loaded, as for most requests. No future is boxed for it.
+    LookUp {
+        lookup: FastLookup,
+        request: HttpRequest,
+        requirement: Requirement,
+        condition: Condition,
+    },
+    Later(Pin<Box<dyn Future<Output = Decision>>>),
 }
 
-/// A decision that waits for a look-up or for the application's own answer.
-pub(crate) type GuardFuture = Pin<Box<dyn Future<Output = Result<Option<RequestUser>, Denied>>>>;
+impl GuardOutcome {
+    pub(crate) fn now(decision: Decision) -> Self {
+        Self::Now(Some(decision))
+    }
+}
 
-/// Why a handler does not get to run.
+impl Future for GuardOutcome {
+    type Output = Decision;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Decision> {
+        loop {
+            let next = match &mut *self {
+                Self::Now(decision) => {
+                    return decision.take().map_or(Poll::Pending, Poll::Ready);
+                }
+                Self::Later(decision) => return decision.as_mut().poll(cx),
+                Self::LookUp {
+                    lookup,
+                    request,
+                    requirement,
+                    condition,
+                } => {
+                    let found = ready!(lookup.poll(request, cx));
+                    let check = GuardCheck {
+                        manager: lookup.manager(),
+                        index: lookup.index(),
+                        requirement: *requirement,
+                        condition,
+                    };
+                    match found {
+                        Some(Ok(user)) => check.decide(request, user),
+                        Some(Err(error)) => Self::now(Err(failed(request, check.manager, error))),
+                        None => check.look_up(request),
+                    }
+                }
+            };
+            *self = next;
+        }
+    }
+}
+
+impl From<Refusing> for GuardOutcome {
+    fn from(refusing: Refusing) -> Self {
+        match refusing {
+            Refusing::Now(refusal) => Self::now(Err(Denied::Refused(refusal))),
+            later => Self::Later(Box::pin(async move {
+                Err(Denied::Refused(Box::new(later.done().await)))
+            })),
+        }
+    }
+}
+
+/// Why a handler does not run.
 pub(crate) enum Denied {
     Refused(Box<Refusal>),
-    /// There is no decision: a loader failed, or there is no manager to ask.
+    /// There is no decision: a loader failed, or there is no login manager.
     Failed(Error),
 }
 
@@ -54,25 +133,23 @@ impl From<Denied> for Error {
     }
 }
 
-/// Decides whether a guard lets a request through; exempt requests pass unseen.
+/// Decides whether a guard lets a request through.
 pub(crate) fn check(
     request: &HttpRequest,
     find: FindUser,
     requirement: Requirement,
     condition: &Condition,
 ) -> GuardOutcome {
-    if request.method() == Method::OPTIONS {
-        match Manager::of(request) {
-            Ok(manager) if requirement.exempt_options || manager.guards.exempt_options => {
-                return GuardOutcome::Done(Ok(None));
-            }
-            _ => {}
-        }
+    if request.method() == Method::OPTIONS
+        && let Ok(manager) = Manager::of(request)
+        && (requirement.exempt_options || manager.guards.exempt_options)
+    {
+        return GuardOutcome::now(Ok(None));
     }
     check_user(request, find, requirement, condition)
 }
 
-/// Decides whether a request meets a requirement, without waiting if that is possible.
+/// Decides whether the user of a request meets a guard, without a future if possible.
 pub(crate) fn check_user(
     request: &HttpRequest,
     find: FindUser,
@@ -82,57 +159,35 @@ pub(crate) fn check_user(
     let (manager, index) =
         match Manager::of(request).and_then(|manager| Ok((manager, find(manager)?))) {
             Ok(found) => found,
-            Err(error) => return GuardOutcome::Done(Err(error.into())),
+            Err(error) => return GuardOutcome::now(Err(error.into())),
         };
-    let Some(who) = LoginState::peek(request, manager, index) else {
-        let state = LoginState::of_or_new(request, manager);
-        return GuardOutcome::Wait(look_up(state, request, index, requirement, condition));
+    let check = GuardCheck {
+        manager,
+        index,
+        requirement,
+        condition,
+    };
+    let user = match LoginState::look(request, manager, index) {
+        Look::Known(user) => user,
+        Look::Fast(lookup) => {
+            return GuardOutcome::LookUp {
+                lookup,
+                request: request.clone(),
+                requirement,
+                condition: condition.clone(),
+            };
+        }
+        Look::Slow => return check.look_up(request),
     };
     if manager.events.access_is_heard()
         && let Ok(state) = LoginState::of(request)
     {
         state.accessed(request);
     }
-    let case = GuardCheck {
-        manager,
-        index,
-        requirement,
-        condition,
-    };
-    case.decide(request, who)
+    check.decide(request, user)
 }
 
-/// Waits for everything that there is to wait for.
-fn look_up(
-    state: Rc<LoginState>,
-    request: &HttpRequest,
-    index: usize,
-    requirement: Requirement,
-    condition: &Condition,
-) -> GuardFuture {
-    let (request, condition) = (request.clone(), condition.clone());
-    Box::pin(async move {
-        if requirement.passive {
-            state.set_passive();
-        }
-        let who = match state.user(&request, index).await {
-            Ok(who) => who,
-            Err(error) => return Err(failed(&request, &state.manager, error)),
-        };
-        let case = GuardCheck {
-            manager: &state.manager,
-            index,
-            requirement,
-            condition: &condition,
-        };
-        match case.decide(&request, who) {
-            GuardOutcome::Done(decision) => decision,
-            GuardOutcome::Wait(deciding) => deciding.await,
-        }
-    })
-}
-
-/// What is to be decided about one user type.
+/// What a guard asks for, and the manager that knows the user type.
 struct GuardCheck<'a> {
     manager: &'a Arc<Manager>,
     index: usize,
@@ -140,138 +195,113 @@ struct GuardCheck<'a> {
     condition: &'a Condition,
 }
 
-/// A decision about a user who is known, or what it waits for.
-enum Evaluated {
-    Now(Decision),
-    /// The condition is being asked; the login by itself was judged.
-    Later(ConditionAnswer, Result<(), RefusalReason>),
-}
-
-/// A decision, whose answer to the client may be under way.
-enum Decision {
-    Passes,
-    Denies(Denied),
-    Refuses(Refusing),
-}
-
-impl From<Refusing> for Decision {
-    fn from(refusing: Refusing) -> Self {
-        match refusing {
-            Refusing::Now(refusal) => Self::Denies(Denied::Refused(refusal)),
-            later => Self::Refuses(later),
-        }
-    }
-}
-
-impl Decision {
-    async fn done(self, who: Option<RequestUser>) -> Result<Option<RequestUser>, Denied> {
-        match self {
-            Self::Passes => Ok(who),
-            Self::Denies(denied) => Err(denied),
-            Self::Refuses(refusing) => Err(Denied::Refused(Box::new(refusing.done().await))),
-        }
-    }
-}
-
 impl GuardCheck<'_> {
-    /// Decides about a user who is known, without waiting if that is possible.
-    fn decide(&self, request: &HttpRequest, who: Option<RequestUser>) -> GuardOutcome {
-        if who.is_none() {
-            // Nothing to judge.
-            return match self.refuse(request, RefusalReason::Anonymous) {
-                Refusing::Now(refusal) => GuardOutcome::Done(Err(Denied::Refused(refusal))),
-                later => GuardOutcome::Wait(Box::pin(async move {
-                    Err(Denied::Refused(Box::new(later.done().await)))
-                })),
-            };
-        }
-        match self.judge(request, &who) {
-            Evaluated::Now(Decision::Passes) => GuardOutcome::Done(Ok(who)),
-            Evaluated::Now(Decision::Denies(denied)) => GuardOutcome::Done(Err(denied)),
-            Evaluated::Now(later) => GuardOutcome::Wait(Box::pin(later.done(who))),
-            Evaluated::Later(answer, login) => {
-                let (request, manager) = (request.clone(), Arc::clone(self.manager));
-                let (index, requirement) = (self.index, self.requirement);
-                let condition = self.condition.clone();
-                GuardOutcome::Wait(Box::pin(async move {
-                    let case = GuardCheck {
-                        manager: &manager,
-                        index,
-                        requirement,
-                        condition: &condition,
-                    };
-                    let decision = case.conclude(&request, &who, answer.done().await, login);
-                    decision.done(who).await
-                }))
+    /// Looks up the user, then decides.
+    fn look_up(&self, request: &HttpRequest) -> GuardOutcome {
+        let state = LoginState::of_or_new(request, self.manager);
+        let (request, condition) = (request.clone(), self.condition.clone());
+        let (index, requirement) = (self.index, self.requirement);
+        GuardOutcome::Later(Box::pin(async move {
+            if requirement.passive {
+                state.set_passive();
             }
-        }
+            let user = match state.user(&request, index).await {
+                Ok(user) => user,
+                Err(error) => return Err(failed(&request, &state.manager, error)),
+            };
+            let check = GuardCheck {
+                manager: &state.manager,
+                index,
+                requirement,
+                condition: &condition,
+            };
+            check.decide(&request, user).await
+        }))
     }
 
-    fn judge(&self, request: &HttpRequest, who: &Option<RequestUser>) -> Evaluated {
-        let login = who
-            .as_ref()
-            .map(|known| (known.authenticated, &known.facts));
-        // Only freshness has to know the time.
-        let now = if self.requirement.freshness == Freshness::Any {
-            0
-        } else {
-            self.manager.now()
+    /// Decides about a user who has been looked up.
+    fn decide(&self, request: &HttpRequest, user: Option<RequestUser>) -> GuardOutcome {
+        let Some(user) = user else {
+            return self.refuse(request, RefusalReason::Anonymous);
         };
+        // Only freshness needs the time.
+        let now = match self.requirement.freshness {
+            Freshness::Any => 0,
+            Freshness::Default | Freshness::Within(_) => self.manager.now(),
+        };
+        let login = Some((user.authenticated, &user.facts));
         let login = freshness::decide(&self.requirement, login, self.manager.guards.fresh_for, now);
-        // Before freshness: whoever may never do this is not sent to give a password for it.
-        let user_type = self.manager.users.get(self.index);
-        let answer = match (who.as_ref().zip(user_type), login) {
-            (Some((known, user_type)), Ok(()) | Err(RefusalReason::Stale))
+        // The condition comes before freshness: a user who may never do this is not asked for a
+        // password first.
+        let answer = match (self.manager.users.get(self.index), login) {
+            (Some(user_type), Ok(()) | Err(RefusalReason::Stale))
                 if !self.condition.is_always() =>
             {
                 self.condition.ask(&Subject {
                     user_type: Arc::clone(user_type),
-                    user: Rc::clone(&known.user),
+                    user: Rc::clone(&user.user),
                     request: request.clone(),
                 })
             }
             _ => ConditionAnswer::Now(Ok(true)),
         };
         match answer {
-            ConditionAnswer::Now(answer) => {
-                Evaluated::Now(self.conclude(request, who, answer, login))
+            ConditionAnswer::Now(answer) => self.conclude(request, user, answer, login),
+            ConditionAnswer::Later(answer) => {
+                let (request, manager) = (request.clone(), Arc::clone(self.manager));
+                let (index, requirement) = (self.index, self.requirement);
+                let condition = self.condition.clone();
+                GuardOutcome::Later(Box::pin(async move {
+                    let check = GuardCheck {
+                        manager: &manager,
+                        index,
+                        requirement,
+                        condition: &condition,
+                    };
+                    check.conclude(&request, user, answer.await, login).await
+                }))
             }
-            later => Evaluated::Later(later, login),
         }
     }
 
+    /// Decides by the answer to the condition and by what the login itself is worth.
     fn conclude(
         &self,
         request: &HttpRequest,
-        who: &Option<RequestUser>,
+        user: RequestUser,
         answer: Result<bool, Unanswered>,
         login: Result<(), RefusalReason>,
-    ) -> Decision {
-        let reason = match (answer, login) {
-            (Ok(true), Ok(())) => return Decision::Passes,
-            (Ok(true), Err(reason)) => reason,
-            (Ok(false), _) => return self.forbid(request, who.as_ref()).into(),
-            (Err(Unanswered::Setup(error)), _) => return Decision::Denies(error.into()),
+    ) -> GuardOutcome {
+        let decision = match (answer, login) {
+            (Ok(true), Ok(())) => Ok(Some(user)),
+            (Ok(true), Err(reason)) => return self.refuse(request, reason),
+            (Ok(false), _) => return self.forbid(request, &user),
+            (Err(Unanswered::Setup(error)), _) => Err(error.into()),
             (Err(Unanswered::Failed(error)), _) => {
-                self.manager
-                    .events
-                    .emit(&LoginEvent::LoadFailed { error: &error }, request);
-                return Decision::Denies(failed(request, self.manager, error));
+                let event = LoginEvent::LoadFailed { error: &error };
+                self.manager.events.emit(&event, request);
+                Err(failed(request, self.manager, error))
             }
         };
-        self.refuse(request, reason).into()
+        GuardOutcome::now(decision)
     }
 
-    fn refuse(&self, request: &HttpRequest, reason: RefusalReason) -> Refusing {
-        refuse(request, self.manager, reason, self.requirement)
+    fn refuse(&self, request: &HttpRequest, reason: RefusalReason) -> GuardOutcome {
+        refusal::refuse(
+            request,
+            &self.manager.refusal,
+            &self.manager.events,
+            RefusalKind::of(reason),
+            reason,
+            self.manager.guards.max_age(self.requirement.freshness),
+        )
+        .into()
     }
 
-    fn forbid(&self, request: &HttpRequest, known: Option<&RequestUser>) -> Refusing {
-        let user = known
-            .zip(self.manager.users.get(self.index))
-            .map(|(known, kind)| EventUser::new(kind, &*known.user));
+    fn forbid(&self, request: &HttpRequest, user: &RequestUser) -> GuardOutcome {
+        let user_type = self.manager.users.get(self.index);
         let event = LoginEvent::Forbidden {
-            user,
+            user: user_type.map(|user_type| EventUser::new(user_type, &*user.user)),
             condition: Some(self.condition),
         };
         refusal::forbid(
@@ -281,26 +311,12 @@ impl GuardCheck<'_> {
             &event,
             RefusalReason::Forbidden,
         )
+        .into()
     }
 }
 
-fn failed(request: &HttpRequest, manager: &Manager, error: LoadError) -> Denied {
+/// The answer to a request whose user, or permission, could not be loaded.
+pub(crate) fn failed(request: &HttpRequest, manager: &Manager, error: LoadError) -> Denied {
     let response = refusal::load_failed(request, &manager.refusal, &error);
     Denied::Failed(InternalError::from_response(error, response).into())
-}
-
-pub(crate) fn refuse(
-    request: &HttpRequest,
-    manager: &Manager,
-    reason: RefusalReason,
-    requirement: Requirement,
-) -> Refusing {
-    refusal::refuse(
-        request,
-        &manager.refusal,
-        &manager.events,
-        RefusalKind::of(reason),
-        reason,
-        manager.guards.max_age(requirement.freshness),
-    )
 }

@@ -1,4 +1,8 @@
-//! TODO guard/guarded.rs
+//! The one argument of a guarded handler: the guard decides, then the handler's arguments are extracted.
+//!
+//! actix-web polls all extractors of a handler together. A guard among them that waits for the database
+//! would lose the race to a `Json` that reads the body, or answers 400. [`Guarded`] therefore takes the
+//! place of all arguments, and extracts them after the decision.
 
 use std::{
     future::Future,
@@ -12,18 +16,18 @@ use derive_more::Debug;
 use pin_project_lite::pin_project;
 
 use crate::guard::{
-    decide::{GuardFuture, GuardOutcome, check},
-    policy::{GuardManager, LoginRequired, Policy},
+    decide::{GuardOutcome, check},
+    policy::{LoginRequired, Policy, find},
     proof::Arguments,
 };
 
-/// All arguments of a guarded handler: extracted only after the policy `P` let the client through.
+/// All arguments of a guarded handler, extracted after the policy `P` let the client through.
 #[derive(Debug)]
-// The arguments may hold whatever the client sent.
+// Not the arguments, which may hold secrets that the client sent.
 #[debug("Guarded")]
 pub struct Guarded<P, A> {
     // Generated code takes the arguments out in the parameter's pattern, so that they live as long
-    // as parameters do. Only the policy can make a value: its field is private.
+    // as parameters do. The other field is private, so only this module can make a value.
     #[doc(hidden)]
     pub args: A,
     policy: PhantomData<fn() -> P>,
@@ -41,29 +45,21 @@ impl<P: Policy, A: Arguments<P>> FromRequest for Guarded<P, A> {
     type Future = GuardedFuture<P, A>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let step = match check(
-            request,
-            |manager| P::find(&GuardManager(manager)),
-            P::requirement().0,
-            P::CONDITION,
-        ) {
-            GuardOutcome::Done(Ok(_)) => Step::Extract {
-                extracting: A::Extractors::from_request(request, payload),
+        let step = match check(request, find::<P::User>, P::REQUIREMENT, P::CONDITION) {
+            GuardOutcome::Now(Some(Ok(_))) => Step::Extract {
+                arguments: A::Extractors::from_request(request, payload),
             },
-            GuardOutcome::Done(Err(denied)) => Step::Refused {
+            GuardOutcome::Now(Some(Err(denied))) => Step::Refuse {
                 error: Some(denied.into()),
             },
-            // The payload goes along, so that nobody can read it before the decision.
-            GuardOutcome::Wait(deciding) => Step::Decide {
-                deciding,
+            // The payload is taken, so that no other extractor reads it before the decision.
+            outcome => Step::Decide {
+                outcome,
                 request: request.clone(),
                 payload: payload.take(),
             },
         };
-        GuardedFuture {
-            step,
-            policy: PhantomData,
-        }
+        GuardedFuture { step }
     }
 }
 
@@ -74,7 +70,6 @@ pin_project! {
     pub struct GuardedFuture<P, A: Arguments<P>> {
         #[pin]
         step: Step<A::Extractors>,
-        policy: PhantomData<fn() -> P>,
     }
 }
 
@@ -82,15 +77,15 @@ pin_project! {
     #[project = StepProj]
     enum Step<A: FromRequest> {
         Decide {
-            deciding: GuardFuture,
+            outcome: GuardOutcome,
             request: HttpRequest,
             payload: Payload,
         },
         Extract {
             #[pin]
-            extracting: A::Future,
+            arguments: A::Future,
         },
-        Refused {
+        Refuse {
             error: Option<Error>,
         },
     }
@@ -104,17 +99,23 @@ impl<P, A: Arguments<P>> Future for GuardedFuture<P, A> {
         loop {
             let next = match this.step.as_mut().project() {
                 StepProj::Decide {
-                    deciding,
+                    outcome,
                     request,
                     payload,
-                } => match ready!(Pin::new(deciding).poll(cx)) {
-                    Ok(_) => Step::Extract {
-                        extracting: A::Extractors::from_request(request, payload),
-                    },
-                    Err(denied) => return Poll::Ready(Err(denied.into())),
-                },
-                StepProj::Extract { extracting } => {
-                    return extracting
+                } => {
+                    ready!(Pin::new(outcome).poll(cx))?;
+                    Step::Extract {
+                        arguments: A::Extractors::from_request(request, payload),
+                    }
+                }
+                StepProj::Refuse { error } => {
+                    // Pending if it is polled again after the error.
+                    return error
+                        .take()
+                        .map_or(Poll::Pending, |error| Poll::Ready(Err(error)));
+                }
+                StepProj::Extract { arguments } => {
+                    return arguments
                         .poll(cx)
                         .map_ok(|extracted| Guarded {
                             args: A::take(extracted),
@@ -122,11 +123,6 @@ impl<P, A: Arguments<P>> Future for GuardedFuture<P, A> {
                         })
                         .map_err(Into::into);
                 }
-                StepProj::Refused { error } => match error.take() {
-                    Some(error) => return Poll::Ready(Err(error)),
-                    // Polled after it was done, which futures may answer as they like.
-                    None => return Poll::Pending,
-                },
             };
             this.step.set(next);
         }

@@ -1,59 +1,45 @@
-//! What `#[login_required]` expands to; also usable by hand and for scopes.
+//! Guards as types: what `#[login_required]` and its options expand to.
 //!
-//! A guard decides before anything else of the handler happens. actix-web polls all extractors of a
-//! handler together, so a guard among them that waits for the database would lose the race to a
-//! `Json` that reads the body, or answers 400. [`Guarded`] therefore takes the place of all the
-//! handler's arguments: first the policy decides, then they are extracted.
+//! Each option is a type around the policy before it, so the compiler knows what a guard asks for:
+//! `#[login_required(fresh, passive)]` has the policy `Passive<Fresh<LoginRequired>>`.
 
-use std::{any::TypeId, marker::PhantomData, time::Duration};
-
-use derive_more::Debug;
+use std::{
+    any::{TypeId, type_name},
+    marker::PhantomData,
+    time::Duration,
+};
 
 use crate::{
-    conditions::{
-        condition::Condition,
-        description::{Described, Description},
-    },
-    core::{
-        freshness::{Freshness, Requirement},
-        user::AuthUser,
-    },
+    conditions::Condition,
+    core::{AuthUser, Freshness, Requirement},
     error::SetupError,
     guard::terms::{ConditionType, Term},
     manager::Manager,
-    users::permission::Permissions,
+    users::Permissions,
 };
 
-/// What a guard asks for, as a type.
-pub trait Policy: Described {
-    /// The user type that is asked for.
+/// The options of a guard.
+///
+/// Does not ask that the type in `user = ..` is a user, as [`Policy`] does: the compiler has reported
+/// that already when it reads the options.
+pub trait GuardOptions: 'static {
+    /// What the login must be like.
     #[doc(hidden)]
-    type User: GuardUser;
-    /// What is asked of the user besides a login.
+    const REQUIREMENT: Requirement = Requirement::LOGIN;
+    /// What the user must be like.
     #[doc(hidden)]
     const CONDITION: &'static Condition = &Condition::ALWAYS;
-    /// How old a login is at most that gets through, in seconds; without end if the manager says.
+    /// The name of the user type, if the options name one.
     #[doc(hidden)]
-    const FRESH: Option<u64> = None;
-    /// Whether whoever gets through has met the policy. OPTIONS requests may not have.
-    #[doc(hidden)]
-    const PROVES: bool = true;
-    #[doc(hidden)]
-    fn requirement() -> GuardRequirement;
-    #[doc(hidden)]
-    fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError>;
+    const USER_NAME: fn() -> Option<&'static str> = || None;
 }
 
-/// Keeps crate-private types out of the public trait.
-#[doc(hidden)]
-#[derive(Debug)]
-pub struct GuardRequirement(pub(crate) Requirement);
-
-/// Keeps crate-private types out of the public trait.
-#[derive(Debug)]
-#[debug("GuardManager")]
-#[doc(hidden)]
-pub struct GuardManager<'a>(pub(crate) &'a Manager);
+/// What a guard asks for, as a type.
+pub trait Policy: GuardOptions {
+    /// The user type that must be logged in.
+    #[doc(hidden)]
+    type User: GuardUser;
+}
 
 /// A user type that a guard can ask for.
 #[diagnostic::on_unimplemented(
@@ -61,251 +47,116 @@ pub struct GuardManager<'a>(pub(crate) &'a Manager);
     label = "not a user",
     note = "add `#[derive(AuthUser)]` to `{Self}`, or implement the trait by hand"
 )]
-pub trait GuardUser: 'static {
-    #[doc(hidden)]
-    fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError>;
-}
+pub trait GuardUser: 'static {}
 
 /// The user type of the manager's first loader.
 #[derive(Debug)]
 pub struct DefaultUser;
 
-impl GuardUser for DefaultUser {
-    fn find(_: &GuardManager<'_>) -> Result<usize, SetupError> {
-        Ok(0)
-    }
+impl GuardUser for DefaultUser {}
+
+impl<U: AuthUser> GuardUser for U {}
+
+fn is_default<U: 'static>() -> bool {
+    TypeId::of::<U>() == TypeId::of::<DefaultUser>()
 }
 
-impl<U: AuthUser> GuardUser for U {
-    fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
-        manager
-            .0
-            .index(std::any::TypeId::of::<U>(), std::any::type_name::<U>)
+/// The position of a user type among those of the manager.
+pub(crate) fn find<U: GuardUser>(manager: &Manager) -> Result<usize, SetupError> {
+    if is_default::<U>() {
+        return Ok(0);
     }
+    manager.index(TypeId::of::<U>(), type_name::<U>)
 }
 
-/// A login, of the user type `U`.
+/// A login of the user type `U`.
 #[derive(Debug)]
 pub struct LoginRequired<U = DefaultUser>(PhantomData<fn() -> U>);
 
-/// What `P` asks for, and a login that is at most so many seconds old; without a number as old as
-/// the manager's `fresh_for` allows.
-#[derive(Debug)]
-pub struct Fresh<P, const SECONDS: u64 = { u64::MAX }>(PhantomData<fn() -> P>);
-
-/// What `P` asks for, but for OPTIONS requests.
-#[derive(Debug)]
-pub struct ExemptOptions<P>(PhantomData<fn() -> P>);
-
-/// What `P` asks for, and a request that counts as no use of the login.
-#[derive(Debug)]
-pub struct Passive<P>(PhantomData<fn() -> P>);
+impl<U: 'static> GuardOptions for LoginRequired<U> {
+    const USER_NAME: fn() -> Option<&'static str> = || (!is_default::<U>()).then(type_name::<U>);
+}
 
 impl<U: GuardUser> Policy for LoginRequired<U> {
     type User = U;
+}
 
-    fn requirement() -> GuardRequirement {
-        GuardRequirement(Requirement::LOGIN)
-    }
+/// A login of the user type that the permissions `P` belong to.
+#[derive(Debug)]
+pub struct LoginOf<P>(PhantomData<fn() -> P>);
 
-    fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
-        U::find(manager)
-    }
+// The permission names the user type.
+impl<P: 'static> GuardOptions for LoginOf<P> {}
+
+impl<P: Permissions> Policy for LoginOf<P> {
+    type User = P::User;
+}
+
+/// What `P` asks for, and a login that is at most `SECONDS` old. Without a number, the manager's
+/// `fresh_for` sets the limit.
+#[derive(Debug)]
+pub struct Fresh<P, const SECONDS: u64 = { u64::MAX }>(PhantomData<fn() -> P>);
+
+impl<P: GuardOptions, const SECONDS: u64> GuardOptions for Fresh<P, SECONDS> {
+    const REQUIREMENT: Requirement = Requirement {
+        freshness: match SECONDS {
+            u64::MAX => Freshness::Default,
+            seconds => Freshness::Within(Duration::from_secs(seconds)),
+        },
+        ..P::REQUIREMENT
+    };
+    const CONDITION: &'static Condition = P::CONDITION;
+    const USER_NAME: fn() -> Option<&'static str> = P::USER_NAME;
 }
 
 impl<P: Policy, const SECONDS: u64> Policy for Fresh<P, SECONDS> {
     type User = P::User;
+}
+
+/// What `P` asks for, except of OPTIONS requests.
+#[derive(Debug)]
+pub struct ExemptOptions<P>(PhantomData<fn() -> P>);
+
+impl<P: GuardOptions> GuardOptions for ExemptOptions<P> {
+    const REQUIREMENT: Requirement = Requirement {
+        exempt_options: true,
+        ..P::REQUIREMENT
+    };
     const CONDITION: &'static Condition = P::CONDITION;
-    const FRESH: Option<u64> = Some(SECONDS);
-    const PROVES: bool = P::PROVES;
-
-    fn requirement() -> GuardRequirement {
-        let freshness = match SECONDS {
-            u64::MAX => Freshness::Default,
-            seconds => Freshness::Within(Duration::from_secs(seconds)),
-        };
-        GuardRequirement(Requirement {
-            freshness,
-            ..P::requirement().0
-        })
-    }
-
-    fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
-        P::find(manager)
-    }
+    const USER_NAME: fn() -> Option<&'static str> = P::USER_NAME;
 }
 
 impl<P: Policy> Policy for ExemptOptions<P> {
     type User = P::User;
+}
+
+/// What `P` asks for, of a request that does not count as use of the login.
+#[derive(Debug)]
+pub struct Passive<P>(PhantomData<fn() -> P>);
+
+impl<P: GuardOptions> GuardOptions for Passive<P> {
+    const REQUIREMENT: Requirement = Requirement {
+        passive: true,
+        ..P::REQUIREMENT
+    };
     const CONDITION: &'static Condition = P::CONDITION;
-    const FRESH: Option<u64> = P::FRESH;
-    const PROVES: bool = false;
-
-    fn requirement() -> GuardRequirement {
-        GuardRequirement(Requirement {
-            exempt_options: true,
-            ..P::requirement().0
-        })
-    }
-
-    fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
-        P::find(manager)
-    }
+    const USER_NAME: fn() -> Option<&'static str> = P::USER_NAME;
 }
 
 impl<P: Policy> Policy for Passive<P> {
     type User = P::User;
-    const CONDITION: &'static Condition = P::CONDITION;
-    const FRESH: Option<u64> = P::FRESH;
-    const PROVES: bool = P::PROVES;
-
-    fn requirement() -> GuardRequirement {
-        GuardRequirement(Requirement {
-            passive: true,
-            ..P::requirement().0
-        })
-    }
-
-    fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
-        P::find(manager)
-    }
 }
 
 /// What `P` asks for, and a user who meets the condition `C`.
 #[derive(Debug)]
 pub struct Requires<P, C>(PhantomData<fn() -> (P, C)>);
 
+impl<P: GuardOptions, C: ConditionType> GuardOptions for Requires<P, C> {
+    const REQUIREMENT: Requirement = P::REQUIREMENT;
+    const CONDITION: &'static Condition = &C::CONDITION;
+    const USER_NAME: fn() -> Option<&'static str> = P::USER_NAME;
+}
+
 impl<P: Policy, C: Term<P::User>> Policy for Requires<P, C> {
     type User = P::User;
-    const CONDITION: &'static Condition = &C::CONDITION;
-    const FRESH: Option<u64> = P::FRESH;
-    const PROVES: bool = P::PROVES;
-
-    fn requirement() -> GuardRequirement {
-        P::requirement()
-    }
-
-    fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
-        P::find(manager)
-    }
-}
-
-/// A login, of the user type that the permissions are about.
-#[derive(Debug)]
-pub struct LoginOf<P>(PhantomData<fn() -> P>);
-
-impl<P: Permissions> Policy for LoginOf<P> {
-    type User = P::User;
-
-    fn requirement() -> GuardRequirement {
-        GuardRequirement(Requirement::LOGIN)
-    }
-
-    fn find(manager: &GuardManager<'_>) -> Result<usize, SetupError> {
-        P::User::find(manager)
-    }
-}
-
-impl<U: 'static> Described for LoginRequired<U> {
-    fn describe(description: &mut Description) {
-        if TypeId::of::<U>() != TypeId::of::<DefaultUser>() {
-            description.user(std::any::type_name::<U>());
-        }
-    }
-}
-
-impl<P: 'static> Described for LoginOf<P> {
-    // The permission says whose it is.
-    fn describe(_: &mut Description) {}
-}
-
-impl<P: Described, const SECONDS: u64> Described for Fresh<P, SECONDS> {
-    fn describe(description: &mut Description) {
-        P::describe(description);
-        description.fresh((SECONDS != u64::MAX).then(|| Duration::from_secs(SECONDS)));
-    }
-}
-
-impl<P: Described> Described for ExemptOptions<P> {
-    fn describe(description: &mut Description) {
-        P::describe(description);
-        description.add("exempt_options");
-    }
-}
-
-impl<P: Described> Described for Passive<P> {
-    fn describe(description: &mut Description) {
-        P::describe(description);
-        description.add("passive");
-    }
-}
-
-impl<P: Described, C: ConditionType> Described for Requires<P, C> {
-    fn describe(description: &mut Description) {
-        P::describe(description);
-        C::CONDITION.describe(description);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::guard::terms::{And, Checked, Checking, Negated, Permitted, Role};
-
-    #[derive(crate::AuthUser)]
-    #[auth(crate = crate)]
-    struct Admin {
-        id: i64,
-    }
-
-    #[derive(crate::Permissions)]
-    #[permissions(user = Admin, crate = crate)]
-    enum Permission {
-        EditPost,
-        DeletePost,
-    }
-
-    impl crate::HasPermission<Permission> for Admin {
-        async fn has_permission(
-            &self,
-            _: Permission,
-            _: &actix_web::HttpRequest,
-        ) -> Result<bool, crate::BoxError> {
-            Ok(false)
-        }
-    }
-
-    impl Checking for Admin {
-        type User = Self;
-
-        fn check(admin: &Self, _: &actix_web::HttpRequest) -> bool {
-            admin.id == 7
-        }
-    }
-
-    #[track_caller]
-    fn check<P: Described>(expected: &str) {
-        assert_eq!(Description::of::<P>().to_string(), expected);
-    }
-
-    #[test]
-    fn guards_are_described_as_they_are_written() {
-        check::<LoginRequired>("login");
-        check::<LoginRequired<Admin>>("login(user = Admin)");
-        check::<Fresh<LoginRequired>>("fresh");
-        check::<Fresh<LoginRequired, 600>>("fresh(10m)");
-        check::<Fresh<LoginRequired, 0>>("fresh(0s)");
-        check::<Fresh<LoginRequired, 86_400>>("fresh(1d)");
-        check::<Fresh<LoginRequired<Admin>, 7_200>>("fresh(2h, user = Admin)");
-        check::<ExemptOptions<Passive<LoginRequired>>>("login(passive, exempt_options)");
-        check::<Requires<Fresh<LoginRequired>, Negated<Role<1, { 0x61 << 120 }>>>>(
-            r#"fresh(not(role = "a"))"#,
-        );
-        check::<
-            Passive<Requires<LoginOf<Permission>, And<Permitted<Permission, 1>, Checked<Admin>>>>,
-        >("login(permission = DeletePost, check, passive)");
-        check::<ExemptOptions<Passive<Fresh<LoginRequired<Admin>, 90>>>>(
-            "fresh(90s, user = Admin, passive, exempt_options)",
-        );
-    }
 }

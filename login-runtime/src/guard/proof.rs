@@ -1,10 +1,10 @@
-//! Arguments that carry the proof of what their guard asked for.
+//! Arguments that prove what the guard of their handler asks for.
 //!
-//! They are no extractors of actix-web's, so only a guard can make them: it has asked, and they are
-//! free. What they prove is compared with the guard when the program is compiled.
+//! They are not extractors of actix-web, so they only exist behind a guard. The guard has looked up the
+//! user and has asked the condition; the argument adds no cost. The compiler checks that the guard asks
+//! for all that the argument proves.
 
 use std::{
-    fmt,
     future::Future,
     marker::PhantomData,
     ops::Deref,
@@ -17,29 +17,28 @@ use derive_more::Debug;
 use pin_project_lite::pin_project;
 
 use crate::{
-    conditions::condition::Condition,
-    core::{freshness::Requirement, user::AuthUser},
-    error::SetupError,
+    conditions::{Condition, other_user},
+    core::{AuthUser, Freshness, Requirement},
     guard::{
-        current::{self, CurrentUser, CurrentUserFuture},
-        policy::{DefaultUser, GuardManager, Policy},
+        current::{CurrentUser, CurrentUserFuture},
+        policy::{DefaultUser, Policy, find},
         terms::Term,
     },
     manager::Manager,
 };
 
-/// What a handler can take below a guard with the policy `P`.
+/// An argument that a handler behind a guard with the policy `P` can take.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a handler",
     label = "not an extractor",
     note = "handler arguments implement `FromRequest`, as `web::Path`, `web::Json`, `HttpRequest` and `CurrentUser` do"
 )]
 pub trait Argument<P>: Sized {
-    /// What happens if it cannot be made.
+    /// Why it could not be extracted.
     type Error: Into<Error>;
-    /// Its being made.
+    /// The future that extracts it.
     type Future: Future<Output = Result<Self, Self::Error>>;
-    /// Makes it, below a guard that let the request through.
+    /// Extracts it, after the guard let the request through.
     fn extract(request: &HttpRequest, payload: &mut Payload) -> Self::Future;
 }
 
@@ -52,10 +51,10 @@ impl<P, T: FromRequest> Argument<P> for T {
     }
 }
 
-/// A login whose credentials were given in this session; with `SECONDS`, at most so long ago.
+/// A user whose credentials were given in this session; with `SECONDS`, at most that long ago.
 ///
-/// The guard of the handler has to ask for it (`fresh`, `fresh = ".."`, `#[fresh_login_required]`), or
-/// the handler does not compile. Dereferences to the user.
+/// Dereferences to the user. The handler compiles only if its guard asks for a fresh login: `fresh`,
+/// `fresh = ".."` or `#[fresh_login_required]`.
 ///
 /// # Examples
 ///
@@ -66,7 +65,7 @@ impl<P, T: FromRequest> Argument<P> for T {
 /// #[derive(AuthUser)]
 /// struct User { id: i64 }
 ///
-/// // Whoever calls this has a user who just gave a password.
+/// // Can only be called with a user who gave a password within the last ten minutes.
 /// fn delete(user: &FreshUser<User, 600>) -> String { format!("deleted {}", user.id) }
 ///
 /// #[fresh_login_required(max_age = "10m")]
@@ -74,7 +73,7 @@ impl<P, T: FromRequest> Argument<P> for T {
 /// async fn delete_account(user: FreshUser<User, 600>) -> String { delete(&user) }
 /// ```
 ///
-/// A guard that asks for less is no proof:
+/// A guard that asks for less is refused by the compiler:
 ///
 /// ```compile_fail
 /// # use login_runtime::{AuthUser, FreshUser, login_required};
@@ -83,12 +82,12 @@ impl<P, T: FromRequest> Argument<P> for T {
 /// #[login_required]
 /// async fn delete_account(user: FreshUser<User>) -> String { user.id.to_string() }
 /// ```
+#[derive(Debug)]
 pub struct FreshUser<U, const SECONDS: u64 = { u64::MAX }>(CurrentUser<U>);
 
 /// A user who meets the condition `C`: [`role!`](crate::role) or [`permission!`](crate::permission).
 ///
-/// The guard of the handler has to ask for it, or the handler does not compile. Dereferences to the
-/// user.
+/// Dereferences to the user. The handler compiles only if its guard asks for the condition.
 ///
 /// # Examples
 ///
@@ -104,7 +103,7 @@ pub struct FreshUser<U, const SECONDS: u64 = { u64::MAX }>(CurrentUser<U>);
 /// async fn admin(user: AuthorizedUser<User, role!("admin")>) -> String { format!("admin {}", user.id) }
 /// ```
 ///
-/// A guard that asks for less is no proof:
+/// A guard that asks for less is refused by the compiler:
 ///
 /// ```compile_fail
 /// # use login_runtime::{AuthUser, AuthorizedUser, login_required, role};
@@ -115,8 +114,10 @@ pub struct FreshUser<U, const SECONDS: u64 = { u64::MAX }>(CurrentUser<U>);
 /// ```
 ///
 /// Write the type out in the handler, as here: the error then points at the argument. Behind another
-/// name (`type Admin = ..`) only `cargo build` finds it, and not `cargo check`, and the error says less
-/// about where.
+/// name (`type Admin = ..`), `cargo build` reports the error and `cargo check` does not, and it points
+/// at no argument.
+#[derive(Debug)]
+#[debug("AuthorizedUser({user:?})")]
 pub struct AuthorizedUser<U, C> {
     user: CurrentUser<U>,
     condition: PhantomData<fn() -> C>,
@@ -152,23 +153,11 @@ impl<U, C> Deref for AuthorizedUser<U, C> {
     }
 }
 
-impl<U, const SECONDS: u64> fmt::Debug for FreshUser<U, SECONDS> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("FreshUser").field(&self.0).finish()
-    }
-}
-
-impl<U, C> fmt::Debug for AuthorizedUser<U, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("AuthorizedUser").field(&self.user).finish()
-    }
-}
-
-/// An argument that only a guard can make.
+/// An argument that proves what the guard of its handler asks for.
 pub trait Evidence<P> {
-    /// Whose it is.
+    /// The user type that the proof is about.
     type User;
-    /// What is missing in the guard; nothing if it asks for all of this.
+    /// What the guard does not ask for, as a compiler error; empty if it asks for all of this.
     const MISSING: &'static str;
 }
 
@@ -182,21 +171,22 @@ pub trait SameUser<U> {}
 
 impl<U: AuthUser> SameUser<U> for U {}
 
-// Which type that is, the manager knows.
+// Only the manager knows this type, so it is compared when a request arrives.
 impl<U: AuthUser> SameUser<U> for DefaultUser {}
 
 impl<P: Policy, U: AuthUser, const SECONDS: u64> Evidence<P> for FreshUser<U, SECONDS> {
     type User = U;
-    const MISSING: &'static str = match P::FRESH {
-        Some(_) if !P::PROVES => EXEMPT,
-        Some(age) if SECONDS == u64::MAX || age <= SECONDS => "",
-        Some(_) => {
-            "the guard lets older logins through than this `FreshUser` may have; \
-             give the guard an age that is not greater: `fresh = \"10m\"`"
-        }
-        None => {
+    const MISSING: &'static str = match P::REQUIREMENT.freshness {
+        Freshness::Any => {
             "the guard lets stale logins through, and this is a `FreshUser`; \
              add `fresh` to the guard"
+        }
+        _ if P::REQUIREMENT.exempt_options => EXEMPT,
+        _ if SECONDS == u64::MAX => "",
+        Freshness::Within(age) if age.as_secs() <= SECONDS => "",
+        _ => {
+            "the guard lets older logins through than this `FreshUser` may have; \
+             give the guard an age that is not greater: `fresh = \"10m\"`"
         }
     };
 }
@@ -211,19 +201,15 @@ where
     type Future = MapOk<CurrentUserFuture<U>, CurrentUser<U>, Self>;
 
     fn extract(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        const { assert_proof::<P, Self>() };
-        MapOk {
-            future: user_of::<P, U>(request),
-            map: Self,
-        }
+        prove::<P, U, Self>(request, Self)
     }
 }
 
 impl<P: Policy, U: AuthUser, C: Term<U>> Evidence<P> for AuthorizedUser<U, C> {
     type User = U;
-    const MISSING: &'static str = if !P::PROVES {
+    const MISSING: &'static str = if P::REQUIREMENT.exempt_options {
         EXEMPT
-    } else if P::CONDITION.implies(Self::ASKED) {
+    } else if P::CONDITION.implies(Self::CONDITION) {
         ""
     } else {
         "the guard does not ask for what this `AuthorizedUser` proves; \
@@ -242,76 +228,73 @@ where
     type Future = MapOk<CurrentUserFuture<U>, CurrentUser<U>, Self>;
 
     fn extract(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        const { assert_proof::<P, Self>() };
-        MapOk {
-            future: user_of::<P, U>(request),
-            map: |user| Self {
-                user,
-                condition: PhantomData,
-            },
-        }
+        prove::<P, U, Self>(request, |user| Self {
+            user,
+            condition: PhantomData,
+        })
     }
 }
 
 impl<U, C: Term<U>> AuthorizedUser<U, C> {
-    const ASKED: &'static Condition = &C::CONDITION;
+    const CONDITION: &'static Condition = &C::CONDITION;
 }
 
-const EXEMPT: &str = "a guard with `exempt_options` lets OPTIONS requests of everybody through, \
+const EXEMPT: &str = "a guard with `exempt_options` lets all OPTIONS requests through, \
                       so it proves nothing; take `MaybeUser`";
 
-/// Fails to compile where a guard does not prove what an argument says.
+/// Fails to compile if a guard does not ask for what an argument proves.
 ///
-/// Said at the argument's own type where that can be. Where a handler is generic, or the type has another
-/// name, the extraction is the first place that knows.
+/// The attribute calls this at the argument, where the error is easiest to read. In a generic handler,
+/// or for a type behind another name, only the extraction knows the types, and calls it again.
 #[track_caller]
 pub const fn assert_proof<P: Policy<User: SameUser<T::User>>, T: Evidence<P>>() {
     assert!(T::MISSING.is_empty(), "{}", T::MISSING);
 }
 
-/// The user whom the guard let through, who has been found.
-fn user_of<P: Policy, U: AuthUser>(request: &HttpRequest) -> CurrentUserFuture<U> {
+/// Makes an argument out of the user whom the guard has looked up and let through.
+fn prove<P, U, T>(
+    request: &HttpRequest,
+    map: fn(CurrentUser<U>) -> T,
+) -> MapOk<CurrentUserFuture<U>, CurrentUser<U>, T>
+where
+    P: Policy<User: SameUser<U>>,
+    U: AuthUser,
+    T: Evidence<P, User = U>,
+{
+    const { assert_proof::<P, T>() };
     let same = Manager::of(request).and_then(|manager| {
-        let guarded = P::find(&GuardManager(manager))?;
-        if guarded == current::find::<U>(manager)? {
+        let guarded = find::<P::User>(manager)?;
+        if guarded == find::<U>(manager)? {
             return Ok(manager);
         }
-        let error = SetupError::OtherUser {
-            asked: std::any::type_name::<U>(),
-            guarded: manager
-                .users
-                .get(guarded)
-                .map_or("", |kind| kind.loader.type_name()),
-        };
-        tracing::error!(target: "login", "{error}");
-        Err(error)
+        let user_type = manager.users.get(guarded);
+        Err(other_user::<U>(
+            user_type.map_or("", |user_type| user_type.loader.type_name()),
+        ))
     });
-    match same {
-        // The manager may let OPTIONS requests through that no guard has looked at.
+    let future = match same {
+        // The manager may exempt OPTIONS requests from all guards, so no guard has decided here.
         Ok(manager) if manager.guards.exempt_options && request.method() == Method::OPTIONS => {
-            CurrentUserFuture::of(request, P::requirement().0, P::CONDITION)
+            CurrentUserFuture::of(request, P::REQUIREMENT, P::CONDITION)
         }
         Ok(_) => CurrentUserFuture::of(request, Requirement::LOGIN, &Condition::ALWAYS),
         Err(error) => CurrentUserFuture::failed(request, error),
-    }
+    };
+    MapOk { future, map }
 }
 
-/// All arguments of a handler below a guard with the policy `P`.
+/// All arguments of a handler behind a guard with the policy `P`.
 pub trait Arguments<P>: Sized {
-    /// As actix-web extracts them, which is together.
+    /// The extractors, which actix-web polls together.
     type Extractors: FromRequest;
-    /// Makes them the handler's.
+    /// Takes the arguments out of the extractors.
     fn take(extracted: Self::Extractors) -> Self;
 }
 
-/// One argument, as an extractor of actix-web's.
+/// One argument as an extractor of actix-web.
+#[derive(Debug)]
+#[debug("Extracted")]
 pub struct Extracted<P, T>(T, PhantomData<fn() -> P>);
-
-impl<P, T> fmt::Debug for Extracted<P, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Extracted").finish_non_exhaustive()
-    }
-}
 
 impl<P, T: Argument<P>> FromRequest for Extracted<P, T> {
     type Error = T::Error;
@@ -359,7 +342,7 @@ tuples_are_arguments! {
 }
 
 pin_project! {
-    /// Does something with what a future brings, unless that is an error.
+    /// Maps the value of a future, unless it is an error.
     #[derive(Debug)]
     #[debug("MapOk")]
     pub struct MapOk<F, A, B> {

@@ -1,24 +1,27 @@
-//! TODO guard/terms.rs
+//! Conditions as types: what `role = ..`, `check = ..`, `any(..)` and their relatives expand to.
+//!
+//! A type with the values of the condition in it lets the compiler compare the conditions of a guard
+//! with those of an argument, such as `AuthorizedUser<User, role!("admin")>`.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, marker::PhantomData};
 
 use actix_web::HttpRequest;
 
 use crate::{
-    conditions::condition::{CheckFn, Condition, List, Test, typed},
-    core::user::AuthUser,
-    users::permission::Permissions,
+    conditions::{CheckFn, Condition, List, Test},
+    core::AuthUser,
+    users::Permissions,
 };
 
 /// A condition as a type.
 pub trait ConditionType: 'static {
-    /// What it is made of.
+    /// The conditions that it combines.
     const PARTS: &'static [Condition] = &[];
     /// The condition.
     const CONDITION: Condition;
 }
 
-/// A condition as a type, about users of type `U`.
+/// A condition as a type, which can be asked about a user of type `U`.
 #[diagnostic::on_unimplemented(
     message = "this condition is not about a `{U}`, and the guard asks for one",
     label = "not about `{U}`",
@@ -26,7 +29,9 @@ pub trait ConditionType: 'static {
 )]
 pub trait Term<U>: ConditionType {}
 
-/// A role, as a type: its text in UTF-8, 16 bytes in each number.
+/// A role as a type: its text in UTF-8 with a length of `LEN` bytes, 16 bytes in each number.
+///
+/// Numbers, because stable Rust has no texts as const parameters.
 #[derive(Debug)]
 pub struct Role<
     const LEN: usize,
@@ -64,7 +69,7 @@ impl<const LEN: usize, const A: u128, const B: u128, const C: u128, const D: u12
     const CONDITION: Condition = Condition(Test::Role(Cow::Borrowed(Self::TEXT)));
 }
 
-/// The user type that permissions are about, if that is `U`.
+/// The user type that a set of permissions belongs to, if it is `U`.
 #[diagnostic::on_unimplemented(
     message = "these are permissions of `{Self}`, and the guard asks for a `{U}`",
     label = "not permissions of `{U}`",
@@ -74,9 +79,9 @@ pub trait Permits<U> {}
 
 impl<U> Permits<U> for U {}
 
-/// A permission, as a type: the set, and which one of it.
+/// A permission as a type: the set, and the permission's number in it.
 #[derive(Debug)]
-pub struct Permitted<P, const NUMBER: usize>(std::marker::PhantomData<fn() -> P>);
+pub struct Permitted<P, const NUMBER: usize>(PhantomData<fn() -> P>);
 
 impl<U, P, const NUMBER: usize> Term<U> for Permitted<P, NUMBER> where
     P: Permissions<User: Permits<U>>
@@ -87,12 +92,13 @@ impl<P: Permissions, const NUMBER: usize> ConditionType for Permitted<P, NUMBER>
     const CONDITION: Condition = Condition::numbered::<P>(NUMBER);
 }
 
-/// Gives a closure its types, and brackets whatever it is made of.
+/// Calls the expression in `check = ..`. As an argument, a closure gets its types from here, and the
+/// expression needs no parentheses.
 pub fn check<U>(user: &U, _: &HttpRequest, check: fn(&U) -> bool) -> bool {
     check(user)
 }
 
-/// The same for one that also takes the request.
+/// Calls an expression in `check = ..` that also takes the request.
 pub fn check_request<U>(
     user: &U,
     request: &HttpRequest,
@@ -101,29 +107,29 @@ pub fn check_request<U>(
     check(user, request)
 }
 
-/// What `check = ..` becomes.
+/// The item that `check = ..` expands to.
 pub trait Checking: 'static {
-    /// Whom it asks about.
+    /// The user type that it checks.
     type User: AuthUser;
-    /// The application's expression.
+    /// Evaluates the application's expression.
     fn check(user: &Self::User, request: &HttpRequest) -> bool;
 }
 
-/// A check of the application's own, as a type.
+/// A check of the application as a type.
 #[derive(Debug)]
-pub struct Checked<C>(std::marker::PhantomData<fn() -> C>);
+pub struct Checked<C>(PhantomData<fn() -> C>);
 
 impl<U, C: Checking<User = U>> Term<U> for Checked<C> {}
 
 impl<C: Checking> ConditionType for Checked<C> {
-    const CONDITION: Condition = Condition(Test::Check(CheckFn::Static(|user, request| {
-        Ok(C::check(typed(user)?, request))
+    const CONDITION: Condition = Condition(Test::Check(CheckFn::Static(|subject| {
+        Ok(C::check(subject.user()?, &subject.request))
     })));
 }
 
 /// `any(A, B)`.
 #[derive(Debug)]
-pub struct Or<A, B>(std::marker::PhantomData<fn() -> (A, B)>);
+pub struct Or<A, B>(PhantomData<fn() -> (A, B)>);
 
 impl<U, A: Term<U>, B: Term<U>> Term<U> for Or<A, B> {}
 
@@ -134,7 +140,7 @@ impl<A: ConditionType, B: ConditionType> ConditionType for Or<A, B> {
 
 /// `all(A, B)`.
 #[derive(Debug)]
-pub struct And<A, B>(std::marker::PhantomData<fn() -> (A, B)>);
+pub struct And<A, B>(PhantomData<fn() -> (A, B)>);
 
 impl<U, A: Term<U>, B: Term<U>> Term<U> for And<A, B> {}
 
@@ -145,7 +151,7 @@ impl<A: ConditionType, B: ConditionType> ConditionType for And<A, B> {
 
 /// `not(A)`.
 #[derive(Debug)]
-pub struct Negated<A>(std::marker::PhantomData<fn() -> A>);
+pub struct Negated<A>(PhantomData<fn() -> A>);
 
 impl<U, A: Term<U>> Term<U> for Negated<A> {}
 

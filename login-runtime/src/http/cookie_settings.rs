@@ -1,34 +1,34 @@
-//! Settings, with their defaults and what raising or lowering them does.
+//! The attributes of the toolkit's cookies, and the checks that browsers make without a message.
 
 use std::time::Duration;
 
 use actix_web::cookie::{Cookie, SameSite};
 
 use crate::{
-    core::remember::{MAX_COOKIE_AGE, REMEMBER_FOR},
+    core::{MAX_COOKIE_AGE, REMEMBER_FOR},
     error::BuildError,
     http::set_cookie::SetCookie,
 };
 
 /// The attributes of a cookie.
 ///
-/// Each default is the strict choice: `Secure`, `HttpOnly`, `SameSite=Lax`, for this host only, for
-/// the whole site, and a name that starts with `__Host-`, which makes browsers insist on the rest
+/// Each default is the strict choice: `Secure`, `HttpOnly`, `SameSite=Lax`, for this host only, for the
+/// whole site, and a name that starts with `__Host-`, so that browsers enforce `Secure`, host and path
 /// (ASVS 3.3.1 to 3.3.4).
 #[derive(Clone, Debug)]
 pub struct CookieSettings {
     name: Option<String>,
-    /// Ends the name that the toolkit picks.
+    /// The end of the name that the toolkit picks.
     user_type: String,
-    path: String,
-    domain: Option<String>,
-    same_site: Option<SameSite>,
-    secure: bool,
-    http_only: bool,
+    pub(crate) path: String,
+    pub(crate) domain: Option<String>,
+    pub(crate) same_site: Option<SameSite>,
+    pub(crate) secure: bool,
+    pub(crate) http_only: bool,
 }
 
 impl CookieSettings {
-    /// The strict choice for everything.
+    /// The strict choice for every attribute.
     pub fn new() -> Self {
         Self {
             name: None,
@@ -41,56 +41,59 @@ impl CookieSettings {
         }
     }
 
-    /// The cookie's whole name, prefix included.
+    /// The cookie's whole name, including the prefix.
     ///
-    /// Without it the toolkit picks a name, with the strictest prefix that the other settings allow.
+    /// By default the toolkit picks a name, with the strictest prefix that the other settings allow.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// The path below which the browser sends the cookie; `/` by default.
+    /// The browser sends the cookie only to this path and the paths below it; `/` by default.
     #[must_use]
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
         self
     }
 
-    /// Shares the cookie with the subdomains of `domain`; by default only this host gets it.
+    /// The browser also sends the cookie to `domain` and its subdomains; by default only to this host.
     #[must_use]
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
         self
     }
 
-    /// When the browser sends the cookie along with requests that another site starts.
+    /// When the browser sends the cookie with requests that another site starts; `Lax` by default.
     ///
-    /// `Lax` by default. Without the attribute (`None`) some browsers send a young cookie with
-    /// cross-site POST requests too.
+    /// Without the attribute (`None`) some browsers send a new cookie with cross-site POST requests too.
     #[must_use]
     pub fn same_site(mut self, same_site: impl Into<Option<SameSite>>) -> Self {
         self.same_site = same_site.into();
         self
     }
 
-    /// Lets the cookie travel over plain http, where anybody on the way can read and keep it.
+    /// Lets the browser send the cookie over plain http.
     ///
-    /// For development, where the address is neither https nor localhost.
+    /// For development at an address that is neither https nor localhost.
+    ///
+    /// # Security
+    ///
+    /// Everyone on the network path can read and copy the cookie.
     #[must_use]
     pub fn danger_insecure(mut self) -> Self {
         self.secure = false;
         self
     }
 
-    /// Lets scripts read the cookie, those of an attacker included.
+    /// Lets scripts read the cookie, including an attacker's.
     #[must_use]
     pub fn danger_script_readable(mut self) -> Self {
         self.http_only = false;
         self
     }
 
-    /// The same attributes for a further user type, whose name becomes part of the cookie's.
+    /// The same attributes for another user type, whose name is appended to the cookie's name.
     pub(crate) fn for_user_type(mut self, user_type: &str) -> Self {
         if !user_type.is_empty() {
             self.name = self.name.map(|name| format!("{name}-{user_type}"));
@@ -99,11 +102,10 @@ impl CookieSettings {
         self
     }
 
-    /// Fills in the name and checks what browsers would reject in silence.
+    /// Fills in the name, and checks what browsers would reject without a message.
     pub(crate) fn check(self, base_name: &str) -> Result<CheckedCookie, BuildError> {
-        let whole_site = self.path == "/" && self.domain.is_none();
-        let name = self.name.unwrap_or_else(|| {
-            let prefix = match (self.secure, whole_site) {
+        let name = self.name.clone().unwrap_or_else(|| {
+            let prefix = match (self.secure, self.is_for_whole_host()) {
                 (true, true) => "__Host-",
                 (true, false) => "__Secure-",
                 (false, _) => "",
@@ -111,37 +113,8 @@ impl CookieSettings {
             let dash = if self.user_type.is_empty() { "" } else { "-" };
             format!("{prefix}{base_name}{dash}{}", self.user_type)
         });
-        let refuse = |why: &'static str| {
-            Err(BuildError::Cookie {
-                name: name.clone(),
-                why,
-            })
-        };
-        let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-        if name.is_empty() || !name.chars().all(is_token) {
-            return refuse("is not a cookie name; use ASCII letters, digits, `-` and `_`");
-        }
-        // Browsers match the prefixes whatever their case (RFC 6265bis §4.1.3).
-        let prefix = name.to_ascii_lowercase();
-        if prefix.starts_with("__host-") && !(self.secure && whole_site) {
-            return refuse("starts with `__Host-`, so it needs Secure, the path `/` and no domain");
-        }
-        if prefix.starts_with("__secure-") && !self.secure {
-            return refuse("starts with `__Secure-`, so it needs Secure");
-        }
-        if self.same_site == Some(SameSite::None) && !self.secure {
-            return refuse("has SameSite=None, so it needs Secure");
-        }
-        let is_plain = |text: &str| text.bytes().all(|b| (0x21..0x7f).contains(&b) && b != b';');
-        if !self.path.starts_with('/') || !is_plain(&self.path) {
-            return refuse("has a path that is none; a path starts with `/`");
-        }
-        if let Some(domain) = &self.domain
-            && (domain.trim_start_matches('.').is_empty()
-                || !is_plain(domain)
-                || domain.contains(['/', ':', ',']))
-        {
-            return refuse("has a domain that is none; write a host name such as `example.com`");
+        if let Some(why) = self.mistake(&name) {
+            return Err(BuildError::Cookie { name, why });
         }
         let mut cookie = Cookie::new(&*name, "");
         cookie.set_path(&*self.path);
@@ -154,13 +127,44 @@ impl CookieSettings {
         let attributes = cookie.to_string().split_off(name.len() + "=".len());
         Ok(CheckedCookie {
             name,
-            path: self.path,
-            domain: self.domain,
-            same_site: self.same_site,
-            secure: self.secure,
-            http_only: self.http_only,
+            settings: self,
             attributes,
         })
+    }
+
+    fn is_for_whole_host(&self) -> bool {
+        self.path == "/" && self.domain.is_none()
+    }
+
+    /// Why browsers would reject a cookie with these attributes and this name.
+    fn mistake(&self, name: &str) -> Option<&'static str> {
+        let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        let is_plain = |text: &str| text.bytes().all(|b| (0x21..0x7f).contains(&b) && b != b';');
+        let is_domain = |domain: &String| {
+            let is_empty = domain.trim_start_matches('.').is_empty();
+            !is_empty && is_plain(domain) && !domain.contains(['/', ':', ','])
+        };
+        // Browsers ignore the case of the prefixes (RFC 6265bis §4.1.3).
+        let prefix = name.to_ascii_lowercase();
+        if name.is_empty() || !name.chars().all(is_token) {
+            Some("is not a cookie name; use ASCII letters, digits, `-` and `_`")
+        } else if prefix.starts_with("__host-") && !(self.secure && self.is_for_whole_host()) {
+            Some("starts with `__Host-`, so it needs Secure, the path `/` and no domain")
+        } else if prefix.starts_with("__secure-") && !self.secure {
+            Some("starts with `__Secure-`, so it needs Secure")
+        } else if self.same_site == Some(SameSite::None) && !self.secure {
+            Some("has SameSite=None, so it needs Secure")
+        } else if !self.path.starts_with('/') || !is_plain(&self.path) {
+            Some("has an invalid path; a path starts with `/`")
+        } else if self
+            .domain
+            .as_ref()
+            .is_some_and(|domain| !is_domain(domain))
+        {
+            Some("has an invalid domain; write a host name such as `example.com`")
+        } else {
+            None
+        }
     }
 }
 
@@ -170,43 +174,37 @@ impl Default for CookieSettings {
     }
 }
 
-/// Cookie attributes that browsers accept together.
+/// A cookie whose name and attributes browsers accept together.
 #[derive(Clone, Debug)]
 pub(crate) struct CheckedCookie {
     pub(crate) name: String,
-    pub(crate) path: String,
-    pub(crate) domain: Option<String>,
-    pub(crate) same_site: Option<SameSite>,
-    pub(crate) secure: bool,
-    pub(crate) http_only: bool,
-    /// All of these, as a `Set-Cookie` header has them behind the value.
+    pub(crate) settings: CookieSettings,
+    /// The attributes as a `Set-Cookie` header has them after the value.
     attributes: String,
 }
 
 impl CheckedCookie {
-    /// A cookie with this value, until the browser is closed. `None` if it is longer than browsers keep.
+    /// A cookie with this value that ends with the browser. `None` if it is longer than browsers keep.
     pub(crate) fn until_closed(&self, value: &str) -> Option<SetCookie> {
-        let cookie = SetCookie::new(&self.name, &[value, &self.attributes]);
-        cookie.fits().then_some(cookie)
+        Some(SetCookie::new(&self.name, &[value, &self.attributes])).filter(SetCookie::fits)
     }
 
     /// A cookie with this value and lifetime. `None` if it is longer than browsers keep.
     pub(crate) fn set(&self, value: &str, age: Duration) -> Option<SetCookie> {
         let age = age.min(MAX_COOKIE_AGE).as_secs().to_string();
         let parts = [value, &self.attributes, "; Max-Age=", &age];
-        let cookie = SetCookie::new(&self.name, &parts);
-        cookie.fits().then_some(cookie)
+        Some(SetCookie::new(&self.name, &parts)).filter(SetCookie::fits)
     }
 
-    /// A cookie that makes the browser forget this one. It carries the same attributes, without
-    /// which browsers may ignore it.
+    /// A cookie that makes the browser delete this one. It has the same attributes; without them
+    /// browsers may ignore it.
     pub(crate) fn clear(&self) -> SetCookie {
         let now = "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
         SetCookie::new(&self.name, &[&self.attributes, now])
     }
 }
 
-/// The remember cookie: its attributes, its life, and whether use prolongs it.
+/// The remember cookie: its attributes, its lifetime, and whether use extends it.
 #[derive(Clone, Debug)]
 pub struct RememberCookie {
     pub(crate) cookie: CookieSettings,
@@ -215,7 +213,7 @@ pub struct RememberCookie {
 }
 
 impl RememberCookie {
-    /// Strict attributes, 30 days, not prolonged by use.
+    /// Strict attributes and 30 days, which use does not extend.
     pub fn new() -> Self {
         Self {
             cookie: CookieSettings::new(),
@@ -231,15 +229,17 @@ impl RememberCookie {
         self
     }
 
-    /// How long a login is remembered, unless it says so itself; at most 400 days.
+    /// How long a login is remembered, at most 400 days.
+    ///
+    /// [`LogIn::remember_for`](crate::LogIn::remember_for) overrides it for one login.
     #[must_use]
     pub fn duration(mut self, duration: Duration) -> Self {
         self.duration = duration;
         self
     }
 
-    /// Issues the token anew with each response to a client that has a login and a good token, so
-    /// that it expires only when it was not used for the whole duration.
+    /// Sends a new token with each response to a client that has a login and a valid token. The token
+    /// then expires only if it was not used for the whole duration.
     #[must_use]
     pub fn refresh_each_request(mut self) -> Self {
         self.refresh_each_request = true;

@@ -1,24 +1,27 @@
-//! TODO http/cookies.rs
+//! Reading the cookies of a request.
+//!
+//! A request may carry several cookies of one name, for instance if another host of the same domain set
+//! one too. It is unknown which of them the browser means, so all are ignored then.
 
 use actix_web::{HttpRequest, http::header::COOKIE};
 
-/// What a request carries under the name of a cookie.
+/// The cookie of one name in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CookieValue {
-    /// No such cookie.
+    /// There is none.
     Missing,
-    /// Exactly one.
+    /// There is exactly one.
     One(String),
-    /// Several, of which nobody knows which one the browser means; or one that cannot be read.
+    /// There are several, or one that is not UTF-8.
     Ambiguous,
 }
 
-/// Whether a request carries a cookie of this name; allocates nothing.
+/// Whether a request carries a cookie of this name. Does not allocate.
 pub(crate) fn carries(request: &HttpRequest, name: &str) -> bool {
     values(request, name).next().is_some()
 }
 
-/// The value of a cookie in a request, as it came. Of several nobody knows which one the browser means.
+/// The value of the only cookie of this name, as it was sent. Does not allocate.
 pub(crate) fn only<'a>(request: &'a HttpRequest, name: &'a str) -> Option<&'a [u8]> {
     let mut values = values(request, name);
     let value = values.next()?;
@@ -28,21 +31,20 @@ pub(crate) fn only<'a>(request: &'a HttpRequest, name: &'a str) -> Option<&'a [u
 /// Reads a cookie from a request.
 pub(crate) fn carried(request: &HttpRequest, name: &str) -> CookieValue {
     let mut values = values(request, name);
-    match (values.next(), values.next()) {
-        (None, _) => CookieValue::Missing,
-        (Some(value), None) => match std::str::from_utf8(value) {
-            Ok(value) => CookieValue::One(value.to_owned()),
-            Err(_) => CookieValue::Ambiguous,
-        },
-        (Some(_), Some(_)) => CookieValue::Ambiguous,
+    let Some(value) = values.next() else {
+        return CookieValue::Missing;
+    };
+    match str::from_utf8(value) {
+        Ok(value) if values.next().is_none() => CookieValue::One(value.to_owned()),
+        _ => CookieValue::Ambiguous,
     }
 }
 
-/// The values that a request carries under the name of a cookie, as they came.
+/// The values of all cookies of this name, as they were sent.
 ///
-/// Not `HttpRequest::cookies`, which skips what it cannot decode, gives up all cookies for one byte
-/// that is no text, and decodes names: `%5F%5FHost-a` would pass for `__Host-a`, though browsers let
-/// other hosts set it.
+/// `HttpRequest::cookies` is not used: it skips cookies that it cannot decode, drops all cookies for one
+/// byte that is not UTF-8, and decodes names. `%5F%5FHost-a` would then pass as `__Host-a`, but browsers
+/// let other hosts set a cookie of that name.
 fn values<'a>(request: &'a HttpRequest, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     let headers = request.headers().get_all(COOKIE);
     let pairs = headers.flat_map(|header| Pairs(header.as_bytes()));
@@ -54,7 +56,7 @@ fn values<'a>(request: &'a HttpRequest, name: &'a str) -> impl Iterator<Item = &
     })
 }
 
-/// The pairs of a `Cookie` header. Looked through at every request, and cookies may be long.
+/// The pairs of a `Cookie` header. It is searched at every request and may be long, hence `memchr`.
 struct Pairs<'a>(&'a [u8]);
 
 impl<'a> Iterator for Pairs<'a> {

@@ -1,7 +1,17 @@
-//! Cookies and addresses, as HTTP writes them.
+//! Cookies and addresses in HTTP headers.
 
 pub(crate) mod cookie_settings;
 pub(crate) mod cookies;
 pub(crate) mod escape;
+pub(crate) mod pass_through;
 pub(crate) mod set_cookie;
 pub(crate) mod view;
+
+pub(crate) use self::{
+    cookie_settings::{CheckedCookie, CookieSettings, RememberCookie},
+    cookies::CookieValue,
+    escape::QUERY_VALUE,
+    pass_through::PassThrough,
+    set_cookie::SetCookie,
+    view::{Origin, View},
+};

@@ -1,19 +1,22 @@
-//! TODO http/set_cookie.rs
+//! Writing `Set-Cookie` headers.
 
-use crate::core::remember::MAX_LEN;
 use actix_web::http::header::{HeaderMap, HeaderValue, SET_COOKIE};
 
-/// A `Set-Cookie` header.
+use crate::core::MAX_LEN;
+
+/// The value of a `Set-Cookie` header.
 ///
-/// Only texts that are good in one go in: names and attributes that were checked, and values of ours.
+/// Names and attributes were checked when the manager was built, and the values are our own, so nothing is
+/// escaped here.
 #[derive(Clone)]
 pub(crate) struct SetCookie {
     text: String,
+    /// The length of the name, which starts the text.
     name: usize,
 }
 
 impl SetCookie {
-    /// A cookie of this name, with the value and the attributes in parts.
+    /// A cookie of this name; `parts` are the value and the attributes.
     pub(crate) fn new(name: &str, parts: &[&str]) -> Self {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         let mut text = String::with_capacity(name.len() + "=".len() + len);
@@ -39,13 +42,8 @@ impl SetCookie {
     }
 }
 
-/// Appends a cookie to a response's headers. `false` if the cookie cannot be put into a header.
+/// Appends a cookie to a response's headers. `false` if a header cannot contain it.
 pub(crate) fn append(headers: &mut HeaderMap, cookie: SetCookie) -> bool {
-    match HeaderValue::try_from(cookie.text) {
-        Ok(value) => {
-            headers.append(SET_COOKIE, value);
-            true
-        }
-        Err(_) => false,
-    }
+    let value = HeaderValue::try_from(cookie.text);
+    value.map(|value| headers.append(SET_COOKIE, value)).is_ok()
 }

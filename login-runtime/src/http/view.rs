@@ -1,89 +1,76 @@
-//! TODO http/view.rs
+//! Addresses in the settings: login and refresh views, and the application's own origins.
 
 use actix_web::http::Uri;
+use url::Url;
 
-use crate::error::BuildError;
+use crate::{error::BuildError, http::escape};
 
-/// Where refused clients are sent.
+fn invalid<T>(address: &str, why: &'static str) -> Result<T, BuildError> {
+    let view = address.to_owned();
+    Err(BuildError::View { view, why })
+}
+
+fn is_http(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https") && url.has_host()
+}
+
+/// The page that refused clients are sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum View {
-    /// A path of this application, with or without a query and a fragment.
+    /// A path of this application, with or without a query and a fragment, as a `Location` has it.
     Path(String),
     /// An absolute http or https URL.
-    Url(url::Url),
-    /// The name of a route, as `HttpRequest::url_for` takes it.
+    Url(Url),
+    /// The name of a route, for `HttpRequest::url_for`.
     Name(String),
 }
 
 impl View {
-    /// What starts with `/` is a path, what has a scheme is a URL, anything else names a route.
+    /// A text that starts with `/` is a path, one with a scheme is a URL, any other is the name of a route.
     pub(crate) fn parse(text: &str) -> Result<Self, BuildError> {
-        let refuse = |why| {
-            Err(BuildError::View {
-                view: text.to_owned(),
-                why,
-            })
-        };
+        if text.is_empty() {
+            return invalid(text, "is empty; write a path, a URL or the name of a route");
+        }
+        if text.starts_with("//") || (text.starts_with('/') && text.contains('\\')) {
+            return invalid(text, "names another host; write the whole URL");
+        }
         if text.starts_with('/') {
-            if text.starts_with("//") || text.contains('\\') {
-                return refuse("names another host; write the whole URL");
-            }
             let before_fragment = text.split('#').next().unwrap_or_default();
             return match before_fragment.parse::<Uri>() {
-                Ok(_) => Ok(Self::Path(text.to_owned())),
-                Err(_) => refuse("is no path; escape what a URL cannot contain"),
+                Ok(_) => Ok(Self::Path(escape::location(text))),
+                Err(_) => invalid(text, "is not a path; escape what a URL cannot contain"),
             };
         }
-        if text.contains(':') {
-            return match url::Url::parse(text) {
-                Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
-                    Ok(Self::Url(url))
-                }
-                _ => refuse("is no http or https URL"),
-            };
+        if !text.contains(':') {
+            return Ok(Self::Name(text.to_owned()));
         }
-        if text.is_empty() {
-            return refuse("is empty; write a path, a URL or the name of a route");
+        match Url::parse(text) {
+            Ok(url) if is_http(&url) => Ok(Self::Url(url)),
+            _ => invalid(text, "is not an http or https URL"),
         }
-        Ok(Self::Name(text.to_owned()))
     }
 }
 
-/// An origin under which the application is reached: scheme, host and port.
+/// An origin of the application: scheme, host and port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
-    /// `https://app.example.com`
+    /// For instance `https://app.example.com`.
     pub(crate) text: String,
-    /// `app.example.com`, with the port if it is not the scheme's own; as a `Host` header says it.
+    /// For instance `app.example.com`, with the port if it is not the default of the scheme, as in a
+    /// `Host` header.
     pub(crate) host: String,
 }
 
 impl Origin {
     pub(crate) fn parse(text: &str) -> Result<Self, BuildError> {
-        let refuse = || {
-            let why = "is no origin; write scheme and host, such as `https://app.example.com`";
-            Err(BuildError::View {
-                view: text.to_owned(),
-                why,
-            })
-        };
-        match url::Url::parse(text) {
-            Ok(url)
-                if matches!(url.scheme(), "http" | "https")
-                    && url.path() == "/"
-                    && url.query().is_none() =>
-            {
-                let text = url.origin().ascii_serialization();
-                match text.split_once("://") {
-                    Some((_, host)) => Ok(Self {
-                        host: host.to_owned(),
-                        text,
-                    }),
-                    None => refuse(),
-                }
-            }
-            _ => refuse(),
-        }
+        let is_origin = |url: &Url| is_http(url) && url.path() == "/" && url.query().is_none();
+        let origin = Url::parse(text).ok().filter(is_origin).and_then(|url| {
+            let text = url.origin().ascii_serialization();
+            let host = text.split_once("://")?.1.to_owned();
+            Some(Self { text, host })
+        });
+        let why = "is not an origin; write scheme and host, such as `https://app.example.com`";
+        origin.map_or_else(|| invalid(text, why), Ok)
     }
 }
 

@@ -1,9 +1,18 @@
-//! What a refused client is answered: the login view, 401 or 403, by what the client accepts.
+//! The answer to a refused client.
+//!
+//! 1. If the application has a handler for the refusal, the handler answers.
+//! 2. A browser that wants a page is redirected to the login view, or to the refresh view if its login is
+//!    stale, if there is such a view.
+//! 3. Other clients get 401 with a challenge, as text or as JSON.
+//! 4. A user who may not do this gets 403 and is never redirected: after another login the answer would be
+//!    the same.
+//! 5. If a loader failed, the answer is 503.
+//! 6. Caches must not store any of these answers.
 
 use std::{borrow::Cow, time::Duration};
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse, HttpResponseBuilder,
     error::HttpError,
     http::{
         StatusCode,
@@ -11,42 +20,41 @@ use actix_web::{
     },
 };
 
-use crate::events::Events;
-use crate::refusal::redirect;
 use crate::{
-    core::freshness::RefusalReason,
+    core::RefusalReason,
     error::{CHALLENGE, LoadError, Refusal},
-    events::LoginEvent,
+    events::{Events, LoginEvent},
     refusal::{
+        redirect,
         scope::ScopeViews,
         settings::{Flash, Message, RefusalSettings, ResponseFuture},
     },
 };
 
-/// What keeps a response out of caches that depends on the login.
+/// Keeps a response out of caches.
 #[allow(
     clippy::declare_interior_mutable_const,
-    reason = "a static text has none"
+    reason = "the value of a static text never changes"
 )]
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 #[allow(
     clippy::declare_interior_mutable_const,
-    reason = "a static text has none"
+    reason = "the value of a static text never changes"
 )]
-pub(crate) const COOKIE: HeaderValue = HeaderValue::from_static("Cookie");
+const COOKIE: HeaderValue = HeaderValue::from_static("Cookie");
 
-// Parsed once: looking a header up by text parses its name.
+// To look up a header by text, actix-web would parse its name each time.
 static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 static X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
-/// Which of the two refusals a client gets.
+/// The two kinds of 401, by what the client has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RefusalKind {
-    /// There is no login: the login view.
+    /// There is no login: the client has to log in.
     Unauthorized,
-    /// There is one, but it is stale: the refresh view.
+    /// The login is stale: the user has to give the credentials again.
     NeedsRefresh,
 }
 
@@ -54,7 +62,7 @@ impl RefusalKind {
     pub(crate) fn of(reason: RefusalReason) -> Self {
         match reason {
             RefusalReason::Stale => Self::NeedsRefresh,
-            // Who is forbidden something does not get here, see `forbid`.
+            // `forbid` answers forbidden users.
             RefusalReason::Anonymous
             | RefusalReason::Inactive
             | RefusalReason::Forbidden
@@ -63,9 +71,9 @@ impl RefusalKind {
     }
 }
 
-/// A refusal, decided or under way.
+/// A refusal, or the future of the application's handler that makes it.
 pub(crate) enum Refusing {
-    /// Boxed where it is made, as an error has to be in the end: it is handed on many times.
+    /// Boxed when it is made: it has to be boxed as an error later, and is moved often before.
     Now(Box<Refusal>),
     Later(RefusalReason, ResponseFuture),
 }
@@ -75,16 +83,13 @@ impl Refusing {
     pub(crate) async fn done(self) -> Refusal {
         match self {
             Self::Now(refusal) => *refusal,
-            Self::Later(reason, answering) => {
-                let mut response = answering.await;
-                keep_private(response.headers_mut());
-                Refusal::new(reason, response)
-            }
+            Self::Later(reason, response) => Refusal::new(reason, private(response.await)),
         }
     }
 }
 
-/// Refuses a client: reports it, keeps `next` and the message, and makes the answer.
+/// Refuses a client without a fitting login: emits the event, keeps `next` and the message, and makes
+/// the answer.
 pub(crate) fn refuse(
     request: &HttpRequest,
     settings: &RefusalSettings,
@@ -119,22 +124,18 @@ pub(crate) fn refuse(
             flash(request, settings, message);
             see_other(location)
         }
-        None => {
-            let mut response = unauthorized(request, kind, max_age);
-            keep_private(response.headers_mut());
-            response
-        }
+        None => unauthorized(request, kind, max_age),
     };
     Refusing::Now(Box::new(Refusal::new(reason, response)))
 }
 
-/// Sends a client to the view.
+/// Redirects a client to a view.
 fn see_other(location: Vec<u8>) -> HttpResponse {
     let location = match HeaderValue::try_from(location) {
         Ok(location) => location,
         Err(error) => return HttpResponse::from_error(HttpError::from(error)),
     };
-    // Neither `HttpResponseBuilder` nor `insert`, which move whole responses and values of headers.
+    // `HttpResponseBuilder` would move the whole response, and `insert` moves more than `append`.
     let mut response = HttpResponse::new(StatusCode::SEE_OTHER);
     let headers = response.headers_mut();
     headers.append(header::LOCATION, location);
@@ -143,8 +144,8 @@ fn see_other(location: Vec<u8>) -> HttpResponse {
     response
 }
 
-/// Refuses a user who is known and may not do this: with 403, and never with the login view, which
-/// would send them round and round.
+/// Refuses a logged-in user who may not do this, with 403. The login view would redirect the user back,
+/// in a loop.
 pub(crate) fn forbid(
     request: &HttpRequest,
     settings: &RefusalSettings,
@@ -156,15 +157,8 @@ pub(crate) fn forbid(
     if let Some(handler) = &settings.forbidden {
         return Refusing::Later(reason, handler(request));
     }
-    let mut response = HttpResponse::Forbidden();
-    let mut response = if wants_page(request) {
-        response
-            .content_type("text/plain; charset=utf-8")
-            .body("Forbidden: you may not do this.")
-    } else {
-        response.json(serde_json::json!({ "error": "forbidden" }))
-    };
-    keep_private(response.headers_mut());
+    let text = "Forbidden: you may not do this.";
+    let response = explain(request, HttpResponse::Forbidden(), text, "forbidden");
     Refusing::Now(Box::new(Refusal::new(reason, response)))
 }
 
@@ -174,22 +168,25 @@ pub(crate) fn load_failed(
     settings: &RefusalSettings,
     error: &LoadError,
 ) -> HttpResponse {
-    let mut response = match &settings.load_failed {
+    private(match &settings.load_failed {
         Some(handler) => handler(request, error),
         None => HttpResponse::ServiceUnavailable().finish(),
-    };
+    })
+}
+
+fn private(mut response: HttpResponse) -> HttpResponse {
     keep_private(response.headers_mut());
     response
 }
 
-/// Keeps what depends on a login out of caches (ASVS 14.3.2). What the application says about
-/// caching stays.
+/// Keeps a response that depends on a login out of caches (ASVS 14.3.2). A `Cache-Control` of the
+/// application stays as it is.
 pub(crate) fn keep_private(headers: &mut header::HeaderMap) {
-    // `append` moves less than `insert`, and every page behind a login passes here.
+    // `append` moves less than `insert`, and every page behind a login needs this.
     if !headers.contains_key(&header::CACHE_CONTROL) {
         headers.append(header::CACHE_CONTROL, NO_STORE);
     }
-    // Most responses say nothing of it, and one look is enough to see that.
+    // Most responses have no `Vary`, which is quick to see.
     if !headers.contains_key(header::VARY) {
         headers.insert(header::VARY, COOKIE);
         return;
@@ -204,10 +201,10 @@ pub(crate) fn keep_private(headers: &mut header::HeaderMap) {
     }
 }
 
-/// Whether the client would show a page: a browser on its way somewhere, or one that does not say.
+/// Whether the client would show a page: it is a browser that navigates, or does not tell.
 ///
-/// Fetch metadata decide where there are any, since scripts cannot forge them; then `Accept`, then
-/// what scripts are known to send.
+/// Fetch metadata come first, since scripts cannot forge them. Without them, the header that scripts of
+/// libraries send decides, then `Accept`.
 fn wants_page(request: &HttpRequest) -> bool {
     let headers = request.headers();
     let bytes = |name: &HeaderName| headers.get(name).map(HeaderValue::as_bytes);
@@ -220,7 +217,7 @@ fn wants_page(request: &HttpRequest) -> bool {
     let Some(accept) = bytes(&header::ACCEPT) else {
         return true;
     };
-    // As browsers begin it.
+    // Browsers start with this type.
     if accept.starts_with(b"text/html,") {
         return true;
     }
@@ -247,41 +244,54 @@ fn names(entry: &[u8], types: &[&str]) -> bool {
     })
 }
 
-/// 401, with a challenge (RFC 9110 §15.5.2). There is no registered scheme for logins by cookie; the
-/// parameters are those of RFC 9470 where they fit.
+/// 401, with a challenge (RFC 9110 §15.5.2). No scheme is registered for logins by cookie; the parameters
+/// follow RFC 9470.
 fn unauthorized(
     request: &HttpRequest,
     kind: RefusalKind,
     max_age: Option<Duration>,
 ) -> HttpResponse {
-    let (error, challenge) = match (kind, max_age) {
-        (RefusalKind::Unauthorized, _) => ("unauthorized", Cow::Borrowed(CHALLENGE)),
+    const STALE: &str = "insufficient_user_authentication";
+    const STALE_TEXT: &str = "Unauthorized: give your credentials again first.";
+    let (error, text, challenge) = match (kind, max_age) {
+        (RefusalKind::Unauthorized, _) => (
+            "unauthorized",
+            "Unauthorized: log in first.",
+            Cow::Borrowed(CHALLENGE),
+        ),
         (RefusalKind::NeedsRefresh, None) => (
-            "insufficient_user_authentication",
+            STALE,
+            STALE_TEXT,
             Cow::Borrowed("Cookie realm=\"login\", error=\"insufficient_user_authentication\""),
         ),
-        (RefusalKind::NeedsRefresh, Some(age)) => (
-            "insufficient_user_authentication",
-            Cow::Owned(format!(
-                "Cookie realm=\"login\", error=\"insufficient_user_authentication\", max_age=\"{}\"",
-                age.as_secs()
-            )),
-        ),
+        (RefusalKind::NeedsRefresh, Some(age)) => {
+            let age = age.as_secs();
+            let challenge = format!("Cookie realm=\"login\", error=\"{STALE}\", max_age=\"{age}\"");
+            (STALE, STALE_TEXT, Cow::Owned(challenge))
+        }
     };
     let mut response = HttpResponse::Unauthorized();
     response.insert_header((header::WWW_AUTHENTICATE, challenge.as_ref()));
-    if wants_page(request) {
-        response
-            .content_type("text/plain; charset=utf-8")
-            .body(match kind {
-                RefusalKind::Unauthorized => "Unauthorized: log in first.",
-                RefusalKind::NeedsRefresh => "Unauthorized: give your credentials again first.",
-            })
-    } else {
-        response.json(serde_json::json!({ "error": error }))
-    }
+    explain(request, response, text, error)
 }
 
+/// Explains a refusal: as text to a person, as JSON to a program.
+fn explain(
+    request: &HttpRequest,
+    mut response: HttpResponseBuilder,
+    text: &'static str,
+    error: &str,
+) -> HttpResponse {
+    private(if wants_page(request) {
+        response
+            .content_type("text/plain; charset=utf-8")
+            .body(text)
+    } else {
+        response.json(serde_json::json!({ "error": error }))
+    })
+}
+
+/// Hands the message of a refusal to the application, which shows it on the next page.
 fn flash(request: &HttpRequest, settings: &RefusalSettings, message: &Message) {
     let Some((hook, text)) = settings
         .flash

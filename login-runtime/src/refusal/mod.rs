@@ -1,8 +1,12 @@
-//! What a refused client is answered.
+//! The answer to a refused client.
 
 pub(crate) mod answer;
 pub(crate) mod redirect;
 pub(crate) mod scope;
 pub(crate) mod settings;
 
-pub(crate) use self::answer::{forbid, keep_private, load_failed, refuse};
+pub(crate) use self::{
+    answer::{RefusalKind, Refusing, forbid, keep_private, load_failed, refuse},
+    redirect::ResolvedView,
+    settings::{Flash, RefusalSettings, erase_handler},
+};

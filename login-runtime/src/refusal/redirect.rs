@@ -1,7 +1,7 @@
-//! Where a refused client is sent, and how `next` says where it wanted to go.
+//! The redirect of a refused client to a view, and `next`, the address to which it returns afterwards.
 //!
-//! Everything about `next` is here: [`location`] writes it into the address of the view or into the
-//! session, and [`take_next`] reads it back and drops what does not lead to this application.
+//! [`location`] writes `next` into the address of the view or into the session. [`take_next`] reads it
+//! back, and drops an address that does not lead to this application.
 
 use std::borrow::Cow;
 
@@ -12,28 +12,51 @@ use actix_web::{
     web::Query,
 };
 use percent_encoding::percent_decode_str;
+use url::{Position, Url};
 
 use crate::{
     core::next,
-    http::{
-        escape::{LOCATION, QUERY_VALUE},
-        view::{Origin, View},
-    },
+    http::{Origin, QUERY_VALUE, View},
     refusal::settings::RefusalSettings,
     session,
 };
 
-/// The address of a view for a client that is refused, with `next` in its query unless the session
-/// keeps it.
+/// The address of a view for a refused client, with `next` in its query unless the session keeps it.
 ///
-/// `None` if the view is a route that does not exist, or the very page that the client asked for: a
-/// login view that needs a login would redirect browsers for ever.
+/// `None` if the view is a route that does not exist, or the page that the client asked for: a login view
+/// that requires a login would redirect browsers in a loop.
 pub(crate) fn location(
     view: &View,
     request: &HttpRequest,
     settings: &RefusalSettings,
 ) -> Option<Vec<u8>> {
-    let target = Target::of(view, request, settings)?;
+    let url;
+    let target = match view {
+        View::Path(path) => Target::new(None, path),
+        View::Url(url) => {
+            let base = url.origin().ascii_serialization();
+            Target::new(Some(base), &url[Position::BeforePath..])
+        }
+        View::Name(name) => {
+            url = match ResolvedView::of(request, name) {
+                Ok(url) => url,
+                Err(error) => {
+                    tracing::error!(target: "login", "no route is called `{name}`; give that name to the login page ({error})");
+                    return None;
+                }
+            };
+            let base = (!is_own(&url, request)).then(|| url.origin().ascii_serialization());
+            Target::new(base, &url[Position::BeforePath..])
+        }
+    };
+    if target.path == request.path() && target.is_here(request, settings) {
+        tracing::error!(
+            target: "login",
+            "the view `{}` refuses the clients that are sent there; make it a public page",
+            target.path,
+        );
+        return None;
+    }
     let mut next = target.next(request, settings);
     if settings.session_for_next
         && let Some(next) = next.take()
@@ -43,10 +66,27 @@ pub(crate) fn location(
     Some(target.address(next.as_deref(), settings))
 }
 
-/// Where the client wanted to go when it was refused, if that is an address of this application.
+/// Whether a URL of `url_for` has the host of the request. `url_for` takes scheme and host from headers
+/// that any client can set; only an external resource has another host.
+fn is_own(url: &Url, request: &HttpRequest) -> bool {
+    let info = request.connection_info();
+    // `Url` changes case and drops ports, so both are compared in its form.
+    let own = Url::parse(&format!("{}://{}", info.scheme(), info.host()));
+    own.is_ok_and(|own| own[..Position::BeforePath] == url[..Position::BeforePath])
+}
+
+/// Splits a text at the first `separator`.
+fn split(text: &str, separator: u8) -> (&str, Option<&str>) {
+    // Views are short, and `split_once` prepares a search for long texts.
+    let at = text.bytes().position(|byte| byte == separator);
+    let parts = at.and_then(|at| Some((text.get(..at)?, text.get(at + 1..)?)));
+    parts.map_or((text, None), |(before, after)| (before, Some(after)))
+}
+
+/// The address that the client asked for when it was refused, if it leads to this application.
 pub(crate) fn take_next(request: &HttpRequest, settings: &RefusalSettings) -> Option<String> {
-    let kept = session::take_next(&session::of(request)).filter(|_| settings.session_for_next);
-    let next = kept.or_else(|| next_in_query(request, settings))?;
+    let stored = session::take_next(&session::of(request)).filter(|_| settings.session_for_next);
+    let next = stored.or_else(|| next_in_query(request, settings))?;
     next::safe(&next).map(str::to_owned)
 }
 
@@ -56,120 +96,56 @@ fn next_in_query(request: &HttpRequest, settings: &RefusalSettings) -> Option<St
         .into_inner()
         .into_iter()
         .filter(|(name, _)| *name == settings.next_field);
-    // Of two values, another program may have checked the other one.
+    // With two values, a program in front of this one may have checked the other value.
     let (_, next) = values.next()?;
     values.next().is_none().then_some(next)
 }
 
-/// The address of a login view that is the name of a route, for a request that does not know the
-/// routes of the application.
-pub(crate) struct ResolvedView(pub(crate) Result<url::Url, UrlGenerationError>);
+/// The address of a login view that is the name of a route, in the data of a request that does not know
+/// the routes of the application.
+pub(crate) struct ResolvedView(pub(crate) Result<Url, UrlGenerationError>);
 
 impl ResolvedView {
-    fn of(request: &HttpRequest, name: &str) -> Result<url::Url, String> {
-        match request.app_data::<Self>() {
-            Some(Self(resolved)) => resolved
-                .as_ref()
-                .cloned()
-                .map_err(|error| error.to_string()),
-            None => request
-                .url_for_static(name)
-                .map_err(|error| error.to_string()),
-        }
+    fn of(request: &HttpRequest, name: &str) -> Result<Url, String> {
+        let resolved = match request.app_data::<Self>() {
+            Some(Self(resolved)) => resolved,
+            None => &request.url_for_static(name),
+        };
+        resolved.as_ref().cloned().map_err(ToString::to_string)
     }
 }
 
-/// Whether a client that follows `next` with a GET gets what it asked for.
+/// Whether a GET to `next` repeats the request.
 fn leads_back(request: &HttpRequest, settings: &RefusalSettings) -> bool {
     settings.next_for_all_methods || matches!(*request.method(), Method::GET | Method::HEAD)
 }
 
-/// Path and query of a request as they came: their escapes stay, and the host of a proxy-style request
-/// does not become part of them.
+/// Path and query of a request, with the escapes that the client sent, and without the host of a
+/// proxy-style request.
 fn path_and_query(request: &HttpRequest) -> &str {
     let uri = request.uri();
     uri.path_and_query().map_or("/", |path| path.as_str())
 }
 
-/// A view for one request, in parts.
+/// The address of a view for one request.
 struct Target<'a> {
     /// Scheme and host, if the view names them.
-    base: Option<Cow<'a, str>>,
-    path: Cow<'a, str>,
-    query: Option<Cow<'a, str>>,
-    fragment: Option<Cow<'a, str>>,
+    base: Option<String>,
+    path: &'a str,
+    query: Option<&'a str>,
+    fragment: Option<&'a str>,
 }
 
 impl<'a> Target<'a> {
-    fn of(view: &'a View, request: &HttpRequest, settings: &RefusalSettings) -> Option<Self> {
-        let target = match view {
-            View::Path(text) => Self::split(text),
-            View::Url(url) => Self::from_url(url, Some(url.origin().ascii_serialization())),
-            View::Name(name) => match ResolvedView::of(request, name) {
-                Ok(url) => {
-                    // `url_for` takes scheme and host from headers that any client can set; only an
-                    // external resource has a host of its own. Compared as `url_for` writes them,
-                    // since `Url` changes case and drops ports.
-                    let here = {
-                        let info = request.connection_info();
-                        url::Url::parse(&format!("{}://{}", info.scheme(), info.host()))
-                    };
-                    let here = here.is_ok_and(|here| {
-                        here[..url::Position::BeforePath] == url[..url::Position::BeforePath]
-                    });
-                    Target::from_url(&url, (!here).then(|| url.origin().ascii_serialization()))
-                        .into_owned()
-                }
-                Err(error) => {
-                    tracing::error!(target: "login", "no route is called `{name}`; give that name to the login page ({error})");
-                    return None;
-                }
-            },
-        };
-        if target.path == request.path() && target.is_here(request, settings) {
-            tracing::error!(
-                target: "login",
-                "the view `{}` refuses the clients that are sent there; make it a public page",
-                target.path,
-            );
-            return None;
-        }
-        Some(target)
-    }
-
-    fn split(text: &'a str) -> Self {
-        let (text, fragment) = match text.split_once('#') {
-            Some((text, fragment)) => (text, Some(fragment.into())),
-            None => (text, None),
-        };
-        let (path, query) = match text.split_once('?') {
-            Some((path, query)) => (path, Some(query.into())),
-            None => (text, None),
-        };
+    /// `address` is a path with a query and a fragment, as far as there are any.
+    fn new(base: Option<String>, address: &'a str) -> Self {
+        let (address, fragment) = split(address, b'#');
+        let (path, query) = split(address, b'?');
         Self {
-            base: None,
-            path: path.into(),
+            base,
+            path,
             query,
             fragment,
-        }
-    }
-
-    fn from_url(url: &'a url::Url, base: Option<String>) -> Self {
-        Self {
-            base: base.map(Cow::Owned),
-            path: url.path().into(),
-            query: url.query().map(Cow::Borrowed),
-            fragment: url.fragment().map(Cow::Borrowed),
-        }
-    }
-
-    fn into_owned(self) -> Target<'static> {
-        let own = |text: Cow<'a, str>| -> Cow<'static, str> { Cow::Owned(text.into_owned()) };
-        Target {
-            base: self.base.map(own),
-            path: own(self.path),
-            query: self.query.map(own),
-            fragment: self.fragment.map(own),
         }
     }
 
@@ -180,7 +156,8 @@ impl<'a> Target<'a> {
             .is_none_or(|base| here(request, settings).is_some_and(|here| here.text == base))
     }
 
-    /// Where the client wanted to go: path and query, or the whole URL for a view on another host.
+    /// The address that the client asked for: path and query, or the whole URL for a view on another
+    /// host.
     fn next<'r>(
         &self,
         request: &'r HttpRequest,
@@ -194,26 +171,26 @@ impl<'a> Target<'a> {
             return Some(Cow::Borrowed(path));
         };
         let here = here(request, settings)?;
-        if here.text == **base {
+        if here.text == *base {
             Some(Cow::Borrowed(path))
         } else {
-            // Without a list of our hosts, an address that the client made up would lead away.
+            // Without a list of this application's origins, the client could name any host.
             (here.is_ours || settings.any_host && settings.origins.is_empty())
                 .then(|| format!("{}{path}", here.text).into())
         }
     }
 
-    /// The whole address, as a `Location` header can hold it.
+    /// The whole address, escaped for a `Location` header.
     fn address(&self, next: Option<&str>, settings: &RefusalSettings) -> Vec<u8> {
-        let len = |part: Option<&str>| part.map_or(0, |part| LOCATION.len(part) + 1);
-        let next_len = |next| 2 + QUERY_VALUE.len(&settings.next_field) + QUERY_VALUE.len(next);
-        // Exact for most views: spare room costs the header another allocation.
+        let len = |part: Option<&str>| part.map_or(0, |part| part.len() + 1);
+        let next_len = |next| 1 + settings.next_parameter.len() + QUERY_VALUE.len(next);
+        // Exact for most views: with spare room, the header would need another allocation.
         let mut address = Vec::with_capacity(
             self.base.as_ref().map_or(0, |base| base.len())
-                + LOCATION.len(&self.path)
-                + len(self.query.as_deref())
+                + self.path.len()
+                + len(self.query)
                 + next.map_or(0, next_len)
-                + len(self.fragment.as_deref()),
+                + len(self.fragment),
         );
         match (&settings.force_host, &self.base) {
             (Some(host), base) if !settings.session_for_next => {
@@ -227,7 +204,7 @@ impl<'a> Target<'a> {
             (_, Some(base)) => address.extend_from_slice(base.as_bytes()),
             (_, None) => {}
         }
-        LOCATION.push(&mut address, &self.path);
+        address.extend_from_slice(self.path.as_bytes());
         let mut separator = b'?';
         for pair in self.query.iter().flat_map(|query| query.split('&')) {
             let name = pair.split('=').next().unwrap_or_default();
@@ -239,17 +216,16 @@ impl<'a> Target<'a> {
             }
             address.push(separator);
             separator = b'&';
-            LOCATION.push(&mut address, pair);
+            address.extend_from_slice(pair.as_bytes());
         }
         if let Some(next) = next {
             address.push(separator);
-            QUERY_VALUE.push(&mut address, &settings.next_field);
-            address.push(b'=');
+            address.extend_from_slice(&settings.next_parameter);
             QUERY_VALUE.push(&mut address, next);
         }
-        if let Some(fragment) = &self.fragment {
+        if let Some(fragment) = self.fragment {
             address.push(b'#');
-            LOCATION.push(&mut address, fragment);
+            address.extend_from_slice(fragment.as_bytes());
         }
         address
     }
@@ -258,13 +234,13 @@ impl<'a> Target<'a> {
 /// The origin that a request names.
 struct Here<'a> {
     text: Cow<'a, str>,
-    /// Whether the application says that it is reached there.
+    /// Whether it is one of the application's origins.
     is_ours: bool,
 }
 
-/// Under which origin a client reached this application, as far as the request says.
+/// The origin where the client reached this application, according to the request.
 fn here<'a>(request: &HttpRequest, settings: &'a RefusalSettings) -> Option<Here<'a>> {
-    // Not `connection_info`: that believes X-Forwarded-Host and its relatives.
+    // Not `connection_info`, which trusts `X-Forwarded-Host` and similar headers.
     let host = request
         .headers()
         .get(header::HOST)

@@ -1,25 +1,27 @@
-//! Login and refresh views of their own for a scope.
+//! Login and refresh views for a scope.
 
 use std::{
-    fmt,
+    cell::OnceCell,
     future::{Ready, ready},
     rc::Rc,
 };
 
 use actix_web::{
-    Error, HttpRequest,
-    dev::{Extensions, Service, ServiceRequest, ServiceResponse, Transform},
+    HttpRequest,
+    dev::{Extensions, Service, ServiceRequest, Transform},
 };
-use once_cell::unsync::OnceCell;
 
-use crate::{error::BuildError, http::view::View};
+use crate::{
+    error::BuildError,
+    http::{PassThrough, View},
+};
 
-/// Gives the routes below a scope or resource views of their own.
+/// Sets the login and refresh views for the routes of a scope or resource.
 ///
-/// What it leaves open is inherited: from the scope around it, and at last from the manager.
+/// A view that is not set is inherited from the scope around this one, or else from the manager.
 ///
-/// Wrap it after a guard on the same scope, which is to say around it: in actix-web the last `.wrap`
-/// is the outermost, and a guard outside does not see these views.
+/// Call `.wrap` for it after the `.wrap` for a guard on the same scope: in actix-web the last `.wrap` is
+/// the outermost, and a guard only sees the views of scopes around it.
 ///
 /// # Examples
 ///
@@ -35,13 +37,7 @@ use crate::{error::BuildError, http::view::View};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct LoginScope {
-    views: Rc<Views>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Views {
-    login: Option<View>,
-    refresh: Option<View>,
+    views: Rc<ScopeViews>,
 }
 
 impl LoginScope {
@@ -54,7 +50,7 @@ impl LoginScope {
     ///
     /// # Errors
     ///
-    /// [`BuildError::View`] if it is none of these.
+    /// [`BuildError::View`] if `view` is not one of these.
     pub fn login_view(mut self, view: &str) -> Result<Self, BuildError> {
         Rc::make_mut(&mut self.views).login = Some(View::parse(view)?);
         Ok(self)
@@ -64,87 +60,60 @@ impl LoginScope {
     ///
     /// # Errors
     ///
-    /// [`BuildError::View`] if it is none of these.
+    /// [`BuildError::View`] if `view` is not one of these.
     pub fn refresh_view(mut self, view: &str) -> Result<Self, BuildError> {
         Rc::make_mut(&mut self.views).refresh = Some(View::parse(view)?);
         Ok(self)
     }
 }
 
-/// The views of a scope, completed from the scopes around it.
+/// The views of a scope. In the data of a request, the scopes around it have filled in the missing ones.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ScopeViews(Views);
+pub(crate) struct ScopeViews {
+    login: Option<View>,
+    refresh: Option<View>,
+}
 
 impl ScopeViews {
     pub(crate) fn login_view(request: &HttpRequest) -> Option<&View> {
-        request.app_data::<Self>()?.0.login.as_ref()
+        request.app_data::<Self>()?.login.as_ref()
     }
 
     pub(crate) fn refresh_view(request: &HttpRequest) -> Option<&View> {
-        request.app_data::<Self>()?.0.refresh.as_ref()
+        request.app_data::<Self>()?.refresh.as_ref()
+    }
+
+    /// These views, and for missing ones those of the scopes around the request.
+    fn completed(&self, request: &ServiceRequest) -> Self {
+        let outer = request.app_data::<Self>().cloned().unwrap_or_default();
+        Self {
+            login: self.login.clone().or(outer.login),
+            refresh: self.refresh.clone().or(outer.refresh),
+        }
     }
 }
 
-impl<S, B> Transform<S, ServiceRequest> for LoginScope
-where
-    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
-{
-    type Response = ServiceResponse<B>;
-    type Error = Error;
-    type Transform = LoginScopeService<S>;
+impl<S: Service<ServiceRequest>> Transform<S, ServiceRequest> for LoginScope {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Transform = PassThrough<S>;
     type InitError = ();
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        ready(Ok(LoginScopeService {
+        let views = Rc::clone(&self.views);
+        // The scopes around are the same for each request, so the first one completes the views.
+        let complete = OnceCell::new();
+        ready(Ok(PassThrough {
             service,
-            views: Rc::clone(&self.views),
-            complete: OnceCell::new(),
+            on_request: Box::new(move |request| {
+                let complete = complete.get_or_init(|| {
+                    let mut data = Extensions::new();
+                    data.insert(views.completed(request));
+                    Rc::new(data)
+                });
+                request.add_data_container(Rc::clone(complete));
+            }),
         }))
-    }
-}
-
-/// The service that [`LoginScope`] makes.
-pub struct LoginScopeService<S> {
-    service: S,
-    views: Rc<Views>,
-    // What is around a scope is the same for each request, so the first one finds it out.
-    complete: OnceCell<Rc<Extensions>>,
-}
-
-impl<S> fmt::Debug for LoginScopeService<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoginScopeService")
-            .field("views", &self.views)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<S, B> Service<ServiceRequest> for LoginScopeService<S>
-where
-    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
-{
-    type Response = ServiceResponse<B>;
-    type Error = Error;
-    type Future = S::Future;
-
-    actix_web::dev::forward_ready!(service);
-
-    fn call(&self, mut request: ServiceRequest) -> Self::Future {
-        let complete = self.complete.get_or_init(|| {
-            let around = request
-                .app_data::<ScopeViews>()
-                .cloned()
-                .unwrap_or_default()
-                .0;
-            let mut data = Extensions::new();
-            data.insert(ScopeViews(Views {
-                login: self.views.login.clone().or(around.login),
-                refresh: self.views.refresh.clone().or(around.refresh),
-            }));
-            Rc::new(data)
-        });
-        request.add_data_container(Rc::clone(complete));
-        self.service.call(request)
     }
 }

@@ -1,25 +1,25 @@
-//! TODO refusal/settings.rs
+//! How a manager refuses: views, `next`, messages and handlers of the application.
 
 use std::{future::Future, pin::Pin};
 
 use actix_web::{HttpRequest, HttpResponse, Responder};
 
-use crate::http::view::View;
+use crate::http::escape::QUERY_VALUE;
 use crate::{
     error::{BuildError, LoadError},
-    http::view::Origin,
+    http::{Origin, View},
 };
 
-/// What Flask-Login says on the way to the login view.
+/// Flask-Login's message for the login view.
 const LOGIN_MESSAGE: &str = "Please log in to access this page.";
 
-/// What Flask-Login says on the way to the refresh view.
+/// Flask-Login's message for the refresh view.
 const REFRESH_MESSAGE: &str = "Please reauthenticate to access this page.";
 
-/// An answer under way.
+/// An answer of the application that has to be awaited.
 pub(crate) type ResponseFuture = Pin<Box<dyn Future<Output = HttpResponse>>>;
 
-/// The application's own answer to refused clients.
+/// The application's handler for refused clients.
 pub(crate) type Handler = Box<dyn Fn(&HttpRequest) -> ResponseFuture + Send + Sync>;
 
 type Localize = Box<dyn Fn(&HttpRequest, &str) -> String + Send + Sync>;
@@ -28,7 +28,7 @@ type FlashHook = Box<dyn Fn(&HttpRequest, Flash<'_>) + Send + Sync>;
 
 pub(crate) type LoadFailed = Box<dyn Fn(&HttpRequest, &LoadError) -> HttpResponse + Send + Sync>;
 
-/// A message for a refused client, to be shown on the next page.
+/// A message for a refused client, which the next page shows.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Flash<'a> {
@@ -38,17 +38,19 @@ pub struct Flash<'a> {
     pub category: &'a str,
 }
 
-/// A message as it was configured.
+/// A message in the settings.
 pub(crate) struct Message {
     pub(crate) text: Option<String>,
     pub(crate) category: String,
 }
 
-/// How a manager refuses.
+/// The settings for refusals.
 pub(crate) struct RefusalSettings {
     pub(crate) login_view: Option<View>,
     pub(crate) refresh_view: Option<View>,
     pub(crate) next_field: String,
+    /// The name of the query parameter as an address has it, and `=`.
+    pub(crate) next_parameter: Vec<u8>,
     pub(crate) session_for_next: bool,
     pub(crate) next_for_all_methods: bool,
     pub(crate) force_host: Option<String>,
@@ -74,6 +76,7 @@ impl Default for RefusalSettings {
             login_view: None,
             refresh_view: None,
             next_field: "next".to_owned(),
+            next_parameter: b"next=".to_vec(),
             session_for_next: false,
             next_for_all_methods: false,
             force_host: None,
@@ -92,7 +95,14 @@ impl Default for RefusalSettings {
 }
 
 impl RefusalSettings {
-    /// Refuses settings that cannot work.
+    pub(crate) fn set_next_field(&mut self, name: String) {
+        self.next_parameter.clear();
+        QUERY_VALUE.push(&mut self.next_parameter, &name);
+        self.next_parameter.push(b'=');
+        self.next_field = name;
+    }
+
+    /// Checks for settings that cannot work.
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         let refuse = |name, why| Err(BuildError::Setting { name, why });
         if self.next_field.is_empty() {
@@ -107,14 +117,14 @@ impl RefusalSettings {
         {
             return refuse(
                 "force_host_for_redirects",
-                "is no host; write `example.com` or `example.com:8080`",
+                "is not a host; write `example.com` or `example.com:8080`",
             );
         }
         Ok(())
     }
 }
 
-/// A handler of the application with its types erased.
+/// Erases the types of a handler.
 pub(crate) fn erase_handler<F, Fut, R>(handler: F) -> Handler
 where
     F: Fn(HttpRequest) -> Fut + Send + Sync + 'static,
@@ -122,13 +132,13 @@ where
     R: Responder + 'static,
 {
     Box::new(move |request| {
-        let answer = handler(request.clone());
+        let response = handler(request.clone());
         let request = request.clone();
-        Box::pin(async move { answer.await.respond_to(&request).map_into_boxed_body() })
+        Box::pin(async move { response.await.respond_to(&request).map_into_boxed_body() })
     })
 }
 
-/// Hands a message to `actix-web-flash-messages`.
+/// Sends a message through `actix-web-flash-messages`.
 #[cfg(feature = "flash-messages")]
 pub(crate) fn send_flash_message(flash: Flash<'_>) {
     use actix_web_flash_messages::{FlashMessage, Level};

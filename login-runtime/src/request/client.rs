@@ -1,21 +1,24 @@
-//! TODO request/client.rs
+//! The client that sends a request, and whether it is the one that a login is bound to.
 
 use actix_web::{HttpRequest, http::header};
 
-use crate::store::records::Client;
 use crate::{
-    core::protection::{self, Verdict},
+    core::{
+        Verdict,
+        protection::{self},
+    },
     keys::Match,
     manager::Manager,
+    store::Client,
 };
 
-/// The identity of the client that sends a request.
+/// The identity of a request's client.
 pub(crate) fn client(request: &HttpRequest, manager: &Manager) -> u64 {
     clients(request, manager).next().unwrap_or_default()
 }
 
-/// Compares the client a login was bound to with the client at hand, and says under which key they
-/// are the same.
+/// Compares the client that a login is bound to with the client of the request. Also returns the key
+/// under which the two are the same.
 pub(crate) fn judge(
     request: &HttpRequest,
     manager: &Manager,
@@ -25,10 +28,9 @@ pub(crate) fn judge(
     for (position, now) in clients(request, manager).enumerate() {
         verdict = protection::judge(manager.client.protection, bound, now);
         if bound == now {
-            let found = if position == 0 {
-                Match::Current
-            } else {
-                Match::Older
+            let found = match position {
+                0 => Match::Current,
+                _ => Match::Older,
             };
             return (verdict, Some(found));
         }
@@ -36,6 +38,7 @@ pub(crate) fn judge(
     (verdict, None)
 }
 
+/// The identities of a request's client under each key, the current key first.
 fn clients<'a>(request: &'a HttpRequest, manager: &'a Manager) -> impl Iterator<Item = u64> + 'a {
     let agent = request.headers().get(header::USER_AGENT);
     let address = request.peer_addr().map(|address| address.ip());
@@ -46,7 +49,7 @@ fn clients<'a>(request: &'a HttpRequest, manager: &'a Manager) -> impl Iterator<
     )
 }
 
-/// What the record of a login says about the client that sends a request.
+/// What the record of a new login stores about a request's client.
 pub(crate) fn of_record<'a>(request: &'a HttpRequest, manager: &Manager) -> Client<'a> {
     let user_agent = request.headers().get(header::USER_AGENT);
     let address = request.peer_addr();

@@ -1,41 +1,44 @@
-//! What carries a login from request to request: its session, or a cookie of the login's own.
+//! The login credential of a request: the entry in its session, or a login cookie.
 //!
-//! A session is decrypted, parsed and kept for every request that has one, asked for or not. A login
-//! cookie is opened when somebody asks who the user is, and not before; and without a session there is
-//! none to load. What the cookie says is what the session would say, sealed with a key of ours.
+//! 1. actix-session decrypts and parses the session of each request that has one. A login cookie is only
+//!    opened when something asks for the user.
+//! 2. A login cookie holds what the session would hold, sealed with a key of this crate.
+//! 3. A cookie that does not open is ignored.
 
 use std::{
-    cell::{Cell, OnceCell, Ref, RefCell},
+    any::Any,
+    cell::{Cell, Ref, RefCell},
     rc::Rc,
 };
 
 use actix_web::HttpRequest;
 
-use crate::session::Session;
 use crate::{
-    core::login::{FamilyKey, LoginKey},
-    http::cookies,
+    core::{FamilyKey, LoginKey},
+    http::{
+        SetCookie,
+        cookies::{self},
+    },
     keys::Match,
     manager::Manager,
     session::{
-        self,
-        entry::{self, Entry, EntryAndId},
+        self, Entry,
+        entry::{self},
     },
-    store::records::LoginRef,
-    users::user_type::UserType,
+    store::LoginRef,
+    users::UserType,
 };
 
-/// What starts the text of a cookie that names the record of its login. An entry that says everything
-/// itself starts with a bracket.
+/// The first byte of a cookie that names the record of its login. An entry starts with a bracket.
 const RECORD: u8 = 2;
 
-/// What a login cookie says.
+/// The content of a login cookie.
 #[derive(Clone)]
 pub(crate) enum LoginCookieContent {
-    /// All that is known of the login, as the session would keep it.
+    /// A login that describes itself, as the session would keep it.
     Entry(Rc<str>),
-    /// The record of the login. Its key, and not the id that it is the hash of: nobody makes a login
-    /// cookie of it without the application's secret.
+    /// The record of the login. The cookie has the key and not the id whose hash the key is: a login
+    /// cookie cannot be made from the key without the application's secret.
     Record(LoginRef),
 }
 
@@ -53,38 +56,41 @@ impl LoginCookieContent {
         Some(Self::Record(LoginRef { key, family }))
     }
 
-    /// Seals it for a cookie. `None` if the system has no random bytes.
-    pub(crate) fn seal(&self, manager: &Manager, kind: &UserType) -> Option<String> {
-        match self {
-            Self::Entry(text) => manager.keys.seal(&kind.name, text.as_bytes()),
+    /// The sealed cookie. `None` if it is too long, or if the system's random number generator failed.
+    pub(crate) fn cookie(&self, manager: &Manager, user_type: &UserType) -> Option<SetCookie> {
+        let settings = user_type.login_cookie.as_ref()?;
+        let seal = |text: &[u8]| manager.keys.seal(&user_type.name, text);
+        let sealed = match self {
+            Self::Entry(text) => seal(text.as_bytes()),
             Self::Record(login) => {
                 let mut text = vec![RECORD];
                 text.extend_from_slice(login.key.as_bytes());
                 if let Some(family) = &login.family {
                     text.extend_from_slice(&family.0);
                 }
-                manager.keys.seal(&kind.name, &text)
+                seal(&text)
             }
-        }
+        };
+        settings.until_closed(&sealed?)
     }
 }
 
-/// What a request carries of a login.
+/// The login credential of a request.
 pub(crate) enum LoginCredential<'a> {
-    /// An entry in the session, which is borrowed: not to be held across an await.
+    /// An entry, borrowed from the session. Do not hold it across an await.
     Session(Ref<'a, str>),
-    /// A login cookie, and the key that it was sealed with.
+    /// A login cookie, and the key that sealed it.
     Cookie(LoginCookieContent, Match),
 }
 
 impl LoginCredential<'_> {
-    /// Whether a login cookie was sealed with an older key.
+    /// Whether an older key sealed the login cookie.
     pub(crate) fn is_old(&self) -> bool {
         matches!(self, Self::Cookie(_, Match::Older))
     }
 
-    /// All that is known of the login, and the user's id. `None` if that is elsewhere.
-    pub(crate) fn entry(&self) -> Option<EntryAndId<'_>> {
+    /// The login, if the credential describes it. `None` if the login has a record.
+    pub(crate) fn entry(&self) -> Option<Entry<'_>> {
         match self {
             Self::Session(text) => Entry::read(text),
             Self::Cookie(LoginCookieContent::Entry(text), _) => Entry::read(text),
@@ -92,7 +98,7 @@ impl LoginCredential<'_> {
         }
     }
 
-    /// The login that has a record.
+    /// The login, if it has a record.
     pub(crate) fn login(&self) -> Option<LoginRef> {
         match self {
             Self::Session(text) => {
@@ -106,84 +112,101 @@ impl LoginCredential<'_> {
     }
 }
 
-/// The login cookie of a request once it was opened, or as the response will set it; and whether it was
-/// sealed with an older key.
+/// The login cookie of a request after it was opened, or as the response will set it.
 #[derive(Default)]
 pub(crate) struct OpenedLoginCookie {
-    ticket: RefCell<Option<Option<(LoginCookieContent, Match)>>>,
-    /// Whether the browser had given up the cookie before this request did so too.
+    /// `Some(None)` if the request has no valid cookie; with the key that sealed it otherwise.
+    content: RefCell<Option<Option<(LoginCookieContent, Match)>>>,
+    /// Whether the browser had given up the cookie before this request did so, too.
     given_up: Cell<Option<bool>>,
 }
 
 impl OpenedLoginCookie {
-    fn get_or_open(
-        &self,
-        open: impl FnOnce() -> Option<(LoginCookieContent, Match)>,
-    ) -> Option<(LoginCookieContent, Match)> {
-        self.ticket.borrow_mut().get_or_insert_with(open).clone()
+    /// Replaces the login cookie for the rest of the request.
+    pub(crate) fn set(&self, content: Option<LoginCookieContent>) {
+        *self.content.borrow_mut() = Some(content.map(|content| (content, Match::Current)));
     }
 
-    /// From now on the request has this login cookie, or none.
-    pub(crate) fn set(&self, ticket: Option<LoginCookieContent>) {
-        *self.ticket.borrow_mut() = Some(ticket.map(|ticket| (ticket, Match::Current)));
-    }
-
-    /// A good login cookie that was sealed with an older key.
+    /// The content of a valid login cookie that an older key sealed.
     pub(crate) fn old(&self) -> Option<LoginCookieContent> {
-        match &*self.ticket.borrow() {
-            Some(Some((ticket, Match::Older))) => Some(ticket.clone()),
+        match &*self.content.borrow() {
+            Some(Some((content, Match::Older))) => Some(content.clone()),
             _ => None,
         }
     }
 
-    /// Whether the request was found to have no good one, or has dropped it.
+    /// Whether the cookie was opened and is invalid, or the request has dropped it.
     pub(crate) fn is_none(&self) -> bool {
-        matches!(&*self.ticket.borrow(), Some(None))
+        matches!(&*self.content.borrow(), Some(None))
     }
 
-    /// What [`gives_up`](Self::gives_up) was told.
+    /// The value that [`give_up`](Self::give_up) noted.
     pub(crate) fn had_given_up(&self) -> Option<bool> {
         self.given_up.get()
     }
 
-    /// The request gives up the cookie that it came with, which the browser had done before, or not.
-    pub(crate) fn gives_up(&self, had_given_up: bool) {
+    /// Notes that the request gives up the cookie it was sent with, and whether the browser had given
+    /// it up before.
+    pub(crate) fn give_up(&self, had_given_up: bool) {
         self.given_up.set(Some(had_given_up));
     }
 }
 
-/// What a request carries of a login of this kind. `session` has room for its session, which is only
-/// touched if logins are kept there.
-pub(crate) fn carried<'a>(
+/// Reads the credential that a request has for a user type. Without `opened`, this is the one that the
+/// request was sent with. The session is only accessed if it keeps the logins.
+pub(crate) fn read<T>(
     request: &HttpRequest,
     manager: &Manager,
-    kind: &UserType,
+    user_type: &UserType,
     opened: Option<&OpenedLoginCookie>,
-    session: &'a OnceCell<Session>,
-) -> Option<LoginCredential<'a>> {
-    let Some(cookie) = &kind.login_cookie else {
-        let session = session.get_or_init(|| session::of(request));
-        return session::entry(session, &kind.session_key).map(LoginCredential::Session);
+    read: impl FnOnce(LoginCredential<'_>) -> Option<T>,
+) -> Option<T> {
+    let Some(cookie) = &user_type.login_cookie else {
+        let session = session::of(request);
+        let text = session::entry(&session, &user_type.session_key)?;
+        return read(LoginCredential::Session(text));
     };
     let open = || {
         let value = cookies::only(request, &cookie.name)?;
-        manager.keys.open(&kind.name, value, |text, found| {
-            LoginCookieContent::read(text).map(|ticket| (ticket, found))
+        manager.keys.open(&user_type.name, value, |text, found| {
+            LoginCookieContent::read(text).map(|content| (content, found))
         })
     };
-    let ticket = match opened {
-        Some(opened) => opened.get_or_open(open),
+    let content = match opened {
+        Some(opened) => opened.content.borrow_mut().get_or_insert_with(open).clone(),
         None => open(),
     };
-    ticket.map(|(ticket, found)| LoginCredential::Cookie(ticket, found))
+    let (content, found) = content?;
+    read(LoginCredential::Cookie(content, found))
 }
 
-/// Whether a request carries anything that may be a login of this kind, without a look into it.
-pub(crate) fn is_carried(request: &HttpRequest, kind: &UserType) -> bool {
-    match &kind.login_cookie {
+/// The login with a record that a request was sent with, whatever the request has done since.
+pub(crate) fn sent_login(
+    request: &HttpRequest,
+    manager: &Manager,
+    user_type: &UserType,
+) -> Option<LoginRef> {
+    read(request, manager, user_type, None, |credential| {
+        credential.login()
+    })
+}
+
+/// Whether a request may have a credential for a user type. Opens and parses nothing.
+pub(crate) fn is_carried(request: &HttpRequest, user_type: &UserType) -> bool {
+    match &user_type.login_cookie {
         Some(cookie) => cookies::carries(request, &cookie.name),
-        None => session::entry(&session::of(request), &kind.session_key).is_some(),
+        None => session::entry(&session::of(request), &user_type.session_key).is_some(),
     }
+}
+
+/// The fingerprint of a user's session hash under the current key.
+pub(crate) fn fingerprint(
+    manager: &Manager,
+    user_type: &UserType,
+    user: &dyn Any,
+) -> Option<String> {
+    let hash = user_type.loader.session_hash(user)?;
+    manager.keys.fingerprint(&user_type.name, &hash)
 }
 
 #[cfg(test)]
@@ -191,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_ticket_is_not_read_as_one() {
+    fn a_text_of_another_form_is_not_read_as_a_login_cookie() {
         for text in [
             &[RECORD][..],
             &[RECORD; 32],
@@ -201,7 +224,7 @@ mod tests {
         ] {
             assert!(LoginCookieContent::read(text).is_none(), "{text:?}");
         }
-        // Says nothing of a login, which is for whoever reads it to find out.
+        // `Entry::read` finds out that it is no entry.
         assert!(matches!(
             LoginCookieContent::read(b"[1]"),
             Some(LoginCookieContent::Entry(_))
@@ -209,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_for_a_record_reads_back() {
+    fn a_login_cookie_for_a_record_reads_back() {
         let read = |text: &[u8]| match LoginCookieContent::read(text) {
             Some(LoginCookieContent::Record(login)) => login,
             _ => panic!("{text:?}"),

@@ -1,8 +1,20 @@
-//! Who the user of a request is: looked up once, and shared by all who ask.
+//! The user of a request: looked up once, and shared by all who ask.
 
 pub(crate) mod client;
 pub(crate) mod credential;
+pub(crate) mod fast_lookup;
+pub(crate) mod local_mutex;
 pub(crate) mod lookup;
 pub(crate) mod remember_cookie;
+pub(crate) mod restore;
 pub(crate) mod state;
 pub(crate) mod trace;
+
+pub(crate) use self::{
+    credential::{LoginCookieContent, OpenedLoginCookie},
+    state::{LoginState, RequestUser},
+    trace::{Declaration, RouteTrace},
+};
+
+#[cfg(feature = "audit")]
+pub(crate) use self::trace::Listener;

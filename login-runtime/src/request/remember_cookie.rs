@@ -1,80 +1,197 @@
-//! TODO request/remember_cookie.rs
+//! The remember cookie: makes, reads and prolongs the tokens in it.
+//!
+//! 1. Without a login store a token describes the login that it restores, and is valid until its time
+//!    is over.
+//! 2. With one it belongs to a family of tokens. A family has one valid token at a time; see
+//!    [`core::remember`](crate::core::remember).
 
 use std::time::Duration;
 
 use actix_web::HttpRequest;
 
 use crate::{
-    core::remember::Token,
-    error::LoginError,
+    core::{FamilyKey, LoginSelector, Token, TokenFamily},
+    error::{LoginError, StoreError},
     http::{
-        cookies::{self, CookieValue},
-        set_cookie::SetCookie,
+        CookieValue, SetCookie,
+        cookies::{self},
     },
     keys::{self, FamilyToken, Match},
     manager::Manager,
-    users::user_type::UserType,
+    session::Entry,
+    store::{LoginRef, Records},
+    users::UserType,
 };
 
-/// A remember cookie for a user, that says everything itself.
-pub(crate) fn remember_cookie(
+/// A remember cookie for a user, with a new token that describes the login.
+pub(crate) fn new_token(
     manager: &Manager,
-    kind: &UserType,
+    user_type: &UserType,
     hash: Option<String>,
     id: &str,
-    at: Option<i64>,
+    authenticated_at: i64,
     age: Duration,
 ) -> Result<SetCookie, LoginError> {
     let now = manager.now();
     let nonce = keys::nonce().map_err(|_| LoginError::NoRandomness)?;
     let token = Token {
-        authenticated_at: at.unwrap_or(now),
+        authenticated_at,
         issued_at: now,
         expires_at: now.saturating_add_unsigned(age.as_secs()),
         hash: hash.as_deref(),
         nonce: &nonce,
         id,
     };
-    let value = manager
-        .keys
-        .sign(&kind.name, &token)
-        .ok_or(LoginError::UnfitId)?;
-    kind.remember.set(&value, age).ok_or(LoginError::UnfitId)
+    token_cookie(manager, user_type, &token, now).ok_or(LoginError::UnfitId)
 }
 
-/// The family token that a request carries, if we made it.
-pub(crate) fn carried_family(
+/// The cookie with a token, signed with the current key. It lasts as long as the token.
+pub(crate) fn token_cookie(
+    manager: &Manager,
+    user_type: &UserType,
+    token: &Token<'_>,
+    now: i64,
+) -> Option<SetCookie> {
+    let value = manager.keys.sign(&user_type.name, token)?;
+    let age = token.expires_at.saturating_sub(now);
+    user_type.remember.set(&value, seconds(age))
+}
+
+/// The cookie with the current token of a family, for an age in seconds.
+pub(crate) fn family_cookie(
+    manager: &Manager,
+    user_type: &UserType,
+    key: FamilyKey,
+    family: &TokenFamily,
+    age: i64,
+) -> Option<SetCookie> {
+    let (seed, generation) = (&family.seed, family.generation);
+    let value = manager
+        .keys
+        .family_token(&user_type.name, key, seed, generation)?;
+    user_type.remember.set(&value, seconds(age))
+}
+
+fn seconds(age: i64) -> Duration {
+    Duration::from_secs(age.max(0).unsigned_abs())
+}
+
+/// The family token of a request, if this crate made it.
+pub(crate) fn read_family_token(
     request: &HttpRequest,
     manager: &Manager,
-    kind: &UserType,
+    user_type: &UserType,
 ) -> Option<FamilyToken> {
-    match cookies::carried(request, &kind.remember.name) {
-        CookieValue::One(value) => manager.keys.read_family_token(&kind.name, &value),
+    match cookies::carried(request, &user_type.remember.name) {
+        CookieValue::One(value) => manager.keys.read_family_token(&user_type.name, &value),
         CookieValue::Missing | CookieValue::Ambiguous => None,
     }
 }
 
-/// Reads the remember token that a request carries, if it verifies and its time is not over.
+/// Reads the remember token of a request, if its signature is valid and its time is not over.
 pub(crate) fn read_token<T>(
     request: &HttpRequest,
     manager: &Manager,
-    kind: &UserType,
+    user_type: &UserType,
     read: impl FnOnce(&Token<'_>, Match) -> T,
 ) -> Option<T> {
-    let CookieValue::One(value) = cookies::carried(request, &kind.remember.name) else {
+    let CookieValue::One(value) = cookies::carried(request, &user_type.remember.name) else {
         return None;
     };
-    let (text, found) = manager.keys.verify(&kind.name, &value)?;
+    let (text, found) = manager.keys.verify(&user_type.name, &value)?;
     Token::read(&text, manager.now()).map(|token| read(&token, found))
 }
 
-/// Whether a request carries a remember cookie that is not this user's.
+/// Whether a request has a remember cookie.
+pub(crate) fn is_carried(request: &HttpRequest, user_type: &UserType) -> bool {
+    cookies::carries(request, &user_type.remember.name)
+}
+
+/// Whether a request has a remember cookie that is not a valid one of this user.
 pub(crate) fn carries_token_of_another(
     request: &HttpRequest,
     manager: &Manager,
-    kind: &UserType,
+    user_type: &UserType,
     id: &str,
 ) -> bool {
-    cookies::carries(request, &kind.remember.name)
-        && read_token(request, manager, kind, |token, _| token.id == id) != Some(true)
+    is_carried(request, user_type)
+        && read_token(request, manager, user_type, |token, _| token.id == id) != Some(true)
+}
+
+/// The token of a request as a new one, if it is of the user whose entry the request has.
+///
+/// `has_asked` says whether the request asked for the user.
+pub(crate) fn prolonged_token(
+    request: &HttpRequest,
+    manager: &Manager,
+    user_type: &UserType,
+    entry: &Entry<'_>,
+    has_asked: bool,
+) -> Option<SetCookie> {
+    let now = manager.now();
+    let nonce = keys::nonce().ok()?;
+    read_token(request, manager, user_type, |token, found| {
+        let hash = match found {
+            Match::Current => token.hash,
+            // An older key made the token's fingerprint, too. A request that asked for the user has a
+            // new one in its entry; any other leaves the token as it is.
+            Match::Older if has_asked => entry.hash,
+            Match::Older => return None,
+        };
+        // The new token lasts as long as this one was issued for.
+        let age = token.expires_at.saturating_sub(token.issued_at);
+        let prolonged = Token {
+            expires_at: now.saturating_add(age),
+            issued_at: now,
+            nonce: &nonce,
+            hash,
+            ..*token
+        };
+        let is_same_user = token.id == entry.id;
+        is_same_user
+            .then(|| token_cookie(manager, user_type, &prolonged, now))
+            .flatten()
+    })?
+}
+
+/// The family token of a request with a new age, if the request has the login that the family belongs
+/// to.
+pub(crate) async fn prolonged_family(
+    request: &HttpRequest,
+    manager: &Manager,
+    user_type: &UserType,
+    records: &Records,
+    login: LoginRef,
+) -> Result<Option<SetCookie>, StoreError> {
+    let Some(token) = read_family_token(request, manager, user_type) else {
+        return Ok(None);
+    };
+    let (key, now) = (token.family, manager.now());
+    let record = records.find(login.key, now).await?;
+    if record.is_none_or(|record| record.family != Some(key)) {
+        return Ok(None);
+    }
+    let family = records
+        .prolong(key, token.generation, now, |family| {
+            proves(manager, user_type, &token, family).is_some()
+        })
+        .await?;
+    Ok(family.and_then(|family| family_cookie(manager, user_type, key, &family, family.lifetime)))
+}
+
+/// Whether a token is genuine and of a user of this type, and the key that made it.
+pub(crate) fn proves(
+    manager: &Manager,
+    user_type: &UserType,
+    token: &FamilyToken,
+    family: &TokenFamily,
+) -> Option<Match> {
+    let proof = manager.keys.proves(&user_type.name, token, &family.seed);
+    proof.filter(|_| family.user_type == user_type.name)
+}
+
+/// Ends a family and the logins that it restored.
+pub(crate) async fn end_family(records: &Records, family: FamilyKey) -> Result<u64, StoreError> {
+    let end = LoginSelector::Family(family);
+    records.store.call(|store| store.end_many(end)).await
 }

@@ -1,79 +1,118 @@
-//! Who the user of a request is: found once, when something asks, and shared by all who ask.
+//! What one request knows about its users, and the cookies that its response will set.
+//!
+//! A user is looked up once, when something asks, and all who ask share the result. A log in or log out
+//! replaces it for the rest of the request.
 
 use std::{
-    cell::{Cell, OnceCell, RefCell},
+    cell::{Cell, RefCell},
     rc::Rc,
     sync::Arc,
 };
 
 use actix_web::{HttpMessage, HttpRequest};
-use tokio::sync::Mutex;
 
 use crate::{
-    core::login::LoginFacts,
+    core::{LoginFacts, LoginKey, LoginRecord},
     error::SetupError,
-    events::{EventUser, LoginEvent},
-    http::{cookies, set_cookie::SetCookie},
+    events::LoginEvent,
+    http::{SetCookie, cookies},
     manager::Manager,
     request::{
         credential::{self, LoginCookieContent, LoginCredential, OpenedLoginCookie},
+        local_mutex::LocalMutex,
         trace::RouteTrace,
     },
-    session,
-    store::records::LoginRef,
-    users::loader::AnyUser,
+    session::{self, Session},
+    store::LoginRef,
+    users::{AnyUser, UserType},
 };
 
-/// The user of a request, and what is known of the login.
+/// The user of a request, and the login of that user.
 #[derive(Clone)]
 pub(crate) struct RequestUser {
     pub(crate) user: AnyUser,
     pub(crate) facts: LoginFacts,
     /// Whether guards let the user through.
     pub(crate) authenticated: bool,
-    /// Whether the application insisted on the login of an inactive user.
+    /// Whether the application allowed the login although the user is inactive.
     pub(crate) allow_inactive: bool,
     /// The login's record, if the manager keeps records.
     pub(crate) login: Option<LoginRef>,
 }
 
-/// What a request has found out, and what its response has to say about it.
+impl RequestUser {
+    pub(crate) fn new(
+        user_type: &UserType,
+        user: AnyUser,
+        facts: LoginFacts,
+        allow_inactive: bool,
+        login: Option<LoginRef>,
+    ) -> Self {
+        Self {
+            authenticated: allow_inactive || user_type.loader.is_authenticated(&*user),
+            user,
+            facts,
+            allow_inactive,
+            login,
+        }
+    }
+}
+
+/// What a request has found, and what its response will set.
 pub(crate) struct LoginState {
     pub(crate) manager: Arc<Manager>,
     /// Most managers have one user type.
-    pub(crate) first: Slot,
-    pub(crate) others: Box<[Slot]>,
+    first: Slot,
+    others: Box<[Slot]>,
     /// Cookies for the response.
     pub(crate) cookies: RefCell<Vec<SetCookie>>,
-    pub(crate) accessed: Cell<bool>,
-    /// Whether this request counts as no use of the login.
+    accessed: Cell<bool>,
+    /// Whether this request does not count as use of the login.
     pub(crate) passive: Cell<bool>,
-    /// Whether to end the session if nothing is in it when the response is made.
+    /// Whether to end the session if it is empty when the response is made.
     pub(crate) end_session_if_empty: Cell<bool>,
-    /// Whether the request has logged somebody in or out, and what its response says of cookies is no
-    /// mere finding.
+    /// Whether the request has logged a user in or out. Its cookies are sent even if it is late.
     pub(crate) acted: Cell<bool>,
 }
 
-/// What a request has found out about one user type.
+/// What a request has found about one user type.
 #[derive(Default)]
 pub(crate) struct Slot {
-    pub(crate) who: RefCell<Option<Option<RequestUser>>>,
-    /// Held while the user is looked up, so that those who ask meanwhile wait and share the result.
-    pub(crate) lookup: Mutex<()>,
-    /// The remember cookie that came with the request is void, or replaced by the response.
+    /// `Some(None)` if the client is anonymous, `None` if nothing has asked.
+    pub(crate) user: RefCell<Option<Option<RequestUser>>>,
+    /// Held while the user is looked up, so that others who ask wait and share the result.
+    pub(crate) lookup: LocalMutex,
+    /// The record that a fast look-up found, for itself and for [`LoginState::user`].
+    pub(crate) found_record: RefCell<Option<FoundRecord>>,
+    /// Whether the remember cookie of the request is void, or replaced by the response.
     pub(crate) remember_settled: Cell<bool>,
-    /// The login cookie, where logins are in cookies of their own.
+    /// The login cookie, if logins have their own cookies.
     pub(crate) opened: OpenedLoginCookie,
 }
 
+/// What a fast look-up found.
+pub(crate) struct FoundRecord {
+    /// The key of the login. The request may have another login by now.
+    pub(crate) key: LoginKey,
+    pub(crate) record: Option<LoginRecord>,
+    /// The result of the loader, if it was asked.
+    pub(crate) user: Option<Option<AnyUser>>,
+}
+
+impl Slot {
+    /// The result of the look-up, if there was one.
+    pub(crate) fn found(&self) -> Option<Option<RequestUser>> {
+        self.user.borrow().clone()
+    }
+}
+
 impl LoginState {
-    /// The state of a request; made if this is the first to ask.
+    /// The state of a request, created if there is none.
     pub(crate) fn of(request: &HttpRequest) -> Result<Rc<Self>, SetupError> {
         Ok(Self::of_or_new(request, Manager::of(request)?))
     }
 
-    /// The same, where the manager is at hand.
+    /// The same for a caller that has the manager.
     pub(crate) fn of_or_new(request: &HttpRequest, manager: &Arc<Manager>) -> Rc<Self> {
         Self::of_manager(request, manager).unwrap_or_else(|| Self::new(request, manager))
     }
@@ -92,7 +131,7 @@ impl LoginState {
         });
         let mut extensions = request.extensions_mut();
         if let Some(trace) = extensions.get::<Rc<RouteTrace>>() {
-            // The layer that has the real request finds it there.
+            // For the layer that keeps the original request.
             trace.keep_state(Rc::clone(&state) as _);
         }
         extensions.insert(Rc::clone(&state));
@@ -100,25 +139,29 @@ impl LoginState {
         state
     }
 
-    /// The state of a request about which its own handler has asked, or a gate before it that has handed
-    /// it on; see [`hand_on`](Self::hand_on).
+    /// The state that is stored in the request itself; see [`hand_on`](Self::hand_on).
     #[inline]
-    pub(crate) fn at(request: &HttpRequest) -> Option<Rc<Self>> {
+    pub(crate) fn local(request: &HttpRequest) -> Option<Rc<Self>> {
         request.extensions().get::<Rc<Self>>().cloned()
     }
 
-    /// What a gate has found out about a request, for the layer around it.
+    /// Stores the state that a gate has created, so that the layer around it finds it.
     pub(crate) fn hand_on(trace: &RouteTrace, request: &HttpRequest) {
         if let Some(state) = trace.state::<Self>() {
             request.extensions_mut().insert(state);
         }
     }
 
-    /// The state of a request that something has asked about.
+    /// The state of a request, if something has asked for a user.
     pub(crate) fn existing(request: &HttpRequest) -> Option<Rc<Self>> {
         let extensions = request.extensions();
-        let here = extensions.get::<Rc<Self>>().cloned();
-        here.or_else(|| extensions.get::<Rc<RouteTrace>>()?.state())
+        let local = extensions.get::<Rc<Self>>().cloned();
+        local.or_else(|| extensions.get::<Rc<RouteTrace>>()?.state())
+    }
+
+    /// The state that this manager has created. The state of a manager around it has other users.
+    pub(crate) fn of_manager(request: &HttpRequest, manager: &Arc<Manager>) -> Option<Rc<Self>> {
+        Self::existing(request).filter(|state| Arc::ptr_eq(&state.manager, manager))
     }
 
     pub(crate) fn slot(&self, index: usize) -> Option<&Slot> {
@@ -128,14 +171,9 @@ impl LoginState {
         }
     }
 
-    /// The state that this manager has made. That of another, around it, knows other users.
-    pub(crate) fn of_manager(request: &HttpRequest, manager: &Arc<Manager>) -> Option<Rc<Self>> {
-        Self::existing(request).filter(|state| Arc::ptr_eq(&state.manager, manager))
-    }
-
-    pub(crate) fn found(state: &Option<Rc<Self>>, index: usize) -> Option<Option<RequestUser>> {
-        let slot = state.as_ref()?.slot(index)?;
-        slot.who.borrow().clone()
+    /// The result of the look-up of a user, if there was one.
+    pub(crate) fn found(&self, index: usize) -> Option<Option<RequestUser>> {
+        self.slot(index)?.found()
     }
 
     /// The login cookie of a user type.
@@ -143,37 +181,39 @@ impl LoginState {
         self.slot(index).map(|slot| &slot.opened)
     }
 
-    /// Reads what the request carries of a login.
-    pub(crate) fn carried<T>(
+    /// Reads the credential of the request, or the one that its response will set.
+    pub(crate) fn credential<T>(
         &self,
         request: &HttpRequest,
         index: usize,
         read: impl FnOnce(LoginCredential<'_>) -> Option<T>,
     ) -> Option<T> {
-        let (kind, session) = (self.manager.users.get(index)?, OnceCell::new());
-        let opened = self.opened(index);
-        credential::carried(request, &self.manager, kind, opened, &session).and_then(read)
+        let user_type = self.manager.users.get(index)?;
+        credential::read(request, &self.manager, user_type, self.opened(index), read)
     }
 
-    /// Has the response set the login cookie. `false` if it cannot be made.
-    pub(crate) fn set_login_cookie(&self, index: usize, ticket: LoginCookieContent) -> bool {
-        let kind = self.manager.users.get(index);
-        let settings = kind.and_then(|kind| Some((kind, kind.login_cookie.as_ref()?)));
-        let cookie = settings
-            .and_then(|(kind, settings)| settings.until_closed(&ticket.seal(&self.manager, kind)?));
+    /// The login with a record that the credential names.
+    pub(crate) fn login(&self, request: &HttpRequest, index: usize) -> Option<LoginRef> {
+        self.credential(request, index, |credential| credential.login())
+    }
+
+    /// Makes the response set the login cookie. `false` if the cookie cannot be made.
+    pub(crate) fn set_login_cookie(&self, index: usize, content: LoginCookieContent) -> bool {
+        let user_type = self.manager.users.get(index);
+        let cookie = user_type.and_then(|user_type| content.cookie(&self.manager, user_type));
         let (Some(cookie), Some(opened)) = (cookie, self.opened(index)) else {
             return false;
         };
         self.set_cookie(cookie);
-        opened.set(Some(ticket));
+        opened.set(Some(content));
         true
     }
 
-    /// From now on the request has no login cookie. Has the response clear it, if there is one, unless
-    /// the browser is to keep what it has got meanwhile.
+    /// Drops the login cookie for the rest of the request. Makes the response clear it, if the request
+    /// has one, unless `keep` says that the browser has got another one meanwhile.
     pub(crate) fn drop_login_cookie(&self, request: &HttpRequest, index: usize, keep: bool) {
-        let kind = self.manager.users.get(index);
-        if let Some(cookie) = kind.and_then(|kind| kind.login_cookie.as_ref()) {
+        let user_type = self.manager.users.get(index);
+        if let Some(cookie) = user_type.and_then(|user_type| user_type.login_cookie.as_ref()) {
             if !keep && cookies::carries(request, &cookie.name) {
                 self.set_cookie(cookie.clear());
             } else {
@@ -186,37 +226,14 @@ impl LoginState {
         }
     }
 
-    /// Has the response set a cookie, in place of what was decided before.
+    /// Makes the response set a cookie, in place of an earlier decision.
     fn set_cookie(&self, cookie: SetCookie) {
         let mut cookies = self.cookies.borrow_mut();
         cookies.retain(|other| other.name() != cookie.name());
         cookies.push(cookie);
     }
 
-    /// From now on the response says what its request has done, and not only what it has found.
-    pub(crate) fn act(&self) {
-        self.acted.set(true);
-    }
-
-    /// Whether the request has logged somebody in or out.
-    pub(crate) fn has_acted(&self) -> bool {
-        self.acted.get()
-    }
-
-    /// Whether the response is to set cookies because of what was found.
-    pub(crate) fn has_findings(&self) -> bool {
-        !self.acted.get() && !self.cookies.borrow().is_empty()
-    }
-
-    /// The user who was found, for those who are told.
-    pub(crate) fn event_user(&self, index: usize, tell: impl FnOnce(Option<EventUser<'_>>)) {
-        let who = self.slot(index).and_then(|slot| slot.who.borrow().clone());
-        let known = who.flatten();
-        let user = known.as_ref().zip(self.manager.users.get(index));
-        tell(user.map(|(known, kind)| EventUser::new(kind, &*known.user)));
-    }
-
-    /// Reports that a request looked at the user for the first time.
+    /// Reports the first access to a user.
     pub(crate) fn accessed(&self, request: &HttpRequest) {
         if !self.accessed.replace(true) {
             self.manager.events.emit(&LoginEvent::Accessed, request);
@@ -228,49 +245,49 @@ impl LoginState {
         self.passive.set(true);
     }
 
-    /// Whether this request does not count as use of the login.
-    pub(crate) fn is_passive(&self) -> bool {
-        self.passive.get()
-    }
-
-    /// Whether a user was asked for, and found.
-    pub(crate) fn has_found(&self, index: usize) -> bool {
-        self.slot(index)
-            .is_some_and(|slot| matches!(&*slot.who.borrow(), Some(Some(_))))
-    }
-
-    /// Makes `who` the user for the rest of the request.
-    pub(crate) fn set_user(&self, index: usize, who: Option<RequestUser>) {
+    /// Replaces the user for the rest of the request.
+    pub(crate) fn set_user(&self, index: usize, user: Option<RequestUser>) {
         if let Some(slot) = self.slot(index) {
-            *slot.who.borrow_mut() = Some(who);
+            *slot.user.borrow_mut() = Some(user);
         }
     }
 
-    /// Has the response set or clear the remember cookie, in place of what was decided before.
+    /// Makes the response set the remember cookie, in place of an earlier decision.
     pub(crate) fn set_remember_cookie(&self, index: usize, cookie: SetCookie) {
         self.set_cookie(cookie);
         self.settle_remember_cookie(index);
     }
 
-    /// From now on the remember cookie that came with the request counts for nothing.
+    /// Makes the response clear the remember cookie, in place of an earlier decision.
+    pub(crate) fn clear_remember_cookie(&self, index: usize) {
+        if let Some(user_type) = self.manager.users.get(index) {
+            self.set_remember_cookie(index, user_type.remember.clear());
+        }
+    }
+
+    /// Ignores the remember cookie of the request from now on.
     pub(crate) fn settle_remember_cookie(&self, index: usize) {
         if let Some(slot) = self.slot(index) {
             slot.remember_settled.set(true);
         }
     }
 
-    /// Whether the remember cookie that came with the request still counts.
+    /// Whether the remember cookie of the request still counts.
     pub(crate) fn remember_counts(&self, index: usize) -> bool {
         self.slot(index)
             .is_some_and(|slot| !slot.remember_settled.get())
     }
 
-    /// Ends the session with the response, unless the application puts something into it.
-    pub(crate) fn end_session_if_empty(&self) {
-        self.end_session_if_empty.set(true);
+    /// Whether the session contains data of another user than the one who gets it now.
+    pub(crate) fn is_session_of_another(&self, session: &Session, index: usize, id: &str) -> bool {
+        self.manager.users.get(index).is_some_and(|user_type| {
+            let others = self.manager.other_keys(index);
+            session::is_left_by_another(session, &user_type.session_key, id, others)
+                || user_type.login_cookie.is_some() && session::keeps_login(session)
+        })
     }
 
-    /// Takes what the response has to carry.
+    /// Takes the cookies that the response has to set.
     pub(crate) fn finish(&self, request: &HttpRequest) -> Vec<SetCookie> {
         if self.end_session_if_empty.get() {
             session::end_if_empty(&session::of(request));

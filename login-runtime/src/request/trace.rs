@@ -1,4 +1,5 @@
-//! What a request meets on its way to a handler, and what is kept for the layers around it.
+//! What the routes on a request's way to its handler declare, and the state that a gate keeps for the
+//! layers around it.
 
 use std::{
     any::Any,
@@ -8,38 +9,37 @@ use std::{
 
 use actix_web::{HttpMessage as _, dev::ServiceRequest};
 
-use crate::conditions::description::Description;
-
-/// What a route says about who may reach it.
+/// What a route declares about the clients that may reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Declaration {
-    /// Everybody.
+    /// All clients.
     Public,
-    /// Who meets a guard.
-    Guard(Description),
-    /// Whoever a further gate lets through, which is asked later.
+    /// Those that a guard lets through; what it asks for, in words.
+    Guard(String),
+    /// Those that an inner gate lets through.
     Gate,
 }
 
-/// Is told of the declarations that a request passes.
+/// Receives the declarations that a request passes.
 pub(crate) trait Listener {
     fn declared(&self, request: &ServiceRequest, declaration: Declaration);
 }
 
-/// What a request meets on its way to a handler.
+/// What a request has passed on its way to a handler.
 #[derive(Default)]
 pub(crate) struct RouteTrace {
     declared: Cell<bool>,
-    /// Whether a further gate decides in place of who watches.
+    /// Whether an inner gate decides instead.
     gated: Cell<bool>,
-    /// Who else is told of the declarations.
+    /// Also receives the declarations.
     listener: Option<Rc<dyn Listener>>,
-    /// What was found out about the client by a layer that no longer has the request.
+    /// The state of a layer that no longer has the request.
     state: OnceCell<Rc<dyn Any>>,
 }
 
 impl RouteTrace {
-    /// A trace that tells `listener` of each declaration.
+    /// A trace that passes each declaration to `listener`.
+    #[cfg(feature = "audit")]
     pub(crate) fn heard_by(listener: Rc<dyn Listener>) -> Self {
         Self {
             listener: Some(listener),
@@ -47,17 +47,17 @@ impl RouteTrace {
         }
     }
 
-    /// The watch that is nearest to the request here.
+    /// The innermost trace of a request.
     pub(crate) fn of(request: &ServiceRequest) -> Option<Rc<Self>> {
         request.extensions().get::<Rc<Self>>().cloned()
     }
 
-    /// Keeps what was found out about the client.
+    /// Keeps a state for the layers around.
     pub(crate) fn keep_state(&self, state: Rc<dyn Any>) {
         let _ = self.state.set(state);
     }
 
-    /// What was found out about the client, if it is of this type.
+    /// The kept state, if it is of this type.
     pub(crate) fn state<T: 'static>(&self) -> Option<Rc<T>> {
         Rc::clone(self.state.get()?).downcast().ok()
     }
@@ -80,7 +80,7 @@ impl RouteTrace {
         self.gated.set(true);
     }
 
-    /// Whether there is nothing to decide for who watches.
+    /// Whether the owner of the trace has nothing to decide.
     pub(crate) fn is_open(&self) -> bool {
         self.declared.get() || self.gated.get()
     }

@@ -1,52 +1,42 @@
-//! How a route declares who may reach it, and how the gate hears of it.
+//! How a route declares which clients may reach it.
 //!
-//! A declaration is middleware: it is passed by exactly those requests that its route, resource or
-//! scope is about to answer. As a route guard it would fail open, since a guard that said yes is not
-//! taken back when the next one says no and another route answers.
+//! A declaration is middleware, so exactly those requests pass it that its route, resource or scope
+//! answers. A route guard of actix-web would fail open: after it returns `true`, the next guard can
+//! return `false`, and another route answers a request that counts as declared.
 
-use std::{
-    fmt,
-    future::{Ready, ready},
-};
+use std::future::{Ready, ready};
 
 use actix_web::dev::{Service, ServiceRequest, Transform};
 use derive_more::Debug;
 
 use crate::{
-    conditions::description::{Described, Description},
-    request::trace::{Declaration, RouteTrace},
+    guard::{GuardOptions, describe},
+    http::PassThrough,
+    request::{Declaration, RouteTrace},
 };
 
-/// Notes that the request has come to a route that declares itself.
-///
-/// `what` is only asked by an audit.
-pub(crate) fn declare(request: &ServiceRequest, what: impl FnOnce() -> Declaration) {
-    if let Some(watch) = RouteTrace::of(request) {
-        watch.note_declared();
-        watch.tell(request, what);
+/// Notes that the request has reached a declaration. Only an audit makes the declaration itself.
+pub(crate) fn declare(request: &ServiceRequest, declaration: impl FnOnce() -> Declaration) {
+    if let Some(trace) = RouteTrace::of(request) {
+        trace.note_declared();
+        trace.tell(request, declaration);
     }
 }
 
-/// Notes that the request has come to a gate.
+/// Notes that the request has reached a gate.
 pub(crate) fn declare_gate(request: &ServiceRequest) {
-    if let Some(watch) = RouteTrace::of(request) {
-        watch.leave_to_gate();
-        watch.tell(request, || Declaration::Gate);
+    if let Some(trace) = RouteTrace::of(request) {
+        trace.leave_to_gate();
+        trace.tell(request, || Declaration::Gate);
     }
 }
 
 /// Declares a route, resource or scope public, for
 /// [`deny_by_default`](crate::LoginManagerBuilder::deny_by_default).
 ///
-/// What it does not do is open anything that is guarded: guards below it, and around it, still decide.
-/// Put it around what carries no attribute, such as files and services of other crates, and on
-/// handlers write [`#[public]`](macro@crate::public).
-///
-/// # Security
-///
-/// A scope hands what it has no route for to its default service, and without one of its own to the
-/// application's: a public scope opens that too, for paths below its own. The audit lists it as
-/// `/scope/{default}`.
+/// It does not open a guarded route: guards inside it and around it still decide. Use it for routes
+/// that cannot have an attribute, such as files and services of other crates. On handlers, write
+/// [`#[public]`](macro@crate::public).
 ///
 /// # Examples
 ///
@@ -59,63 +49,44 @@ pub(crate) fn declare_gate(request: &ServiceRequest) {
 ///     .route("/health", web::get().to(HttpResponse::Ok).wrap(public()));
 /// # let _ = app;
 /// ```
+///
+/// # Security
+///
+/// If a scope has no route for a request, its default service answers, or else the default service of
+/// the application. A public scope opens that service too, for paths below the scope. The audit lists it
+/// as `/scope/{default}`.
 pub fn public() -> Declared {
     Declared {
-        what: || Declaration::Public,
+        declaration: || Declaration::Public,
     }
 }
 
 /// What `#[login_required]` adds to the route attribute below it.
-pub fn declared<P: Described>() -> Declared {
+pub fn declared<P: GuardOptions>() -> Declared {
     Declared {
-        what: || Declaration::Guard(Description::of::<P>()),
+        declaration: || Declaration::Guard(describe::<P>()),
     }
 }
 
 /// A declaration as middleware; made by [`public`](fn@public).
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
+#[debug("Declared({:?})", declaration())]
 pub struct Declared {
-    what: fn() -> Declaration,
-}
-
-impl fmt::Debug for Declared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Declared").field(&(self.what)()).finish()
-    }
+    declaration: fn() -> Declaration,
 }
 
 impl<S: Service<ServiceRequest>> Transform<S, ServiceRequest> for Declared {
     type Response = S::Response;
     type Error = S::Error;
-    type Transform = DeclarationService<S>;
+    type Transform = PassThrough<S>;
     type InitError = ();
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        ready(Ok(DeclarationService {
+        let Self { declaration } = *self;
+        ready(Ok(PassThrough {
             service,
-            what: self.what,
+            on_request: Box::new(move |request| declare(request, declaration)),
         }))
-    }
-}
-
-/// The service that [`Declared`] makes.
-#[derive(Debug)]
-#[debug("DeclarationService")]
-pub struct DeclarationService<S> {
-    service: S,
-    what: fn() -> Declaration,
-}
-
-impl<S: Service<ServiceRequest>> Service<ServiceRequest> for DeclarationService<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    actix_web::dev::forward_ready!(service);
-
-    fn call(&self, request: ServiceRequest) -> Self::Future {
-        declare(&request, self.what);
-        self.service.call(request)
     }
 }

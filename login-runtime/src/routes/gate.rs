@@ -1,12 +1,12 @@
-//! Deny by default: nobody anonymous gets to a route that does not declare itself.
+//! Deny by default: anonymous clients do not reach a route that declares nothing.
 //!
-//! actix-web finds the route of a request within `Service::call`, without waiting, and a handler is a
-//! future that does nothing until it is polled. So the gate calls, looks whether a declaration was
-//! met on the way, and if not, it decides before it polls. What it does not poll, it drops: neither
-//! the handler nor its extractors have run, and not a byte of the body was read.
-//!
-//! By then the route has taken the request along, and actix-web lets nobody keep a copy while it
-//! looks for the route. What the decision needs of it is kept aside, and a stand-in is made of that.
+//! 1. actix-web finds the route of a request within `Service::call`, without waiting. The handler is a
+//!    future that does nothing before it is polled.
+//! 2. So the gate calls the inner service and then checks whether the request passed a declaration.
+//! 3. If it did not, the gate decides before it polls the future. If it refuses, it drops the future:
+//!    the handler and its extractors have not run, and no byte of the body was read.
+//! 4. The route owns the request by then, and actix-web panics if a copy is kept while it looks for the
+//!    route. So the gate keeps the parts that it needs for the decision, and builds a stand-in from them.
 
 use std::{
     future::{Future, ready},
@@ -24,37 +24,36 @@ use actix_web::{
 use derive_more::Debug;
 
 use crate::{
-    core::freshness::{RefusalReason, Requirement},
+    core::RefusalReason,
     events::LoginEvent,
-    guard::decide,
-    http::view::View,
+    http::{PassThrough, View},
     manager::{Manager, ManagerData},
-    refusal::{self, redirect::ResolvedView},
-    request::{state::LoginState, trace::RouteTrace},
+    refusal::{self, RefusalKind, ResolvedView},
+    request::{LoginState, RouteTrace},
     routes::declare::declare_gate,
-    session::contents::SharedSession,
+    session::SharedSession,
 };
 
-/// What is kept of a request that its route takes along.
+/// The parts of a request that the decision needs after the route has taken the request.
 pub(crate) struct Gate {
     manager: Arc<Manager>,
-    watch: Rc<RouteTrace>,
+    trace: Rc<RouteTrace>,
     head: RequestHead,
     session: SharedSession,
-    /// The pattern of the route that the path leads to. Nothing if it leads nowhere.
+    /// The pattern of the resource that the path leads to; `None` if there is no such resource.
     pattern: Option<String>,
     login_view: Option<ResolvedView>,
 }
 
 impl Gate {
-    /// Watches a request from here on.
+    /// Traces a request from here on.
     pub(crate) fn watch(request: &ServiceRequest, manager: &Arc<Manager>) -> Self {
-        let watch = Rc::new(RouteTrace::default());
-        request.extensions_mut().insert(Rc::clone(&watch));
+        let trace = Rc::new(RouteTrace::default());
+        request.extensions_mut().insert(Rc::clone(&trace));
         let request = request.request();
         Self {
             manager: Arc::clone(manager),
-            watch,
+            trace,
             head: request.head().clone(),
             session: SharedSession::of(request),
             pattern: request.resource_map().match_pattern(request.path()),
@@ -65,12 +64,12 @@ impl Gate {
         }
     }
 
-    /// Whether the route that has the request declares itself.
+    /// Whether the request passed a declaration, or another gate decides.
     pub(crate) fn is_open(&self) -> bool {
-        self.watch.is_open()
+        self.trace.is_open()
     }
 
-    /// Decides about a request that came to no declaration; an error is the answer in place of the
+    /// Decides about a request that passed no declaration; an error is the answer in place of the
     /// route's.
     pub(crate) async fn decide(self) -> Result<(), (HttpRequest, HttpResponse)> {
         let manager = Arc::clone(&self.manager);
@@ -86,75 +85,73 @@ impl Gate {
                 .events
                 .emit(&LoginEvent::UndeclaredRoute { pattern }, &request);
         }
-        let answer = match anybody(&request, &manager).await {
-            Ok(()) => return Ok(()),
-            Err(Refuse::Answer(answer)) => answer,
-            // A path that leads nowhere is no secret. Whether the application has a service of its
-            // own for those cannot be seen from here, so it is answered in actix-web's place.
-            Err(Refuse::For(_)) if pattern.is_none() => HttpResponse::NotFound().finish(),
-            Err(Refuse::For(reason)) => {
-                decide::refuse(&request, &manager, reason, Requirement::LOGIN)
+        let answer = match reason_to_refuse(&request, &manager).await {
+            Ok(None) => return Ok(()),
+            // That a path does not exist is not a secret. The gate cannot see whether the application
+            // has a default service, so it answers as actix-web does without one.
+            Ok(Some(_)) if pattern.is_none() => HttpResponse::NotFound().finish(),
+            Ok(Some(reason)) => {
+                let kind = RefusalKind::of(reason);
+                let Manager {
+                    refusal, events, ..
+                } = &*manager;
+                refusal::refuse(&request, refusal, events, kind, reason, None)
                     .done()
                     .await
                     .into_response()
             }
+            Err(answer) => answer,
         };
         Err((request, answer))
     }
 
-    /// A request like the one that the route has, except for what the application put into its own.
+    /// A request like the one that the route has, but without the data that the application added to it.
     fn stand_in(self) -> HttpRequest {
-        // The one way to a request outside of actix-web.
+        // The only way to make a request outside of actix-web.
         let mut request = TestRequest::default().app_data(ManagerData(self.manager));
         if let Some(view) = self.login_view {
             request = request.app_data(view);
         }
         let mut request = request.to_srv_request();
         *request.head_mut() = self.head;
-        request.extensions_mut().insert(self.watch);
+        request.extensions_mut().insert(self.trace);
         request.extensions_mut().insert(self.session);
         request.into_parts().0
     }
 }
 
-/// Why somebody is kept out of an undeclared route.
-pub(crate) enum Refuse {
-    For(RefusalReason),
-    Answer(HttpResponse),
-}
-
-/// Lets through who is logged in, as a user of whatever type.
-async fn anybody(request: &HttpRequest, manager: &Arc<Manager>) -> Result<(), Refuse> {
+/// Why a request may not reach an undeclared route: it has no active user of any type.
+async fn reason_to_refuse(
+    request: &HttpRequest,
+    manager: &Arc<Manager>,
+) -> Result<Option<RefusalReason>, HttpResponse> {
     let mut reason = RefusalReason::Anonymous;
     for index in 0..manager.users.len() {
-        let who = match LoginState::peek(request, manager, index) {
-            Some(who) => who,
+        let user = match LoginState::peek(request, manager, index) {
+            Some(user) => user,
             None => {
-                let failed = |error: actix_web::Error| Refuse::Answer(error.error_response());
-                let state = LoginState::of(request).map_err(|error| failed(error.into()))?;
+                let state = LoginState::of_or_new(request, manager);
                 let found = state.user(request, index).await;
-                found.map_err(|error| {
-                    Refuse::Answer(refusal::load_failed(request, &manager.refusal, &error))
-                })?
+                found.map_err(|error| refusal::load_failed(request, &manager.refusal, &error))?
             }
         };
-        match who {
-            Some(known) if known.authenticated => return Ok(()),
+        match user {
+            Some(user) if user.authenticated => return Ok(None),
             Some(_) => reason = RefusalReason::Inactive,
             None => {}
         }
     }
-    Err(Refuse::For(reason))
+    Ok(Some(reason))
 }
 
-/// Sets a gate behind middleware that waits before it calls what is in it.
+/// Sets a gate behind middleware that awaits something before it calls the inner service.
 ///
-/// [`deny_by_default`](crate::LoginManagerBuilder::deny_by_default) has to know the route of a request
-/// before anything is awaited. Between the login manager and the routes, middleware that awaits (most
-/// of what [`from_fn`](actix_web::middleware::from_fn) makes) hides them, and all of them count as
-/// undeclared. Wrapped like this they are seen from behind it. Middleware that does not await, as
-/// `Logger`, `Compress`, `DefaultHeaders` and `NormalizePath`, needs no gate; nor does any that is
-/// wrapped around the login manager.
+/// [`deny_by_default`](crate::LoginManagerBuilder::deny_by_default) must find the route of a request
+/// before anything is awaited. Middleware between the login manager and the routes that awaits (most
+/// middleware of [`from_fn`](actix_web::middleware::from_fn)) hides the routes, so all of them count as
+/// undeclared. This wrapper decides behind the middleware instead. Middleware that does not await, such
+/// as `Logger`, `Compress`, `DefaultHeaders` and `NormalizePath`, needs no gate, and neither does
+/// middleware around the login manager.
 ///
 /// # Examples
 ///
@@ -163,7 +160,7 @@ async fn anybody(request: &HttpRequest, manager: &Arc<Manager>) -> Result<(), Re
 /// use login_runtime::routes_behind;
 ///
 /// async fn limit(request: ServiceRequest, next: Next<impl MessageBody>) -> Result<ServiceResponse<impl MessageBody>, Error> {
-///     // .. ask somebody, and then:
+///     // .. await something, and then:
 ///     next.call(request).await
 /// }
 ///
@@ -189,39 +186,18 @@ where
 {
     type Response = M::Response;
     type Error = M::Error;
-    type Transform = RoutesBehindService<M::Transform>;
+    type Transform = PassThrough<M::Transform>;
     type InitError = M::InitError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Transform, M::InitError>>>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        let middleware = self.middleware.new_transform(GateService {
-            service: Rc::new(service),
-        });
+        let middleware = self.middleware.new_transform(GateService { service });
         Box::pin(async move {
-            Ok(RoutesBehindService {
+            Ok(PassThrough {
                 service: middleware.await?,
+                on_request: Box::new(|request| declare_gate(request)),
             })
         })
-    }
-}
-
-/// Says that a gate comes later.
-#[derive(Debug)]
-#[debug("RoutesBehindService")]
-pub struct RoutesBehindService<S> {
-    service: S,
-}
-
-impl<S: Service<ServiceRequest>> Service<ServiceRequest> for RoutesBehindService<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    actix_web::dev::forward_ready!(service);
-
-    fn call(&self, request: ServiceRequest) -> Self::Future {
-        declare_gate(&request);
-        self.service.call(request)
     }
 }
 
@@ -229,10 +205,8 @@ impl<S: Service<ServiceRequest>> Service<ServiceRequest> for RoutesBehindService
 #[derive(Debug)]
 #[debug("GateService")]
 pub struct GateService<S> {
-    service: Rc<S>,
+    service: S,
 }
-
-type Answering<B> = Pin<Box<dyn Future<Output = Result<ServiceResponse<EitherBody<B>>, Error>>>>;
 
 impl<S, B> Service<ServiceRequest> for GateService<S>
 where
@@ -242,7 +216,7 @@ where
 {
     type Response = ServiceResponse<EitherBody<B>>;
     type Error = Error;
-    type Future = Answering<B>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>>>>;
 
     actix_web::dev::forward_ready!(service);
 
@@ -256,21 +230,21 @@ where
             Ok(manager) => Arc::clone(manager),
             Err(error) => return Box::pin(ready(Err(error.into()))),
         };
-        let around = RouteTrace::of(&request);
-        if let Some(watch) = &around {
-            watch.leave_to_gate();
+        let outer = RouteTrace::of(&request);
+        if let Some(trace) = &outer {
+            trace.leave_to_gate();
         }
-        // A manager around this one may deny, and leaves it to the gate. What is declared as a whole
-        // is declared behind the gate too.
-        let denies = around.map_or(manager.routes.deny_by_default, |watch| !watch.is_declared());
+        // If a manager around this one denies by default, it leaves the decision to this gate. A
+        // declaration around the middleware counts behind the gate too.
+        let denies = outer.map_or(manager.routes.deny_by_default, |trace| !trace.is_declared());
         if !denies {
             let inner = self.service.call(request);
             return Box::pin(async move { Ok(inner.await?.map_into_left_body()) });
         }
         let gate = Gate::watch(&request, &manager);
         let inner = self.service.call(request);
-        let trace = Rc::clone(&gate.watch);
         Box::pin(async move {
+            let trace = Rc::clone(&gate.trace);
             if !gate.is_open()
                 && let Err((request, answer)) = gate.decide().await
             {

@@ -1,4 +1,4 @@
-//! What a route declares about who may reach it, and what happens to routes that declare nothing.
+//! How a route declares which clients may reach it, and what happens to routes without a declaration.
 
 #[cfg(feature = "audit")]
 pub mod audit;
@@ -6,5 +6,11 @@ pub(crate) mod declare;
 pub(crate) mod gate;
 #[cfg(feature = "audit")]
 pub(crate) mod probe;
+#[cfg(feature = "audit")]
+pub(crate) mod report;
+#[cfg(feature = "audit")]
+pub(crate) mod samples;
 pub(crate) mod scope_guard;
 pub(crate) mod strict;
+
+pub(crate) use self::gate::Gate;

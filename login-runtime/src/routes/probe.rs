@@ -1,125 +1,83 @@
-//! TODO routes/probe.rs
+//! One request of an audit, from the question to the answer.
+//!
+//! The audit puts a [`Probe`] into the request. The login layer and the gates find it there, let it collect
+//! the declarations that the request passes, and stop the request before a handler runs.
 
-use serde::Serialize;
-use std::{cell::RefCell, fmt, rc::Rc};
+use std::{cell::RefCell, future::Future, rc::Rc};
 
+use actix_http::Request;
 use actix_web::{
-    HttpMessage as _, dev::ServiceRequest, error::ErrorServiceUnavailable,
-    introspection::IntrospectionTree, web::Data,
+    Error, HttpMessage as _,
+    body::{BodySize, MessageBody},
+    dev::{Service, ServiceRequest, ServiceResponse},
+    error::ErrorServiceUnavailable,
+    http::{Method, StatusCode, header},
+    introspection::IntrospectionTree,
+    test::TestRequest,
+    web::Data,
 };
 
-use crate::request::trace::Listener;
-use crate::request::trace::{Declaration, RouteTrace};
-
-/// Who may reach a route.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Decision {
-    /// Everybody.
-    Public,
-    /// Who meets all these guards, from the outermost to the innermost: `login`, `fresh(10m)`.
-    Guarded(Vec<String>),
-    /// It does not say.
-    Undeclared,
-}
-
-impl Decision {
-    pub(crate) fn of(seen: &[Declaration]) -> Self {
-        let mut guards: Vec<_> = seen
-            .iter()
-            .filter_map(|declaration| match declaration {
-                Declaration::Guard(description) => Some(description.to_string()),
-                Declaration::Public | Declaration::Gate => None,
-            })
-            .collect();
-        guards.dedup();
-        if !guards.is_empty() {
-            Self::Guarded(guards)
-        } else if seen.contains(&Declaration::Public) {
-            Self::Public
-        } else {
-            Self::Undeclared
-        }
-    }
-}
-
-impl fmt::Display for Decision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Public => f.write_str("public"),
-            Self::Guarded(guards) => f.write_str(&guards.join(" + ")),
-            Self::Undeclared => f.write_str("UNDECLARED"),
-        }
-    }
-}
-
-impl Serialize for Decision {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Undeclared => serializer.serialize_str("undeclared"),
-            said => serializer.collect_str(said),
-        }
-    }
-}
+use crate::{
+    request::{Declaration, Listener, RouteTrace},
+    routes::report::Decision,
+};
 
 /// Whether a request is one of an audit.
 pub(crate) fn is_audited(request: &ServiceRequest) -> bool {
     request.extensions().contains::<Rc<Probe>>()
 }
 
-/// What makes a request one of an audit, and collects what it meets. Only code of the same process
-/// can put it there: it is not part of what a client sends.
+/// Marks a request as one of an audit, and collects the declarations that it passes. Only code of the
+/// same process can add it: a client cannot send it.
+#[derive(Default)]
 pub(crate) struct Probe {
-    /// Whether to run what declares nothing.
-    pub(crate) runs: bool,
-    /// Whether to run what is public.
-    pub(crate) runs_public: bool,
-    pub(crate) seen: RefCell<Vec<Declaration>>,
-    pub(crate) arrival: RefCell<Arrival>,
+    runs_undeclared: bool,
+    runs_public: bool,
+    declarations: RefCell<Vec<Declaration>>,
+    arrival: RefCell<Arrival>,
 }
 
+/// What the login layer knows of the route.
 #[derive(Default)]
 pub(crate) struct Arrival {
     pub(crate) tree: Option<Data<IntrospectionTree>>,
+    /// The pattern of the resource that the path leads to.
     pub(crate) pattern: Option<String>,
     pub(crate) name: Option<String>,
 }
 
 impl Probe {
-    /// The probe of a request, which is watched from here on.
+    /// The probe of a request, which is traced from here on.
     pub(crate) fn of(request: &ServiceRequest) -> Option<Rc<Self>> {
         let probe = request.extensions().get::<Rc<Self>>().cloned()?;
-        let tree = request.app_data::<Data<IntrospectionTree>>();
+        let (resources, path) = (request.resource_map(), request.path());
         probe.arrival.replace(Arrival {
-            tree: tree.cloned(),
-            pattern: request.resource_map().match_pattern(request.path()),
-            name: request
-                .resource_map()
-                .match_name(request.path())
-                .map(str::to_owned),
+            tree: request.app_data::<Data<IntrospectionTree>>().cloned(),
+            pattern: resources.match_pattern(path),
+            name: resources.match_name(path).map(str::to_owned),
         });
         let listener: Rc<dyn Listener> = Rc::clone(&probe) as _;
-        let watch = RouteTrace::heard_by(listener);
-        request.extensions_mut().insert(Rc::new(watch));
+        let trace = RouteTrace::heard_by(listener);
+        request.extensions_mut().insert(Rc::new(trace));
         Some(probe)
     }
 
-    /// Answers in place of the route, unless there is more to be seen behind it.
+    /// Answers in place of the route, unless a gate behind it collects more, or the question allows the
+    /// route to run.
     pub(crate) async fn answer<R>(
         &self,
-        route: impl Future<Output = Result<R, actix_web::Error>>,
-    ) -> Result<R, actix_web::Error> {
-        let later = self
-            .seen
+        route: impl Future<Output = Result<R, Error>>,
+    ) -> Result<R, Error> {
+        let gate = self
+            .declarations
             .borrow_mut()
             .pop_if(|last| *last == Declaration::Gate);
-        let runs = match Decision::of(&self.seen.borrow()) {
-            Decision::Undeclared => self.runs,
+        let runs = match Decision::of(&self.declarations.borrow()) {
+            Decision::Undeclared => self.runs_undeclared,
             Decision::Public => self.runs_public,
             Decision::Guarded(_) => false,
         };
-        let goes_on = later.is_some() || runs;
-        if goes_on {
+        if gate.is_some() || runs {
             return route.await;
         }
         Err(ErrorServiceUnavailable("this was a request of an audit"))
@@ -128,8 +86,92 @@ impl Probe {
 
 impl Listener for Probe {
     fn declared(&self, request: &ServiceRequest, declaration: Declaration) {
-        self.seen.borrow_mut().push(declaration);
+        self.declarations.borrow_mut().push(declaration);
         // The innermost declaration knows the route best.
         self.arrival.borrow_mut().name = request.request().match_name().map(str::to_owned);
     }
+}
+
+/// A request of an audit.
+pub(crate) struct Question {
+    request: TestRequest,
+    probe: Probe,
+}
+
+impl Question {
+    pub(crate) fn new(method: Method, path: &str) -> Self {
+        let path = if path.is_empty() { "/" } else { path };
+        Self {
+            request: TestRequest::with_uri(path).method(method),
+            probe: Probe::default(),
+        }
+    }
+
+    pub(crate) fn with(mut self, headers: &[(String, String)]) -> Self {
+        for (name, value) in headers {
+            self.request = self.request.insert_header((name.as_str(), value.as_str()));
+        }
+        self
+    }
+
+    /// Runs an undeclared route.
+    pub(crate) fn run_undeclared(mut self) -> Self {
+        self.probe.runs_undeclared = true;
+        self
+    }
+
+    /// Runs a public route.
+    pub(crate) fn run_public(mut self) -> Self {
+        self.probe.runs_public = true;
+        self
+    }
+
+    /// Sends the request to an application.
+    pub(crate) async fn ask<S, B, E>(self, app: &S) -> Answer
+    where
+        S: Service<Request, Response = ServiceResponse<B>, Error = E>,
+        B: MessageBody,
+    {
+        let probe = Rc::new(self.probe);
+        let request = self.request.to_request();
+        request.extensions_mut().insert(Rc::clone(&probe));
+        let mut by_route = true;
+        let is_empty = app.call(request).await.is_ok_and(|response| {
+            // A route takes the whole path.
+            by_route = response.request().match_info().unprocessed().is_empty();
+            is_of_actix(&response)
+        });
+        let declarations = probe.declarations.take();
+        Answer {
+            arrival: probe.arrival.take(),
+            decision: Decision::of(&declarations),
+            is_there: !declarations.is_empty() || !is_empty,
+            is_empty,
+            by_route,
+        }
+    }
+}
+
+/// Whether this looks like the response of actix-web where the application has no service.
+fn is_of_actix<B: MessageBody>(response: &ServiceResponse<B>) -> bool {
+    matches!(
+        response.status(),
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
+    ) && !response.headers().contains_key(header::CONTENT_TYPE)
+        && matches!(
+            response.response().body().size(),
+            BodySize::None | BodySize::Sized(0)
+        )
+}
+
+/// What a request of an audit has found.
+pub(crate) struct Answer {
+    pub(crate) arrival: Arrival,
+    pub(crate) decision: Decision,
+    /// Whether the request reached a declaration or a service of the application.
+    pub(crate) is_there: bool,
+    /// Whether the response was that of actix-web where the application has no service.
+    pub(crate) is_empty: bool,
+    /// Whether the response was not that of a default service.
+    pub(crate) by_route: bool,
 }

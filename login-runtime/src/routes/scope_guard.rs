@@ -1,8 +1,8 @@
-//! TODO routes/scope_guard.rs
+//! Guards as middleware, for scopes, resources and applications.
 
 use std::{
+    any::type_name,
     borrow::Cow,
-    fmt,
     future::{Future, Ready, ready},
     pin::Pin,
     rc::Rc,
@@ -14,20 +14,15 @@ use actix_web::{
     body::{EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform},
 };
+use derive_more::Debug;
 
 use crate::{
-    conditions::{condition::Condition, description::Description},
-    core::{
-        freshness::{Freshness, Requirement},
-        user::AuthUser,
-    },
-    guard::{
-        decide::{Denied, FindUser, GuardOutcome, check},
-        policy::{GuardManager, GuardUser},
-    },
-    request::trace::Declaration,
+    conditions::Condition,
+    core::{AuthUser, Freshness, Requirement},
+    guard::{DefaultUser, Denied, FindUser, check, describe_options, find},
+    request::Declaration,
     routes::declare::declare,
-    users::permission::Permissions,
+    users::Permissions,
 };
 
 /// A guard for a whole scope, resource or application, as middleware.
@@ -45,8 +40,8 @@ use crate::{
 /// ```
 pub fn login_required() -> LoginGuard {
     LoginGuard {
-        find: |_| Ok(0),
-        user: |_| {},
+        find: find::<DefaultUser>,
+        user_name: None,
         requirement: Requirement::LOGIN,
         condition: Condition::ALWAYS,
     }
@@ -54,42 +49,30 @@ pub fn login_required() -> LoginGuard {
 
 /// A guard for a whole scope that asks for a fresh login; see [`login_required`](fn@login_required).
 pub fn fresh_login_required() -> LoginGuard {
-    LoginGuard {
-        find: |_| Ok(0),
-        user: |_| {},
-        requirement: Requirement {
-            freshness: Freshness::Default,
-            ..Requirement::LOGIN
-        },
-        condition: Condition::ALWAYS,
-    }
+    let mut guard = login_required();
+    guard.requirement.freshness = Freshness::Default;
+    guard
 }
 
 /// A guard as middleware; made by [`login_required`](fn@login_required) and
 /// [`fresh_login_required`](fn@fresh_login_required).
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct LoginGuard {
+    #[debug(skip)]
     find: FindUser,
-    user: fn(&mut Description),
+    /// The name of the user type, if the guard names one.
+    #[debug(skip)]
+    user_name: Option<&'static str>,
     requirement: Requirement,
     condition: Condition,
 }
 
-impl fmt::Debug for LoginGuard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoginGuard")
-            .field("requirement", &self.requirement)
-            .field("condition", &self.condition)
-            .finish_non_exhaustive()
-    }
-}
-
 impl LoginGuard {
-    /// Asks for a user of this type, instead of that of the manager's first loader.
+    /// Asks for a user of this type, instead of the type of the manager's first loader.
     #[must_use]
     pub fn user<U: AuthUser>(mut self) -> Self {
-        self.find = |manager| <U as GuardUser>::find(&GuardManager(manager));
-        self.user = |description| description.user(std::any::type_name::<U>());
+        self.find = find::<U>;
+        self.user_name = Some(type_name::<U>());
         self
     }
 
@@ -100,23 +83,23 @@ impl LoginGuard {
         self
     }
 
-    /// Asks for a role, as [`AuthUser::has_role`] says; a user without it gets 403.
+    /// Asks for a role, according to [`AuthUser::has_role`]; a user without it gets 403.
     #[must_use]
     pub fn role(self, role: impl Into<Cow<'static, str>>) -> Self {
         self.condition(Condition::role(role))
     }
 
-    /// Asks for a permission, and thereby for a user of the type that can have it; a user without the
-    /// permission gets 403.
+    /// Asks for a permission, and for a user of the type that the permission belongs to; a user without
+    /// the permission gets 403.
     #[must_use]
     pub fn permission<P: Permissions>(self, permission: P) -> Self {
         self.user::<P::User>()
             .condition(Condition::permission(permission))
     }
 
-    /// Asks for a condition, next to what was asked for before; a user who does not meet it gets 403.
+    /// Asks for a condition, in addition to earlier ones; a user who does not meet it gets 403.
     ///
-    /// One that is about a user type needs [`user`](Self::user), unless it is that of the manager's
+    /// A condition about a user type needs [`user`](Self::user), unless it is the type of the manager's
     /// first loader.
     #[must_use]
     pub fn condition(mut self, condition: Condition) -> Self {
@@ -124,8 +107,8 @@ impl LoginGuard {
         self
     }
 
-    /// Does not count requests as use of the login, so that a page which polls keeps nobody logged
-    /// in. Only matters with a login store, which has an idle limit.
+    /// Does not count requests as use of the login, so that a page which polls does not keep a user
+    /// logged in. Only matters with a login store, which has an idle limit.
     #[must_use]
     pub fn passive(mut self) -> Self {
         self.requirement.passive = true;
@@ -137,24 +120,6 @@ impl LoginGuard {
     pub fn exempt_options(mut self) -> Self {
         self.requirement.exempt_options = true;
         self
-    }
-
-    fn describe(&self) -> Description {
-        let mut description = Description::default();
-        (self.user)(&mut description);
-        match self.requirement.freshness {
-            Freshness::Any => {}
-            Freshness::Default => description.fresh(None),
-            Freshness::Within(age) => description.fresh(Some(age)),
-        }
-        self.condition.describe(&mut description);
-        if self.requirement.passive {
-            description.add("passive");
-        }
-        if self.requirement.exempt_options {
-            description.add("exempt_options");
-        }
-        description
     }
 }
 
@@ -179,17 +144,11 @@ where
 }
 
 /// The service that [`LoginGuard`] makes.
+#[derive(Debug)]
 pub struct LoginGuardService<S> {
+    #[debug(skip)]
     service: Rc<S>,
     guard: LoginGuard,
-}
-
-impl<S> fmt::Debug for LoginGuardService<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoginGuardService")
-            .field("guard", &self.guard)
-            .finish_non_exhaustive()
-    }
 }
 
 impl<S, B> Service<ServiceRequest> for LoginGuardService<S>
@@ -205,32 +164,30 @@ where
     actix_web::dev::forward_ready!(service);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        declare(&request, || Declaration::Guard(self.guard.describe()));
+        let LoginGuard {
+            find,
+            user_name,
+            requirement,
+            condition,
+        } = &self.guard;
+        declare(&request, || {
+            Declaration::Guard(describe_options(*user_name, *requirement, condition))
+        });
         #[cfg(feature = "audit")]
         if crate::routes::probe::is_audited(&request) {
-            // What is inside is to be seen too; it does not run.
+            // The audit also sees the declarations inside. The handler does not run.
             let inner = self.service.call(request);
             return Box::pin(async move { inner.await.map(ServiceResponse::map_into_left_body) });
         }
-        let LoginGuard {
-            find,
-            requirement,
-            condition,
-            ..
-        } = &self.guard;
-        let check = check(request.request(), *find, *requirement, condition);
+        let outcome = check(request.request(), *find, *requirement, condition);
         let service = Rc::clone(&self.service);
         Box::pin(async move {
-            let decision = match check {
-                GuardOutcome::Done(decision) => decision,
-                GuardOutcome::Wait(deciding) => deciding.await,
-            };
-            match decision {
+            match outcome.await {
                 Ok(_) => service
                     .call(request)
                     .await
                     .map(ServiceResponse::map_into_left_body),
-                // Responses and not errors: what a guard wrote into the session is dropped together
+                // Responses and not errors: actix-session drops the changes to a session together
                 // with an error.
                 Err(Denied::Refused(refusal)) => Ok(request
                     .into_response(refusal.into_response())

@@ -1,4 +1,4 @@
-//! A configuration that only takes what declares itself.
+//! A configuration that only takes routes which declare which clients may reach them.
 
 use actix_web::{
     FromRequest, Handler, Responder, Route, Scope,
@@ -8,17 +8,17 @@ use actix_web::{
 use derive_more::Debug;
 
 use crate::{
-    guard::{guarded::Guarded, policy::Policy},
+    guard::{Guarded, Policy},
     routes::{
         declare::{Declared, declared, public},
         scope_guard::LoginGuard,
     },
 };
 
-/// Configures an application, or a scope, with handlers that all say who may reach them.
+/// Configures an application, or a scope, with handlers that all declare which clients may reach them.
 ///
-/// One that does not is not compiled. What is registered elsewhere is not looked at; for that there
-/// are [`deny_by_default`](crate::LoginManagerBuilder::deny_by_default) and the audit.
+/// A handler without a declaration does not compile here. Routes that are registered elsewhere are not
+/// checked; use [`deny_by_default`](crate::LoginManagerBuilder::deny_by_default) and the audit for those.
 ///
 /// # Examples
 ///
@@ -64,7 +64,7 @@ where
     |config| configure(&mut Strict { config })
 }
 
-/// What [`strict`] configures.
+/// The configuration that [`strict`] passes to its closure.
 #[derive(Debug)]
 #[debug("Strict")]
 pub struct Strict<'a> {
@@ -79,7 +79,7 @@ impl Strict<'_> {
         self
     }
 
-    /// Adds a handler that has a guard and no route attribute: `.route("/x", web::get(), handler)`.
+    /// Adds a handler with a guard and without a route attribute: `.route("/x", web::get(), handler)`.
     pub fn route<F, Args>(&mut self, path: &str, route: Route, handler: F) -> &mut Self
     where
         F: Handler<Args>,
@@ -91,13 +91,13 @@ impl Strict<'_> {
         self
     }
 
-    /// Adds a route that is public, whatever its handler is.
+    /// Adds a public route, with any handler.
     pub fn public_route(&mut self, path: &str, route: Route) -> &mut Self {
         self.config.route(path, route.wrap(public()));
         self
     }
 
-    /// Adds a scope in which everything declares itself too.
+    /// Adds a scope whose handlers all have a declaration too.
     pub fn scope<F>(&mut self, path: &str, configure: F) -> &mut Self
     where
         F: FnOnce(&mut Strict<'_>),
@@ -108,7 +108,7 @@ impl Strict<'_> {
     }
 
     /// Adds a scope that is declared as a whole, by [`public()`](fn@public) or
-    /// [`login_required()`](fn@crate::login_required), with whatever is in it.
+    /// [`login_required()`](fn@crate::login_required). Its handlers need no declaration.
     pub fn declared_scope<D, F>(&mut self, path: &str, declaration: D, configure: F) -> &mut Self
     where
         D: Declares,
@@ -125,12 +125,13 @@ impl Strict<'_> {
     }
 }
 
-/// A handler, or a tuple of handlers, that [`Strict::service`] takes. Its attribute implements it.
+/// A handler, or a tuple of handlers, that [`Strict::service`] takes. The attribute of the handler
+/// implements this trait.
 #[diagnostic::on_unimplemented(
     message = "handler `{Self}` declares no login policy",
     label = "who may reach it?",
     note = "put `#[login_required]` or `#[public]` above its route attribute, such as `#[get(..)]`",
-    note = "what has no route attribute is added by `.route(..)`, `.public_route(..)` or `.declared_scope(..)`"
+    note = "add a handler without a route attribute by `.route(..)`, `.public_route(..)` or `.declared_scope(..)`"
 )]
 pub trait DeclaredService: HttpServiceFactory {}
 
@@ -147,7 +148,7 @@ macro_rules! declared_tuples {
 
 declared_tuples!(A B C D E F G H I J K L);
 
-/// The arguments of a handler `F` with a guard, which [`Strict::route`] takes.
+/// The arguments of a handler `F` that has a guard, for [`Strict::route`].
 #[diagnostic::on_unimplemented(
     message = "handler `{F}` declares no login policy",
     label = "who may reach it?",
@@ -164,7 +165,7 @@ impl<F, P: Policy, A> DeclaredArguments<F> for (Guarded<P, A>,) {
     }
 }
 
-/// Middleware that says who may reach a scope; [`Declared`] or [`LoginGuard`].
+/// Middleware that declares which clients may reach a scope: [`Declared`] or [`LoginGuard`].
 pub trait Declares {
     #[doc(hidden)]
     fn wrap_scope(self, scope: Scope, config: &mut ServiceConfig);

@@ -1,9 +1,12 @@
-//! TODO service/late.rs
+//! The outermost layer: keeps late responses from changing a session that has ended.
+//!
+//! The session's [`fate`] has the rules. This layer runs the session middleware with a tracker, and then
+//! replaces or trims the response.
 
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use actix_web::{
@@ -17,42 +20,18 @@ use pin_project_lite::pin_project;
 
 use crate::{
     refusal,
-    session::fate::{self, SessionFate},
+    session::{
+        SessionFate,
+        fate::{self},
+    },
 };
 
-pin_project! {
-    /// Makes a [`LateService`].
-    #[derive(Debug)]
-    #[debug("LateInit")]
-    pub struct LateInit<F> {
-        #[pin]
-        pub(crate) init: F,
-        pub(crate) watches: bool,
-    }
-}
-
-impl<F, S> Future for LateInit<F>
-where
-    F: Future<Output = Result<S, ()>>,
-{
-    type Output = Result<LateService<S>, ()>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let service = ready!(this.init.poll(cx))?;
-        Poll::Ready(Ok(LateService {
-            service,
-            watches: *this.watches,
-        }))
-    }
-}
-
-/// Around the session middleware: keeps late responses from changing a session that has ended.
+/// Wraps the session middleware.
 #[derive(Debug)]
 #[debug("LateService")]
 pub struct LateService<S> {
-    service: S,
-    watches: bool,
+    pub(crate) service: S,
+    pub(crate) tracks_sessions: bool,
 }
 
 impl<S, B> Service<ServiceRequest> for LateService<S>
@@ -70,78 +49,74 @@ where
     #[inline]
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let inner = self.service.call(request);
-        let step = if self.watches {
-            LateStep::Watched {
-                future: Box::pin(fate::watched(inner, settle)),
-            }
+        if self.tracks_sessions {
+            let future = Box::pin(fate::track(inner, settle));
+            LateFuture::Tracked { future }
         } else {
-            LateStep::Plain { inner }
-        };
-        LateFuture { step }
+            LateFuture::Plain { inner }
+        }
     }
 }
 
-/// Gives the client of a late request what it may have.
+/// Replaces or trims the response to a late request.
 fn settle<B>(
     result: Result<ServiceResponse<B>, Error>,
-    late: SessionFate,
+    fate: SessionFate,
     cookies: usize,
 ) -> Result<ServiceResponse<B>, Error> {
-    match (late, result) {
-        // What the application makes of a request, late or not, is its own affair.
-        (SessionFate::No, result) | (SessionFate::Read, result @ Err(_)) => result,
-        // The failure may have been of no consequence, as when a page only looked.
-        (SessionFate::Unknown, Ok(response)) => Ok(response),
+    match (fate, result) {
+        // The application's own errors stay, late or not. A failure of the store does not matter if the
+        // request succeeded anyway, for instance because it only read.
+        (SessionFate::Kept, result)
+        | (SessionFate::EndedAfterRead, result @ Err(_))
+        | (SessionFate::Unknown, result @ Ok(_)) => result,
         (SessionFate::Unknown, Err(error)) => {
-            let mut answer = HttpResponse::ServiceUnavailable().finish();
-            refusal::keep_private(answer.headers_mut());
-            Err(InternalError::from_response(error.to_string(), answer).into())
+            let answer = HttpResponse::ServiceUnavailable().finish();
+            Err(private_error(error.to_string(), answer))
         }
-        (SessionFate::Read, Ok(mut response)) => {
-            // The session middleware's own cookie comes last, and before it ours.
-            let set: Vec<_> = response
-                .headers_mut()
-                .remove(SET_COOKIE)
-                .take(cookies)
-                .collect();
-            for cookie in set {
-                response.headers_mut().append(SET_COOKIE, cookie);
+        (SessionFate::EndedAfterRead, Ok(mut response)) => {
+            // The last cookie is that of the session middleware; those of this crate precede it.
+            let headers = response.headers_mut();
+            let kept: Vec<_> = headers.remove(SET_COOKIE).take(cookies).collect();
+            for cookie in kept {
+                headers.append(SET_COOKIE, cookie);
             }
             Ok(response)
         }
-        (SessionFate::Write, result) => {
-            let cause = result
-                .err()
-                .map_or_else(|| "late".to_owned(), |error| error.to_string());
-            let mut answer = HttpResponse::Conflict()
+        (SessionFate::EndedAfterWrite, result) => {
+            let cause = match result {
+                Ok(_) => "late".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            let answer = HttpResponse::Conflict()
                 .body("The session ended while the request was under way; try again.");
-            refusal::keep_private(answer.headers_mut());
-            Err(InternalError::from_response(cause, answer).into())
+            Err(private_error(cause, answer))
         }
     }
 }
 
-type Boxed<B> = Pin<Box<dyn Future<Output = Result<ServiceResponse<B>, Error>>>>;
+fn private_error(cause: String, mut answer: HttpResponse) -> Error {
+    refusal::keep_private(answer.headers_mut());
+    InternalError::from_response(cause, answer).into()
+}
+
+/// A future that only some requests need.
+pub(crate) type Boxed<B> = Pin<Box<dyn Future<Output = Result<ServiceResponse<B>, Error>>>>;
 
 pin_project! {
     /// Waits for the session middleware.
     #[derive(Debug)]
-    #[debug("LateFuture")]
-    pub struct LateFuture<F, B> {
-        #[pin]
-        step: LateStep<F, B>,
-    }
-}
-
-pin_project! {
-    #[project = LateStepProj]
-    enum LateStep<F, B> {
+    #[project = LateFutureProj]
+    pub enum LateFuture<F, B> {
+        /// No session can end during the request.
+        #[debug("Plain")]
         Plain {
             #[pin]
             inner: F,
         },
-        // A session may end meanwhile.
-        Watched {
+        /// The session may end during the request.
+        #[debug("Tracked")]
+        Tracked {
             future: Boxed<B>,
         },
     }
@@ -154,9 +129,9 @@ where
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().step.project() {
-            LateStepProj::Plain { inner } => inner.poll(cx),
-            LateStepProj::Watched { future } => future.as_mut().poll(cx),
+        match self.project() {
+            LateFutureProj::Plain { inner } => inner.poll(cx),
+            LateFutureProj::Tracked { future } => future.as_mut().poll(cx),
         }
     }
 }

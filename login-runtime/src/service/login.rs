@@ -1,4 +1,11 @@
-//! Ties it together, once per request.
+//! The middleware: runs once for each request, inside the session middleware.
+//!
+//! 1. The request gets a reference to the manager.
+//! 2. With `deny_by_default`, a request that reaches no declared route is decided by a gate.
+//! 3. The handler runs.
+//! 4. The response gets the cookies of the login.
+//!
+//! Most requests need no future beyond that of the handler, so their future is not boxed.
 
 use std::{
     future::Future,
@@ -20,11 +27,11 @@ use pin_project_lite::pin_project;
 
 use crate::{
     manager::{LoginManager, Manager, ManagerData},
-    request::state::LoginState,
-    routes::gate::Gate,
+    request::LoginState,
+    routes::Gate,
     service::{
-        late::{LateInit, LateService},
-        response::{count_cookies, finish, is_to_be_reconsidered, write},
+        late::{Boxed, LateService},
+        response::{finish, needs_review, write},
     },
 };
 
@@ -37,14 +44,14 @@ where
 {
     type Response = ServiceResponse<EitherBody<B>>;
     type Error = Error;
-    // The session middleware around the login layer, and never the other way round: it has to save
-    // what the login layer wrote into the session.
+    // The session middleware wraps the login layer, because it saves what the login layer writes into
+    // the session.
     type Transform = LateService<
         <SessionMiddleware<T> as Transform<LoginService<S>, ServiceRequest>>::Transform,
     >;
     type InitError = ();
-    type Future =
-        LateInit<<SessionMiddleware<T> as Transform<LoginService<S>, ServiceRequest>>::Future>;
+    // Runs once for each worker.
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Transform, ()>>>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
         let mut data = Extensions::new();
@@ -55,22 +62,26 @@ where
             has_login_cookies: self.manager.has_login_cookies(),
             manager: Arc::clone(&self.manager),
         };
-        LateInit {
-            init: (self.session)().new_transform(login),
-            watches: self.manager.watches_sessions,
-        }
+        let making = (self.session)().new_transform(login);
+        let tracks_sessions = self.manager.watches_sessions;
+        Box::pin(async move {
+            Ok(LateService {
+                service: making.await?,
+                tracks_sessions,
+            })
+        })
     }
 }
 
-/// The login layer; made by [`LoginManager`].
+/// The login layer, made by [`LoginManager`].
 #[derive(Debug)]
 #[debug("LoginService")]
 pub struct LoginService<S> {
     service: Rc<S>,
-    /// How handlers and guards find the manager.
+    /// Lets handlers and guards find the manager.
     data: Rc<Extensions>,
     manager: Arc<Manager>,
-    /// Whether logins are in cookies of their own.
+    /// Whether logins have their own cookies.
     has_login_cookies: bool,
 }
 
@@ -93,35 +104,26 @@ where
         if let Some(log_in) = crate::test::asked_log_in(request.request()) {
             let service = Rc::clone(&self.service);
             let manager = Arc::clone(&self.manager);
-            let future: Boxed<EitherBody<B>> = Box::pin(async move {
+            return LoginFuture::boxed(async move {
                 log_in.await;
                 let response = service.call(request).await?.map_into_left_body();
                 finish(response, &manager, None).await
             });
-            return LoginFuture {
-                step: Step::Boxed { future },
-                watches: self.manager.watches_sessions,
-            };
         }
         #[cfg(feature = "audit")]
         if let Some(probe) = crate::routes::probe::Probe::of(&request) {
             let inner = self.service.call(request);
-            let future: Boxed<EitherBody<B>> =
-                Box::pin(async move { Ok(probe.answer(inner).await?.map_into_left_body()) });
-            return LoginFuture {
-                step: Step::Boxed { future },
-                watches: self.manager.watches_sessions,
-            };
+            return LoginFuture::boxed(async move {
+                Ok(probe.answer(inner).await?.map_into_left_body())
+            });
         }
-        // Which cookies those are is looked at where it matters.
+        // Any cookie counts here. Later code checks whether it is a login cookie.
         let carries = self.has_login_cookies && request.headers().contains_key(COOKIE);
         let arrived = carries.then(|| self.manager.now());
-        let plain = |inner| LoginFuture {
-            step: Step::Plain { inner, arrived },
-            watches: self.manager.watches_sessions,
-        };
-        // As with most managers; room for a gate costs a request something even if there is none.
-        if !self.manager.routes.deny_by_default && !self.manager.remember.refresh_each_request {
+        let plain = |inner| LoginFuture::Plain { inner, arrived };
+        let prolongs = self.manager.remember.refresh_each_request;
+        // True for most managers. Space for a gate would slow their requests down.
+        if !self.manager.routes.deny_by_default && !prolongs {
             return plain(self.service.call(request));
         }
         let gate = self
@@ -131,11 +133,11 @@ where
             .then(|| Gate::watch(&request, &self.manager));
         let inner = self.service.call(request);
         let closed = gate.filter(|gate| !gate.is_open());
-        if closed.is_none() && !self.manager.remember.refresh_each_request {
+        if closed.is_none() && !prolongs {
             return plain(inner);
         }
         let manager = Arc::clone(&self.manager);
-        let future: Boxed<EitherBody<B>> = Box::pin(async move {
+        LoginFuture::boxed(async move {
             if let Some(gate) = closed
                 && let Err((request, answer)) = gate.decide().await
             {
@@ -143,41 +145,37 @@ where
                 return finish(answer, &manager, arrived).await;
             }
             finish(inner.await?.map_into_left_body(), &manager, arrived).await
-        });
-        LoginFuture {
-            step: Step::Boxed { future },
-            watches: self.manager.watches_sessions,
-        }
+        })
     }
 }
 
-type Boxed<B> = Pin<Box<dyn Future<Output = Result<ServiceResponse<B>, Error>>>>;
-
 pin_project! {
-    /// Waits for the response, and adds what logins have to say to it.
+    /// Waits for the response, and adds the cookies of the login to it.
     #[derive(Debug)]
-    #[debug("LoginFuture")]
-    pub struct LoginFuture<F, B> {
-        #[pin]
-        step: Step<F, EitherBody<B>>,
-        watches: bool,
-    }
-}
-
-pin_project! {
-    #[project = StepProj]
-    enum Step<F, B> {
-        // Nothing to wait for but the response.
+    #[project = LoginFutureProj]
+    pub enum LoginFuture<F, B> {
+        /// Only the response has to be waited for.
+        #[debug("Plain")]
         Plain {
             #[pin]
             inner: F,
-            // When, if the request may carry a login cookie.
+            // The time of arrival, if the request may carry a login cookie.
             arrived: Option<i64>,
         },
-        // There is something to do before or after.
+        /// There is something else to do before or after that.
+        #[debug("Boxed")]
         Boxed {
-            future: Boxed<B>,
+            future: Boxed<EitherBody<B>>,
         },
+    }
+}
+
+impl<F, B> LoginFuture<F, B> {
+    fn boxed(
+        future: impl Future<Output = Result<ServiceResponse<EitherBody<B>>, Error>> + 'static,
+    ) -> Self {
+        let future = Box::pin(future);
+        Self::Boxed { future }
     }
 }
 
@@ -188,41 +186,26 @@ where
     type Output = Result<ServiceResponse<EitherBody<B>>, Error>;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let mut step = this.step;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
-            let next = match step.as_mut().project() {
-                StepProj::Plain { inner, arrived } => {
+            let future = match self.as_mut().project() {
+                LoginFutureProj::Boxed { future } => return future.as_mut().poll(cx),
+                LoginFutureProj::Plain { inner, arrived } => {
                     let mut response = ready!(inner.poll(cx))?;
-                    // Of what a gate of this manager's found out, the boxed way knows.
-                    let state = LoginState::at(response.request());
-                    let carries = arrived.is_some();
-                    if is_to_be_reconsidered(response.request(), state.as_deref(), carries) {
-                        let arrived = *arrived;
-                        let manager = Manager::of(response.request()).map(Arc::clone)?;
-                        let response = response.map_into_left_body();
-                        Step::Boxed {
-                            future: Box::pin(
-                                async move { finish(response, &manager, arrived).await },
-                            ),
-                        }
-                    } else {
-                        let mut ours = 0;
-                        if let Some(state) = state {
-                            let cookies = state.finish(response.request());
-                            ours = cookies.len();
-                            write(&mut response, cookies);
-                        }
-                        if *this.watches {
-                            count_cookies(&response, ours);
-                        }
+                    // What a gate of this manager has found only matters to a boxed future.
+                    let state = LoginState::local(response.request());
+                    let arrived = *arrived;
+                    if !needs_review(response.request(), state.as_deref(), arrived.is_some()) {
+                        let cookies = state.map(|state| state.finish(response.request()));
+                        write(&mut response, cookies);
                         return Poll::Ready(Ok(response.map_into_left_body()));
                     }
+                    let manager = Manager::of(response.request()).map(Arc::clone)?;
+                    let response = response.map_into_left_body();
+                    async move { finish(response, &manager, arrived).await }
                 }
-                StepProj::Boxed { future } => return future.as_mut().poll(cx),
             };
-            step.set(next);
+            self.set(Self::boxed(future));
         }
     }
 }

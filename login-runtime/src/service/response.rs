@@ -1,333 +1,270 @@
-//! TODO service/response.rs
-
-use std::{cell::OnceCell, time::Duration};
+//! Completes the response to a request: sets the cookies of the login, or withholds them.
+//!
+//! 1. If the application purged the session, the logins of the request end with it.
+//! 2. If a login whose cookie the request carries ended while the request was in progress, the response
+//!    sets no cookies: the browser has newer ones. Cookies of a log in or log out by the request itself
+//!    are always sent.
+//! 3. If the manager says so, the response prolongs the remember cookie.
+//! 4. A response that depends on the login is marked as private.
 
 use actix_web::{Error, HttpRequest, dev::ServiceResponse, http::header::SET_COOKIE};
 
 use crate::{
-    core::{login::TokenFamily, remember::Token},
     error::{LoginError, StoreError},
     events::{EventUser, LoginEvent},
     http::{
-        cookies,
-        set_cookie::{self, SetCookie},
+        SetCookie, cookies,
+        set_cookie::{self},
     },
-    keys::{self, Match},
     manager::Manager,
     refusal,
     request::{
-        credential::{self, OpenedLoginCookie},
+        LoginState, OpenedLoginCookie,
+        credential::{self},
         remember_cookie,
-        state::LoginState,
     },
-    session::{self, entry::EntryAndId, fate},
-    store::records::{LoginRef, Records},
-    users::user_type::UserType,
+    session::{self, fate},
+    store::Records,
+    users::UserType,
 };
 
-/// Whether a response says anything that depends on what became of the login meanwhile whose cookie the
-/// request carries, and is not what the request itself has made of it; or the session was purged, and
-/// logins end with it.
-pub(crate) fn is_to_be_reconsidered(
+/// Whether the response needs [`finish`], because a login whose cookie the request carries may have
+/// ended meanwhile, or because the application purged the session.
+pub(crate) fn needs_review(
     request: &HttpRequest,
     state: Option<&LoginState>,
     carries: bool,
 ) -> bool {
     match state {
-        Some(state) if state.has_acted() => session::is_purged(&session::of(request)),
+        Some(state) if state.acted.get() => session::is_purged(&session::of(request)),
         _ if !carries => false,
-        Some(state) if state.has_findings() => true,
+        Some(state) if !state.cookies.borrow().is_empty() => true,
         _ => session::is_written(&session::of(request)),
     }
 }
 
-/// Ends the logins of a request whose session the application has purged, for whoever does that means to
-/// end them too.
+/// Completes a response.
 ///
 /// # Errors
 ///
-/// What the store says if a record did not end: nobody is logged out then.
-async fn end_purged(
-    request: &HttpRequest,
-    manager: &Manager,
-    state: Option<&LoginState>,
-    cookies: &mut Vec<SetCookie>,
-    arrived: i64,
-) -> Result<(), LoginError> {
-    let mut is_late = false;
-    for (index, kind) in manager.users.iter().enumerate() {
-        let Some(cookie) = &kind.login_cookie else {
-            continue;
-        };
-        let opened = state.and_then(|state| state.opened(index));
-        let is_gone = opened.is_some_and(OpenedLoginCookie::is_none);
-        if is_gone && state.is_some_and(LoginState::has_acted) {
-            // Logged out by the request itself.
-            continue;
-        }
-        let carries = cookies::carries(request, &cookie.name);
-        let is_set = |cookies: &[SetCookie]| cookies.iter().any(|set| set.name() == cookie.name);
-        if !carries && !is_set(cookies) {
-            continue;
-        }
-        if let Some(records) = &manager.records {
-            let came = came_with(request, manager, kind);
-            // If the request has logged somebody in, too.
-            let made = state
-                .and_then(|state| state.carried(request, index, |carried| carried.login()))
-                .filter(|made| Some(*made) != came);
-            for login in [came, made].into_iter().flatten() {
-                records.end(login).await?;
-            }
-            if let Some(login) = came {
-                // A purge can be late, as a log out can.
-                is_late |= match opened.and_then(OpenedLoginCookie::had_given_up) {
-                    Some(given_up) => given_up,
-                    None => records
-                        .any_was_given_up(&[login.key], arrived)
-                        .await
-                        .unwrap_or_default(),
-                };
-                records.revoke(login.key, manager.now()).await;
-            }
-        }
-        cookies.retain(|other| other.name() != cookie.name);
-        if carries {
-            cookies.push(cookie.clear());
-            fate::held_elsewhere();
-        }
-        let tell = |user: Option<EventUser<'_>>| {
-            manager
-                .events
-                .emit(&LoginEvent::LoggedOut { user }, request);
-        };
-        match state {
-            _ if is_gone => {}
-            Some(state) => state.event_user(index, tell),
-            None => tell(None),
-        }
-    }
-    if is_late {
-        cookies.clear();
-    }
-    Ok(())
-}
-
-/// The login whose cookie a request carries, as it came, whatever was decided since.
-fn came_with(request: &HttpRequest, manager: &Manager, kind: &UserType) -> Option<LoginRef> {
-    let session = OnceCell::new();
-    credential::carried(request, manager, kind, None, &session)?.login()
-}
-
-/// What became, while the request was under way, of the logins whose cookies it carries.
-///
-/// The session knows when it ends, and keeps a late request from writing into it. A login cookie does
-/// not know, so the login store is asked, where there is one.
-async fn reconsider(
-    request: &HttpRequest,
-    manager: &Manager,
-    state: Option<&LoginState>,
-    cookies: &mut Vec<SetCookie>,
-    arrived: i64,
-) {
-    let Some(records) = &manager.records else {
-        return;
-    };
-    let (mut carried, mut replaced) = (Vec::new(), Vec::new());
-    for (index, kind) in manager.users.iter().enumerate() {
-        let Some((cookie, login)) = kind
-            .login_cookie
-            .as_ref()
-            .zip(came_with(request, manager, kind))
-        else {
-            continue;
-        };
-        carried.push(login.key);
-        let now = state.and_then(|state| state.carried(request, index, |carried| carried.login()));
-        if cookies.iter().any(|set| set.name() == cookie.name)
-            && now.is_none_or(|now| now.key != login.key)
-        {
-            replaced.push(login.key);
-        }
-    }
-    if !cookies.is_empty() {
-        // A browser that has another login by now, or none, keeps what it was given for that. If nobody
-        // knows, too: what this response would set, another one will.
-        let given_up = records.any_was_given_up(&carried, arrived).await;
-        if given_up.unwrap_or(true) {
-            cookies.clear();
-        } else {
-            // This is the answer with which the browser gives them up. Whoever comes later is late.
-            for login in &replaced {
-                records.revoke(*login, manager.now()).await;
-            }
-            carried.retain(|login| !replaced.contains(login));
-        }
-    }
-    fate::carries_logins(carried, arrived);
-}
-
-pub(crate) fn count_cookies<B>(response: &ServiceResponse<B>, ours: usize) {
-    fate::count_cookies(ours, || response.headers().get_all(SET_COOKIE).count());
-}
-
-/// Writes into a response that depends on the login: the cookies, and that it is private.
-pub(crate) fn write<B>(response: &mut ServiceResponse<B>, cookies: Vec<SetCookie>) {
-    for cookie in cookies {
-        set_cookie::append(response.headers_mut(), cookie);
-    }
-    refusal::keep_private(response.headers_mut());
-}
-
-/// Adds to a response what logins have to say, and prolongs remember cookies if that is wanted.
+/// The store's error, if the application purged the session and a record did not end: the user is still
+/// logged in then.
 pub(crate) async fn finish<B>(
     mut response: ServiceResponse<B>,
     manager: &Manager,
     arrived: Option<i64>,
 ) -> Result<ServiceResponse<B>, Error> {
-    let state = LoginState::existing(response.request());
-    // By the application: a session in which nothing is left is ended further down.
-    let is_purged =
-        manager.has_login_cookies() && session::is_purged(&session::of(response.request()));
-    let mut cookies = state
-        .as_ref()
-        .map(|state| state.finish(response.request()))
-        .unwrap_or_default();
     let request = response.request();
+    let state = LoginState::existing(request);
+    let state = state.as_deref();
+    // By the application: `LoginState::finish` may end an empty session.
+    let is_purged = manager.has_login_cookies() && session::is_purged(&session::of(request));
+    let cookies = state.map(|state| state.finish(request)).unwrap_or_default();
+    let mut review = Review {
+        request,
+        manager,
+        state,
+        cookies,
+    };
     if manager.remember.refresh_each_request {
-        prolong(request, manager, state.as_deref(), &mut cookies).await;
+        review.prolong().await;
     }
     if is_purged {
         let arrived = arrived.unwrap_or_else(|| manager.now());
-        end_purged(request, manager, state.as_deref(), &mut cookies, arrived).await?;
+        review.end_purged(arrived).await?;
     } else if let Some(arrived) = arrived
-        && !state.as_deref().is_some_and(LoginState::has_acted)
+        && !state.is_some_and(|state| state.acted.get())
     {
-        reconsider(request, manager, state.as_deref(), &mut cookies, arrived).await;
+        review.withhold_late_cookies(arrived).await;
     }
-    let ours = cookies.len();
-    if state.is_some() || ours > 0 {
-        write(&mut response, cookies);
-    }
-    count_cookies(&response, ours);
+    let cookies = review.cookies;
+    let depends_on_login = state.is_some() || !cookies.is_empty();
+    write(&mut response, depends_on_login.then_some(cookies));
     Ok(response)
 }
 
-/// Prolongs the remember cookies of clients whose session has a login, and whose token is good and
-/// for the same user.
-async fn prolong(
-    request: &HttpRequest,
-    manager: &Manager,
-    state: Option<&LoginState>,
-    cookies: &mut Vec<SetCookie>,
-) {
-    for (index, kind) in manager.users.iter().enumerate() {
-        if state.is_some_and(|state| !state.remember_counts(index)) {
-            continue;
+/// Adds cookies to a response that depends on the login, and marks it as private. `None` if it does not
+/// depend on the login.
+pub(crate) fn write<B>(response: &mut ServiceResponse<B>, cookies: Option<Vec<SetCookie>>) {
+    let ours = cookies.as_ref().map_or(0, Vec::len);
+    if let Some(cookies) = cookies {
+        for cookie in cookies {
+            set_cookie::append(response.headers_mut(), cookie);
         }
-        let (opened, session) = (state.and_then(|state| state.opened(index)), OnceCell::new());
-        let carried = || credential::carried(request, manager, kind, opened, &session);
-        match &manager.records {
-            None => {
-                let asked = state.is_some_and(|state| state.has_found(index));
-                let prolonged = carried()
-                    .and_then(|carried| prolonged(request, manager, kind, carried.entry()?, asked));
-                cookies.extend(prolonged);
-            }
-            // What the response says has happened; a store that is down now does not undo it.
-            Some(records) => match prolonged_family(
-                request,
-                manager,
-                kind,
-                records,
-                carried().and_then(|carried| carried.login()),
-            )
-            .await
+        refusal::keep_private(response.headers_mut());
+    }
+    fate::count_cookies(ours, || response.headers().get_all(SET_COOKIE).count());
+}
+
+/// A response that is being completed.
+struct Review<'a> {
+    request: &'a HttpRequest,
+    manager: &'a Manager,
+    state: Option<&'a LoginState>,
+    /// The cookies of this crate.
+    cookies: Vec<SetCookie>,
+}
+
+impl<'a> Review<'a> {
+    fn opened(&self, index: usize) -> Option<&'a OpenedLoginCookie> {
+        self.state?.opened(index)
+    }
+
+    /// Whether the response sets or clears a cookie of this name.
+    fn sets(&self, name: &str) -> bool {
+        self.cookies.iter().any(|cookie| cookie.name() == name)
+    }
+
+    /// Ends the logins of a request whose session the application has purged. Logins that the session
+    /// itself holds have ended with it.
+    async fn end_purged(&mut self, arrived: i64) -> Result<(), LoginError> {
+        let (request, manager, state) = (self.request, self.manager, self.state);
+        let mut is_late = false;
+        for (index, user_type) in manager.users.iter().enumerate() {
+            let Some(cookie) = &user_type.login_cookie else {
+                continue;
+            };
+            let opened = self.opened(index);
+            let is_gone = opened.is_some_and(OpenedLoginCookie::is_none);
+            let carries = cookies::carries(request, &cookie.name);
+            if is_gone && state.is_some_and(|state| state.acted.get())
+                || !carries && !self.sets(&cookie.name)
             {
-                Ok(cookie) => cookies.extend(cookie),
-                Err(error) => {
-                    tracing::warn!(target: "login", event = "prolong_failed", reason = ?error);
+                // The request itself logged the user out, or there is no login.
+                continue;
+            }
+            if let Some(records) = &manager.records {
+                let sent = credential::sent_login(request, manager, user_type);
+                // The request may have logged a user in, too.
+                let made = state
+                    .and_then(|state| state.login(request, index))
+                    .filter(|made| Some(*made) != sent);
+                for login in [sent, made].into_iter().flatten() {
+                    records.end(login).await?;
                 }
-            },
+                if let Some(login) = sent {
+                    // A purge can be late, as a log out can.
+                    is_late |= match opened.and_then(OpenedLoginCookie::had_given_up) {
+                        Some(given_up) => given_up,
+                        None => records
+                            .any_was_given_up(&[login.key], arrived)
+                            .await
+                            .unwrap_or_default(),
+                    };
+                    records.revoke(login.key, manager.now()).await;
+                }
+            }
+            self.cookies.retain(|other| other.name() != cookie.name);
+            if carries {
+                self.cookies.push(cookie.clear());
+                fate::held_elsewhere();
+            }
+            if !is_gone {
+                let found = state.and_then(|state| state.found(index)).flatten();
+                let user = found
+                    .as_ref()
+                    .map(|found| EventUser::new(user_type, &*found.user));
+                let event = LoginEvent::LoggedOut { user };
+                manager.events.emit(&event, request);
+            }
+        }
+        if is_late {
+            self.cookies.clear();
+        }
+        Ok(())
+    }
+
+    /// Withholds the cookies if a login whose cookie the request carries has ended meanwhile.
+    ///
+    /// The session knows when it ends, and refuses writes by late requests. A login cookie does not, so
+    /// the login store is asked, if there is one.
+    async fn withhold_late_cookies(&mut self, arrived: i64) {
+        let (request, manager) = (self.request, self.manager);
+        let Some(records) = &manager.records else {
+            return;
+        };
+        let (mut carried, mut replaced) = (Vec::new(), Vec::new());
+        for (index, user_type) in manager.users.iter().enumerate() {
+            let sent = credential::sent_login(request, manager, user_type);
+            let Some((cookie, sent)) = user_type.login_cookie.as_ref().zip(sent) else {
+                continue;
+            };
+            carried.push(sent.key);
+            let now = self.state.and_then(|state| state.login(request, index));
+            if self.sets(&cookie.name) && now.is_none_or(|now| now.key != sent.key) {
+                replaced.push(sent.key);
+            }
+        }
+        if !self.cookies.is_empty() {
+            // If the browser has replaced or dropped a login, it keeps its newer cookies. The same
+            // holds if the store fails: another response will set what this one would.
+            let given_up = records.any_was_given_up(&carried, arrived).await;
+            if given_up.unwrap_or(true) {
+                self.cookies.clear();
+            } else {
+                // With this response the browser replaces them, so requests that arrive later are late.
+                for login in &replaced {
+                    records.revoke(*login, manager.now()).await;
+                }
+                carried.retain(|login| !replaced.contains(login));
+            }
+        }
+        fate::carries_logins(carried, arrived);
+    }
+
+    /// Prolongs each remember cookie that is valid and belongs to the user whose login the request
+    /// carries.
+    async fn prolong(&mut self) {
+        for (index, user_type) in self.manager.users.iter().enumerate() {
+            if self
+                .state
+                .is_some_and(|state| !state.remember_counts(index))
+            {
+                continue;
+            }
+            let prolonged = match &self.manager.records {
+                None => self.prolong_token(index, user_type),
+                Some(records) => match self.prolong_family(records, index, user_type).await {
+                    Ok(cookie) => cookie,
+                    // The request has succeeded; a store that fails now does not undo that.
+                    Err(error) => {
+                        tracing::warn!(target: "login", event = "prolong_failed", reason = ?error);
+                        None
+                    }
+                },
+            };
+            self.cookies.extend(prolonged);
         }
     }
-}
 
-async fn prolonged_family(
-    request: &HttpRequest,
-    manager: &Manager,
-    kind: &UserType,
-    records: &Records,
-    login: Option<LoginRef>,
-) -> Result<Option<SetCookie>, StoreError> {
-    let Some(token) = remember_cookie::carried_family(request, manager, kind) else {
-        return Ok(None);
-    };
-    // Only the browser of the login that the family belongs to prolongs it.
-    let now = manager.now();
-    let record = match login {
-        Some(login) => records.find(login.key, now).await?,
-        None => None,
-    };
-    if record.is_none_or(|record| record.family != Some(token.family)) {
-        return Ok(None);
+    fn prolong_token(&self, index: usize, user_type: &UserType) -> Option<SetCookie> {
+        let (request, manager) = (self.request, self.manager);
+        let has_asked = self
+            .state
+            .is_some_and(|state| matches!(state.found(index), Some(Some(_))));
+        let opened = self.opened(index);
+        credential::read(request, manager, user_type, opened, |credential| {
+            let entry = credential.entry()?;
+            remember_cookie::prolonged_token(request, manager, user_type, &entry, has_asked)
+        })
     }
-    let proves = |family: &TokenFamily| {
-        manager
-            .keys
-            .proves(&kind.name, &token, &family.seed)
-            .is_some()
-    };
-    let family = records
-        .prolong(token.family, token.generation, now, proves)
-        .await?;
-    Ok(family.and_then(|family| {
-        let TokenFamily {
-            seed,
-            generation,
-            lifetime,
-            ..
-        } = &family;
-        let value = manager
-            .keys
-            .family_token(&kind.name, token.family, seed, *generation)?;
-        let age = Duration::from_secs(lifetime.max(&0).unsigned_abs());
-        kind.remember.set(&value, age)
-    }))
-}
 
-/// `asked` says whether the request asked for the user.
-fn prolonged(
-    request: &HttpRequest,
-    manager: &Manager,
-    kind: &UserType,
-    (entry, id): EntryAndId<'_>,
-    asked: bool,
-) -> Option<SetCookie> {
-    let now = manager.now();
-    let nonce = keys::nonce().ok()?;
-    remember_cookie::read_token(request, manager, kind, |token, found| {
-        let hash = match found {
-            Match::Current => token.hash,
-            // The token's fingerprint is under an older key too. Asking for the user has made a new
-            // one; a request that did not ask leaves the token to one that will.
-            Match::Older if asked => entry.hash,
-            Match::Older => return None,
-        };
-        // A token that was issued for a time of its own keeps that time.
-        let age = token.expires_at.saturating_sub(token.issued_at);
-        let token = Token {
-            expires_at: now.saturating_add(age),
-            issued_at: now,
-            nonce: &nonce,
-            hash,
-            ..*token
-        };
-        let value = manager
-            .keys
-            .sign(&kind.name, &token)
-            .filter(|_| token.id == id)?;
-        kind.remember
-            .set(&value, Duration::from_secs(age.unsigned_abs()))
-    })?
+    async fn prolong_family(
+        &self,
+        records: &Records,
+        index: usize,
+        user_type: &UserType,
+    ) -> Result<Option<SetCookie>, StoreError> {
+        let (request, manager) = (self.request, self.manager);
+        let opened = self.opened(index);
+        let login = credential::read(request, manager, user_type, opened, |credential| {
+            credential.login()
+        });
+        match login {
+            Some(login) => {
+                remember_cookie::prolonged_family(request, manager, user_type, records, login).await
+            }
+            None => Ok(None),
+        }
+    }
 }

@@ -1,30 +1,40 @@
-//! TODO session/entry.rs
+//! The login that a session keeps, as text under one key for each user type.
+//!
+//! 1. With a login store the text carries the id of the login and the family of its remember tokens;
+//!    everything else is in the login's record.
+//! 2. Without one the text is an [`Entry`], which describes the whole login. A login cookie without a
+//!    record holds the same text.
+//! 3. When a login ends without a log out, a second key stores the id of its user. The next user must
+//!    not see what that user left in the session.
 
 use std::collections::HashMap;
 
-use serde::{Serialize, Serializer, ser::SerializeSeq as _};
+use serde::{
+    Serialize, Serializer,
+    ser::{self, SerializeSeq as _},
+};
 use serde_json::value::RawValue;
 
-use crate::{core::login::FamilyKey, keys::LoginToken};
+use crate::{core::FamilyKey, keys::LoginToken};
 
-/// What starts an entry that only carries the id of a login record; nothing that says more about the
-/// login starts so.
+/// The first number of a text that only carries the id of a login record. An [`Entry`] never starts
+/// with this number.
 pub(crate) const RECORD_VERSION: u8 = 2;
 
-/// Under which key the session keeps the login of the manager's first user type. A further type has
-/// this key, a colon and its name.
+/// The session key of the login of the manager's first user type. Another user type appends a colon
+/// and its name.
 const LOGIN_KEY: &str = "_login";
 
-/// With this at its end, such a key has whose login ended in the session.
+/// Suffix of the key that stores the id of the user whose login ended in the session.
 pub(crate) const LEFT: &str = ".left";
 
-/// Under which key the session keeps where a refused client wanted to go.
+/// The session key of the address that a refused client asked for.
 pub(crate) const NEXT_KEY: &str = "_login_next";
 
-/// Under this key the session keeps nothing.
+/// A session key that never has a value.
 pub(crate) const NOTHING: &str = "_login_nothing";
 
-/// Room for the flags.
+/// The number of bits reserved for the flags.
 const FLAG_BITS: u32 = 5;
 
 /// Credentials were given in this session, and nothing has made the login stale since.
@@ -33,14 +43,14 @@ pub(crate) const FRESH: u8 = 1;
 /// The browser was given a remember cookie.
 const REMEMBERED: u8 = 2;
 
-/// The application insisted on this login although the user was inactive.
+/// The application allowed this login although the user was inactive.
 const FORCED: u8 = 4;
 
-/// The user has a session hash, whose fingerprint follows.
+/// The user has a session hash, and its fingerprint follows.
 const HASHED: u8 = 8;
 
-/// The login was made after credentials were given: a remember cookie restored it. When it was made
-/// follows the client.
+/// A remember cookie restored the login, so it is younger than the credentials. The time at which it
+/// was made follows the client.
 const RESTORED: u8 = 16;
 
 /// The session key for a user type.
@@ -58,17 +68,14 @@ pub(crate) fn is_login_key(key: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':') && !rest.ends_with(LEFT))
 }
 
-/// Whether there is a login in what a session keeps.
+/// Whether a session with these contents keeps a login.
 pub(crate) fn holds_login(state: &HashMap<String, String>) -> bool {
     state.keys().any(|key| is_login_key(key))
 }
 
-/// What a session says about a login.
-///
-/// Kept as a JSON array with the id at its end, so that everything before it is read without knowing
-/// the id's type, and nothing is allocated to read it.
+/// The parts of an [`Entry`] that are not text, and outlive the borrow of the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Entry<'a> {
+pub(crate) struct EntryFacts {
     /// When credentials were given, in seconds since the epoch.
     pub(crate) authenticated_at: i64,
     /// When the login was made: later, if a remember cookie restored it.
@@ -78,30 +85,35 @@ pub(crate) struct Entry<'a> {
     pub(crate) allow_inactive: bool,
     /// The client the login is bound to.
     pub(crate) client: u64,
-    /// The fingerprint of the user's session hash, if the user has one: no quotation marks in it.
-    pub(crate) hash: Option<&'a str>,
 }
 
-/// An entry and the user's id as JSON.
-pub(crate) type EntryAndId<'a> = (Entry<'a>, &'a str);
+impl EntryFacts {
+    fn is_restored(&self) -> bool {
+        self.started_at > self.authenticated_at
+    }
+}
+
+/// A login that has no record and describes itself.
+///
+/// Stored as a JSON array with the id at the end, so that everything before it is read without knowing
+/// the id's type, and reading allocates nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry<'a> {
+    pub(crate) facts: EntryFacts,
+    /// The fingerprint of the user's session hash, if the user has one. It contains no quotation marks.
+    pub(crate) hash: Option<&'a str>,
+    /// The user's id as JSON.
+    pub(crate) id: &'a str,
+}
 
 impl<'a> Entry<'a> {
-    fn flags(&self) -> u8 {
-        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
-        flag(self.fresh, FRESH)
-            | flag(self.remembered, REMEMBERED)
-            | flag(self.allow_inactive, FORCED)
-            | flag(self.hash.is_some(), HASHED)
-            | flag(self.is_restored(), RESTORED)
-    }
-
-    /// Reads an entry and the id behind it. `None` if that is none of ours.
-    pub(crate) fn read(text: &'a str) -> Option<EntryAndId<'a>> {
+    /// Reads an entry. `None` if this crate did not write the text.
+    pub(crate) fn read(text: &'a str) -> Option<Self> {
         let rest = text.strip_prefix('[')?.strip_suffix(']')?;
         let (packed, rest) = number(rest)?;
         let (client, rest) = number(rest)?;
         let is_set = |flag: u8| packed & u64::from(flag) != 0;
-        // Entries of another kind start with a number that is too small to be a time.
+        // Other texts start with a number that is too small to be a time.
         let time = |number: u64| i64::try_from(number).ok().filter(|at| *at > 0);
         let authenticated_at = time(packed >> FLAG_BITS)?;
         let (started_at, rest) = if is_set(RESTORED) {
@@ -116,58 +128,47 @@ impl<'a> Entry<'a> {
         } else {
             (None, rest)
         };
-        let entry = Self {
+        let facts = EntryFacts {
             authenticated_at,
             started_at,
             fresh: is_set(FRESH),
             remembered: is_set(REMEMBERED),
             allow_inactive: is_set(FORCED),
             client,
-            hash,
         };
-        Some((entry, id))
+        Some(Self { facts, hash, id })
     }
 
-    /// The entry for a user whose id is given as JSON, as a login cookie says it. `None` if the id is not
-    /// JSON.
-    pub(crate) fn text(&self, id: &str) -> Option<String> {
-        serde_json::to_string(&self.with_id(id)?).ok()
+    /// The entry as text. `None` if the id is not JSON.
+    pub(crate) fn text(&self) -> Option<String> {
+        serde_json::to_string(self).ok()
     }
 
-    /// The entry together with the id of its user, which is given as JSON. `None` if it is not JSON.
-    pub(crate) fn with_id<'b>(&self, id: &'b str) -> Option<EntryWithId<'a, 'b>> {
-        let id = serde_json::from_str(id).ok()?;
-        Some(EntryWithId { entry: *self, id })
-    }
-
-    fn is_restored(&self) -> bool {
-        self.started_at > self.authenticated_at
-    }
-
-    /// The time and the flags. No text, as long as that can be: quotation marks have to be escaped in
-    /// a session, and every request that carries it pays for that.
+    /// The time and the flags in one number. A number, because a session escapes the quotation marks
+    /// of a text, and each request that carries the session pays for their bytes.
     fn packed(&self) -> u64 {
-        // Nobody gave credentials before there were computers.
-        self.authenticated_at.max(1).unsigned_abs() << FLAG_BITS | u64::from(self.flags())
+        let facts = &self.facts;
+        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+        let flags = flag(facts.fresh, FRESH)
+            | flag(facts.remembered, REMEMBERED)
+            | flag(facts.allow_inactive, FORCED)
+            | flag(self.hash.is_some(), HASHED)
+            | flag(facts.is_restored(), RESTORED);
+        // A time before the epoch is invalid.
+        facts.authenticated_at.max(1).unsigned_abs() << FLAG_BITS | u64::from(flags)
     }
 }
 
-/// An entry as it is written.
-pub(crate) struct EntryWithId<'a, 'b> {
-    entry: Entry<'a>,
-    id: &'b RawValue,
-}
-
-impl Serialize for EntryWithId<'_, '_> {
+impl Serialize for Entry<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { entry, id } = self;
+        let id: &RawValue = serde_json::from_str(self.id).map_err(ser::Error::custom)?;
         let mut array = serializer.serialize_seq(None)?;
-        array.serialize_element(&entry.packed())?;
-        array.serialize_element(&entry.client)?;
-        if entry.is_restored() {
-            array.serialize_element(&entry.started_at)?;
+        array.serialize_element(&self.packed())?;
+        array.serialize_element(&self.facts.client)?;
+        if self.facts.is_restored() {
+            array.serialize_element(&self.facts.started_at)?;
         }
-        if let Some(hash) = entry.hash {
+        if let Some(hash) = self.hash {
             array.serialize_element(hash)?;
         }
         array.serialize_element(id)?;
@@ -175,24 +176,15 @@ impl Serialize for EntryWithId<'_, '_> {
     }
 }
 
-/// Reads the number at the start of a text, and what is behind the comma after it.
+/// Reads the number at the start of a text, and returns it with the text after the comma.
 fn number(text: &str) -> Option<(u64, &str)> {
-    let mut number = 0_u64;
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            b'0'..=b'9' => {
-                number = number
-                    .checked_mul(10)?
-                    .checked_add(u64::from(byte - b'0'))?
-            }
-            b',' if at > 0 => return Some((number, &text[at + 1..])),
-            _ => return None,
-        }
-    }
-    None
+    let (digits, rest) = text.split_once(',')?;
+    // `parse` accepts a plus sign, which this crate never writes.
+    let number = digits.parse().ok().filter(|_| !digits.starts_with('+'))?;
+    Some((number, rest))
 }
 
-/// Reads the login id from an entry that carries one, and the family that stands behind it.
+/// Reads the id of a login record, and the family of remember tokens stored with it.
 pub(crate) fn read_login_id(text: &str) -> Option<(LoginToken, Option<FamilyKey>)> {
     let mut parts = text.strip_prefix('[')?.strip_suffix(']')?.splitn(3, ',');
     if parts.next()?.parse() != Ok(RECORD_VERSION) {
@@ -203,7 +195,7 @@ pub(crate) fn read_login_id(text: &str) -> Option<(LoginToken, Option<FamilyKey>
     Some((id, quoted().and_then(FamilyKey::parse)))
 }
 
-/// Under which key the session keeps whose login ended in it.
+/// The key that stores the id of the user whose login ended in the session.
 pub(crate) fn left_key(key: &str) -> String {
     format!("{key}{LEFT}")
 }
@@ -213,51 +205,49 @@ mod tests {
     use super::*;
     use crate::core::protection::CLIENT;
 
-    const ENTRY: Entry<'static> = Entry {
+    const FACTS: EntryFacts = EntryFacts {
         authenticated_at: 1_700_000_000,
         started_at: 1_700_000_000,
         fresh: true,
         remembered: false,
         allow_inactive: false,
         client: CLIENT,
-        hash: Some("a-_"),
     };
 
     #[test]
     fn an_entry_reads_back_as_written() {
-        for entry in [
-            ENTRY,
-            Entry {
-                fresh: false,
-                remembered: true,
-                allow_inactive: true,
-                hash: None,
-                ..ENTRY
-            },
-            Entry {
-                started_at: 1_700_000_001,
-                ..ENTRY
-            },
-            Entry {
-                started_at: 1_800_000_000,
-                hash: None,
-                ..ENTRY
-            },
+        let stale = EntryFacts {
+            fresh: false,
+            remembered: true,
+            allow_inactive: true,
+            ..FACTS
+        };
+        let restored = |started_at| EntryFacts {
+            started_at,
+            ..FACTS
+        };
+        for (facts, hash) in [
+            (FACTS, Some("a-_")),
+            (stale, None),
+            (restored(1_700_000_001), Some("a-_")),
+            (restored(1_800_000_000), None),
         ] {
             for id in [r#"7"#, r#""a,\"]b""#, r#"[1,"x"]"#, r#"{"a":[]}"#] {
-                let id: serde_json::Value = serde_json::from_str(id).unwrap();
-                let text = entry.text(&id.to_string()).unwrap();
+                let entry = Entry { facts, hash, id };
+                let text = entry.text().unwrap();
                 assert!(
                     serde_json::from_str::<serde_json::Value>(&text).is_ok(),
                     "{text}"
                 );
-                assert_eq!(Entry::read(&text), Some((entry, &*id.to_string())));
+                assert_eq!(Entry::read(&text), Some(entry));
             }
+            let id = "not JSON";
+            assert_eq!(Entry { facts, hash, id }.text(), None);
         }
     }
 
     #[test]
-    fn what_we_did_not_write_is_no_login() {
+    fn a_text_of_another_form_is_not_read_as_an_entry() {
         for text in [
             "",
             "7",
@@ -268,11 +258,14 @@ mod tests {
             "[54400000000]",
             "[54400000000,1]",
             "[-54400000000,1,7]",
+            "[+54400000000,1,7]",
+            "[,1,7]",
+            "[ 54400000000,1,7]",
             "[54400000000,1,7",
             "[99999999999999999999,1,7]",
-            // Says that there is a hash.
+            // The hash is missing.
             "[54400000008,1,7]",
-            // Says that it was restored.
+            // The time of the restoration is missing, or 0.
             "[54400000016,1,7]",
             "[54400000016,1,0,7]",
             "null",

@@ -1,40 +1,39 @@
-//! One session store, shared by all workers, in which what has ended stays ended.
+//! Whether the session of a request ended while the request was in progress.
 //!
-//! actix-session loads a session when a request begins and writes it back when the request ends. What
-//! happens to the session in between, it does not notice: a request that was under way while the user
-//! logged in or out writes the old session back, and hands its cookie to the browser. [`SharedStore`]
-//! notices:
+//! actix-session loads a session when a request begins and saves it when the request ends. It does not
+//! notice what happens to the session in between: a request that was in progress while the user logged
+//! in or out would save the old session again, and send its cookie to the browser. The session
+//! middleware runs each request with a [`SessionTracker`], and the rules are:
 //!
-//! - A write to a session that is there no more is refused. The client of the late request gets a
-//!   409, since what it wrote is lost, and no session cookie.
-//! - A late request that only read gets its answer, and none of our cookies: the browser may have
-//!   newer ones.
-//! - A late request that renews the session makes none, unless it logs somebody in: two clicks on the
-//!   same button both succeed. So do two that log out.
+//! 1. A request is *late* if its session has ended before the request does. A late request cannot write
+//!    to the session. If the application has written to it, the client gets a 409, since that data is
+//!    lost, and no session cookie.
+//! 2. A late request that only read the session gets its response, without the cookies of this crate:
+//!    the browser may have newer ones.
+//! 3. A late request that renews the session creates none, unless it logs a user in: two clicks on the
+//!    same button both succeed. So do two log outs.
+//! 4. A request is also late if its session was ended by a log in or log out within the last minute: the
+//!    browser had sent the request before it got that response. After the minute, the browser never got
+//!    that response, and starts with a new session. A log in never has to wait.
+//! 5. A session store that fails, or that does not answer in time, is a 503.
 //!
-//! With sessions on the server "there no more" is what the store says. Sessions that are kept in
-//! their cookie are always there; with a login store, each of them carries an id that is *buried* when
-//! a login ends in the session or takes its place, and whoever writes to a buried session is late. What
-//! visitors do among themselves leaves no notes: their sessions keep their id when they are renewed.
+//! If the server keeps the sessions, the store knows which of them have ended. A session that is kept in
+//! its cookie cannot end; with a login store, each of them carries an id, and the id is *revoked* when a
+//! login ends in the session or replaces another one. A request that writes to a revoked session is
+//! late. Sessions without a login need no revocation: they keep their id when they are renewed.
 //!
-//! Late is also who comes with the cookie of a session that a log in or log out has ended within the
-//! last minute: the browser had sent the request before it got the answer. Later than that, the browser
-//! never got the answer, and starts over with a session of its own. Who logs in does not have to wait.
+//! Between checking that a session exists and acting on it, nothing else in this process changes that
+//! session. Another process may; the effect is the same as that of two responses that are on the network
+//! at once.
 //!
-//! A session store that fails, or does not answer in time, is a 503.
+//! Limits of this:
 //!
-//! Between the look whether a session is there and what follows from it, nothing happens to that
-//! session in this process. In another process something may; that is no more than what the network
-//! does to two answers that are under way at once.
-//!
-//! What this cannot see:
-//!
-//! - A request that came without a session cookie and makes the first session takes the place of one
-//!   that the browser got in the meantime.
-//! - Of two answers that are under way to the browser at once, the one that arrives last counts, though
-//!   it was made first.
-//! - Without a login store nobody knows when a session ended: who comes with the cookie of one that is
-//!   there no more gets a new one, and sessions that are kept in their cookie never end.
+//! - A request without a session cookie that creates the first session replaces one that the browser
+//!   got in the meantime.
+//! - Of two responses that are on their way to the browser at once, the one that arrives last counts,
+//!   even if it was made first.
+//! - Without a login store the end of a session is not recorded: a request with the cookie of an ended
+//!   session gets a new one, and sessions that are kept in their cookie never end.
 
 use std::{
     cell::{Cell, RefCell},
@@ -45,50 +44,51 @@ use std::{
 
 use tokio::sync::OwnedRwLockWriteGuard;
 
-use crate::core::login::LoginKey;
-use crate::store::deadline;
+use crate::{core::LoginKey, store::deadline};
 
-/// Keeps others from a session.
+/// Keeps other requests of this process from changing a session.
 pub(crate) type Lock = Option<OwnedRwLockWriteGuard<()>>;
 
-/// One request, as the store sees it.
+/// The contents of a session.
+pub(crate) type State = HashMap<String, String>;
+
+/// What the session store has to know about one request.
 #[derive(Default)]
 pub(crate) struct SessionTracker {
-    pub(crate) late: Cell<SessionFate>,
-    /// The session keys of the logins that the request made, so that the session it leaves is a new
-    /// one.
+    pub(crate) fate: Cell<SessionFate>,
+    /// The session keys of the logins that the request made. With any, the session is a new one.
     pub(crate) logged_in: RefCell<Vec<String>>,
-    /// Whether it logged somebody out, so that nobody needs what it leaves in the session.
+    /// Whether the request logged a user out, so that the rest of its session may be lost.
     pub(crate) logged_out: Cell<bool>,
-    /// Whether that ended a login which the session did not hold itself.
+    /// Whether the request ended a login that a login cookie held instead of the session.
     pub(crate) held_elsewhere: Cell<bool>,
-    /// The session after a change of our own, if the application had not changed it before.
+    /// The session after a change by this crate, if the application had not changed it before.
     pub(crate) ours: RefCell<Option<State>>,
-    /// Held while the session is given another id.
+    /// Held while the session gets another id.
     pub(crate) lock: RefCell<Lock>,
-    /// The name that a renewed session in a cookie keeps.
-    pub(crate) name: RefCell<Option<String>>,
+    /// The id that a renewed session in a cookie keeps.
+    pub(crate) id: RefCell<Option<String>>,
     /// Whether logins that the request did not make may have ended with the session.
     pub(crate) only_own_logins: Cell<bool>,
     /// Whether a store failed.
     pub(crate) failed: Cell<bool>,
-    /// How many cookies the response sets, before the session middleware adds its own.
+    /// How many cookies the response sets, before the session middleware adds the session cookie.
     pub(crate) cookies: Cell<usize>,
-    /// The logins whose cookies the request carries, and when it arrived.
+    /// The logins whose cookies the request carries, and the time at which it arrived.
     pub(crate) carried: RefCell<(Vec<LoginKey>, i64)>,
 }
 
-/// What became of the session of a request while the request was under way.
+/// Whether the session of a request has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum SessionFate {
-    /// Nothing that matters here.
+    /// It has not, or a log in has replaced it.
     #[default]
-    No,
-    /// It has ended, and the request has not written to it, or has only ended it too.
-    Read,
-    /// It has ended, and the request has written to it.
-    Write,
-    /// Nobody knows: a store failed.
+    Kept,
+    /// It has ended, and the application has not written to it, or has only ended it too.
+    EndedAfterRead,
+    /// It has ended, and the application has written to it.
+    EndedAfterWrite,
+    /// A store failed, so this is not known.
     Unknown,
 }
 
@@ -97,119 +97,109 @@ tokio::task_local! {
     static TRACKER: Rc<SessionTracker>;
 }
 
-/// A session middleware's work on one request; `done` is told what the store said of it.
-pub(crate) async fn watched<F: Future>(
+/// Runs the session middleware for one request. `done` gets its result, the fate of the session, and
+/// how many cookies of the response stay if the request is late.
+pub(crate) async fn track<F: Future>(
     work: F,
     done: impl FnOnce(F::Output, SessionFate, usize) -> F::Output,
 ) -> F::Output {
     let request = async move {
         let output = work.await;
-        let found = watching(|watch| {
-            let late = match watch.failed.get() {
-                true => SessionFate::Unknown,
-                false => watch.late.get(),
-            };
-            (late, watch.cookies.get())
+        let (fate, cookies) = with_tracker(|tracker| match tracker.failed.get() {
+            true => (SessionFate::Unknown, tracker.cookies.get()),
+            false => (tracker.fate.get(), tracker.cookies.get()),
         });
-        let (late, cookies) = found.unwrap_or_default();
-        done(output, late, cookies)
+        done(output, fate, cookies)
     };
     deadline::bounded(TRACKER.scope(Rc::default(), request)).await
 }
 
-/// Looks at what is known of the request at work; outside a login manager nobody asks.
-pub(crate) fn watching<T>(look: impl FnOnce(&SessionTracker) -> T) -> Option<T> {
-    TRACKER.try_with(|tracker| look(tracker)).ok()
+/// Reads or changes the tracker of the current request. Returns the default value where sessions are
+/// not tracked.
+pub(crate) fn with_tracker<T: Default>(use_tracker: impl FnOnce(&SessionTracker) -> T) -> T {
+    TRACKER
+        .try_with(|tracker| use_tracker(tracker))
+        .unwrap_or_default()
 }
 
-/// The session that this request leaves is a new one, whatever became of the old one.
+/// Whether the current request has a tracker.
+pub(crate) fn is_tracked() -> bool {
+    with_tracker(|_| true)
+}
+
+/// The request logged a user in, so the session that it leaves is a new one.
 pub(crate) fn logged_in(login_key: &str) {
-    let _ = watching(|watch| {
-        watch.logged_in.borrow_mut().push(login_key.to_owned());
-        watch.late.set(SessionFate::No);
+    with_tracker(|tracker| {
+        tracker.logged_in.borrow_mut().push(login_key.to_owned());
+        tracker.fate.set(SessionFate::Kept);
     });
-}
-
-/// Whether anybody asks what became of the session.
-pub(crate) fn is_watched() -> bool {
-    watching(|_| ()).is_some()
 }
 
 pub(crate) fn has_logged_in() -> bool {
-    let logged_in = watching(|watch| !watch.logged_in.borrow().is_empty());
-    logged_in.unwrap_or_default()
+    with_tracker(|tracker| !tracker.logged_in.borrow().is_empty())
 }
 
 /// A request that arrived at this time carries the cookies of these logins. If one of them has ended
-/// since, so has the session that the request would make.
+/// since, so has the session that the request would create.
 pub(crate) fn carries_logins(logins: Vec<LoginKey>, arrived: i64) {
-    let _ = watching(|watch| watch.carried.replace((logins, arrived)));
+    with_tracker(|tracker| tracker.carried.replace((logins, arrived)));
 }
 
-/// Nobody needs what this request leaves in its session, if that has ended.
+/// The request logged a user out: what it leaves in its session may be lost if the session has ended.
 ///
-/// `held_elsewhere` says whether there was a login, and the session did not hold it.
+/// `held_elsewhere` says whether it ended a login that the session did not hold.
 pub(crate) fn logged_out(held_elsewhere: bool) {
-    let _ = watching(|watch| {
-        watch.logged_out.set(true);
+    with_tracker(|tracker| {
+        tracker.logged_out.set(true);
         // Of two user types one may have had a login.
-        let held = watch.held_elsewhere.get();
-        watch.held_elsewhere.set(held || held_elsewhere);
+        let held = tracker.held_elsewhere.get();
+        tracker.held_elsewhere.set(held || held_elsewhere);
     });
 }
 
-/// A login ends with this session which the session did not hold.
+/// The request ended a login together with the session, which did not hold that login.
 pub(crate) fn held_elsewhere() {
-    let _ = watching(|watch| watch.held_elsewhere.set(true));
+    with_tracker(|tracker| tracker.held_elsewhere.set(true));
 }
 
-/// The application has not changed the session, and what we have changed may get lost if the session
-/// has ended.
+/// Only this crate has changed the session, and these changes may be lost if the session has ended.
 pub(crate) fn set_ours(state: &State) {
-    let _ = watching(|watch| *watch.ours.borrow_mut() = Some(state.clone()));
+    with_tracker(|tracker| *tracker.ours.borrow_mut() = Some(state.clone()));
 }
 
-/// Whether the session holds what [`set_ours`] was told, and nothing else.
+/// Whether the session is as [`set_ours`] noted it.
 pub(crate) fn is_ours(state: &State) -> bool {
-    let is_ours = |watch: &SessionTracker| watch.ours.borrow().as_ref() == Some(state);
-    watching(is_ours).unwrap_or_default()
+    with_tracker(|tracker| tracker.ours.borrow().as_ref() == Some(state))
 }
 
-/// Whether a late request may go without this session.
+/// Whether a late request loses no data of the application if this session is not saved.
 pub(crate) fn may_lose(state: &State) -> bool {
-    has_logged_out() || is_ours(state)
+    with_tracker(|tracker| tracker.logged_out.get()) || is_ours(state)
 }
 
-fn has_logged_out() -> bool {
-    let logged_out = watching(|watch| watch.logged_out.get());
-    logged_out.unwrap_or_default()
-}
-
-/// Before the session middleware adds its cookie, the response sets so many, the last of which are
-/// `ours`. A late response does without those too, for there may be newer ones; but nobody repeats
-/// what a log out says.
+/// Counts the cookies of a response before the session middleware adds the session cookie; the last
+/// `ours` of them are from this crate.
+///
+/// A late response is sent without the cookies of this crate, because the browser may have newer ones.
+/// Those of a log out stay: no other response repeats them.
 pub(crate) fn count_cookies(ours: usize, count: impl FnOnce() -> usize) {
-    let ours = if has_logged_out() { 0 } else { ours };
-    let _ = watching(|watch| watch.cookies.set(count().saturating_sub(ours)));
+    with_tracker(|tracker| {
+        let dropped = if tracker.logged_out.get() { 0 } else { ours };
+        tracker.cookies.set(count().saturating_sub(dropped));
+    });
 }
 
-/// What the store said so far.
-pub(crate) fn late() -> SessionFate {
-    watching(|watch| watch.late.get()).unwrap_or_default()
+/// Notes that the session has ended. Does not apply to a log in, which makes a new session.
+pub(crate) fn set_fate(fate: SessionFate) {
+    with_tracker(|tracker| {
+        if tracker.logged_in.borrow().is_empty() {
+            tracker.fate.set(fate);
+        }
+    });
 }
 
-/// Notes that the session has ended; outside a login manager nobody asks.
-pub(crate) fn set_late(late: SessionFate) {
-    if !has_logged_in() {
-        let _ = watching(|watch| watch.late.set(late));
-    }
-}
-
-pub(crate) type State = HashMap<String, String>;
-
-/// Notes whether a store failed: the session middleware makes the same of every error.
-pub(crate) fn watch<T, E>(answer: Result<T, E>) -> Result<T, E> {
-    let failed = answer.is_err();
-    let _ = watching(|watch| watch.failed.set(failed));
+/// Notes whether a store failed: the session middleware treats all errors alike.
+pub(crate) fn note_failure<T, E>(answer: Result<T, E>) -> Result<T, E> {
+    with_tracker(|tracker| tracker.failed.set(answer.is_err()));
     answer
 }

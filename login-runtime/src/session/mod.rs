@@ -1,4 +1,4 @@
-//! What the toolkit keeps in a session of actix-session, and what happens to that session.
+//! The session of actix-session: what this crate keeps in it, and how it ends.
 
 pub(crate) mod contents;
 pub(crate) mod entry;
@@ -6,8 +6,15 @@ pub(crate) mod fate;
 pub(crate) mod store;
 
 pub(crate) use self::contents::{
-    clear_but, end_if_empty, entry, forget, forget_who_left, is_left_by_another, is_purged,
-    is_written, keep_next, keeps_login, leave, look_again, middleware, of, renew, restore,
-    take_next, takes, write_entry, write_login_id,
+    clear_but, end_if_empty, entry, forget, forget_previous_user, is_left_by_another, is_purged,
+    is_written, keep_next, keeps_login, leave, look_again, middleware, of, restore, take_next,
+    write_entry, write_login_id,
 };
 pub(crate) use actix_session::Session;
+
+pub(crate) use self::{
+    contents::SharedSession,
+    entry::{Entry, EntryFacts},
+    fate::SessionFate,
+    store::{Revocations, SharedStore},
+};

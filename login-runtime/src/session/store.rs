@@ -1,7 +1,9 @@
-//! TODO session/store.rs
+//! A session store, shared by all workers, that does not bring back a session that has ended.
+//!
+//! [`fate`](super::fate) has the rules.
 
 use std::{
-    fmt,
+    any::TypeId,
     future::Future,
     hash::{BuildHasher, RandomState},
     sync::{Arc, OnceLock},
@@ -12,40 +14,37 @@ use actix_session::storage::{
     CookieSessionStore, LoadError, SaveError, SessionKey, SessionStore, UpdateError,
 };
 use actix_web::cookie::time::Duration;
-use derive_more::Debug;
+use derive_more::{Debug, Display, Error};
 use tokio::sync::RwLock;
 
 use crate::{
     clock::Clock,
-    core::login::LoginKey,
+    core::LoginKey,
     error::StoreError,
     keys,
     session::{
         entry,
         fate::{
-            Lock, SessionFate, State, has_logged_in, late, may_lose, set_late, watch, watching,
+            Lock, SessionFate, State, has_logged_in, may_lose, note_failure, set_fate, with_tracker,
         },
     },
-    store::{
-        deadline::{STORE_DEADLINE, in_time},
-        records::{LATE_FOR, REVOKED_FOR, Records},
-    },
+    store::{LATE_FOR, REVOKED_FOR, Records, STORE_DEADLINE, in_time},
 };
 
-/// Under what a session that is kept in its cookie has its id.
+/// The key that stores the id of a session that is kept in its cookie.
 const ID_KEY: &str = "_session_id";
 
-/// Into how many groups sessions are divided, each with a lock of its own.
+/// The number of locks; each session uses one of them.
 ///
-/// Raising it lets more requests in at once. A lock is held for as long as the store takes for one or
+/// Raising it lets more requests run at once. A lock is held for as long as the store takes for one or
 /// two answers.
 const LOCKS: usize = 256;
 
-/// A session store that does not bring back what has ended.
+/// A session store that does not bring back a session that has ended.
 ///
-/// [`LoginManagerBuilder::session_store`](crate::LoginManagerBuilder::session_store) puts the store it
-/// is given into one of these. An application that brings its own `SessionMiddleware` does well to
-/// give it its store in one: `SessionMiddleware::new(SharedStore::new(store), key)`.
+/// [`LoginManagerBuilder::session_store`](crate::LoginManagerBuilder::session_store) wraps the store
+/// it is given in this one. An application with its own `SessionMiddleware` should wrap its store,
+/// too: `SessionMiddleware::new(SharedStore::new(store), key)`.
 #[derive(Debug)]
 #[debug("SharedStore")]
 pub struct SharedStore<T> {
@@ -55,8 +54,8 @@ pub struct SharedStore<T> {
     deadline: time::Duration,
 }
 
-/// One of them is held by whoever looks whether a session is there, until what follows is done. Those
-/// who only load sessions share it.
+/// A request holds one of these locks from the check that a session exists until it has acted on it.
+/// Requests that only load sessions share a lock.
 struct Locks {
     locks: Vec<Arc<RwLock<()>>>,
     hasher: RandomState,
@@ -76,7 +75,7 @@ impl Locks {
     }
 }
 
-/// Where it is noted which sessions that are kept in their cookie have ended.
+/// Records which sessions that are kept in their cookie have ended.
 pub(crate) struct Revocations {
     pub(crate) records: Arc<Records>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -93,7 +92,7 @@ impl<T> SharedStore<T> {
         }
     }
 
-    /// How long `store` may take for an answer before the request fails; 2 seconds.
+    /// How long `store` may take to answer before the request fails. The default is 2 seconds.
     ///
     /// A login manager sets it to its
     /// [`store_deadline`](crate::LoginManagerBuilder::store_deadline).
@@ -103,7 +102,7 @@ impl<T> SharedStore<T> {
         self
     }
 
-    /// From now on sessions that are kept in their cookie can end.
+    /// Records here which sessions have ended.
     pub(crate) fn note_ends_in(&self, revocations: Revocations) {
         let _ = self.revocations.set(revocations);
     }
@@ -121,138 +120,126 @@ impl<T> Clone for SharedStore<T> {
 }
 
 /// Why a late write is refused.
-#[derive(Debug)]
+#[derive(Debug, Display, Error)]
+#[display("the session ended while the request was in progress")]
 struct SessionGone;
 
-impl fmt::Display for SessionGone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the session ended while the request was under way")
-    }
-}
-
-impl std::error::Error for SessionGone {}
-
 impl<T: SessionStore + 'static> SharedStore<T> {
-    /// Whether sessions are kept in their cookies, where a key is the whole session.
+    /// Whether sessions are kept in their cookies. The key of such a session is the whole session.
     fn is_in_cookie() -> bool {
         is_in_cookie::<Self>()
     }
 
-    /// What the session store answers, if it does so in time.
+    /// Whether no session of this store can end: they are all in their cookies, and their ends are not
+    /// recorded.
+    fn never_ends(&self) -> bool {
+        Self::is_in_cookie() && self.revocations.get().is_none()
+    }
+
+    /// Waits for the session store's answer until the deadline.
     async fn ask<R, E>(
         &self,
         question: impl Future<Output = Result<R, E>>,
         other: impl FnOnce(anyhow::Error) -> E,
     ) -> Result<R, E> {
-        // A session that is kept in its cookie is at hand.
+        // The key of a session in a cookie is the session, so there is no answer to wait for.
         if Self::is_in_cookie() {
             return question.await;
         }
         let answer = in_time(self.deadline, question).await;
-        watch(answer.unwrap_or_else(|too_slow| Err(other(too_slow.into()))))
+        note_failure(answer.unwrap_or_else(|too_slow| Err(other(too_slow.into()))))
     }
 
-    /// What is in the session, if it is still there, which nobody in this process changes until the
-    /// guard is gone.
+    /// Locks a session and reads its contents, if it still exists. Nothing else in this process changes
+    /// it until the guard is dropped.
     ///
-    /// It is known in time or not at all: who waits for others that wait for a store waits no longer
-    /// than they.
+    /// The deadline includes the wait for the lock: a request that waits for others, which wait for
+    /// the store, waits no longer than they do.
     async fn lock_and_look(
         &self,
         key: &SessionKey,
     ) -> Result<(Lock, Option<State>), anyhow::Error> {
         let looking = async {
-            let lock = self.lock(key).await;
+            // A session in its cookie has another key after each change, and the same id.
+            let id = Self::is_in_cookie().then(|| id_in_cookie(key)).flatten();
+            let lock = match &id {
+                Some(id) => self.locks.of(id.as_bytes()),
+                None => self.locks.of(key.as_ref().as_bytes()),
+            };
+            let lock = match lock {
+                Some(lock) => Some(Arc::clone(lock).write_owned().await),
+                None => None,
+            };
             Ok((lock, self.look(key).await?))
         };
         match in_time(self.deadline, looking).await {
             Ok(looked) => looked,
-            Err(too_slow) => watch(Err(too_slow.into())),
+            Err(too_slow) => note_failure(Err(too_slow.into())),
         }
     }
 
-    /// What is in the session, if it is still there.
+    /// The contents of a session, if it still exists.
     async fn look(&self, key: &SessionKey) -> Result<Option<State>, anyhow::Error> {
-        if Self::is_in_cookie()
-            && self
-                .is_session_revoked(Self::revocation_key(key), 0)
-                .await?
-        {
+        if Self::is_in_cookie() && self.is_revoked(id_in_cookie(key), 0).await? {
             return Ok(None);
         }
         match self.ask(self.store.load(key), LoadError::Other).await {
             Ok(state) => Ok(state),
-            // As actix-session has it: a session that cannot be read is there, and empty.
+            // As in actix-session: a session that cannot be read exists, and is empty.
             Err(LoadError::Deserialization(_)) => Ok(Some(State::new())),
             Err(LoadError::Other(error)) => Err(error),
         }
     }
 
-    /// Whether no session ever ends here: they are all in their cookies, and nobody notes an end.
-    fn never_ends(&self) -> bool {
-        Self::is_in_cookie() && self.revocations.get().is_none()
-    }
-
-    /// Whether it is noted that a session has ended, and the note lasts for so many seconds more.
-    async fn is_session_revoked(
+    /// Whether a session is recorded as ended, and stays so for at least this many seconds.
+    async fn is_revoked(
         &self,
-        key_of_note: Option<LoginKey>,
-        more: i64,
+        session: Option<LoginKey>,
+        seconds: i64,
     ) -> Result<bool, StoreError> {
-        let Some((revocations, key_of_note)) = self.revocations.get().zip(key_of_note) else {
+        let Some((revocations, session)) = self.revocations.get().zip(session) else {
             return Ok(false);
         };
-        let then = revocations.clock.now().saturating_add(more);
+        let then = revocations.clock.now().saturating_add(seconds);
         let store = &revocations.records.store;
-        watch(
-            store
-                .call(|store| store.is_session_revoked(key_of_note, then))
-                .await,
-        )
+        let is_revoked = store.call(|store| store.is_session_revoked(session, then));
+        note_failure(is_revoked.await)
     }
 
-    /// Whether the session ended so short a time ago that the browser may not know.
+    /// Whether the session ended so recently that the browser may not know yet.
     async fn ended_lately(&self, key: &SessionKey) -> Result<bool, StoreError> {
         if self.revocations.get().is_none() {
             return Ok(false);
         }
-        let more = Self::noted_for() - LATE_FOR;
-        self.is_session_revoked(Self::revocation_key(key), more)
-            .await
+        let seconds = Self::revoked_for() - LATE_FOR;
+        self.is_revoked(Self::revocation_key(key), seconds).await
     }
 
-    /// Whether somebody has logged out, or in, with a login cookie that the request carries. What it
-    /// makes is none of theirs.
+    /// Whether a login whose cookie the request carries has ended since the request arrived. A session
+    /// that the request creates would belong to that login.
     async fn has_lost_login(&self) -> Result<bool, StoreError> {
-        let carried = watching(|watch| watch.carried.take());
-        let (logins, arrived) = carried.unwrap_or_default();
-        match self.revocations.get() {
-            Some(revocations) => {
-                watch(revocations.records.any_was_given_up(&logins, arrived).await)
-            }
-            None => Ok(false),
-        }
+        let (logins, arrived) = with_tracker(|tracker| tracker.carried.take());
+        let Some(revocations) = self.revocations.get() else {
+            return Ok(false);
+        };
+        note_failure(revocations.records.any_was_given_up(&logins, arrived).await)
     }
 
-    /// Notes that a session has ended.
+    /// Records that a session has ended.
     async fn revoke(&self, key: &SessionKey) -> Result<(), StoreError> {
-        if let Some((revocations, key_of_note)) =
-            self.revocations.get().zip(Self::revocation_key(key))
-        {
-            let until = revocations.clock.now().saturating_add(Self::noted_for());
-            let store = &revocations.records.store;
-            watch(
-                store
-                    .call(|store| store.revoke_session(key_of_note, until))
-                    .await,
-            )?;
-        }
-        Ok(())
+        let revocations = self.revocations.get();
+        let Some((revocations, session)) = revocations.zip(Self::revocation_key(key)) else {
+            return Ok(());
+        };
+        let until = revocations.clock.now().saturating_add(Self::revoked_for());
+        let store = &revocations.records.store;
+        let revoked = store.call(|store| store.revoke_session(session, until));
+        note_failure(revoked.await)
     }
 
-    /// For how long. A server that keeps the session itself knows that it has ended, and needs the
-    /// note only for as long as it asks when.
-    fn noted_for() -> i64 {
+    /// How many seconds a revocation lasts. A store on the server knows that a session has ended; it
+    /// only needs the revocation to tell how long ago.
+    fn revoked_for() -> i64 {
         if Self::is_in_cookie() {
             REVOKED_FOR
         } else {
@@ -260,7 +247,7 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         }
     }
 
-    /// Under what the end of a session is noted.
+    /// The key of a session's revocation.
     fn revocation_key(key: &SessionKey) -> Option<LoginKey> {
         if Self::is_in_cookie() {
             id_in_cookie(key)
@@ -268,46 +255,34 @@ impl<T: SessionStore + 'static> SharedStore<T> {
             Some(LoginKey::of(key.as_ref().as_bytes()))
         }
     }
-
-    /// Keeps everybody else in this process from the session until the guard is gone.
-    async fn lock(&self, key: &SessionKey) -> Lock {
-        // A session in its cookie has another key after each change, and the same id.
-        let id = Self::is_in_cookie().then(|| id_in_cookie(key)).flatten();
-        let lock = match &id {
-            Some(id) => self.locks.of(id.as_bytes()),
-            None => self.locks.of(key.as_ref().as_bytes()),
-        };
-        Some(Arc::clone(lock?).write_owned().await)
-    }
 }
 
 /// Whether a store keeps sessions in their cookies.
 pub(crate) fn is_in_cookie<S: 'static>() -> bool {
-    use std::any::TypeId;
     let store = TypeId::of::<S>();
     store == TypeId::of::<SharedStore<CookieSessionStore>>()
         || store == TypeId::of::<CookieSessionStore>()
 }
 
-/// What a session that is kept in its cookie says its id is, as JSON.
-fn name_in_cookie(key: &SessionKey) -> Option<String> {
+/// The id of a session that is kept in its cookie, as JSON.
+fn json_id_in_cookie(key: &SessionKey) -> Option<String> {
     let mut state: State = serde_json::from_str(key.as_ref()).ok()?;
     state.remove(ID_KEY)
 }
 
-/// Under what the end of a session in a cookie is noted.
+/// The revocation key of a session that is kept in its cookie.
 fn id_in_cookie(key: &SessionKey) -> Option<LoginKey> {
-    id_of_name(&name_in_cookie(key)?)
+    parse_id(&json_id_in_cookie(key)?)
 }
 
-/// The id itself: it needs no hash as those of logins do, for nobody who knows it can make the cookie.
-fn id_of_name(name: &str) -> Option<LoginKey> {
-    let id = name.strip_prefix('"')?.strip_suffix('"')?;
+/// Reads an id. It needs no hash as the id of a login does: the cookie cannot be made from the id.
+fn parse_id(json: &str) -> Option<LoginKey> {
+    let id = json.strip_prefix('"')?.strip_suffix('"')?;
     keys::read_nonce(id).map(LoginKey::of_session)
 }
 
-/// Gives a session in a cookie the id it had, or one of its own.
-fn name(state: &mut State, kept: Option<String>) -> Result<(), anyhow::Error> {
+/// Gives a session in a cookie the id it had, or a new one.
+fn set_id(state: &mut State, kept: Option<String>) -> Result<(), anyhow::Error> {
     let id = match kept {
         Some(id) => id,
         None => serde_json::to_string(&keys::nonce().map_err(anyhow::Error::new)?)?,
@@ -316,194 +291,173 @@ fn name(state: &mut State, kept: Option<String>) -> Result<(), anyhow::Error> {
     Ok(())
 }
 
-/// Takes out of the session of a late log in what may have been logged out meanwhile: without records
-/// nobody else would notice.
+/// Removes logins that may have ended meanwhile from the session of a late log in: without records
+/// nothing else would reveal that they ended.
 fn drop_ended_logins(state: &mut State) {
-    let _ = watching(|watch| {
-        if watch.only_own_logins.get() {
-            let made = watch.logged_in.borrow();
+    with_tracker(|tracker| {
+        if tracker.only_own_logins.get() {
+            let made = tracker.logged_in.borrow();
             state.retain(|key, _| !entry::is_login_key(key) || made.contains(key));
         }
     });
 }
 
-// What watches takes long futures, which every request would have to make room for: so they are boxed.
+// The futures for sessions that can end are long, and boxed so that other requests need no room for
+// them.
 impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
     async fn load(&self, key: &SessionKey) -> Result<Option<State>, LoadError> {
-        match self.never_ends() {
-            true => self.store.load(key).await,
-            false => Box::pin(self.load_watched(key)).await,
+        if self.never_ends() {
+            return self.store.load(key).await;
         }
+        let loading = async {
+            let loading = async {
+                // While the session gets another id, it is in neither place.
+                let lock = self.locks.of(key.as_ref().as_bytes());
+                let _lock = match lock.filter(|_| !Self::is_in_cookie()) {
+                    Some(lock) => Some(lock.read().await),
+                    None => None,
+                };
+                self.store.load(key).await
+            };
+            let mut loaded = self.ask(loading, LoadError::Other).await;
+            if Self::is_in_cookie()
+                && let Ok(Some(state)) = &loaded
+            {
+                let id = state.get(ID_KEY).and_then(|id| parse_id(id));
+                // A failing login store does not block pages that need no user: the record decides
+                // about the user anyway, and a write checks again.
+                if matches!(self.is_revoked(id, 0).await, Ok(true)) {
+                    loaded = Ok(None);
+                }
+            }
+            // A request that arrives long after the end is not late but has no session. A late one
+            // would be answered 409 for as long as the browser keeps the cookie.
+            if matches!(loaded, Ok(None)) && matches!(self.ended_lately(key).await, Ok(true)) {
+                set_fate(SessionFate::EndedAfterRead);
+            }
+            if !matches!(loaded, Err(LoadError::Other(_))) {
+                with_tracker(|tracker| tracker.failed.set(false));
+            }
+            loaded
+        };
+        Box::pin(loading).await
     }
 
-    async fn save(&self, state: State, ttl: &Duration) -> Result<SessionKey, SaveError> {
-        match self.never_ends() {
-            true => self.store.save(state, ttl).await,
-            false => Box::pin(self.save_watched(state, ttl)).await,
+    async fn save(&self, mut state: State, ttl: &Duration) -> Result<SessionKey, SaveError> {
+        if self.never_ends() {
+            return self.store.save(state, ttl).await;
         }
+        let saving = async {
+            // Renewing deletes, and then saves.
+            if with_tracker(|tracker| tracker.fate.get()) != SessionFate::Kept
+                || self
+                    .has_lost_login()
+                    .await
+                    .map_err(|error| SaveError::Other(error.into()))?
+            {
+                if may_lose(&state) {
+                    // The response is sent without this cookie.
+                    let none = SessionKey::try_from(String::new());
+                    return none.map_err(|error| SaveError::Other(error.into()));
+                }
+                set_fate(SessionFate::EndedAfterWrite);
+                return Err(SaveError::Other(SessionGone.into()));
+            }
+            if self.revocations.get().is_none() {
+                drop_ended_logins(&mut state);
+            } else if Self::is_in_cookie() {
+                let kept = with_tracker(|tracker| tracker.id.take());
+                set_id(&mut state, kept).map_err(SaveError::Other)?;
+            }
+            let saved = self
+                .ask(self.store.save(state, ttl), SaveError::Other)
+                .await;
+            with_tracker(|tracker| tracker.lock.take());
+            saved
+        };
+        Box::pin(saving).await
     }
 
     async fn update(
         &self,
         key: SessionKey,
-        state: State,
+        mut state: State,
         ttl: &Duration,
     ) -> Result<SessionKey, UpdateError> {
-        match self.never_ends() {
-            true => self.store.update(key, state, ttl).await,
-            false => Box::pin(self.update_watched(key, state, ttl)).await,
+        if self.never_ends() {
+            return self.store.update(key, state, ttl).await;
         }
+        let updating = async {
+            let (_lock, there) = self.lock_and_look(&key).await.map_err(UpdateError::Other)?;
+            if there.is_none() {
+                if may_lose(&state) {
+                    set_fate(SessionFate::EndedAfterRead);
+                    return Ok(key);
+                }
+                set_fate(SessionFate::EndedAfterWrite);
+                return Err(UpdateError::Other(SessionGone.into()));
+            }
+            let has_id = state.contains_key(ID_KEY);
+            if !has_id && Self::is_in_cookie() && self.revocations.get().is_some() {
+                // The application emptied the session, which still is the same one.
+                set_id(&mut state, json_id_in_cookie(&key)).map_err(UpdateError::Other)?;
+            }
+            let old = key.as_ref().to_owned();
+            let updating = self.store.update(key, state, ttl);
+            let updated = self.ask(updating, UpdateError::Other).await?;
+            // If the session ends between the check and the write, the store saves it under a new
+            // key. This ends it again.
+            if !Self::is_in_cookie() && updated.as_ref() != old {
+                let deleted = self.ask(self.store.delete(&updated), |error| error).await;
+                deleted.map_err(UpdateError::Other)?;
+                set_fate(SessionFate::EndedAfterWrite);
+                return Err(UpdateError::Other(SessionGone.into()));
+            }
+            Ok(updated)
+        };
+        Box::pin(updating).await
     }
 
     async fn update_ttl(&self, key: &SessionKey, ttl: &Duration) -> Result<(), anyhow::Error> {
-        match self.never_ends() {
-            true => self.store.update_ttl(key, ttl).await,
-            false => Box::pin(self.update_ttl_watched(key, ttl)).await,
+        if self.never_ends() {
+            return self.store.update_ttl(key, ttl).await;
         }
+        let updating = async {
+            let (_lock, there) = self.lock_and_look(key).await?;
+            if there.is_none() {
+                set_fate(SessionFate::EndedAfterRead);
+                return Ok(());
+            }
+            self.ask(self.store.update_ttl(key, ttl), |error| error)
+                .await
+        };
+        Box::pin(updating).await
     }
 
     async fn delete(&self, key: &SessionKey) -> Result<(), anyhow::Error> {
-        match self.never_ends() {
-            true => self.store.delete(key).await,
-            false => Box::pin(self.delete_watched(key)).await,
+        if self.never_ends() {
+            return self.store.delete(key).await;
         }
-    }
-}
-
-/// What happens to sessions that can end.
-impl<T: SessionStore + 'static> SharedStore<T> {
-    async fn load_watched(&self, key: &SessionKey) -> Result<Option<State>, LoadError> {
-        let loading = async {
-            // While it is being given another id, it is neither there nor gone.
-            let lock = self.locks.of(key.as_ref().as_bytes());
-            let _lock = match lock.filter(|_| !Self::is_in_cookie()) {
-                Some(lock) => Some(lock.read().await),
-                None => None,
-            };
-            self.store.load(key).await
+        let deleting = async {
+            let (lock, state) = self.lock_and_look(key).await?;
+            if state.is_none() {
+                set_fate(SessionFate::EndedAfterRead);
+            }
+            // A session without a login needs no revocation, and keeps its id when it is renewed.
+            if with_tracker(|tracker| tracker.held_elsewhere.get())
+                || state.as_ref().is_some_and(entry::holds_login)
+                || has_logged_in()
+            {
+                self.revoke(key).await?;
+            } else {
+                with_tracker(|tracker| tracker.id.replace(json_id_in_cookie(key)));
+            }
+            with_tracker(|tracker| tracker.only_own_logins.set(state.is_none()));
+            self.ask(self.store.delete(key), |error| error).await?;
+            // If the session is only renewed, the lock is held until the new one is saved.
+            with_tracker(|tracker| *tracker.lock.borrow_mut() = lock);
+            Ok(())
         };
-        let mut loaded = self.ask(loading, LoadError::Other).await;
-        if Self::is_in_cookie()
-            && let Ok(Some(state)) = &loaded
-        {
-            let key_of_note = state.get(ID_KEY).and_then(|name| id_of_name(name));
-            // A login store that is down keeps nobody from pages that ask for nobody: who the user is
-            // depends on the record all the same, and a write looks again.
-            if matches!(self.is_session_revoked(key_of_note, 0).await, Ok(true)) {
-                loaded = Ok(None);
-            }
-        }
-        // A request that comes long after the end is not late but has no session: as a late one it
-        // would be answered 409 for as long as the browser keeps the cookie.
-        if matches!(loaded, Ok(None)) && matches!(self.ended_lately(key).await, Ok(true)) {
-            set_late(SessionFate::Read);
-        }
-        if !matches!(loaded, Err(LoadError::Other(_))) {
-            let _ = watching(|watch| watch.failed.set(false));
-        }
-        loaded
-    }
-
-    async fn save_watched(
-        &self,
-        mut state: State,
-        ttl: &Duration,
-    ) -> Result<SessionKey, SaveError> {
-        // Renewing deletes, and then saves.
-        if late() != SessionFate::No
-            || self
-                .has_lost_login()
-                .await
-                .map_err(|error| SaveError::Other(error.into()))?
-        {
-            if may_lose(&state) {
-                // Its cookie is taken out of the response again.
-                let none = SessionKey::try_from(String::new());
-                return none.map_err(|error| SaveError::Other(error.into()));
-            }
-            set_late(SessionFate::Write);
-            return Err(SaveError::Other(SessionGone.into()));
-        }
-        if Self::is_in_cookie() && self.revocations.get().is_some() {
-            let kept = watching(|watch| watch.name.take()).flatten();
-            name(&mut state, kept).map_err(SaveError::Other)?;
-        }
-        if self.revocations.get().is_none() {
-            drop_ended_logins(&mut state);
-        }
-        let saved = self
-            .ask(self.store.save(state, ttl), SaveError::Other)
-            .await;
-        let _ = watching(|watch| watch.lock.take());
-        saved
-    }
-
-    async fn update_watched(
-        &self,
-        key: SessionKey,
-        mut state: State,
-        ttl: &Duration,
-    ) -> Result<SessionKey, UpdateError> {
-        let (_lock, there) = self.lock_and_look(&key).await.map_err(UpdateError::Other)?;
-        if there.is_none() {
-            if may_lose(&state) {
-                set_late(SessionFate::Read);
-                return Ok(key);
-            }
-            set_late(SessionFate::Write);
-            return Err(UpdateError::Other(SessionGone.into()));
-        }
-        let is_unnamed = !state.contains_key(ID_KEY);
-        if is_unnamed && Self::is_in_cookie() && self.revocations.get().is_some() {
-            // The application has emptied it; it is the same session all the same.
-            name(&mut state, name_in_cookie(&key)).map_err(UpdateError::Other)?;
-        }
-        let old = key.as_ref().to_owned();
-        let updating = self.store.update(key, state, ttl);
-        let updated = self.ask(updating, UpdateError::Other).await?;
-        // A store that finds the session gone between the look and the write saves it under a new
-        // key. What was brought back ends again.
-        if !Self::is_in_cookie() && updated.as_ref() != old {
-            let deleted = self.ask(self.store.delete(&updated), |error| error).await;
-            deleted.map_err(UpdateError::Other)?;
-            set_late(SessionFate::Write);
-            return Err(UpdateError::Other(SessionGone.into()));
-        }
-        Ok(updated)
-    }
-
-    async fn update_ttl_watched(
-        &self,
-        key: &SessionKey,
-        ttl: &Duration,
-    ) -> Result<(), anyhow::Error> {
-        let (_lock, there) = self.lock_and_look(key).await?;
-        if there.is_none() {
-            set_late(SessionFate::Read);
-            return Ok(());
-        }
-        self.ask(self.store.update_ttl(key, ttl), |error| error)
-            .await
-    }
-
-    async fn delete_watched(&self, key: &SessionKey) -> Result<(), anyhow::Error> {
-        let (lock, state) = self.lock_and_look(key).await?;
-        if state.is_none() {
-            set_late(SessionFate::Read);
-        }
-        // The session of a visitor needs no note, and a renewed one goes on under its name.
-        let held_elsewhere = watching(|watch| watch.held_elsewhere.get());
-        let held_login =
-            held_elsewhere.unwrap_or_default() || state.as_ref().is_some_and(entry::holds_login);
-        if held_login || has_logged_in() {
-            self.revoke(key).await?;
-        } else {
-            let _ = watching(|watch| watch.name.replace(name_in_cookie(key)));
-        }
-        let _ = watching(|watch| watch.only_own_logins.set(state.is_none()));
-        self.ask(self.store.delete(key), |error| error).await?;
-        // If the session is only renewed, until the new one is there.
-        let _ = watching(|watch| *watch.lock.borrow_mut() = lock);
-        Ok(())
+        Box::pin(deleting).await
     }
 }

@@ -1,8 +1,10 @@
-//! Checks the settings of a login manager, and makes it.
+//! Checks the settings of a login manager, and makes the manager.
 
 use std::{
+    collections::HashSet,
     iter,
     sync::{Arc, atomic::AtomicI64},
+    time::Duration,
 };
 
 use actix_session::{
@@ -11,26 +13,23 @@ use actix_session::{
 };
 use actix_web::cookie::Key;
 
-use crate::core::limits::Limits;
 use crate::{
-    core::remember::MAX_COOKIE_AGE,
+    clock::SystemClock,
+    core::{Limits, MAX_COOKIE_AGE},
     error::BuildError,
-    http::cookie_settings::{CheckedCookie, CookieSettings},
+    http::{CheckedCookie, CookieSettings},
     keys::{self, KeyRing},
     manager::{LoginManager, Manager},
     session::{
-        entry,
-        store::{self, Revocations},
+        Revocations, entry,
+        store::{self},
     },
-    setup::{
-        sessions::{Sessions, StoreSettings},
-        settings::Settings,
-    },
-    store::{deadline::TimedStore, records::Records},
-    users::{loader::RequestLoader, user_type::UserType},
+    setup::{sessions::Sessions, settings::Settings},
+    store::{Records, STORE_DEADLINE, TimedStore},
+    users::{RequestLoader, UserType},
 };
 
-/// Makes the manager, or says which setting cannot work.
+/// Makes the manager, or returns the first mistake in the settings.
 pub(crate) fn manager<S: SessionStore + 'static>(
     mut settings: Settings,
     sessions: Sessions<S>,
@@ -41,55 +40,45 @@ pub(crate) fn manager<S: SessionStore + 'static>(
     }
     settings.refusal.check()?;
     check_sessions(&settings, &sessions)?;
+    let mut cookie = settings.session_cookie.take().unwrap_or_default();
     if settings.insecure {
-        let insecure = CookieSettings::danger_insecure;
-        settings.session_cookie = Some(
-            settings
-                .session_cookie
-                .unwrap_or_default()
-                .danger_insecure(),
-        );
+        cookie = cookie.danger_insecure();
         settings.remember.cookie = settings.remember.cookie.danger_insecure();
-        settings.login_cookie = settings.login_cookie.map(insecure);
-        tracing::warn!(target: "login", "login cookies travel over plain http; this is for development only");
+        settings.login_cookie = settings.login_cookie.map(CookieSettings::danger_insecure);
+        tracing::warn!(target: "login", "browsers send login cookies over plain http; this is for development only");
     }
-    let cookie = settings
-        .session_cookie
-        .take()
-        .unwrap_or_default()
-        .check("session")?;
+    let cookie = cookie.check("session")?;
     let users = user_types(&mut settings)?;
     check_cookies(&users, &cookie, matches!(sessions, Sessions::Stored(_)))?;
     let request_loader = request_loader(&mut settings, &users)?;
-    let (limits, records) = records(&mut settings)?;
+    let clock = settings.clock.take();
+    let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
+    let deadline = settings.store_deadline.unwrap_or(STORE_DEADLINE);
+    let (limits, records) = records(&mut settings, deadline)?;
     let session = match sessions {
         Sessions::Own(factory) => factory,
         Sessions::Stored(make) => {
-            let lifecycle = settings
-                .lifecycle
-                .unwrap_or_else(|| BrowserSession::default().into());
-            let revocations = records.as_ref().map(|records| Revocations {
-                records: Arc::clone(records),
-                clock: Arc::clone(&settings.clock),
+            let until_closed = || BrowserSession::default().into();
+            let lifecycle = settings.lifecycle.unwrap_or_else(until_closed);
+            let revocations = records.clone().map(|records| Revocations {
+                records,
+                clock: Arc::clone(&clock),
             });
-            let store = StoreSettings {
-                revocations,
-                deadline: settings.store_deadline,
-            };
-            make(keys::session_key(&key), cookie, lifecycle, store)
+            let key = keys::session_key(&key);
+            make(key, cookie, lifecycle, revocations, deadline)
         }
     };
     let manager = Manager {
         users,
         request_loader,
         keys: KeyRing::new(iter::once(&key).chain(&settings.fallback_keys)),
-        clock: settings.clock,
+        clock,
         client: settings.client,
         remember: settings.remember,
         guards: settings.guards,
         refusal: settings.refusal,
         events: settings.events,
-        // Without records, a session that is kept in its cookie never ends on the server.
+        // Without records, a session that is stored in its cookie never ends on the server.
         watches_sessions: records.is_some() || !store::is_in_cookie::<S>(),
         limits,
         records,
@@ -101,53 +90,45 @@ pub(crate) fn manager<S: SessionStore + 'static>(
     })
 }
 
-/// Refuses what does not go together with the application's own session middleware, or with login
-/// cookies.
+/// Refuses settings that contradict the application's own session middleware, or login cookies.
 fn check_sessions<S: SessionStore + 'static>(
     settings: &Settings,
     sessions: &Sessions<S>,
 ) -> Result<(), BuildError> {
-    let Settings {
-        session_cookie,
-        lifecycle,
-        insecure,
-        login_cookie,
-        login_store,
-        ..
-    } = settings;
     let is_own = matches!(sessions, Sessions::Own(_));
-    if is_own && (session_cookie.is_some() || lifecycle.is_some() || *insecure) {
-        return Err(BuildError::Setting {
-            name: "session_middleware",
-            why: "brings its own cookie; configure that cookie there, and not here",
-        });
+    let has_cookie = settings.session_cookie.is_some() || settings.insecure;
+    if is_own && (has_cookie || settings.lifecycle.is_some()) {
+        let why = "brings its own cookie; configure that cookie there, and not here";
+        return invalid("session_middleware", why);
     }
-    if login_cookie.is_none() {
+    if settings.login_cookie.is_none() {
         return Ok(());
     }
     let why = if is_own {
-        "needs sessions of which it knows how long they last; leave out `session_middleware`"
-    } else if matches!(lifecycle, Some(SessionLifecycle::PersistentSession(_))) {
+        "needs to know how long sessions last; leave out `session_middleware`"
+    } else if matches!(
+        settings.lifecycle,
+        Some(SessionLifecycle::PersistentSession(_))
+    ) {
         "ends with the browser, and the session must not outlast it; leave out `session_lifecycle`"
-    } else if login_store.is_none() && !store::is_in_cookie::<S>() {
-        "says everything itself without a login store, so that no log out would be final; add `.login_store(..)`"
+    } else if settings.login_store.is_none() && !store::is_in_cookie::<S>() {
+        "contains the whole login if there is no login store, so no log out would be final; add `.login_store(..)`"
     } else {
         return Ok(());
     };
-    Err(BuildError::Setting {
-        name: "login_cookie",
-        why,
-    })
+    invalid("login_cookie", why)
 }
 
-/// The user types with their cookies.
+fn invalid<T>(name: &'static str, why: &'static str) -> Result<T, BuildError> {
+    Err(BuildError::Setting { name, why })
+}
+
+/// The user types, with their cookies.
 fn user_types(settings: &mut Settings) -> Result<Vec<Arc<UserType>>, BuildError> {
     let duration = settings.remember.duration;
     if duration.as_secs() == 0 || duration > MAX_COOKIE_AGE {
-        return Err(BuildError::Setting {
-            name: "RememberCookie::duration",
-            why: "is not between 1 second and 400 days, the longest that browsers keep a cookie",
-        });
+        let why = "is not between 1 second and 400 days, the longest that browsers keep a cookie";
+        return invalid("RememberCookie::duration", why);
     }
     let mut users: Vec<Arc<UserType>> = Vec::new();
     for (name, loader) in settings.users.drain(..) {
@@ -173,14 +154,16 @@ fn user_types(settings: &mut Settings) -> Result<Vec<Arc<UserType>>, BuildError>
     Ok(users)
 }
 
-/// Refuses cookies that get in each other's way.
+/// Refuses cookies that conflict with each other.
 fn check_cookies(
     users: &[Arc<UserType>],
     session: &CheckedCookie,
     is_stored: bool,
 ) -> Result<(), BuildError> {
-    let is_elsewhere =
-        |login: &&CheckedCookie| (&login.path, &login.domain) != (&session.path, &session.domain);
+    let is_elsewhere = |login: &&CheckedCookie| {
+        let (login, session) = (&login.settings, &session.settings);
+        (&login.path, &login.domain) != (&session.path, &session.domain)
+    };
     let login_cookies = || users.iter().filter_map(|user| user.login_cookie.as_ref());
     if let Some(login) = login_cookies().find(is_elsewhere) {
         return Err(BuildError::Cookie {
@@ -192,16 +175,15 @@ fn check_cookies(
     let all = login_cookies()
         .chain(remember_cookies)
         .chain(is_stored.then_some(session));
-    let mut names: Vec<_> = all.map(|cookie| &cookie.name).collect();
-    names.sort_unstable();
-    match names.windows(2).find(|pair| pair.first() == pair.last()) {
+    let mut names = HashSet::new();
+    match all
+        .map(|cookie| &cookie.name)
+        .find(|name| !names.insert(*name))
+    {
         None => Ok(()),
         Some(twice) => Err(BuildError::Cookie {
-            name: twice
-                .first()
-                .map(|name| (*name).clone())
-                .unwrap_or_default(),
-            why: "is two cookies at once; give each a name of its own",
+            name: twice.clone(),
+            why: "is the name of two cookies; give each cookie its own name",
         }),
     }
 }
@@ -214,51 +196,43 @@ fn request_loader(
     let Some((user_type, name, loader)) = settings.request_loader.take() else {
         return Ok(None);
     };
-    match users
-        .iter()
-        .position(|user| user.loader.user_type() == user_type)
-    {
+    let mut loaders = users.iter().map(|user| user.loader.user_type());
+    match loaders.position(|found| found == user_type) {
         Some(index) => Ok(Some((index, loader))),
         None => Err(BuildError::RequestLoader { user_type: name }),
     }
 }
 
-/// How long logins last, and their records, if there is a login store.
-fn records(settings: &mut Settings) -> Result<(Limits, Option<Arc<Records>>), BuildError> {
-    let refuse = |name, why| Err(BuildError::Setting { name, why });
+/// How long logins last, and their records if there is a login store.
+fn records(
+    settings: &mut Settings,
+    deadline: Duration,
+) -> Result<(Limits, Option<Arc<Records>>), BuildError> {
     let limits = settings.limits.unwrap_or_default();
-    limits.check().map_err(|why| BuildError::Setting {
-        name: "limits",
-        why,
-    })?;
-    let Some(store) = settings.login_store.take() else {
-        if !settings.session_only {
-            return Err(BuildError::NoLoginStore);
-        }
-        if settings.limits.is_some_and(|limits| limits.has_idle()) {
-            return refuse(
-                "limits",
-                "has an idle limit, which needs a login store; add `.login_store(..)`, or `danger_no_idle_limit()` to the limits",
-            );
-        }
-        if settings.max_logins.is_some() {
-            return refuse(
-                "max_logins",
-                "needs a login store, where logins are counted; add `.login_store(..)`",
-            );
-        }
-        return Ok((limits.without_idle(), None));
+    limits.check().or_else(|why| invalid("limits", why))?;
+    let (store, max) = (settings.login_store.take(), settings.max_logins);
+    let Some(store) = store else {
+        return if !settings.session_only {
+            Err(BuildError::NoLoginStore)
+        } else if settings.limits.is_some_and(|limits| limits.has_idle()) {
+            let why = "has an idle limit, which needs a login store; add `.login_store(..)`, or `danger_no_idle_limit()` to the limits";
+            invalid("limits", why)
+        } else if max.is_some() {
+            let why = "needs a login store, where logins are counted; add `.login_store(..)`";
+            invalid("max_logins", why)
+        } else {
+            // The last use of a login is not recorded.
+            Ok((limits.danger_no_idle_limit(), None))
+        };
     };
     if settings.session_only {
-        return refuse(
-            "session_only",
-            "contradicts `login_store`; leave out one of them",
-        );
+        let why = "contradicts `login_store`; leave out one of them";
+        return invalid("session_only", why);
     }
     let records = Records {
-        store: TimedStore::new(store, settings.store_deadline),
+        store: TimedStore::new(store, deadline),
         limits,
-        max: settings.max_logins,
+        max,
         relieved_at: AtomicI64::new(i64::MIN),
     };
     Ok((limits, Some(Arc::new(records))))

@@ -1,4 +1,4 @@
-//! TODO setup/builder.rs
+//! The builder: one method for each setting of a login manager.
 
 use std::{any::TypeId, future::Future, sync::Arc, time::Duration};
 
@@ -12,33 +12,25 @@ use derive_more::Debug;
 
 use crate::{
     clock::Clock,
-    core::{
-        limits::Limits,
-        login::MaxLogins,
-        protection::{ClientIdentity, SessionProtection},
-        user::AuthUser,
-    },
+    core::{AuthUser, ClientIdentity, Limits, MaxLogins, SessionProtection},
     error::{BoxError, BuildError},
     events::LoginEvent,
-    http::{
-        cookie_settings::{CookieSettings, RememberCookie},
-        view::{Origin, View},
-    },
+    http::{CookieSettings, Origin, RememberCookie, View},
     manager::LoginManager,
-    refusal::settings::{Flash, erase_handler},
-    session::store::SharedStore,
+    refusal::{Flash, erase_handler},
+    session::SharedStore,
     setup::{build, sessions::Sessions, settings::Settings},
-    store::login_store::LoginStore,
+    store::LoginStore,
     users::loader,
 };
 
 impl LoginManager {
-    /// Starts to build a manager with the loader for the application's user type.
+    /// Starts to build a manager, with the loader for the application's user type.
     ///
-    /// The loader is given the id that the session keeps and looks the user up:
-    /// `async move |id: i64| db.find(id).await`, or an `async fn`. `Ok(None)` says that there is no such user (any
-    /// more); an error says that it could not be found out, and is answered with 503.
-    /// It is called at most once per request, and only if something asks who the user is.
+    /// The loader gets the id from the session and looks the user up:
+    /// `async move |id: i64| db.find(id).await`, or an `async fn`. It returns `Ok(None)` if there is no such
+    /// user, and an error if that could not be found out; the client then gets 503.
+    /// It is called at most once per request, and only if something asks for the user.
     pub fn builder<U, F, E>(user_loader: F) -> LoginManagerBuilder
     where
         U: AuthUser,
@@ -66,7 +58,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self
     }
 
-    /// Changes a setting that may be wrong; the first error is what [`build`](Self::build) returns.
+    /// Changes a setting that may be invalid; [`build`](Self::build) returns the first error.
     fn try_set(mut self, change: impl FnOnce(&mut Settings) -> Result<(), BuildError>) -> Self {
         if let Err(error) = change(&mut self.settings) {
             self.settings.error.get_or_insert(error);
@@ -74,11 +66,11 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self
     }
 
-    /// Adds a further user type, with a loader of its own.
+    /// Adds another user type, with its own loader.
     ///
-    /// Logins of different types are kept apart: each has its own entry in the session and its own
-    /// remember cookie, named after `name`, which must not change once logins exist.
-    /// `#[login_required(user = Admin)]` asks for this type.
+    /// Logins of different types are separate: each type has its own entry in the session and its own
+    /// remember cookie. Both are named after `name`, which must not change once logins exist.
+    /// `#[login_required(user = Admin)]` requires this type.
     #[must_use]
     pub fn user_loader<U, F, E>(self, name: &str, user_loader: F) -> Self
     where
@@ -93,14 +85,15 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         })
     }
 
-    /// Finds the user in the request itself, for API keys and bearer tokens.
+    /// Finds the user from the request itself, for API keys and bearer tokens.
     ///
-    /// Asked when neither the session nor a remember cookie brought a user. What it needs of the
-    /// request it takes before its first await. Its user is neither stored nor fresh.
+    /// It is called if neither the session nor a remember cookie gives a user. The returned future cannot
+    /// borrow the request, so the loader copies what it needs from it first. The login is not stored, and
+    /// not fresh.
     ///
     /// # Security
     ///
-    /// The loader is what checks the credential: compare keys by their hashes or in constant time.
+    /// The loader checks the credential: compare keys by their hashes, or in constant time.
     #[must_use]
     pub fn request_loader<U, F, Fut, E>(self, request_loader: F) -> Self
     where
@@ -118,12 +111,11 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         })
     }
 
-    /// Where clients without a login are sent: a path (`/login`), a URL, or the name of a route.
+    /// Redirects clients without a login to this page: a path (`/login`), a URL, or the name of a route.
     ///
-    /// The page they came for goes along as the query parameter `next`; a form without an `action`
-    /// posts it on. Without a login view clients are answered 401, as are scripts and API clients
-    /// always: those whose `Sec-Fetch-Mode`, `X-Requested-With` or `Accept` says that they show no
-    /// page.
+    /// The query parameter `next` contains the address that the client asked for; a form without an
+    /// `action` keeps it. Without a login view clients get 401. Scripts and API clients always do: those
+    /// whose `Sec-Fetch-Mode`, `X-Requested-With` or `Accept` header says that they do not show a page.
     #[must_use]
     pub fn login_view(self, view: impl Into<String>) -> Self {
         self.try_set(|settings| {
@@ -132,9 +124,9 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         })
     }
 
-    /// Where clients with a stale login are sent to give their credentials again.
+    /// Redirects clients with a stale login to this page, where they give their credentials again.
     ///
-    /// Without it they are answered 401, also if there is a login view.
+    /// Without it they get 401, even if there is a login view.
     #[must_use]
     pub fn refresh_view(self, view: impl Into<String>) -> Self {
         self.try_set(|settings| {
@@ -143,37 +135,39 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         })
     }
 
-    /// The name of the query parameter that says where a refused client wanted to go; `next`.
+    /// The name of the query parameter with the address that a refused client asked for; `next` by
+    /// default.
     #[must_use]
     pub fn next_field(self, name: impl Into<String>) -> Self {
-        self.set(|settings| settings.refusal.next_field = name.into())
+        self.set(|settings| settings.refusal.set_next_field(name.into()))
     }
 
-    /// Keeps where a refused client wanted to go in its session, and not in the address of the
-    /// login view. [`Auth::take_next`](crate::Auth::take_next) takes it out again.
+    /// Keeps the address that a refused client asked for in its session, and not in the address of the
+    /// login view. [`Auth::take_next`](crate::Auth::take_next) returns and removes it.
     #[must_use]
     pub fn use_session_for_next(self) -> Self {
         self.set(|settings| settings.refusal.session_for_next = true)
     }
 
-    /// Tells the login view about requests of every method, and not only of GET and HEAD.
+    /// Passes `next` to the login view for requests of every method, and not only for GET and HEAD.
     ///
-    /// A client that follows such a `next` sends a GET to an address that may only answer POST.
+    /// A client that follows such a `next` sends a GET to an address that may only accept POST.
     #[must_use]
     pub fn next_for_all_methods(self) -> Self {
         self.set(|settings| settings.refusal.next_for_all_methods = true)
     }
 
-    /// Sends refused clients to this host (`example.com`, or with a port), whatever host they named.
+    /// Redirects refused clients to this host (`example.com`, or with a port), and not to the host of their
+    /// request.
     #[must_use]
     pub fn force_host_for_redirects(self, host: impl Into<String>) -> Self {
         self.set(|settings| settings.refusal.force_host = Some(host.into()))
     }
 
-    /// The origins under which this application is reached, such as `https://app.example.com`.
+    /// The origins of this application, such as `https://app.example.com`.
     ///
-    /// Only needed for a login view on another host, which has to be told a whole URL to lead back
-    /// to. A request that names none of these hosts gets a redirect without `next`.
+    /// They are only needed if the login view is on another host, where `next` has to be a whole URL. A
+    /// request whose `Host` header is none of these gets a redirect without `next`.
     #[must_use]
     pub fn origins<I: IntoIterator<Item = impl Into<String>>>(self, origins: I) -> Self {
         self.try_set(|settings| {
@@ -187,20 +181,20 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         })
     }
 
-    /// Believes the `Host` header of every client when a whole URL of this application is needed.
+    /// Trusts the `Host` header of every client where a whole URL of this application is needed.
     ///
     /// # Security
     ///
-    /// An attacker who gets a victim's request to carry another host has the login view lead there.
-    /// Use [`origins`](Self::origins).
+    /// An attacker who can change the `Host` header of a victim's request makes the login view lead to
+    /// another host. Use [`origins`](Self::origins).
     #[must_use]
     pub fn danger_any_host(self) -> Self {
         self.set(|settings| settings.refusal.any_host = true)
     }
 
-    /// What clients are told on the way to the login view; `None` for nothing.
+    /// The message for clients that are redirected to the login view; `None` for no message.
     ///
-    /// Reaches them only if there is a [`flash`](Self::flash) hook.
+    /// They see it only if there is a [`flash`](Self::flash) hook.
     #[must_use]
     pub fn login_message(self, message: Option<&str>) -> Self {
         self.set(|settings| settings.refusal.login_message.text = message.map(str::to_owned))
@@ -212,7 +206,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.refusal.login_message.category = category.into())
     }
 
-    /// What clients are told on the way to the refresh view; `None` for nothing.
+    /// The message for clients that are redirected to the refresh view; `None` for no message.
     #[must_use]
     pub fn needs_refresh_message(self, message: Option<&str>) -> Self {
         self.set(|settings| settings.refusal.refresh_message.text = message.map(str::to_owned))
@@ -224,7 +218,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.refusal.refresh_message.category = category.into())
     }
 
-    /// Translates the two messages, with the request at hand.
+    /// Translates both messages; the request may say into which language.
     #[must_use]
     pub fn localize(
         self,
@@ -233,23 +227,23 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.refusal.localize = Some(Box::new(translate)))
     }
 
-    /// Takes the messages for refused clients, to show them on the next page.
+    /// Calls `flash` with the message for a refused client, to show it on the next page.
     #[must_use]
     pub fn flash(self, flash: impl Fn(&HttpRequest, Flash<'_>) + Send + Sync + 'static) -> Self {
         self.set(|settings| settings.refusal.flash = Some(Box::new(flash)))
     }
 
-    /// Shows the messages for refused clients through `actix-web-flash-messages`, whose
-    /// `FlashMessagesFramework` has to be wrapped around the application too.
+    /// Shows the messages for refused clients through `actix-web-flash-messages`. Wrap its
+    /// `FlashMessagesFramework` around the application too.
     ///
-    /// The category becomes the level where it is the name of one, and `Info` otherwise.
+    /// The category becomes the level if a level has that name, and `Info` otherwise.
     #[cfg(feature = "flash-messages")]
     #[must_use]
     pub fn flash_messages(self) -> Self {
         self.flash(|_, flash| crate::refusal::settings::send_flash_message(flash))
     }
 
-    /// Answers clients without a login in place of redirect, 401, message and `next`.
+    /// Responds to clients without a login, in place of redirect, 401, message and `next`.
     #[must_use]
     pub fn unauthorized_handler<F, Fut, R>(self, handler: F) -> Self
     where
@@ -260,7 +254,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.refusal.unauthorized = Some(erase_handler(handler)))
     }
 
-    /// Answers clients with a stale login in place of redirect, 401, message and `next`.
+    /// Responds to clients with a stale login, in place of redirect, 401, message and `next`.
     #[must_use]
     pub fn needs_refresh_handler<F, Fut, R>(self, handler: F) -> Self
     where
@@ -271,8 +265,8 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.refusal.needs_refresh = Some(erase_handler(handler)))
     }
 
-    /// Answers users who may not do what they asked for, in place of a bare 403; scripts too, which
-    /// would get it as JSON.
+    /// Responds to users who may not do what they asked for, in place of an empty 403. This includes
+    /// scripts, which get JSON by default.
     #[must_use]
     pub fn forbidden_handler<F, Fut, R>(self, handler: F) -> Self
     where
@@ -283,9 +277,10 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.refusal.forbidden = Some(erase_handler(handler)))
     }
 
-    /// Answers when a loader or the login store failed, at guards and extractors; 503 without a word by
-    /// default. Where a handler asks by itself, as with
-    /// [`Auth::current_user`](crate::Auth::current_user), the error is the handler's.
+    /// Responds if a loader or the login store failed at a guard or an extractor; an empty 503 by default.
+    ///
+    /// If a handler itself asks for the user, as with [`Auth::current_user`](crate::Auth::current_user),
+    /// the handler gets the error.
     #[must_use]
     pub fn load_error_handler(
         self,
@@ -298,8 +293,8 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     ///
     /// # Security
     ///
-    /// Off by default: unlike Flask, actix-web gives `.to(handler)` requests of every method, so a
-    /// client that says OPTIONS would be shown the page.
+    /// Off by default: unlike in Flask, `.to(handler)` gets requests of every method in actix-web, so a
+    /// client that sends OPTIONS would see the page.
     #[must_use]
     pub fn exempt_options(self) -> Self {
         self.set(|settings| settings.guards.exempt_options = true)
@@ -310,93 +305,92 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// A route declares itself by [`#[login_required]`](macro@crate::login_required) or
     /// [`#[public]`](macro@crate::public) *above* its route attribute, or by
     /// [`login_required()`](fn@crate::login_required) or [`public()`](fn@crate::public) around it, its
-    /// resource or its scope. Who is logged in gets to undeclared routes too. The decision is made
-    /// before the handler runs and before the body is read, whatever the method. Each undeclared
-    /// route that is hit is reported once, as
-    /// [`LoginEvent::UndeclaredRoute`](crate::LoginEvent::UndeclaredRoute) and to the log.
+    /// resource or its scope. Users who are logged in reach undeclared routes too. The decision is made
+    /// before the handler runs and before the body is read, for every method. Each undeclared route that
+    /// is requested is reported once, as
+    /// [`LoginEvent::UndeclaredRoute`](crate::LoginEvent::UndeclaredRoute) and in the log.
     ///
-    /// A path that leads nowhere is 404 for everybody, and a
-    /// [default service](actix_web::App::default_service) of the application's own that is not declared
-    /// is only shown to who is logged in. Where the path leads somewhere but no route takes the
-    /// method, who is logged in gets the 404 or 405; anonymous clients are refused, since it looks like
-    /// an undeclared route. A resource in `public()` has its 405 for everybody, and the guards in it
-    /// still hold.
+    /// A path that matches no route is 404 for every client. A
+    /// [default service](actix_web::App::default_service) of the application that is not declared is shown
+    /// only to users who are logged in. If the path matches but no route takes the method, users who are
+    /// logged in get the 404 or 405; anonymous clients are refused, because it looks like an undeclared
+    /// route. A resource in `public()` answers every client with its 405, and the guards in it still
+    /// apply.
     ///
-    /// What hooks of the application (events, `unauthorized_handler`, `request_loader`) are given at an
-    /// undeclared route is a copy of the request's head with the session, without the application's
-    /// data; what is written into the session there is lost.
+    /// At an undeclared route, the application's hooks (events, `unauthorized_handler`, `request_loader`)
+    /// get a copy of the request's head with the session, but without the application's data. What they
+    /// write into the session is lost.
     ///
-    /// Middleware between the manager and the routes must not wait before it calls them, or go in a
-    /// [`routes_behind`](crate::routes_behind()). Cross-origin preflights need their middleware around the manager:
-    /// `.wrap(login_manager).wrap(Cors::..)`. What a service or middleware does before it first waits,
-    /// as the closure of `wrap_fn` may, happens before the decision; handlers and their extractors only
-    /// run after it.
+    /// Middleware between the manager and the routes must not wait before it calls them, or it goes in a
+    /// [`routes_behind`](crate::routes_behind()). Middleware for cross-origin preflights goes around the
+    /// manager: `.wrap(login_manager).wrap(Cors::..)`. Whatever a service or middleware does before it
+    /// first waits, such as in the closure of `wrap_fn`, happens before the decision; handlers and their
+    /// extractors only run after it.
     #[must_use]
     pub fn deny_by_default(self) -> Self {
         self.set(|settings| settings.routes.deny_by_default = true)
     }
 
-    /// What happens to a login that shows up from another client; `Basic` by default.
+    /// What happens to a login that another client uses; `Basic` by default.
     #[must_use]
     pub fn session_protection(self, mode: SessionProtection) -> Self {
         self.set(|settings| settings.client.protection = mode)
     }
 
-    /// What of a client makes its identity; user agent and peer address by default.
+    /// Which properties of a client identify it; user agent and peer address by default.
     #[must_use]
     pub fn client_identity(self, identity: ClientIdentity) -> Self {
         self.set(|settings| settings.client.identity = identity)
     }
 
-    /// How long after giving credentials a login is fresh; 30 minutes by default.
+    /// How long a login is fresh after credentials were given; 30 minutes by default.
     ///
-    /// Freshness does not slide: use does not prolong it. A guard with an age of its own goes by
-    /// that one.
+    /// Freshness does not slide: use does not extend it. An age in a guard overrides this one.
     #[must_use]
     pub fn fresh_for(self, age: Duration) -> Self {
         self.set(|settings| settings.guards.fresh_for = Some(age))
     }
 
-    /// Lets a login be fresh for as long as it lasts, as in Flask-Login.
+    /// Keeps a login fresh for as long as it lasts, as in Flask-Login.
     ///
     /// # Security
     ///
-    /// Whoever gets hold of an unlocked device can then change the password hours after it was given
-    /// (ASVS 7.5.1 asks for it again). Guards with an age of their own still ask.
+    /// A person who finds an unlocked device can then change the password hours after it was given (ASVS
+    /// 7.5.1 requires re-authentication). Guards with an age still require it.
     #[must_use]
     pub fn fresh_for_the_session(self) -> Self {
         self.set(|settings| settings.guards.fresh_for = None)
     }
 
-    /// The remember cookie: attributes and life.
+    /// The attributes and the lifetime of the remember cookie.
     #[must_use]
     pub fn remember_cookie(self, cookie: RememberCookie) -> Self {
         self.set(|settings| settings.remember = cookie)
     }
 
-    /// Keys that were used before: values made under them are still good, and are written anew
-    /// under the current key when they are seen.
+    /// Keys that were used before: values under them are still valid, and are written again under the
+    /// current key when they are seen.
     ///
-    /// With a login store, keep an old key for as long as logins last at most (see
-    /// [`Limits`](crate::Limits)): records keep the fingerprints they were made with.
-    /// actix-session knows one key only, so with the cookie store sessions end when the key
-    /// changes; a remember cookie under an old key then restores the login.
+    /// With a login store, keep an old key for as long as a login may last (see
+    /// [`Limits`](crate::Limits)): records keep the fingerprints that they were made with.
+    /// actix-session takes only one key, so with the cookie store sessions end when the key changes; a
+    /// remember cookie under an old key then restores the login.
     #[must_use]
     pub fn fallback_keys(self, keys: impl IntoIterator<Item = Key>) -> Self {
         self.set(|settings| settings.fallback_keys.extend(keys))
     }
 
-    /// Lets both cookies travel over plain http, and takes the `__Host-` prefix off their names.
+    /// Lets browsers send the toolkit's cookies over plain http, and removes the `__Host-` prefix of their names.
     ///
-    /// For development where the address is neither https nor localhost. Logs a warning.
+    /// For development at an address that is neither https nor localhost. Logs a warning.
     #[must_use]
     pub fn danger_insecure_cookies(self) -> Self {
         self.set(|settings| settings.insecure = true)
     }
 
-    /// Calls `subscriber` for everything that happens to a login; see [`LoginEvent`].
+    /// Calls `subscriber` for each [`LoginEvent`].
     ///
-    /// It runs within the request: keep it short, and hand work over.
+    /// It runs within the request: keep it short, and do longer work elsewhere.
     #[must_use]
     pub fn on_event(
         self,
@@ -405,42 +399,42 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.events.subscribers.push(Box::new(subscriber)))
     }
 
-    /// Keeps a record of each login in `store`, so that logins can be seen, limited and ended.
+    /// Keeps a record of each login in `store`, so that logins can be listed, limited and ended.
     ///
-    /// A log out is then final, whatever becomes of the session; logins end when they are not used
+    /// A log out is then final, even if a copy of the session exists; logins end when they are not used
     /// (see [`limits`](Self::limits)); remember tokens rotate and can be revoked.
     #[must_use]
     pub fn login_store(self, store: impl LoginStore) -> Self {
         self.set(|settings| settings.login_store = Some(Arc::new(store)))
     }
 
-    /// Records logins nowhere but in the session, or in the login cookie.
+    /// Records logins only in the session, or in the login cookie.
     ///
     /// # Security
     ///
-    /// Nothing on the server then says that a login is over. With sessions kept in their cookie, a log
-    /// out does not end a *copy* of that cookie: it goes on working until the login reaches its
-    /// [absolute limit](Limits::absolute), or the user's session hash or the key changes. Remember
-    /// cookies do not rotate and cannot be revoked. There is no idle limit, no list of devices and no
-    /// way to end a login elsewhere. With a [login store](Self::login_store) all of that holds.
+    /// The server then does not know that a login has ended. If sessions are stored in their cookie, a log
+    /// out does not end a *copy* of that cookie: the copy works until the login reaches its
+    /// [absolute limit](Limits::absolute), or the user's session hash or the key changes. Remember cookies
+    /// do not rotate and cannot be revoked. There is no idle limit, no list of devices and no way to end a
+    /// login on another device. A [login store](Self::login_store) provides all of these.
     #[must_use]
     pub fn session_only(self) -> Self {
         self.set(|settings| settings.session_only = true)
     }
 
-    /// How long the login store, or a session store on the server, may take for an answer before the
-    /// client gets a 503; 2 seconds.
+    /// How long the login store, or a session store on the server, may take to answer before the client
+    /// gets a 503; 2 seconds by default.
     ///
-    /// No request waits longer in vain, however many answers it needs: what it has lost to one it does
-    /// not lose to the next.
+    /// The time is for all calls of a request together: what one call has waited in vain is taken off the
+    /// next.
     ///
-    /// Raising it survives slower stores; lowering it answers sooner when the store is down.
+    /// Raising it tolerates slower stores; lowering it answers sooner when the store is down.
     #[must_use]
     pub fn store_deadline(self, limit: Duration) -> Self {
-        self.set(|settings| settings.store_deadline = limit)
+        self.set(|settings| settings.store_deadline = Some(limit))
     }
 
-    /// How long logins last: 30 minutes without use, and 12 hours at the latest.
+    /// How long logins last; by default 30 minutes without use, and at most 12 hours.
     ///
     /// Without a login store there is no idle limit, and `limits` must not have one:
     /// `Limits::new().danger_no_idle_limit()`.
@@ -449,19 +443,19 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.limits = Some(limits))
     }
 
-    /// How many logins a user may have at a time; any number by default.
+    /// How many logins a user may have at the same time; any number by default.
     #[must_use]
     pub fn max_logins(self, max: MaxLogins) -> Self {
         self.set(|settings| settings.max_logins = Some(max))
     }
 
-    /// Asks `clock` for the time.
+    /// Uses `clock` for the time.
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
-        self.set(|settings| settings.clock = Arc::new(clock))
+        self.set(|settings| settings.clock = Some(Arc::new(clock)))
     }
 
-    /// Keeps sessions in `store` instead of the session cookie itself.
+    /// Stores sessions in `store` instead of the session cookie itself.
     #[must_use]
     pub fn session_store<T>(self, store: T) -> LoginManagerBuilder<SharedStore<T>>
     where
@@ -479,34 +473,12 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.session_cookie = Some(cookie))
     }
 
-    /// Keeps logins in a cookie of their own, and not in the session.
+    /// Keeps logins in their own cookie, and not in the session.
     ///
-    /// The session is then the application's alone, and a browser has one only if something is in it. A
-    /// page that asks for nobody then costs half, and one that does a quarter less: the cookie is opened
-    /// when somebody asks for the user, while a session is decrypted and parsed at every request that has
-    /// one. Log in and log out renew and end the session as before.
-    ///
-    /// # Security
-    ///
-    /// What the cookie says is encrypted and authenticated with a key of its own, and bound to the user
-    /// type; with a login store it names the record of the login and nothing else. It goes when the
-    /// browser is closed. Older keys are good for it too, see [`fallback_keys`](Self::fallback_keys).
-    ///
-    /// Session and login are then two cookies, and nothing ties one to the other but what browsers make
-    /// of their names: with `__Host-`, as by default, nobody else can put a session beside a victim's
-    /// login.
-    ///
-    /// [`Session::purge`](actix_session::Session::purge) still ends the login, that of every user type; if
-    /// the login store cannot be told, the answer is 503 and everybody is still logged in.
-    /// [`Session::clear`](actix_session::Session::clear) does not, and neither does the loss of the
-    /// session: call [`Auth::log_out`](crate::Auth::log_out).
-    ///
-    /// # Errors
-    ///
-    /// [`build`](Self::build) refuses it together with what it would weaken: a session store on the server
-    /// but no login store, where a log out would not be final any more; sessions that outlast the browser,
-    /// which would be left to whoever logs in next; a path or domain other than the session cookie's; and a
-    /// `SessionMiddleware` of the application's own, of which none of this can be told.
+    /// The session then contains only the application's data, and a browser has one only if there is any.
+    /// A page that does not ask for the user costs half as much, and one that does costs a quarter less:
+    /// the login cookie is opened when the request asks for the user, but a session is decrypted and
+    /// parsed at every request that has one. Log in and log out still renew and end the session.
     ///
     /// # Examples
     ///
@@ -526,19 +498,43 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`build`](Self::build) refuses it together with each of these:
+    ///
+    /// - a session store on the server without a login store: a log out would not be final any more;
+    /// - sessions that outlast the browser: the next user of the browser would get them;
+    /// - a path or domain that is not the session cookie's;
+    /// - the application's own `SessionMiddleware`, of which these settings are unknown.
+    ///
+    /// # Security
+    ///
+    /// The cookie is encrypted and authenticated with its own key, and bound to the user type. With a login
+    /// store it contains only the key of the login's record. The browser deletes it when it is closed.
+    /// Older keys are accepted too, see [`fallback_keys`](Self::fallback_keys).
+    ///
+    /// Session and login are then two cookies, which only the rules of browsers for their names hold
+    /// together: with the default prefix `__Host-`, no other host can put its session beside a victim's
+    /// login.
+    ///
+    /// [`Session::purge`](actix_session::Session::purge) still ends the login of every user type; if the
+    /// login store fails, the response is 503 and all logins continue.
+    /// [`Session::clear`](actix_session::Session::clear) does not end a login, nor does the loss of the
+    /// session: call [`Auth::log_out`](crate::Auth::log_out).
     #[must_use]
     pub fn login_cookie(self, cookie: CookieSettings) -> Self {
         self.set(|settings| settings.login_cookie = Some(cookie))
     }
 
-    /// Whether sessions end with the browser (the default) or last for a while.
+    /// Whether sessions end with the browser (the default) or last longer.
     #[must_use]
     pub fn session_lifecycle(self, lifecycle: impl Into<SessionLifecycle>) -> Self {
         self.set(|settings| settings.lifecycle = Some(lifecycle.into()))
     }
 
-    /// Uses the application's own ready-made `SessionMiddleware`, which `factory` makes for each
-    /// worker. Its key, store and cookie are then the application's business.
+    /// Uses the application's own `SessionMiddleware`, which `factory` makes for each worker. The
+    /// application then configures its key, store and cookie.
     #[must_use]
     pub fn session_middleware<T>(
         self,
@@ -555,14 +551,13 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
 
     /// Checks the settings and makes the manager.
     ///
-    /// `key` is the application's secret, 64 random bytes or more that survive a restart:
-    /// `Key::try_from(bytes)`; with `Key::generate()` all logins end when the application does. The
-    /// session cookie, remember tokens and fingerprints are each signed with a key of their own that
-    /// is derived from it.
+    /// `key` is the application's secret: at least 64 random bytes that stay the same across restarts, as
+    /// in `Key::try_from(bytes)`. With `Key::generate()` all logins end when the application stops. The
+    /// session cookie, remember tokens and fingerprints each have their own key, derived from it.
     ///
     /// # Errors
     ///
-    /// A [`BuildError`] that says which setting cannot work.
+    /// A [`BuildError`] says which setting is invalid.
     pub fn build(self, key: Key) -> Result<LoginManager<S>, BuildError> {
         build::manager(self.settings, self.sessions, key)
     }

@@ -1,4 +1,4 @@
-//! The builder of a login manager.
+//! Building a login manager: the builder, its settings, and the checks of [`build`](build::manager).
 
 pub(crate) mod build;
 pub(crate) mod builder;

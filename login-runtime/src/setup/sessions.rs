@@ -1,4 +1,4 @@
-//! TODO setup/sessions.rs
+//! Where sessions are stored, and how the session middleware of each worker is made.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,41 +6,40 @@ use actix_session::{config::SessionLifecycle, storage::SessionStore};
 use actix_web::cookie::Key;
 
 use crate::{
-    http::cookie_settings::CheckedCookie,
+    http::CheckedCookie,
     manager::SessionFactory,
-    session::{
-        self,
-        store::{Revocations, SharedStore},
-    },
+    session::{self, Revocations, SharedStore},
 };
 
-/// Where sessions are kept.
+/// Who configures the session middleware.
 pub(crate) enum Sessions<S: SessionStore> {
-    /// In a store, with a middleware that we configure.
+    /// This crate, for a store of the application.
     Stored(MakeMiddleware<S>),
-    /// In whatever the application's own middleware uses.
+    /// The application.
     Own(SessionFactory<S>),
 }
 
-type MakeMiddleware<S> =
-    Box<dyn FnOnce(Key, CheckedCookie, SessionLifecycle, StoreSettings) -> SessionFactory<S>>;
-
-/// What a session store needs from the manager.
-pub(crate) struct StoreSettings {
-    pub(crate) revocations: Option<Revocations>,
-    pub(crate) deadline: Duration,
-}
+type MakeMiddleware<S> = Box<
+    dyn FnOnce(
+        Key,
+        CheckedCookie,
+        SessionLifecycle,
+        Option<Revocations>,
+        Duration,
+    ) -> SessionFactory<S>,
+>;
 
 impl<T: SessionStore + Send + Sync + 'static> Sessions<SharedStore<T>> {
     pub(crate) fn stored(store: T) -> Self {
-        Self::Stored(Box::new(move |key, cookie, lifecycle, settings| {
-            let store = SharedStore::new(store).deadline(settings.deadline);
-            if let Some(revocations) = settings.revocations {
+        let make = |key: Key, cookie, lifecycle: SessionLifecycle, revocations, deadline| {
+            let store = SharedStore::new(store).deadline(deadline);
+            if let Some(revocations) = revocations {
                 store.note_ends_in(revocations);
             }
-            Arc::new(move || {
-                session::middleware(store.clone(), key.clone(), &cookie, lifecycle.clone())
-            })
-        }))
+            let factory =
+                move || session::middleware(store.clone(), key.clone(), &cookie, lifecycle.clone());
+            Arc::new(factory) as SessionFactory<_>
+        };
+        Self::Stored(Box::new(make))
     }
 }

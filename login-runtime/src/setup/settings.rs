@@ -1,6 +1,6 @@
 //! The settings of a login manager while it is being built.
 //!
-//! The parts are those of the built manager, which takes them over as they are.
+//! The built manager takes over most of them as they are.
 
 use std::{any::TypeId, sync::Arc, time::Duration};
 
@@ -8,24 +8,25 @@ use actix_session::config::SessionLifecycle;
 use actix_web::cookie::Key;
 
 use crate::{
-    clock::{Clock, SystemClock},
-    core::{freshness::GuardDefaults, limits::Limits, login::MaxLogins, protection::ClientCheck},
+    clock::Clock,
+    core::{ClientCheck, GuardDefaults, Limits, MaxLogins},
     error::BuildError,
     events::{Events, RouteRules},
-    http::cookie_settings::{CookieSettings, RememberCookie},
-    refusal::settings::RefusalSettings,
-    store::deadline::{DynLoginStore, STORE_DEADLINE},
-    users::loader::{Loader, RequestLoader},
+    http::{CookieSettings, RememberCookie},
+    refusal::RefusalSettings,
+    store::DynLoginStore,
+    users::{Loader, RequestLoader},
 };
 
 /// Everything that does not depend on the type of the session store.
+#[derive(Default)]
 pub(crate) struct Settings {
-    /// The names of the user types, and their loaders.
+    /// The names and loaders of the user types.
     pub(crate) users: Vec<(String, Box<dyn Loader>)>,
-    /// The user type of the request loader, its name, and the loader.
+    /// The user type of the request loader, the name of that type, and the loader.
     pub(crate) request_loader: Option<(TypeId, &'static str, RequestLoader)>,
     pub(crate) fallback_keys: Vec<Key>,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock: Option<Arc<dyn Clock>>,
     pub(crate) client: ClientCheck,
     pub(crate) remember: RememberCookie,
     pub(crate) session_cookie: Option<CookieSettings>,
@@ -36,10 +37,10 @@ pub(crate) struct Settings {
     pub(crate) guards: GuardDefaults,
     pub(crate) refusal: RefusalSettings,
     pub(crate) events: Events,
-    /// Whether the application has said that it wants no login store.
+    /// Whether the application wants no login store.
     pub(crate) session_only: bool,
     pub(crate) login_store: Option<Arc<dyn DynLoginStore>>,
-    pub(crate) store_deadline: Duration,
+    pub(crate) store_deadline: Option<Duration>,
     pub(crate) limits: Option<Limits>,
     pub(crate) max_logins: Option<MaxLogins>,
     pub(crate) routes: RouteRules,
@@ -51,25 +52,7 @@ impl Settings {
     pub(crate) fn new(user_loader: Box<dyn Loader>) -> Self {
         Self {
             users: vec![(String::new(), user_loader)],
-            request_loader: None,
-            fallback_keys: Vec::new(),
-            clock: Arc::new(SystemClock),
-            client: ClientCheck::default(),
-            remember: RememberCookie::default(),
-            session_cookie: None,
-            login_cookie: None,
-            lifecycle: None,
-            insecure: false,
-            guards: GuardDefaults::default(),
-            refusal: RefusalSettings::default(),
-            events: Events::default(),
-            session_only: false,
-            login_store: None,
-            store_deadline: STORE_DEADLINE,
-            limits: None,
-            max_logins: None,
-            routes: RouteRules::default(),
-            error: None,
+            ..Self::default()
         }
     }
 }

@@ -1,8 +1,12 @@
-//! A store of any type, and a deadline for each call.
+//! A store of any type, with a deadline for each call.
+//!
+//! 1. A call that takes longer than the limit fails, and the request is answered with 503.
+//! 2. One request waits for missing answers no longer than the limit in total, however many calls it
+//!    makes.
+//! 3. An answer that arrives in time does not count towards that total.
 
 use std::{
     cell::Cell,
-    fmt,
     future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::Arc,
@@ -10,13 +14,14 @@ use std::{
     time::Duration,
 };
 
+use derive_more::{Display, Error};
 use tokio::{
     task::JoinError,
     time::{Instant, timeout},
 };
 
 use crate::{
-    core::login::{
+    core::{
         FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, MaxLogins,
         TokenFamily,
     },
@@ -27,132 +32,100 @@ use crate::{
 pub(crate) type StoreFuture<'a, T> =
     Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// [`LoginStore`] with its futures boxed, so that a manager need not be generic over it.
-pub(crate) trait DynLoginStore: Send + Sync {
-    fn insert<'a>(
-        &'a self,
-        key: LoginKey,
-        record: &'a LoginRecord,
-        max: Option<MaxLogins>,
-        now: i64,
-    ) -> StoreFuture<'a, Inserted>;
-    fn find(&self, key: LoginKey, now: i64) -> StoreFuture<'_, Option<LoginRecord>>;
-    fn find_for_auth(&self, key: LoginKey, now: i64) -> StoreFuture<'_, Option<LoginRecord>>;
-    fn touch(&self, key: LoginKey, last_seen: i64) -> StoreFuture<'_, ()>;
-    fn make_stale(&self, key: LoginKey) -> StoreFuture<'_, ()>;
-    fn end(&self, key: LoginKey) -> StoreFuture<'_, bool>;
-    fn end_many<'a>(&'a self, which: LoginSelector<'a>) -> StoreFuture<'a, u64>;
-    fn list<'a>(
-        &'a self,
-        owner: LoginOwner<'a>,
-        now: i64,
-    ) -> StoreFuture<'a, Vec<(LoginKey, LoginRecord)>>;
-    fn insert_family<'a>(&'a self, key: FamilyKey, family: &'a TokenFamily) -> StoreFuture<'a, ()>;
-    fn find_family(&self, key: FamilyKey, now: i64) -> StoreFuture<'_, Option<TokenFamily>>;
-    fn update_family_if<'a>(
-        &'a self,
-        key: FamilyKey,
-        expected: i64,
-        family: &'a TokenFamily,
-    ) -> StoreFuture<'a, bool>;
-    fn purge(&self, now: i64, idle_since: Option<i64>, limit: u32) -> StoreFuture<'_, u64>;
-    fn revoke_session(&self, session: LoginKey, until: i64) -> StoreFuture<'_, ()>;
-    fn is_session_revoked(&self, session: LoginKey, now: i64) -> StoreFuture<'_, bool>;
+/// Passes all methods of [`LoginStore`] to a macro, with `$a` as the lifetime of each reference.
+macro_rules! store_methods {
+    ($macro:ident, $a:lifetime) => {
+        $macro! {
+            insert(
+                key: LoginKey, record: &$a LoginRecord, max: Option<MaxLogins>, now: i64
+            ) -> Inserted;
+            find(key: LoginKey, now: i64) -> Option<LoginRecord>;
+            find_for_auth(key: LoginKey, now: i64) -> Option<LoginRecord>;
+            touch(key: LoginKey, last_seen: i64) -> ();
+            make_stale(key: LoginKey) -> ();
+            end(key: LoginKey) -> bool;
+            end_many(which: LoginSelector<$a>) -> u64;
+            list(owner: LoginOwner<$a>, now: i64) -> Vec<(LoginKey, LoginRecord)>;
+            insert_family(key: FamilyKey, family: &$a TokenFamily) -> ();
+            find_family(key: FamilyKey, now: i64) -> Option<TokenFamily>;
+            update_family_if(key: FamilyKey, expected: i64, family: &$a TokenFamily) -> bool;
+            purge(now: i64, idle_since: Option<i64>, limit: u32) -> u64;
+            revoke_session(session: LoginKey, until: i64) -> ();
+            is_session_revoked(session: LoginKey, now: i64) -> bool;
+        }
+    };
 }
 
-impl<S: LoginStore> DynLoginStore for S {
-    fn insert<'a>(
-        &'a self,
-        key: LoginKey,
-        record: &'a LoginRecord,
-        max: Option<MaxLogins>,
-        now: i64,
-    ) -> StoreFuture<'a, Inserted> {
-        Box::pin(LoginStore::insert(self, key, record, max, now))
-    }
+macro_rules! boxed_store {
+    ($($method:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        /// [`LoginStore`] with boxed futures, so that a manager need not be generic over the store.
+        pub(crate) trait DynLoginStore: Send + Sync {
+            $(fn $method<'a>(&'a self, $($argument: $type),*) -> StoreFuture<'a, $answer>;)*
+            /// [`LoginStore::find_for_auth`] with a share of the store, for a caller that polls.
+            fn find_for_auth_owned(
+                self: Arc<Self>,
+                key: LoginKey,
+                now: i64,
+            ) -> StoreFuture<'static, Option<LoginRecord>>;
+        }
 
-    fn find(&self, key: LoginKey, now: i64) -> StoreFuture<'_, Option<LoginRecord>> {
-        Box::pin(LoginStore::find(self, key, now))
-    }
+        impl<S: LoginStore> DynLoginStore for S {
+            $(fn $method<'a>(&'a self, $($argument: $type),*) -> StoreFuture<'a, $answer> {
+                Box::pin(LoginStore::$method(self, $($argument),*))
+            })*
 
-    fn find_for_auth(&self, key: LoginKey, now: i64) -> StoreFuture<'_, Option<LoginRecord>> {
-        Box::pin(LoginStore::find_for_auth(self, key, now))
-    }
-
-    fn touch(&self, key: LoginKey, last_seen: i64) -> StoreFuture<'_, ()> {
-        Box::pin(LoginStore::touch(self, key, last_seen))
-    }
-
-    fn make_stale(&self, key: LoginKey) -> StoreFuture<'_, ()> {
-        Box::pin(LoginStore::make_stale(self, key))
-    }
-
-    fn end(&self, key: LoginKey) -> StoreFuture<'_, bool> {
-        Box::pin(LoginStore::end(self, key))
-    }
-
-    fn end_many<'a>(&'a self, which: LoginSelector<'a>) -> StoreFuture<'a, u64> {
-        Box::pin(LoginStore::end_many(self, which))
-    }
-
-    fn list<'a>(
-        &'a self,
-        owner: LoginOwner<'a>,
-        now: i64,
-    ) -> StoreFuture<'a, Vec<(LoginKey, LoginRecord)>> {
-        Box::pin(LoginStore::list(self, owner, now))
-    }
-
-    fn insert_family<'a>(&'a self, key: FamilyKey, family: &'a TokenFamily) -> StoreFuture<'a, ()> {
-        Box::pin(LoginStore::insert_family(self, key, family))
-    }
-
-    fn find_family(&self, key: FamilyKey, now: i64) -> StoreFuture<'_, Option<TokenFamily>> {
-        Box::pin(LoginStore::find_family(self, key, now))
-    }
-
-    fn update_family_if<'a>(
-        &'a self,
-        key: FamilyKey,
-        expected: i64,
-        family: &'a TokenFamily,
-    ) -> StoreFuture<'a, bool> {
-        Box::pin(LoginStore::update_family_if(self, key, expected, family))
-    }
-
-    fn purge(&self, now: i64, idle_since: Option<i64>, limit: u32) -> StoreFuture<'_, u64> {
-        Box::pin(LoginStore::purge(self, now, idle_since, limit))
-    }
-
-    fn revoke_session(&self, session: LoginKey, until: i64) -> StoreFuture<'_, ()> {
-        Box::pin(LoginStore::revoke_session(self, session, until))
-    }
-
-    fn is_session_revoked(&self, session: LoginKey, now: i64) -> StoreFuture<'_, bool> {
-        Box::pin(LoginStore::is_session_revoked(self, session, now))
-    }
+            fn find_for_auth_owned(
+                self: Arc<Self>,
+                key: LoginKey,
+                now: i64,
+            ) -> StoreFuture<'static, Option<LoginRecord>> {
+                Box::pin(async move { LoginStore::find_for_auth(&*self, key, now).await })
+            }
+        }
+    };
 }
 
-/// How long a login store may take for an answer unless told otherwise.
+macro_rules! forwarding_stores {
+    ($($method:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        /// Lets several managers, and the code that purges old logins, share one store.
+        impl<S: LoginStore> LoginStore for Arc<S> {
+            $(async fn $method(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
+                S::$method(self, $($argument),*).await
+            })*
+        }
+
+        /// Each call fails if the store does not answer within the limit.
+        impl LoginStore for TimedStore {
+            $(async fn $method(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
+                in_time(self.limit, DynLoginStore::$method(&*self.store, $($argument),*)).await?
+            })*
+        }
+    };
+}
+
+store_methods!(boxed_store, 'a);
+store_methods!(forwarding_stores, '_);
+
+/// How long a login store may take to answer, by default.
 pub(crate) const STORE_DEADLINE: Duration = Duration::from_secs(2);
 
-/// How many times the limit of a call there is for one that goes through everything in the store.
+/// A call that goes through the whole store may take this many times the limit.
 ///
-/// Raising it lets larger stores be purged in one go; whoever asks for that waits for as long when the
-/// store is down.
+/// Raising it lets larger stores be purged in one call; the caller waits that long if the store is
+/// down.
 const PATIENCE: u32 = 30;
 
 tokio::task_local! {
-    /// How long this request has waited for answers that did not come.
+    /// How long this request has waited for answers that never arrived.
     static WAITED_IN_VAIN: Cell<Duration>;
 }
 
-/// Runs one request, whose waiting for a store that is down is bounded as a whole.
+/// Runs one request, and limits its total waiting for a store that is down.
 pub(crate) async fn bounded<F: Future>(request: F) -> F::Output {
     WAITED_IN_VAIN.scope(Cell::default(), request).await
 }
 
-/// Runs a part of a request in a task of its own, which goes on even if the client hangs up.
+/// Runs a part of a request in a separate task, which completes even if the client disconnects.
 pub(crate) async fn spawn<T: 'static>(
     part: impl Future<Output = T> + 'static,
 ) -> Result<T, JoinError> {
@@ -163,29 +136,22 @@ pub(crate) async fn spawn<T: 'static>(
     Ok(done)
 }
 
-/// Zero outside a request, as where an administrator ends logins.
+/// Zero outside a request, for instance when an administrator ends logins.
 fn waited_in_vain() -> Duration {
     WAITED_IN_VAIN.try_with(Cell::get).unwrap_or_default()
 }
 
-/// A store that answers in time or not at all.
+/// A store whose calls fail if the answer takes too long.
 #[derive(Clone)]
 pub(crate) struct TimedStore {
     store: Arc<dyn DynLoginStore>,
     limit: Duration,
 }
 
-/// What a store says that took too long.
-#[derive(Debug)]
-pub(crate) struct TooSlow(Duration);
-
-impl fmt::Display for TooSlow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no answer within {:?}", self.0)
-    }
-}
-
-impl std::error::Error for TooSlow {}
+/// The store did not answer before the deadline.
+#[derive(Debug, Display, Error)]
+#[display("no answer within {_0:?}")]
+pub(crate) struct TooSlow(#[error(not(source))] Duration);
 
 impl From<TooSlow> for StoreError {
     fn from(error: TooSlow) -> Self {
@@ -198,7 +164,7 @@ impl TimedStore {
         Self { store, limit }
     }
 
-    /// Calls the store, and waits for the answer no longer than the limit.
+    /// Calls the store and waits for the answer, at most as long as the limit.
     pub(crate) async fn call<'a, T>(
         &'a self,
         call: impl FnOnce(&'a dyn DynLoginStore) -> StoreFuture<'a, T>,
@@ -206,7 +172,7 @@ impl TimedStore {
         in_time(self.limit, call(&*self.store)).await?
     }
 
-    /// Calls the store for something that may take longer, and that no browser waits for.
+    /// Makes a call that may take longer than the limit, because no browser waits for its answer.
     pub(crate) async fn call_long<'a, T>(
         &'a self,
         call: impl FnOnce(&'a dyn DynLoginStore) -> StoreFuture<'a, T>,
@@ -215,9 +181,28 @@ impl TimedStore {
         let answer = timeout(limit, call(&*self.store)).await;
         answer.map_err(|_| TooSlow(limit))?
     }
+
+    /// Finds the login of a request, for a caller that polls. If the answer is not there at once, the
+    /// caller limits its wait by [`in_time`](Self::in_time).
+    pub(crate) fn find_for_auth_owned(
+        &self,
+        key: LoginKey,
+        now: i64,
+    ) -> StoreFuture<'static, Option<LoginRecord>> {
+        Arc::clone(&self.store).find_for_auth_owned(key, now)
+    }
+
+    /// Limits the wait for an answer.
+    pub(crate) fn in_time<T: 'static>(
+        &self,
+        answer: StoreFuture<'static, T>,
+    ) -> StoreFuture<'static, T> {
+        let limit = self.limit;
+        Box::pin(async move { in_time(limit, answer).await? })
+    }
 }
 
-/// Waits for work no longer than the limit, less what the request has waited in vain before.
+/// Waits for `work`, at most as long as the limit minus the time this request has waited in vain.
 pub(crate) async fn in_time<T>(
     limit: Duration,
     work: impl Future<Output = T>,
@@ -227,7 +212,7 @@ pub(crate) async fn in_time<T>(
         return Err(TooSlow(limit));
     }
     let mut work = pin!(work);
-    // A store that answers at once, as one in memory does, needs no timer.
+    // A store that answers at once, such as the one in memory, needs no timer.
     if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
         return Ok(done);
     }
@@ -236,91 +221,4 @@ pub(crate) async fn in_time<T>(
         let _ = WAITED_IN_VAIN.try_with(|waited| waited.set(waited.get() + started.elapsed()));
         TooSlow(limit)
     })
-}
-
-/// Several managers, and whoever looks after the logins, share one store.
-impl<S: LoginStore> LoginStore for Arc<S> {
-    async fn insert(
-        &self,
-        key: LoginKey,
-        record: &LoginRecord,
-        max: Option<MaxLogins>,
-        now: i64,
-    ) -> Result<Inserted, StoreError> {
-        LoginStore::insert(&**self, key, record, max, now).await
-    }
-
-    async fn find(&self, key: LoginKey, now: i64) -> Result<Option<LoginRecord>, StoreError> {
-        LoginStore::find(&**self, key, now).await
-    }
-
-    async fn find_for_auth(
-        &self,
-        key: LoginKey,
-        now: i64,
-    ) -> Result<Option<LoginRecord>, StoreError> {
-        LoginStore::find_for_auth(&**self, key, now).await
-    }
-
-    async fn touch(&self, key: LoginKey, last_seen: i64) -> Result<(), StoreError> {
-        LoginStore::touch(&**self, key, last_seen).await
-    }
-
-    async fn make_stale(&self, key: LoginKey) -> Result<(), StoreError> {
-        LoginStore::make_stale(&**self, key).await
-    }
-
-    async fn end(&self, key: LoginKey) -> Result<bool, StoreError> {
-        LoginStore::end(&**self, key).await
-    }
-
-    async fn end_many(&self, which: LoginSelector<'_>) -> Result<u64, StoreError> {
-        LoginStore::end_many(&**self, which).await
-    }
-
-    async fn list(
-        &self,
-        owner: LoginOwner<'_>,
-        now: i64,
-    ) -> Result<Vec<(LoginKey, LoginRecord)>, StoreError> {
-        LoginStore::list(&**self, owner, now).await
-    }
-
-    async fn insert_family(&self, key: FamilyKey, family: &TokenFamily) -> Result<(), StoreError> {
-        LoginStore::insert_family(&**self, key, family).await
-    }
-
-    async fn find_family(
-        &self,
-        key: FamilyKey,
-        now: i64,
-    ) -> Result<Option<TokenFamily>, StoreError> {
-        LoginStore::find_family(&**self, key, now).await
-    }
-
-    async fn update_family_if(
-        &self,
-        key: FamilyKey,
-        expected: i64,
-        family: &TokenFamily,
-    ) -> Result<bool, StoreError> {
-        LoginStore::update_family_if(&**self, key, expected, family).await
-    }
-
-    async fn purge(
-        &self,
-        now: i64,
-        idle_since: Option<i64>,
-        limit: u32,
-    ) -> Result<u64, StoreError> {
-        LoginStore::purge(&**self, now, idle_since, limit).await
-    }
-
-    async fn revoke_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
-        LoginStore::revoke_session(&**self, session, until).await
-    }
-
-    async fn is_session_revoked(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
-        LoginStore::is_session_revoked(&**self, session, now).await
-    }
 }

@@ -1,9 +1,9 @@
-//! TODO store/login_store.rs
+//! The trait that every login store implements.
 
 use std::future::Future;
 
 use crate::{
-    core::login::{
+    core::{
         FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, MaxLogins,
         TokenFamily,
     },
@@ -12,25 +12,26 @@ use crate::{
 
 /// Keeps login records and families of remember tokens.
 ///
-/// Every method is one step: nothing of another call comes between what it reads and what it writes,
-/// on whatever node that call is made. That is what a log out relies on to be final, and a limit to
-/// hold.
+/// Every method is atomic: no other call, on any node, takes effect between its reads and its writes.
+/// A log out relies on this to be final, and a limit relies on it to hold.
 ///
-/// What is expired counts as absent wherever `now` is given. No method waits longer than it has to;
-/// the manager gives each a deadline and answers 503 when it is over.
+/// Methods that take `now` treat expired rows as absent. No method needs a time limit: the manager
+/// sets a deadline for each call, and answers 503 after it.
 ///
-/// Run the suite `login_runtime::test::store` over an implementation of your own.
+/// Test your own implementation with the suite in `login_runtime::test::store`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no login store",
+    message = "`{Self}` is not a login store",
     label = "not a login store",
     note = "take `MemoryLoginStore`, or that of the feature `sqlite`, `postgres` or `redis`"
 )]
 pub trait LoginStore: Send + Sync + 'static {
-    /// Stores a new login, if the limit allows it. One that is there already stays as it is, and is
-    /// [`Inserted::Done`]: requests that restore a login together all store it.
+    /// Stores a new login, if the limit allows it.
     ///
-    /// With [`MaxLogins::EndOldest`], logins of the same owner end, oldest `created_at` first, until
-    /// the new one fits. Expired ones do not count.
+    /// A login that is already stored is not changed, and the answer is [`Inserted::Done`]: several
+    /// requests that restore the same login all store it.
+    ///
+    /// With [`MaxLogins::EndOldest`], this ends logins of the same owner, oldest `created_at` first,
+    /// until there is room for the new one. Expired logins do not count.
     fn insert(
         &self,
         key: LoginKey,
@@ -39,17 +40,18 @@ pub trait LoginStore: Send + Sync + 'static {
         now: i64,
     ) -> impl Future<Output = Result<Inserted, StoreError>> + Send;
 
-    /// Finds a login that is not over.
+    /// Finds a login that has not expired.
     fn find(
         &self,
         key: LoginKey,
         now: i64,
     ) -> impl Future<Output = Result<Option<LoginRecord>, StoreError>> + Send;
 
-    /// Finds a login that is not over, for a request that asks who its user is: what is only there for
-    /// people to read (`method`, `user_agent`, `address`) may be left out.
+    /// Finds a login that has not expired, to authenticate a request. The fields that are only shown
+    /// to people (`method`, `user_agent`, `address`) may be empty.
     ///
-    /// A store need not have this; one that has may spare every such request a little.
+    /// By default this calls [`find`](Self::find). A store can implement it to save a little time in
+    /// each request that loads its user.
     fn find_for_auth(
         &self,
         key: LoginKey,
@@ -58,30 +60,31 @@ pub trait LoginStore: Send + Sync + 'static {
         self.find(key, now)
     }
 
-    /// Moves `last_seen` forward, never back, and only of a login that is there.
+    /// Moves `last_seen` of a stored login forward, never back.
     fn touch(
         &self,
         key: LoginKey,
         last_seen: i64,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Makes a login stale for good.
+    /// Makes a login stale. It cannot become fresh again.
     fn make_stale(&self, key: LoginKey) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Ends a login. Whether there was one.
+    /// Ends a login. Returns whether it was stored.
     fn end(&self, key: LoginKey) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Ends several logins, and the families that `which` names. How many logins ended.
+    /// Ends the logins and families that `which` selects. Returns how many logins ended.
     ///
-    /// A family may be over before the logins that were born of it; they end all the same. Who stores
-    /// such a login and then still finds the family can rely on its end, when it comes, to take the
-    /// login along. [`LoginSelector::All`] may go about it in parts, families first, and take a while.
+    /// A family may have expired before the logins that belong to it; they end nevertheless. A caller
+    /// that stores such a login, and then still finds the family, can rely on the login to end
+    /// together with the family. [`LoginSelector::All`] need not be atomic: it may end the families
+    /// first and then the logins, and take a while.
     fn end_many(
         &self,
         which: LoginSelector<'_>,
     ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
-    /// The logins of a user that are not over, newest first.
+    /// Lists the logins of a user that have not expired, newest first.
     fn list(
         &self,
         owner: LoginOwner<'_>,
@@ -95,16 +98,17 @@ pub trait LoginStore: Send + Sync + 'static {
         family: &TokenFamily,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Finds a family that is not over.
+    /// Finds a family that has not expired.
     fn find_family(
         &self,
         key: FamilyKey,
         now: i64,
     ) -> impl Future<Output = Result<Option<TokenFamily>, StoreError>> + Send;
 
-    /// Replaces a family that is there and still has the version `expected`. Whether it did.
+    /// Replaces a stored family if its version is still `expected`. Returns whether it did.
     ///
-    /// One of several callers with the same `expected` wins; nobody does once the family has ended.
+    /// Only one of several callers with the same `expected` succeeds, and none does after the family
+    /// has ended.
     fn update_family_if(
         &self,
         key: FamilyKey,
@@ -112,11 +116,11 @@ pub trait LoginStore: Send + Sync + 'static {
         family: &TokenFamily,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Deletes what is over, at most about `limit` rows. How many it deleted; fewer than `limit` if
-    /// nothing is left.
+    /// Deletes expired rows, at most about `limit` of them. Returns how many it deleted, which is
+    /// fewer than `limit` if no more are left.
     ///
-    /// Logins that nobody has used since `idle_since` are over too. Families, and notes of ended
-    /// sessions, count as rows like logins.
+    /// Rows are logins, families, and revocations of sessions. Logins that were not used since
+    /// `idle_since` are deleted too.
     fn purge(
         &self,
         now: i64,
@@ -124,15 +128,16 @@ pub trait LoginStore: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
-    /// Notes that the session with this id has ended, so that a late request does not bring it back.
-    /// The note may be forgotten after `until`; the latest of several notes counts.
+    /// Records that the session with this id has ended, so that a late request does not restore it.
+    ///
+    /// The store may delete this after `until`; the latest `until` of several calls counts.
     fn revoke_session(
         &self,
         session: LoginKey,
         until: i64,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Whether the session with this id has ended.
+    /// Whether the session with this id is recorded as ended.
     fn is_session_revoked(
         &self,
         session: LoginKey,

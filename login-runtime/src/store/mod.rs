@@ -1,4 +1,4 @@
-//! Where logins are kept, so that they can be ended.
+//! Login stores, which make it possible to list, limit and end logins.
 
 pub(crate) mod deadline;
 pub(crate) mod login_store;
@@ -24,4 +24,9 @@ pub use crate::{
         TokenFamily,
     },
     error::StoreError,
+};
+
+pub(crate) use self::{
+    deadline::{DynLoginStore, STORE_DEADLINE, TimedStore, in_time},
+    records::{Client, LATE_FOR, LoginRef, NewLogin, REVOKED_FOR, Records, Redeemed, Replaced},
 };

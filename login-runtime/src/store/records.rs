@@ -1,4 +1,16 @@
-//! The login records of a manager: made at log in, looked up at each request, ended at log out.
+//! The login records of a manager: stored at log in, looked up by each request, ended at log out.
+//!
+//! 1. A login is valid as long as its record exists and has not expired. Without a record, a session
+//!    identifies no user.
+//! 2. A login that replaces another is stored first; the old one ends last. If the store fails in
+//!    between, the user keeps the old login.
+//! 3. A login that gets a new id fails if its old record has ended in the meantime, so a log out that
+//!    ran at the same time stays final.
+//! 4. A login that is unused for too long does not count towards the limit of logins, nor does an
+//!    older login of the browser that a remember token restores.
+//! 5. When the limit ends a login, its family of remember tokens ends too; otherwise a token would
+//!    restore that login, and end another in turn.
+//! 6. A log out ends the login and its family, even if the client disconnects.
 
 use std::{
     sync::atomic::{AtomicI64, Ordering},
@@ -7,24 +19,27 @@ use std::{
 
 use crate::{
     core::{
-        limits::Limits,
-        login::{
-            FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, MaxLogins,
-            TokenFamily,
-        },
-        remember::{self, Presented},
+        FamilyKey, Inserted, Limits, LoginKey, LoginOwner, LoginRecord, LoginSelector, MaxLogins,
+        Presented, TokenFamily, remember,
     },
     error::{LoginError, StoreError},
     keys::{self, LoginToken},
-    store::deadline::{self, TimedStore},
+    store::{
+        deadline::{self, TimedStore},
+        login_store::LoginStore,
+    },
 };
 
-/// How much of a user agent is kept for lists, in bytes. Raising it makes records longer; what tells
-/// browsers apart stands at the start.
+/// The maximum length of a stored user agent, in bytes.
+///
+/// Raising it makes records longer; lowering it may cut off what tells browsers apart, which is near
+/// the start.
 const MAX_AGENT: usize = 256;
 
-/// How often a lost race for a family is run again. Each run means that another request won, so two
-/// are enough for a browser; the rest is for tests that try harder.
+/// How many times a token is redeemed until no other request changes its family meanwhile.
+///
+/// Two are enough for a browser, because each failure means that another request succeeded. Raising
+/// it makes an error less likely under many parallel requests; lowering it fails them sooner.
 const CLAIMS: usize = 8;
 
 /// Where records are kept, and for how long.
@@ -32,11 +47,11 @@ pub(crate) struct Records {
     pub(crate) store: TimedStore,
     pub(crate) limits: Limits,
     pub(crate) max: Option<MaxLogins>,
-    /// When a full store was last relieved of unused logins.
+    /// When unused logins were last purged to make room in a full store.
     pub(crate) relieved_at: AtomicI64,
 }
 
-/// The record that a login of this request has.
+/// Identifies the record of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LoginRef {
     pub(crate) key: LoginKey,
@@ -44,35 +59,35 @@ pub(crate) struct LoginRef {
 }
 
 impl LoginRef {
-    /// The family of remember tokens that the login's browser was given.
+    /// The family of the browser's remember tokens.
     pub(crate) fn tokens(&self) -> Option<FamilyKey> {
         self.family.filter(FamilyKey::has_tokens)
     }
 
-    /// What a login shares with those it goes on as, if it has no tokens.
+    /// The key that a login without remember tokens shares with its successors.
     pub(crate) fn goes_on(&self) -> FamilyKey {
         let family = self.family.filter(|family| !family.has_tokens());
         family.unwrap_or_else(|| FamilyKey::of_login(self.key))
     }
 }
 
-/// What ends because another login takes its place.
+/// What ends because a new login replaces it.
 pub(crate) struct Replaced {
     pub(crate) login: Option<LoginKey>,
     pub(crate) is_same_user: bool,
     pub(crate) families: Vec<FamilyKey>,
-    /// Whether the old login goes on as the new one, and not if it has ended meanwhile.
+    /// Whether the new login continues the old one, and so fails if that has ended meanwhile.
     pub(crate) goes_on: bool,
 }
 
-/// What a record says about the client of its login.
+/// The client of a login, as its record describes it.
 pub(crate) struct Client<'a> {
     pub(crate) identity: u64,
     pub(crate) user_agent: &'a str,
     pub(crate) address: String,
 }
 
-/// What is new about a login; the rest of its record follows from the request.
+/// The part of a new record that does not follow from the request and the limits.
 pub(crate) struct NewLogin<'a> {
     pub(crate) user_type: &'a str,
     pub(crate) user_id: String,
@@ -82,12 +97,12 @@ pub(crate) struct NewLogin<'a> {
     pub(crate) method: &'a str,
     pub(crate) hash: Option<String>,
     pub(crate) family: Option<FamilyKey>,
-    /// When it is over at the latest, if that is before the absolute limit.
+    /// When the login expires, if that is before the absolute limit.
     pub(crate) not_after: Option<i64>,
 }
 
 impl Records {
-    /// Stores the record of a login.
+    /// Stores the record of a new login.
     pub(crate) async fn insert(
         &self,
         id: &LoginToken,
@@ -120,97 +135,84 @@ impl Records {
         } else {
             Vec::new()
         };
-        let insert = || {
-            self.store
-                .call(|store| store.insert(key, &record, max, now))
-        };
+        let insert = || self.store.insert(key, &record, max, now);
         let inserted = match insert().await {
-            Err(error) if error.is_full() && self.relieve(now).await? => insert().await?,
+            Err(error) if error.is_full() && self.purge_unused(now).await? => insert().await?,
             answer => answer?,
         };
         if matches!(inserted, Inserted::Done { ended } if ended > 0) {
             self.end_families_of_ended(before, &record, now).await?;
         }
-        Ok((
-            LoginRef {
-                key,
-                family: record.family,
-            },
-            inserted,
-        ))
+        let family = record.family;
+        Ok((LoginRef { key, family }, inserted))
     }
 
-    /// Has a full store forget the logins that have gone unused for too long. Whether it did.
-    async fn relieve(&self, now: i64) -> Result<bool, StoreError> {
-        // Once a second is enough: no more is unused before the clock moves.
+    /// Deletes the logins in a full store that were unused for too long. Returns whether there were
+    /// any.
+    async fn purge_unused(&self, now: i64) -> Result<bool, StoreError> {
+        // Once a second is enough: no other login exceeds the idle limit before the clock moves.
         if self.relieved_at.swap(now, Ordering::Relaxed) == now {
             return Ok(false);
         }
         let idle_since = self.limits.idle_since(now);
-        Ok(self
-            .store
-            .call(|store| store.purge(now, idle_since, u32::MAX))
-            .await?
-            > 0)
+        Ok(self.store.purge(now, idle_since, u32::MAX).await? > 0)
     }
 
-    /// Ends logins that must not count against a new one: those that have gone unused for too long,
-    /// and those of the very browser that it restores. Returns the rest.
+    /// Ends the logins that must not count against a new one: those that were unused for too long,
+    /// and those of the browser whose login it restores. Returns the others.
     async fn make_room(
         &self,
         key: LoginKey,
         record: &LoginRecord,
         now: i64,
     ) -> Result<Vec<(LoginKey, LoginRecord)>, StoreError> {
-        let logins = self
-            .store
-            .call(|store| store.list(record.owner(), now))
-            .await?;
-        let mut left = Vec::with_capacity(logins.len());
+        let logins = self.store.list(record.owner(), now).await?;
+        let mut others = Vec::with_capacity(logins.len());
         for (other, login) in logins {
-            // Not one that was made just now: another request of the browser may have confirmed it.
+            // A login that was made just now stays: another request of the browser may have confirmed
+            // it.
             let same_browser = login.family.is_some()
                 && login.family == record.family
                 && other != key
                 && login.created_at < now.saturating_sub(remember::GRACE);
             if same_browser || self.limits.is_idle(login.last_seen, now) {
-                self.store.call(|store| store.end(other)).await?;
+                self.store.end(other).await?;
             } else {
-                left.push((other, login));
+                others.push((other, login));
             }
         }
-        Ok(left)
+        Ok(others)
     }
 
-    /// Forgets the browsers whose logins ended to make room: their tokens would restore them, and end
-    /// others in turn.
+    /// Ends the families of the logins that ended to make room. Their tokens would restore these
+    /// logins, and end others in turn.
     async fn end_families_of_ended(
         &self,
         before: Vec<(LoginKey, LoginRecord)>,
         record: &LoginRecord,
         now: i64,
     ) -> Result<(), StoreError> {
-        let after = self
-            .store
-            .call(|store| store.list(record.owner(), now))
-            .await?;
+        let after = self.store.list(record.owner(), now).await?;
         for (key, login) in before {
-            let ended = after.iter().all(|(other, _)| *other != key);
-            if let Some(family) = login
-                .family
-                .filter(|family| ended && record.family != Some(*family))
+            let has_ended = after.iter().all(|(other, _)| *other != key);
+            if let Some(family) = login.family
+                && has_ended
+                && record.family != Some(family)
             {
-                self.store
-                    .call(|store| store.end_many(LoginSelector::Family(family)))
-                    .await?;
+                self.end_family(family).await?;
             }
         }
         Ok(())
     }
 
-    /// Stores the record of a login that takes the place of others.
+    /// Ends a family and its logins. Returns how many logins ended.
+    pub(crate) async fn end_family(&self, key: FamilyKey) -> Result<u64, StoreError> {
+        self.store.end_many(LoginSelector::Family(key)).await
+    }
+
+    /// Stores the record of a login that replaces others.
     ///
-    /// What it replaces ends last, so that a store that fails in between takes nothing away.
+    /// The others end last, so that the user keeps them if the store fails in between.
     pub(crate) async fn replace(
         &self,
         replaces: Replaced,
@@ -219,7 +221,7 @@ impl Records {
         client: Client<'_>,
         now: i64,
     ) -> Result<LoginRef, LoginError> {
-        // The old login is still counted beside the new one, and must not cost another its place.
+        // The old login still counts, and must not make a third login end.
         let more = u32::from(replaces.login.is_some() && replaces.is_same_user);
         let max = self.max.map(|max| match max {
             MaxLogins::EndOldest(limit) => MaxLogins::EndOldest(limit.saturating_add(more)),
@@ -231,20 +233,18 @@ impl Records {
             return Err(LoginError::TooManyLogins);
         }
         for family in replaces.families {
-            self.store
-                .call(|store| store.end_many(LoginSelector::Family(family)))
-                .await?;
+            self.end_family(family).await?;
         }
         if let Some(old) = replaces.login
-            && !self.store.call(|store| store.end(old)).await?
+            && !self.store.end(old).await?
         {
             if replaces.goes_on {
-                // Somebody was first: what has ended does not come back under another id.
-                self.store.call(|store| store.end(login.key)).await?;
+                // Another request ended the login; it must not continue under a new id.
+                self.store.end(login.key).await?;
                 return Err(LoginError::NotLoggedIn);
             }
             if more > 0 {
-                // Somebody else has taken the same place.
+                // Another request replaced the same login, so there may be one login too many.
                 let owner = LoginOwner {
                     user_type,
                     user_id: &user_id,
@@ -255,7 +255,7 @@ impl Records {
         Ok(login)
     }
 
-    /// Ends what is more than the limit allows.
+    /// Ends the logins that exceed the limit: the oldest, or else the new one, which is then refused.
     async fn enforce(
         &self,
         login: LoginRef,
@@ -267,29 +267,29 @@ impl Records {
             Some(MaxLogins::EndOldest(limit)) => (limit.max(1), true),
             Some(MaxLogins::Refuse(limit)) => (limit, false),
         };
-        let logins = self.store.call(|store| store.list(owner, now)).await?;
+        let logins = self.store.list(owner, now).await?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         if logins.len() > limit && !ends_oldest {
-            self.store.call(|store| store.end(login.key)).await?;
+            self.store.end(login.key).await?;
             return Err(LoginError::TooManyLogins);
         }
-        // They come newest first.
+        // The list has the newest first.
         for (key, _) in logins.into_iter().skip(limit) {
-            self.store.call(|store| store.end(key)).await?;
+            self.store.end(key).await?;
         }
         Ok(())
     }
 
-    /// Finds a login that is not over.
+    /// Finds a login that has not expired.
     pub(crate) async fn find(
         &self,
         key: LoginKey,
         now: i64,
     ) -> Result<Option<LoginRecord>, StoreError> {
-        self.store.call(|store| store.find(key, now)).await
+        self.store.find(key, now).await
     }
 
-    /// Notes that the current token of a family has arrived in its browser.
+    /// Records that the browser has received the current token of a family.
     pub(crate) async fn note_seen(
         &self,
         key: FamilyKey,
@@ -297,78 +297,58 @@ impl Records {
         now: i64,
         proves: impl Fn(&TokenFamily) -> bool,
     ) -> Result<(), StoreError> {
-        let family = self.find_family(key, now).await?;
-        let is_news = |family: &TokenFamily| {
-            family.generation == generation && family.seen_at.is_none() && proves(family)
-        };
-        if let Some(family) = family.filter(is_news) {
-            let next = TokenFamily {
-                version: family.version + 1,
-                seen_at: Some(now),
-                ..family.clone()
-            };
-            // A lost race means that another request wrote the row; the next one notes it.
-            self.store
-                .call(|store| store.update_family_if(key, family.version, &next))
+        let family = self.find_current(key, generation, now, proves).await?;
+        if let Some(family) = family.filter(|family| family.seen_at.is_none()) {
+            self.update_family(key, &family, |next| next.seen_at = Some(now))
                 .await?;
         }
         Ok(())
     }
 
-    /// Notes that a login was used. A store that does not take the note is no reason to refuse the
-    /// request, whose login it has just confirmed.
+    /// Records that a login was used.
+    ///
+    /// A failure is only logged, because the store has just confirmed the login of the request.
     pub(crate) async fn touch(&self, key: LoginKey, now: i64) {
-        if let Err(error) = self.store.call(|store| store.touch(key, now)).await {
+        if let Err(error) = self.store.touch(key, now).await {
             tracing::warn!(target: "login", event = "touch_failed", reason = ?error);
         }
     }
 
-    /// Ends a login, and the family it belongs to.
+    /// Ends a login and its family.
     ///
-    /// Runs to its end even if the client hangs up: half a log out is none.
+    /// Completes even if the client disconnects, because half a log out would leave the user logged
+    /// in.
     pub(crate) async fn end(&self, login: LoginRef) -> Result<(), StoreError> {
         let store = self.store.clone();
         let ending = async move {
+            // The family ends its logins too. It may have ended before this login did.
             let ended = match login.family {
-                // The login was born of it, and ends with it.
-                Some(family) => {
-                    store
-                        .call(|store| store.end_many(LoginSelector::Family(family)))
-                        .await?
-                }
+                Some(family) => store.end_many(LoginSelector::Family(family)).await?,
                 None => 0,
             };
-            // Unless the family was over before.
-            if ended == 0 && !store.call(|store| store.end(login.key)).await? {
-                // Nor was the login there: if it goes on under another id, that ends.
-                let family = FamilyKey::of_login(login.key);
-                store
-                    .call(|store| store.end_many(LoginSelector::Family(family)))
-                    .await?;
+            if ended == 0 && !store.end(login.key).await? {
+                // The login may continue under a new id.
+                let successors = FamilyKey::of_login(login.key);
+                store.end_many(LoginSelector::Family(successors)).await?;
             }
             Ok(())
         };
-        match deadline::spawn(ending).await {
-            Ok(ended) => ended,
-            Err(error) => Err(StoreError::new(error)),
-        }
+        deadline::spawn(ending).await.map_err(StoreError::new)?
     }
 
-    /// Notes that a browser has given up the login cookie of this login, so that a late response does
-    /// not take the next one away. Without the note that may happen; it is no reason to fail.
+    /// Records that a browser has given up the login cookie of this login, so that a late response
+    /// does not remove the cookie of its next login.
+    ///
+    /// A failure is only logged: a late response may then remove that cookie.
     pub(crate) async fn revoke(&self, login: LoginKey, now: i64) {
         let until = now.saturating_add(REVOKED_FOR);
-        let revoked = self
-            .store
-            .call(|store| store.revoke_session(login, until))
-            .await;
-        if let Err(error) = revoked {
+        if let Err(error) = self.store.revoke_session(login, until).await {
             tracing::warn!(target: "login", event = "revocation_failed", reason = ?error);
         }
     }
 
-    /// Whether a browser has given up one of these logins after a request with its cookie arrived, or
-    /// so short a time before that it was under way by then.
+    /// Whether a browser gave up one of these logins after a request with its cookie arrived, or so
+    /// shortly before that the request was already on its way.
     pub(crate) async fn any_was_given_up(
         &self,
         logins: &[LoginKey],
@@ -376,18 +356,14 @@ impl Records {
     ) -> Result<bool, StoreError> {
         let then = arrived.saturating_add(REVOKED_FOR - LATE_FOR);
         for &login in logins {
-            if self
-                .store
-                .call(|store| store.is_session_revoked(login, then))
-                .await?
-            {
+            if self.store.is_session_revoked(login, then).await? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Makes a family for a browser that is to be remembered.
+    /// Stores a new family, for a browser that will be remembered.
     pub(crate) async fn insert_family(
         &self,
         user_type: &str,
@@ -412,25 +388,21 @@ impl Records {
             lifetime: i64::try_from(age.as_secs()).unwrap_or(i64::MAX),
             hash,
         };
-        self.store
-            .call(|store| store.insert_family(key, &family))
-            .await?;
+        self.store.insert_family(key, &family).await?;
         Ok((key, family))
     }
 
-    /// Finds a family that is not over.
+    /// Finds a family that has not expired.
     pub(crate) async fn find_family(
         &self,
         key: FamilyKey,
         now: i64,
     ) -> Result<Option<TokenFamily>, StoreError> {
-        self.store.call(|store| store.find_family(key, now)).await
+        self.store.find_family(key, now).await
     }
 
-    /// Makes a family last for its whole lifetime from now on, if its current token was presented.
-    ///
-    /// The row is written at most once a minute; a lost race means that another request did it.
-    pub(crate) async fn prolong(
+    /// Finds a family whose current token has this generation, and for which `proves` returns `true`.
+    async fn find_current(
         &self,
         key: FamilyKey,
         generation: i64,
@@ -438,27 +410,51 @@ impl Records {
         proves: impl Fn(&TokenFamily) -> bool,
     ) -> Result<Option<TokenFamily>, StoreError> {
         let family = self.find_family(key, now).await?;
-        let is_current = |family: &TokenFamily| family.generation == generation && proves(family);
-        let Some(family) = family.filter(is_current) else {
-            return Ok(None);
-        };
-        let expires_at = now.saturating_add(family.lifetime);
-        if expires_at.saturating_sub(family.expires_at) >= 60 {
-            let next = TokenFamily {
-                version: family.version + 1,
-                expires_at,
-                ..family.clone()
-            };
-            self.store
-                .call(|store| store.update_family_if(key, family.version, &next))
-                .await?;
-        }
-        Ok(Some(family))
+        Ok(family.filter(|family| family.generation == generation && proves(family)))
     }
 
-    /// Redeems a token of a family: looks, decides, and claims, until no other request interferes.
+    /// Stores a changed family, unless another request has changed it since it was found. That
+    /// request has then made the same change, or the next one makes it.
+    async fn update_family(
+        &self,
+        key: FamilyKey,
+        found: &TokenFamily,
+        change: impl FnOnce(&mut TokenFamily),
+    ) -> Result<(), StoreError> {
+        let mut next = found.clone();
+        next.version += 1;
+        change(&mut next);
+        self.store
+            .update_family_if(key, found.version, &next)
+            .await?;
+        Ok(())
+    }
+
+    /// Extends a family to its whole lifetime from now on, if its current token was presented.
     ///
-    /// `proves` is asked whether the token is the one of its generation, now that the seed is known.
+    /// Writes the row at most once a minute.
+    pub(crate) async fn prolong(
+        &self,
+        key: FamilyKey,
+        generation: i64,
+        now: i64,
+        proves: impl Fn(&TokenFamily) -> bool,
+    ) -> Result<Option<TokenFamily>, StoreError> {
+        let family = self.find_current(key, generation, now, proves).await?;
+        if let Some(family) = &family {
+            let expires_at = now.saturating_add(family.lifetime);
+            if expires_at.saturating_sub(family.expires_at) >= 60 {
+                self.update_family(key, family, |next| next.expires_at = expires_at)
+                    .await?;
+            }
+        }
+        Ok(family)
+    }
+
+    /// Redeems a token of a family: reads the family, decides, and stores the decision, and starts
+    /// over if another request has changed the family meanwhile.
+    ///
+    /// `proves` checks, with the seed of the family, that the token is the one of its generation.
     pub(crate) async fn redeem(
         &self,
         key: FamilyKey,
@@ -467,64 +463,48 @@ impl Records {
         proves: impl Fn(&TokenFamily) -> bool,
     ) -> Result<Redeemed, StoreError> {
         for _ in 0..CLAIMS {
-            let Some(family) = self.find_family(key, now).await? else {
+            // Only a genuine token can have been stolen, so this comes before the check for theft.
+            let Some(family) = self.find_family(key, now).await?.filter(&proves) else {
                 return Ok(Redeemed::Worthless);
             };
-            // Only a genuine token can be theft.
-            if !proves(&family) {
-                return Ok(Redeemed::Worthless);
-            }
-            match remember::present(&family, generation, now) {
+            let (family, at, send) = match remember::present(&family, generation, now) {
                 Presented::Unknown => return Ok(Redeemed::Worthless),
                 Presented::Theft => {
-                    self.store
-                        .call(|store| store.end_many(LoginSelector::Family(key)))
-                        .await?;
+                    self.end_family(key).await?;
                     return Ok(Redeemed::Theft(family));
                 }
-                Presented::Share(at) => {
-                    return Ok(Redeemed::Good {
-                        family,
-                        at,
-                        send: false,
-                    });
-                }
+                Presented::Share(at) => (family, at, false),
                 Presented::Restore { next, send } => {
-                    let claimed = self
-                        .store
-                        .call(|store| store.update_family_if(key, family.version, &next))
-                        .await?;
-                    if claimed {
-                        return Ok(Redeemed::Good {
-                            family: next,
-                            at: now,
-                            send,
-                        });
+                    let update = self.store.update_family_if(key, family.version, &next);
+                    if !update.await? {
+                        continue;
                     }
+                    (next, now, send)
                 }
-            }
+            };
+            return Ok(Redeemed::Good { family, at, send });
         }
         Err(StoreError::new(
-            "other requests with the same remember token kept getting in the way",
+            "other requests kept redeeming the same remember token",
         ))
     }
 }
 
-/// What redeeming a token came to.
+/// The outcome of redeeming a token.
 pub(crate) enum Redeemed {
-    /// The family is as it says now, and its login was restored at `at`.
+    /// The token is valid: `family` is the current row, and its login was restored at `at`.
     Good {
         family: TokenFamily,
         at: i64,
         send: bool,
     },
-    /// There is no such family, or the token is not of it.
+    /// There is no such family, or the token does not belong to it.
     Worthless,
-    /// Somebody used a token that the browser had given up; the family has ended.
+    /// The token had been replaced before, so a copy of it was used. The family has ended.
     Theft(TokenFamily),
 }
 
-/// The start of a text, at most so many bytes long.
+/// The start of a text, at most `max` bytes long.
 fn cut(text: &str, max: usize) -> &str {
     let mut end = max.min(text.len());
     while !text.is_char_boundary(end) {
@@ -533,14 +513,15 @@ fn cut(text: &str, max: usize) -> &str {
     &text[..end]
 }
 
-/// How long a note that a session ended is kept: as long as a late request can reasonably take.
+/// How many seconds a store remembers that a session was revoked: as long as a late request can
+/// reasonably take.
 ///
-/// Raising it keeps more notes; lowering it lets requests that take longer bring sessions back. Seven
-/// days also outlast most copies of a cookie.
+/// Raising it stores more revocations; lowering it lets requests that take longer restore revoked
+/// sessions. Seven days also outlast most copies of a cookie.
 pub(crate) const REVOKED_FOR: i64 = 7 * 24 * 60 * 60;
 
-/// For how long after the end of a session a request that comes with its cookie counts as late.
+/// How many seconds after the end of a session a request with its cookie still counts as late.
 ///
-/// Raising it covers slower networks; but for as long a browser that never got the answer which ended
-/// its session cannot write into a new one.
+/// Raising it covers slower networks. But for that long, a browser that never received the response
+/// which ended its session cannot write to a new one.
 pub(crate) const LATE_FOR: i64 = 60;

@@ -1,58 +1,64 @@
 //! Logins in Redis.
 //!
-//! What must be one step is one script; Redis runs one at a time. See `redis/common.lua` for what is
-//! kept under which key. Redis' clock decides nothing: each row says when it is over, and its time to
-//! live in Redis only clears away what has been over for long.
+//! 1. Each call that must be atomic is one script, and Redis runs one script at a time.
+//!    `redis/common.lua` lists the keys.
+//! 2. The clock of Redis decides nothing. Each row contains the time at which it expires; its time to
+//!    live in Redis only deletes rows that expired long ago.
+//! 3. A call that may not have reached Redis is sent again, if sending it twice does no harm.
 
-use std::{collections::HashMap, fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{cmp::Reverse, collections::HashMap, fmt, str::FromStr, sync::LazyLock, time::Duration};
 
 use ::redis::{
-    Client, FromRedisValue, RedisError, Script, ScriptInvocation, ToRedisArgs,
+    Client, FromRedisValue, RedisError, Script, ToRedisArgs,
     aio::{ConnectionManager, ConnectionManagerConfig},
     cmd,
     io::tcp::TcpSettings,
 };
-use sha2::{Digest, Sha256};
 
-use super::{
-    FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, LoginStore, MaxLogins,
-    StoreError, TokenFamily,
+use crate::{
+    core::{
+        FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, MaxLogins,
+        TokenFamily,
+    },
+    error::StoreError,
+    store::login_store::LoginStore,
 };
 
-/// How long connecting may take, and how long an answer.
+/// The time limit for connecting, and for each answer.
 ///
-/// Raising it lets requests wait longer for a Redis that is down; lowering it takes one that is only
-/// slow for one that is down.
+/// Raising it makes requests wait longer if Redis is down; lowering it fails requests if Redis is
+/// only slow.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long a connection may go without a sign from the other side before it is given up.
+/// How long sent data may remain unacknowledged before a connection is closed.
 ///
-/// Raising it rides out longer breaks of the network; lowering it moves on sooner when the machine of
-/// Redis has gone without a word, as in a failover.
+/// Raising it keeps connections through longer network failures; lowering it reconnects sooner after
+/// the machine of Redis has disappeared, for instance in a failover.
 #[cfg(target_os = "linux")]
-const GIVE_UP: Duration = Duration::from_secs(5);
+const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(5);
 
-/// For how many seconds Redis keeps what is over.
+/// How many seconds Redis keeps a row after it has expired.
 ///
-/// Raising it allows for clocks that differ more; lowering it saves memory.
+/// Raising it tolerates larger differences between clocks; lowering it saves memory.
 const SLACK: i64 = 24 * 60 * 60;
 
-/// The longest time to live in seconds, about what Redis can add to its clock.
+/// The longest time to live in seconds. Redis cannot add much more to its clock.
 const MAX_TTL: i64 = 3_000_000_000;
 
-/// How many rows one script deletes at most, and how many keys one `SCAN` looks at.
+/// How many rows one script deletes at most, and how many keys one `SCAN` visits.
 ///
-/// Raising it makes deleting many quicker; everybody else waits while a script runs.
+/// Raising it makes large deletions faster; all other calls wait while a script runs.
 const BATCH: u32 = 256;
 
-/// Keeps logins in Redis, or in what speaks its protocol and runs its scripts, such as Valkey.
+/// Keeps logins in Redis, or in a compatible server that runs its scripts, such as Valkey.
 ///
-/// For any number of nodes, and the quickest that outlives a restart of the application. All keys
-/// start with a prefix, so the application can use the same Redis for its sessions. Each method is
-/// one round trip, but for ending everything and purging. Needs Redis 5 or later, and not a cluster.
+/// Use it for any number of nodes. It is the fastest store whose logins survive a restart of the
+/// application. All keys start with a prefix, so the application can use the same Redis for its
+/// sessions. Each method is one round trip, except ending all logins and purging. It needs Redis 5 or
+/// later, and does not support a cluster.
 ///
-/// Connecting and each answer may take a second. A Redis that is away fails requests with 503, soon,
-/// and they go through again once it is back.
+/// Connecting may take a second, and so may each answer. While Redis is down, requests soon fail with
+/// 503; they succeed again once it is back.
 ///
 /// ```no_run
 /// use login_runtime::RedisLoginStore;
@@ -68,40 +74,46 @@ const BATCH: u32 = 256;
 ///
 /// # Security
 ///
-/// Keys are hashes and the seeds of remember tokens need the application's key, so a copy of the data
-/// logs nobody in. It does say who was logged in from where, and who can write to it can write
-/// themselves a login.
+/// Keys are hashes, and the seeds of remember tokens are useless without the application's key, so a
+/// copy of the data cannot be used to log in. It does show which users were logged in, and from
+/// where. A person who can write to Redis can log in as any user.
 ///
-/// A log out is as durable as Redis makes it. A Redis that restarts from an older snapshot, or fails
-/// over to a replica that lags, brings back logins that had ended; use an append-only file, or no
-/// persistence at all, which ends all logins instead. Prefer the eviction policy `noeviction`: others
-/// may end logins, though they do not bring any back.
+/// A log out is as durable as Redis makes it. If Redis restarts from an older snapshot, or fails over
+/// to a replica that lags behind, logins that had ended are valid again. Use an append-only file, or
+/// no persistence at all, which ends all logins instead. Prefer the eviction policy `noeviction`:
+/// other policies may end logins, but never restore any.
 #[derive(Clone)]
 pub struct RedisLoginStore {
     connection: ConnectionManager,
     prefix: String,
-    scripts: Arc<Scripts>,
 }
 
-struct Scripts {
-    insert: Script,
-    find: Script,
-    touch: Script,
-    make_stale: Script,
-    end: Script,
-    end_of: Script,
-    end_family: Script,
-    list: Script,
-    insert_family: Script,
-    update_family_if: Script,
-    purge: Script,
-    revoke: Script,
+static INSERT: LazyLock<Script> = LazyLock::new(|| script(include_str!("redis/insert.lua")));
+static FIND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/find.lua")));
+static TOUCH: LazyLock<Script> = LazyLock::new(|| script(include_str!("redis/touch.lua")));
+static MAKE_STALE: LazyLock<Script> =
+    LazyLock::new(|| script(include_str!("redis/make_stale.lua")));
+static END: LazyLock<Script> = LazyLock::new(|| script(include_str!("redis/end.lua")));
+static END_OF: LazyLock<Script> = LazyLock::new(|| script(include_str!("redis/end_of.lua")));
+static END_FAMILY: LazyLock<Script> =
+    LazyLock::new(|| script(include_str!("redis/end_family.lua")));
+static LIST: LazyLock<Script> = LazyLock::new(|| script(include_str!("redis/list.lua")));
+static INSERT_FAMILY: LazyLock<Script> =
+    LazyLock::new(|| script(include_str!("redis/insert_family.lua")));
+static UPDATE_FAMILY_IF: LazyLock<Script> =
+    LazyLock::new(|| script(include_str!("redis/update_family_if.lua")));
+static PURGE: LazyLock<Script> = LazyLock::new(|| script(include_str!("redis/purge.lua")));
+static REVOKE: LazyLock<Script> = LazyLock::new(|| script(include_str!("redis/revoke.lua")));
+
+/// A script that begins with the common part.
+fn script(code: &str) -> Script {
+    Script::new(&[include_str!("redis/common.lua"), code].join("\n"))
 }
 
-/// Whether a call may be sent again when it is not known if Redis got it.
+/// Whether a call may be sent again if it is unknown whether Redis received it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Again {
-    /// It changes nothing, or nothing more, and answers the same.
+enum Repeatable {
+    /// The second call changes nothing, and has the same answer.
     Yes,
     No,
 }
@@ -114,7 +126,7 @@ impl From<RedisError> for StoreError {
 
 impl fmt::Debug for RedisLoginStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the connection: its address has the password.
+        // The connection is left out, because its address contains the password.
         f.debug_struct("RedisLoginStore")
             .field("prefix", &self.prefix)
             .finish_non_exhaustive()
@@ -122,56 +134,39 @@ impl fmt::Debug for RedisLoginStore {
 }
 
 impl RedisLoginStore {
-    /// Connects to the Redis at an address such as `redis://user:password@host:6379/0`.
+    /// Connects to Redis at an address such as `redis://user:password@host:6379/0`.
     ///
     /// # Errors
     ///
-    /// If the address cannot be read, or no Redis answers there.
+    /// If the address is invalid, or Redis does not answer there.
     pub async fn new(url: &str) -> Result<Self, StoreError> {
-        // Small requests of many at once should not wait for each other.
+        // Small requests that are sent at the same time should not be delayed.
         let tcp = TcpSettings::default().set_nodelay(true);
         #[cfg(target_os = "linux")]
-        let tcp = tcp.set_user_timeout(GIVE_UP);
+        let tcp = tcp.set_user_timeout(ACKNOWLEDGE_WITHIN);
         let config = ConnectionManagerConfig::new()
             .set_tcp_settings(tcp)
             .set_connection_timeout(TIMEOUT)
             .set_response_timeout(TIMEOUT)
-            // The next request tries again; this one need not wait for more attempts.
+            // This request fails soon; the next one tries again.
             .set_number_of_retries(0);
         let client = Client::open(url)?;
         let connection = ConnectionManager::new_with_config(client, config).await?;
         Ok(Self::from_connection(connection))
     }
 
-    /// A store that uses this connection, with the time limits that it has.
+    /// A store that uses this connection with its time limits.
     ///
-    /// Without any, as [`ConnectionManager::new`] leaves it, a call waits for a Redis that is away
-    /// until the deadline of the login manager.
+    /// If it has none, as [`ConnectionManager::new`] makes it, and Redis is down, a call waits until
+    /// the deadline of the login manager.
     pub fn from_connection(connection: ConnectionManager) -> Self {
-        let script = |code: &str| Script::new(&[include_str!("redis/common.lua"), code].join("\n"));
-        Self {
-            connection,
-            prefix: "login".to_owned(),
-            scripts: Arc::new(Scripts {
-                insert: script(include_str!("redis/insert.lua")),
-                find: Script::new(include_str!("redis/find.lua")),
-                touch: script(include_str!("redis/touch.lua")),
-                make_stale: script(include_str!("redis/make_stale.lua")),
-                end: script(include_str!("redis/end.lua")),
-                end_of: script(include_str!("redis/end_of.lua")),
-                end_family: script(include_str!("redis/end_family.lua")),
-                list: script(include_str!("redis/list.lua")),
-                insert_family: script(include_str!("redis/insert_family.lua")),
-                update_family_if: script(include_str!("redis/update_family_if.lua")),
-                purge: script(include_str!("redis/purge.lua")),
-                revoke: script(include_str!("redis/revoke.lua")),
-            }),
-        }
+        let prefix = "login".to_owned();
+        Self { connection, prefix }
     }
 
-    /// What all keys start with, before a colon; `login` unless told otherwise.
+    /// Sets the text before the first colon of all keys. The default is `login`.
     ///
-    /// Applications that share a Redis need one each. Changing it ends all logins.
+    /// Applications that share a Redis need different prefixes. Changing the prefix ends all logins.
     #[must_use]
     pub fn key_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
@@ -182,34 +177,28 @@ impl RedisLoginStore {
     async fn run<T: FromRedisValue>(
         &self,
         script: &Script,
-        again: Again,
-        args: impl FnOnce(&mut ScriptInvocation<'_>),
+        repeatable: Repeatable,
+        args: impl ToRedisArgs,
     ) -> Result<T, StoreError> {
         let mut call = script.prepare_invoke();
-        call.arg(&self.prefix);
-        args(&mut call);
+        call.arg(&self.prefix).arg(args);
         let mut connection = self.connection.clone();
         let answer = match call.invoke_async(&mut connection).await {
-            Err(error) if may_repeat(&error, again) => call.invoke_async(&mut connection).await,
+            Err(error) if may_repeat(&error, repeatable) => {
+                call.invoke_async(&mut connection).await
+            }
             answer => answer,
         };
         Ok(answer?)
     }
 
-    async fn find_row(
-        &self,
-        kind: &str,
-        id: String,
-    ) -> Result<Option<HashMap<String, Vec<u8>>>, StoreError> {
-        let find = &self.scripts.find;
-        self.run(find, Again::Yes, |call| {
-            call.arg(kind).arg(id);
-        })
-        .await
+    async fn find_row(&self, kind: &str, id: String) -> Result<Option<Row>, StoreError> {
+        let find = self.run::<Option<Fields>>(&FIND, Repeatable::Yes, (kind, id));
+        Ok(find.await?.map(Row))
     }
 
-    /// Ends everything of a kind that is there when it starts.
-    async fn end_kind(&self, kind: &str, is_id: fn(&str) -> bool) -> Result<u64, StoreError> {
+    /// Ends all logins, or all families, that exist when the call starts.
+    async fn end_all(&self, kind: &str, is_id: fn(&str) -> bool) -> Result<u64, StoreError> {
         let start = format!("{}:{kind}:", self.prefix);
         let pattern = format!("{}*", escape(&start));
         let mut connection = self.connection.clone();
@@ -224,17 +213,14 @@ impl RedisLoginStore {
                 .arg(BATCH)
                 .query_async(&mut connection)
                 .await?;
-            // A longer prefix may go on the same way, and then with something else than an id.
+            // Keys of an application with a longer prefix may start with the same text.
             let ids = keys
                 .iter()
                 .filter_map(|key| str::from_utf8(key).ok()?.strip_prefix(&start));
             let ids: Vec<_> = ids.filter(|id| is_id(id)).collect();
             if !ids.is_empty() {
-                ended += self
-                    .run::<u64>(&self.scripts.end, Again::No, |call| {
-                        call.arg(kind).arg(ids);
-                    })
-                    .await?;
+                let end = self.run::<u64>(&END, Repeatable::No, (kind, ids));
+                ended += end.await?;
             }
             cursor = next;
             if cursor == 0 {
@@ -244,15 +230,15 @@ impl RedisLoginStore {
     }
 }
 
-/// Whether what failed so may be tried once more.
-fn may_repeat(error: &RedisError, again: Again) -> bool {
-    // So says the connection manager when it had no connection to send anything on. That is how the
-    // first call fails after an outage, however long Redis has been back.
+/// Whether a call that failed with this error may be sent once more.
+fn may_repeat(error: &RedisError, repeatable: Repeatable) -> bool {
+    // The connection manager returns this error if it had no connection. The first call after an
+    // outage fails like this, even if Redis has been back for long.
     let never_sent = error.to_string().starts_with("Reconnecting failed");
-    never_sent || (again == Again::Yes && error.is_connection_dropped())
+    never_sent || (repeatable == Repeatable::Yes && error.is_connection_dropped())
 }
 
-/// A text of which `MATCH` takes every character literally.
+/// Escapes a text so that `MATCH` takes each character literally.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -264,16 +250,13 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-/// The name of what belongs to a user. A hash, so that it is short whatever the id is.
+/// The name of a user in keys: a hash, so that its length does not depend on the id.
 fn owner_name(owner: LoginOwner<'_>) -> String {
-    let mut hash = Sha256::new();
-    hash.update(owner.user_type);
-    hash.update([0]);
-    hash.update(owner.user_id);
-    LoginKey::from_bytes(hash.finalize().into()).to_string()
+    let name = format!("{}\0{}", owner.user_type, owner.user_id);
+    LoginKey::of(name.as_bytes()).to_string()
 }
 
-/// How long Redis keeps a row: a little longer than it is good for.
+/// How long Redis keeps a row: a little longer than until it expires.
 fn ttl(expires_at: i64, now: i64) -> i64 {
     expires_at
         .saturating_sub(now)
@@ -281,42 +264,65 @@ fn ttl(expires_at: i64, now: i64) -> i64 {
         .clamp(1, MAX_TTL)
 }
 
-/// The same for a family. It is no earlier than the latest time in it, so that is too long rather than
-/// too short.
+/// How long Redis keeps a family. The present is not known here, but is not before the latest time in
+/// the family; so this is rather too long than too short.
 fn family_ttl(family: &TokenFamily) -> i64 {
     ttl(family.expires_at, family.latest())
 }
 
-/// Adds a field and its value.
-fn field(call: &mut ScriptInvocation<'_>, name: &str, value: impl ToRedisArgs) {
-    call.arg(name).arg(value);
+fn owner_fields(owner: LoginOwner<'_>) -> impl ToRedisArgs {
+    (
+        ("owner", owner_name(owner)),
+        ("user_type", owner.user_type),
+        ("user_id", owner.user_id),
+    )
 }
 
-/// Adds a field and its value, or nothing.
-fn optional(call: &mut ScriptInvocation<'_>, name: &str, value: Option<impl ToRedisArgs>) {
-    if let Some(value) = value {
-        field(call, name, value);
-    }
+/// A field and its value, or no arguments.
+fn optional<T: ToRedisArgs>(name: &str, value: Option<T>) -> impl ToRedisArgs {
+    value.map(|value| (name, value))
 }
 
-fn family_fields(call: &mut ScriptInvocation<'_>, family: &TokenFamily) {
-    field(call, "owner", owner_name(family.owner()));
-    field(call, "user_type", &family.user_type);
-    field(call, "user_id", &family.user_id);
-    field(call, "version", family.version);
-    field(call, "generation", family.generation);
-    field(call, "rotated_at", family.rotated_at);
-    optional(call, "seen_at", family.seen_at);
-    optional(call, "restored_at", family.restored_at);
-    field(call, "authenticated_at", family.authenticated_at);
-    field(call, "expires_at", family.expires_at);
-    field(call, "lifetime", family.lifetime);
-    optional(call, "hash", family.hash.as_ref());
-    field(call, "seed", family.seed.as_slice());
+fn login_fields(record: &LoginRecord) -> impl ToRedisArgs {
+    (
+        owner_fields(record.owner()),
+        ("created_at", record.created_at),
+        ("authenticated_at", record.authenticated_at),
+        ("last_seen", record.last_seen),
+        ("expires_at", record.expires_at),
+        ("fresh", record.fresh),
+        ("allow_inactive", record.allow_inactive),
+        ("method", &record.method),
+        ("client", record.client),
+        ("user_agent", &record.user_agent),
+        ("address", &record.address),
+        (
+            optional("hash", record.hash.as_ref()),
+            optional("family", record.family.map(|family| family.to_string())),
+        ),
+    )
 }
 
-/// A row as Redis has it.
-struct Row(HashMap<String, Vec<u8>>);
+fn family_fields(family: &TokenFamily) -> impl ToRedisArgs {
+    (
+        owner_fields(family.owner()),
+        ("version", family.version),
+        ("generation", family.generation),
+        ("rotated_at", family.rotated_at),
+        optional("seen_at", family.seen_at),
+        optional("restored_at", family.restored_at),
+        ("authenticated_at", family.authenticated_at),
+        ("expires_at", family.expires_at),
+        ("lifetime", family.lifetime),
+        optional("hash", family.hash.as_ref()),
+        ("seed", family.seed.as_slice()),
+    )
+}
+
+type Fields = HashMap<String, Vec<u8>>;
+
+/// A row in Redis, from which each field is taken once.
+struct Row(Fields);
 
 impl Row {
     fn optional_text(&mut self, name: &'static str) -> Result<Option<String>, StoreError> {
@@ -342,7 +348,8 @@ impl Row {
     }
 
     fn login(mut self) -> Result<LoginRecord, StoreError> {
-        let family = self.optional_text("family")?;
+        let read_family = |text: String| FamilyKey::parse(&text).ok_or_else(|| malformed("family"));
+        let family = self.optional_text("family")?.map(read_family);
         Ok(LoginRecord {
             user_type: self.text("user_type")?,
             user_id: self.text("user_id")?,
@@ -357,10 +364,7 @@ impl Row {
             user_agent: self.text("user_agent")?,
             address: self.text("address")?,
             hash: self.optional_text("hash")?,
-            family: match family {
-                Some(text) => Some(FamilyKey::parse(&text).ok_or_else(|| malformed("family"))?),
-                None => None,
-            },
+            family: family.transpose()?,
         })
     }
 
@@ -383,7 +387,7 @@ impl Row {
     }
 }
 
-/// A field is missing or cannot be read: something else writes under the prefix.
+/// The error for a field that is missing or invalid. Something else writes keys with the same prefix.
 fn malformed(field: &'static str) -> StoreError {
     StoreError::new(format!(
         "the field `{field}` of a login in Redis cannot be read"
@@ -398,72 +402,50 @@ impl LoginStore for RedisLoginStore {
         max: Option<MaxLogins>,
         now: i64,
     ) -> Result<Inserted, StoreError> {
-        let owner = owner_name(record.owner());
         let family = record.family.map(|family| family.to_string());
         let (at_limit, limit) = match max {
             None => ("", 0),
             Some(MaxLogins::EndOldest(limit)) => ("end oldest", limit.max(1)),
             Some(MaxLogins::Refuse(limit)) => ("refuse", limit),
         };
-        let ended: i64 = self
-            .run(&self.scripts.insert, Again::Yes, |call| {
-                call.arg(key.to_string())
-                    .arg(&owner)
-                    .arg(family.as_deref().unwrap_or_default())
-                    .arg(now)
-                    .arg(record.created_at)
-                    .arg(record.last_seen)
-                    .arg(record.expires_at)
-                    .arg(ttl(record.expires_at, now))
-                    .arg(at_limit)
-                    .arg(limit);
-                field(call, "owner", &owner);
-                field(call, "user_type", &record.user_type);
-                field(call, "user_id", &record.user_id);
-                field(call, "created_at", record.created_at);
-                field(call, "authenticated_at", record.authenticated_at);
-                field(call, "last_seen", record.last_seen);
-                field(call, "expires_at", record.expires_at);
-                field(call, "fresh", u8::from(record.fresh));
-                field(call, "allow_inactive", u8::from(record.allow_inactive));
-                field(call, "method", &record.method);
-                field(call, "client", record.client);
-                field(call, "user_agent", &record.user_agent);
-                field(call, "address", &record.address);
-                optional(call, "hash", record.hash.as_ref());
-                optional(call, "family", family.as_ref());
-            })
-            .await?;
+        let args = (
+            key.to_string(),
+            owner_name(record.owner()),
+            family.unwrap_or_default(),
+            now,
+            record.created_at,
+            record.last_seen,
+            record.expires_at,
+            ttl(record.expires_at, now),
+            at_limit,
+            limit,
+            login_fields(record),
+        );
+        let insert = self.run::<i64>(&INSERT, Repeatable::Yes, args);
+        let ended = insert.await?;
         Ok(u64::try_from(ended).map_or(Inserted::Refused, |ended| Inserted::Done { ended }))
     }
 
     async fn find(&self, key: LoginKey, now: i64) -> Result<Option<LoginRecord>, StoreError> {
         let row = self.find_row("login", key.to_string()).await?;
-        let record = row.map(|row| Row(row).login()).transpose()?;
+        let record = row.map(Row::login).transpose()?;
         Ok(record.filter(|record| now < record.expires_at))
     }
 
     async fn touch(&self, key: LoginKey, last_seen: i64) -> Result<(), StoreError> {
-        self.run(&self.scripts.touch, Again::Yes, |call| {
-            call.arg(key.to_string()).arg(last_seen);
-        })
-        .await
+        let args = (key.to_string(), last_seen);
+        self.run(&TOUCH, Repeatable::Yes, args).await
     }
 
     async fn make_stale(&self, key: LoginKey) -> Result<(), StoreError> {
-        self.run(&self.scripts.make_stale, Again::Yes, |call| {
-            call.arg(key.to_string());
-        })
-        .await
+        self.run(&MAKE_STALE, Repeatable::Yes, key.to_string())
+            .await
     }
 
     async fn end(&self, key: LoginKey) -> Result<bool, StoreError> {
-        let ended: u64 = self
-            .run(&self.scripts.end, Again::No, |call| {
-                call.arg("login").arg(key.to_string());
-            })
-            .await?;
-        Ok(ended > 0)
+        let args = ("login", key.to_string());
+        let end = self.run::<u64>(&END, Repeatable::No, args);
+        Ok(end.await? > 0)
     }
 
     async fn end_many(&self, which: LoginSelector<'_>) -> Result<u64, StoreError> {
@@ -473,25 +455,20 @@ impl LoginStore for RedisLoginStore {
                 but,
                 but_family,
             } => {
-                self.run(&self.scripts.end_of, Again::No, |call| {
-                    call.arg(owner_name(owner))
-                        .arg(but.map(|key| key.to_string()).unwrap_or_default())
-                        .arg(but_family.map(|key| key.to_string()).unwrap_or_default());
-                })
-                .await
+                let but = but.map(|key| key.to_string()).unwrap_or_default();
+                let but_family = but_family.map(|key| key.to_string()).unwrap_or_default();
+                let args = (owner_name(owner), but, but_family);
+                self.run(&END_OF, Repeatable::No, args).await
             }
             LoginSelector::Family(key) => {
-                self.run(&self.scripts.end_family, Again::No, |call| {
-                    call.arg(key.to_string());
-                })
-                .await
+                self.run(&END_FAMILY, Repeatable::No, key.to_string()).await
             }
             LoginSelector::All => {
-                // Too much for one script. Families first: a login that one of them still restores
-                // in the meantime is there when logins are looked for.
-                self.end_kind("family", |id| FamilyKey::parse(id).is_some())
+                // Too much for one script. Families end first: if one of them restores a login in the
+                // meantime, the login exists when the logins end.
+                self.end_all("family", |id| FamilyKey::parse(id).is_some())
                     .await?;
-                self.end_kind("login", |id| LoginKey::parse(id).is_some())
+                self.end_all("login", |id| LoginKey::parse(id).is_some())
                     .await
             }
         }
@@ -502,30 +479,26 @@ impl LoginStore for RedisLoginStore {
         owner: LoginOwner<'_>,
         now: i64,
     ) -> Result<Vec<(LoginKey, LoginRecord)>, StoreError> {
-        let rows: Vec<(String, HashMap<String, Vec<u8>>)> = self
-            .run(&self.scripts.list, Again::Yes, |call| {
-                call.arg(owner_name(owner));
-            })
-            .await?;
-        let mut logins = Vec::with_capacity(rows.len());
-        for (id, row) in rows {
+        let rows = self.run::<Vec<(String, Fields)>>(&LIST, Repeatable::Yes, owner_name(owner));
+        let rows = rows.await?.into_iter().map(|(id, row)| {
             let key = LoginKey::parse(&id).ok_or_else(|| malformed("id"))?;
-            logins.push((key, Row(row).login()?));
-        }
+            Ok((key, Row(row).login()?))
+        });
+        let mut logins = rows.collect::<Result<Vec<_>, StoreError>>()?;
         logins.retain(|(_, record)| now < record.expires_at);
-        logins.sort_unstable_by_key(|(key, record)| (std::cmp::Reverse(record.created_at), *key));
+        logins.sort_unstable_by_key(|(key, record)| (Reverse(record.created_at), *key));
         Ok(logins)
     }
 
     async fn insert_family(&self, key: FamilyKey, family: &TokenFamily) -> Result<(), StoreError> {
-        self.run(&self.scripts.insert_family, Again::Yes, |call| {
-            call.arg(key.to_string())
-                .arg(owner_name(family.owner()))
-                .arg(family.expires_at)
-                .arg(family_ttl(family));
-            family_fields(call, family);
-        })
-        .await
+        let args = (
+            key.to_string(),
+            owner_name(family.owner()),
+            family.expires_at,
+            family_ttl(family),
+            family_fields(family),
+        );
+        self.run(&INSERT_FAMILY, Repeatable::Yes, args).await
     }
 
     async fn find_family(
@@ -534,7 +507,7 @@ impl LoginStore for RedisLoginStore {
         now: i64,
     ) -> Result<Option<TokenFamily>, StoreError> {
         let row = self.find_row("family", key.to_string()).await?;
-        let family = row.map(|row| Row(row).family()).transpose()?;
+        let family = row.map(Row::family).transpose()?;
         Ok(family.filter(|family| now < family.expires_at))
     }
 
@@ -544,14 +517,14 @@ impl LoginStore for RedisLoginStore {
         expected: i64,
         family: &TokenFamily,
     ) -> Result<bool, StoreError> {
-        self.run(&self.scripts.update_family_if, Again::No, |call| {
-            call.arg(key.to_string())
-                .arg(expected)
-                .arg(family.expires_at)
-                .arg(family_ttl(family));
-            family_fields(call, family);
-        })
-        .await
+        let args = (
+            key.to_string(),
+            expected,
+            family.expires_at,
+            family_ttl(family),
+            family_fields(family),
+        );
+        self.run(&UPDATE_FAMILY_IF, Repeatable::No, args).await
     }
 
     async fn purge(
@@ -560,15 +533,14 @@ impl LoginStore for RedisLoginStore {
         idle_since: Option<i64>,
         limit: u32,
     ) -> Result<u64, StoreError> {
+        let idle_since = idle_since.map(|since| since.to_string());
+        let idle_since = idle_since.as_deref().unwrap_or_default();
         let mut left = limit;
         while left > 0 {
             let batch = left.min(BATCH);
-            let purged: u32 = self
-                .run(&self.scripts.purge, Again::No, |call| {
-                    let idle_since = idle_since.map(|since| since.to_string());
-                    call.arg(now).arg(idle_since.unwrap_or_default()).arg(batch);
-                })
-                .await?;
+            let args = (now, idle_since, batch);
+            let purge = self.run::<u32>(&PURGE, Repeatable::No, args);
+            let purged = purge.await?;
             left = left.saturating_sub(purged);
             if purged < batch {
                 break;
@@ -578,10 +550,8 @@ impl LoginStore for RedisLoginStore {
     }
 
     async fn revoke_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
-        self.run(&self.scripts.revoke, Again::Yes, |call| {
-            call.arg(session.to_string()).arg(until);
-        })
-        .await
+        let args = (session.to_string(), until);
+        self.run(&REVOKE, Repeatable::Yes, args).await
     }
 
     async fn is_session_revoked(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
@@ -590,10 +560,12 @@ impl LoginStore for RedisLoginStore {
         call.arg(format!("{}:revoked", self.prefix))
             .arg(session.to_string());
         let until: Option<f64> = match call.query_async(&mut connection).await {
-            Err(error) if may_repeat(&error, Again::Yes) => call.query_async(&mut connection).await,
+            Err(error) if may_repeat(&error, Repeatable::Yes) => {
+                call.query_async(&mut connection).await
+            }
             answer => answer,
         }?;
-        // Scores are floating-point numbers, exact for some million years.
+        // Scores are floating-point numbers, which are exact for millions of years.
         Ok(until.is_some_and(|until| (now as f64) < until))
     }
 }
@@ -609,7 +581,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_lives_a_day_longer_than_it_is_good_and_not_for_ever() {
+    fn redis_keeps_a_row_for_a_day_after_it_has_expired() {
         assert_eq!(ttl(1_000, 900), 100 + SLACK);
         assert_eq!(ttl(1_000, 1_000 + 2 * SLACK), 1);
         assert_eq!(ttl(i64::MAX, i64::MIN), MAX_TTL);

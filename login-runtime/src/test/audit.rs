@@ -1,4 +1,4 @@
-//! A test that knows all routes.
+//! An assertion that compares all routes with a reviewed list.
 
 use std::{
     env, fs,
@@ -7,25 +7,25 @@ use std::{
 
 use crate::routes::audit::{Audit, Route};
 
-/// Set to anything, it has [`assert_reviewed`] write the file anew.
+/// The environment variable that makes [`assert_reviewed`] write the file again, whatever its value.
 const UPDATE: &str = "UPDATE_AUDIT";
 
-/// Fails the test if a route is undeclared, or if the routes are not those in the file at `path`.
+/// Fails the test if a route is undeclared, or if the routes differ from those in the file at `path`.
 ///
-/// The file is the table that [`Audit`] prints, reviewed and checked in with the code: a new route, or
-/// one that opens, shows up in its difference. `UPDATE_AUDIT=1 cargo test` writes it. The path is
-/// relative to the package.
+/// The file contains the table that [`Audit`] prints. Review it, and commit it with the code: its
+/// diff then shows a new route, or one that is no longer guarded. `UPDATE_AUDIT=1 cargo test` writes
+/// it. The path is relative to the package.
 ///
 /// # Panics
 ///
-/// That is how it fails. It names each undeclared route and where it seems to be in the source.
+/// If the test fails. The message lists each undeclared route, with its likely place in the source.
 #[track_caller]
 pub fn assert_reviewed(audit: &Audit, path: impl AsRef<Path>) {
     let undeclared: Vec<_> = audit.undeclared().map(describe).collect();
     assert!(
         undeclared.is_empty(),
-        "these routes do not say who may reach them; put `#[login_required]` or `#[public]` above the \
-         route attribute, or `.wrap(public())` around them:\n{}",
+        "these routes are undeclared; put `#[login_required]` or `#[public]` above the route attribute, \
+         or `.wrap(public())` around them:\n{}",
         undeclared.concat(),
     );
     let path = package().join(path);
@@ -40,7 +40,7 @@ pub fn assert_reviewed(audit: &Audit, path: impl AsRef<Path>) {
         .replace("\r\n", "\n");
     assert!(
         found == reviewed,
-        "the routes are not those in {} (`{UPDATE}=1 cargo test` writes it):\n{}",
+        "the routes differ from those in {} (`{UPDATE}=1 cargo test` writes it):\n{}",
         path.display(),
         difference(&reviewed, &found),
     );
@@ -60,21 +60,21 @@ fn describe(route: &Route) -> String {
     }
 }
 
-/// Lines that only one of the two has.
+/// The lines that only one of the two texts contains.
 fn difference(reviewed: &str, found: &str) -> String {
-    let gone = reviewed
-        .lines()
-        .filter(|line| !found.lines().any(|other| other == *line));
-    let new = found
-        .lines()
-        .filter(|line| !reviewed.lines().any(|other| other == *line));
-    let lines = gone
-        .map(|line| format!("- {line}\n"))
-        .chain(new.map(|line| format!("+ {line}\n")));
-    lines.collect()
+    let only = |sign, text: &str, other: &str| {
+        let lines = text
+            .lines()
+            .filter(|line| other.lines().all(|it| it != *line));
+        lines
+            .map(|line| format!("{sign} {line}\n"))
+            .collect::<String>()
+    };
+    only('-', reviewed, found) + &only('+', found, reviewed)
 }
 
-/// Where in the sources of the package a route seems to be: its handler, or else its path.
+/// The likely place of a route in the sources of the package: its route attribute, its handler, or
+/// else its path.
 fn place(route: &Route) -> Option<String> {
     let package = package();
     let mut files = Vec::new();
@@ -84,14 +84,15 @@ fn place(route: &Route) -> Option<String> {
         .iter()
         .filter_map(|file| Some((file, fs::read_to_string(file).ok()?)))
         .collect();
-    let find = |wanted: &dyn Fn(&str) -> bool| {
+    let find = |matches: &dyn Fn(&str) -> bool| {
         texts.iter().find_map(|(file, text)| {
-            let line = text.lines().position(wanted)?;
+            let line = text.lines().position(matches)?;
             let file = file.strip_prefix(&package).unwrap_or(file);
             Some(format!("{}:{}", file.display(), line + 1))
         })
     };
-    // The path as far as it stands in one place: without more and more of the scopes around it.
+    // The source contains the path without the paths of the scopes around it. How many those are is
+    // unknown, so this tries each end of the path, the longest first.
     let path = route.pattern.strip_prefix('/').unwrap_or_default();
     let mut ends: Vec<_> = path
         .match_indices('/')

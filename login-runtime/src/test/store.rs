@@ -1,11 +1,11 @@
-//! What every [`LoginStore`] promises, as a suite to run over one's own.
+//! A test suite for every [`LoginStore`], including your own.
 //!
-//! All times in it are around November 2023: a store takes the time from its arguments and from
-//! nowhere else. Ids and users are random, so [`run`] can be repeated on a database that keeps its
-//! data, and leaves logins in it that nobody has the id of. [`run_alone`] ends everything, so give it
-//! a database of its own.
+//! Most times in it are around November 2023, because a store takes the time only from its arguments.
+//! Ids and users are random, so [`run`] can be repeated on a database that keeps its data. It leaves
+//! logins there whose ids no browser has. [`run_alone`] ends all logins, so give it a separate
+//! database.
 //!
-//! Give both a runtime with several threads, or little of what they do at once really happens at once.
+//! Run both on a runtime with several threads, so that concurrent calls also run in parallel.
 //!
 //! # Examples
 //!
@@ -25,7 +25,7 @@
 
 #![allow(
     clippy::panic,
-    reason = "a broken promise fails the test that runs this"
+    reason = "a store that breaks a rule fails the test that runs this"
 )]
 
 use std::{collections::BTreeSet, error::Error, future::Future, sync::Arc, time::Duration};
@@ -37,59 +37,59 @@ use crate::store::{
     StoreError, TokenFamily,
 };
 
-/// What time it is, for most of the suite.
+/// The present time of most tests.
 const NOW: i64 = 1_700_000_000;
 
-/// How many do something at once.
+/// The number of concurrent calls.
 const MANY: usize = 64;
 
-/// How often what may go wrong only sometimes is tried.
+/// The number of repetitions of tests whose outcome depends on timing.
 const ROUNDS: usize = 20;
 
-/// Runs all that can run beside other users of the same database.
+/// Runs all tests that can share a database with others.
 ///
 /// # Panics
 ///
-/// At the first promise that is broken.
+/// If a test fails.
 pub async fn run<S: LoginStore>(store: Arc<S>) {
     let store = &store;
     logins_read_back_as_written(store).await;
-    a_login_is_over_from_the_second_it_expires(store).await;
-    nothing_becomes_of_what_is_unknown(store).await;
+    a_login_is_not_found_from_the_second_it_expires(store).await;
+    unknown_keys_have_no_effect(store).await;
     last_seen_only_moves_forward(store).await;
     a_login_made_stale_stays_stale(store).await;
     an_ended_login_does_not_come_back(store).await;
-    ending_wins_over_what_runs_beside_it(store).await;
-    one_of_many_ends_a_login(store).await;
-    all_of_a_user_end_and_nobody_elses(store).await;
-    all_of_a_user_end_but_one(store).await;
+    ending_wins_over_concurrent_changes(store).await;
+    one_of_many_calls_ends_a_login(store).await;
+    all_logins_of_a_user_end_and_no_others(store).await;
+    all_logins_of_a_user_end_except_one(store).await;
     a_family_ends_with_its_logins_only(store).await;
     a_list_is_newest_first_and_of_one_user(store).await;
-    a_login_that_is_there_is_not_stored_again(store).await;
+    a_stored_login_is_not_stored_again(store).await;
     the_limit_ends_the_oldest(store).await;
-    the_limit_refuses(store).await;
+    the_limit_refuses_a_new_login(store).await;
     the_limit_holds_when_many_log_in_at_once(store).await;
     families_read_back_as_written(store).await;
-    a_claim_needs_the_version(store).await;
-    one_of_many_claims_wins(store).await;
-    an_ended_family_cannot_be_claimed(store).await;
-    no_login_slips_past_the_end_of_its_family(store).await;
-    a_purge_takes_what_is_over_and_leaves_the_rest(store).await;
-    a_purge_takes_what_is_idle(store).await;
-    a_revoked_session_stays_revoked_until_its_time(store).await;
-    a_call_that_is_given_up_does_no_harm(store).await;
+    an_update_needs_the_current_version(store).await;
+    one_of_many_updates_succeeds(store).await;
+    an_ended_family_cannot_be_updated(store).await;
+    a_login_stored_before_its_family_ends_also_ends(store).await;
+    a_purge_deletes_expired_rows_and_no_others(store).await;
+    a_purge_deletes_idle_logins(store).await;
+    a_session_is_revoked_until_the_given_time(store).await;
+    a_cancelled_call_does_no_harm(store).await;
 }
 
-/// Runs what ends everything in the store.
+/// Runs the test that ends all logins in the store.
 ///
 /// # Panics
 ///
-/// At the first promise that is broken.
+/// If the test fails.
 pub async fn run_alone<S: LoginStore>(store: Arc<S>) {
-    everything_ends(&store).await;
+    all_logins_and_families_end(&store).await;
 }
 
-/// What a store answers that did not fail.
+/// Returns the answer of a call that must not fail.
 #[track_caller]
 fn ok<T>(answer: Result<T, StoreError>) -> T {
     match answer {
@@ -106,7 +106,7 @@ fn random<const N: usize>() -> [u8; N] {
     assert_eq!(
         getrandom::fill(&mut bytes),
         Ok(()),
-        "no random bytes to be had"
+        "the system's random number generator failed"
     );
     bytes
 }
@@ -119,7 +119,7 @@ fn new_family() -> FamilyKey {
     FamilyKey(random())
 }
 
-/// A user nobody has ever heard of.
+/// The id of a new user.
 fn new_user() -> String {
     format!("\"user {}\"", FamilyKey(random()))
 }
@@ -139,7 +139,7 @@ fn of(user_id: &str) -> LoginSelector<'_> {
     }
 }
 
-/// A login made at [`NOW`] that is good for a day.
+/// A login that was made at [`NOW`] and is valid for a day.
 fn login(user_id: &str) -> LoginRecord {
     login_at(user_id, NOW)
 }
@@ -163,7 +163,7 @@ fn login_at(user_id: &str, created_at: i64) -> LoginRecord {
     }
 }
 
-/// A family made at [`NOW`] that is good for a month.
+/// A family that was made at [`NOW`] and is valid for a month.
 fn family(user_id: &str) -> TokenFamily {
     TokenFamily {
         user_type: String::new(),
@@ -198,11 +198,11 @@ async fn insert_family<S: LoginStore>(store: &S, family: &TokenFamily) -> Family
     key
 }
 
-async fn is_there<S: LoginStore>(store: &S, key: LoginKey) -> bool {
+async fn is_stored<S: LoginStore>(store: &S, key: LoginKey) -> bool {
     ok(store.find(key, NOW).await).is_some()
 }
 
-/// The keys of a user's logins, in the order of the list.
+/// The keys of a user's logins, in the order in which the store lists them.
 async fn keys_of<S: LoginStore>(store: &S, user_id: &str, now: i64) -> Vec<LoginKey> {
     ok(store.list(owner(user_id), now).await)
         .into_iter()
@@ -210,7 +210,7 @@ async fn keys_of<S: LoginStore>(store: &S, user_id: &str, now: i64) -> Vec<Login
         .collect()
 }
 
-/// Calls that start together, and their answers.
+/// Makes several calls that start at the same time. Returns their answers.
 async fn at_once<S, T, F>(store: &Arc<S>, count: usize, call: impl Fn(Arc<S>, usize) -> F) -> Vec<T>
 where
     T: Send + 'static,
@@ -269,17 +269,17 @@ async fn logins_read_back_as_written<S: LoginStore>(store: &Arc<S>) {
             Some(&record),
             "a login reads back as written"
         );
-        let bare = ok(store.find_for_auth(key, NOW).await);
-        let filled_in = bare.map(|bare| LoginRecord {
+        let found = ok(store.find_for_auth(key, NOW).await);
+        let completed = found.map(|found| LoginRecord {
             method: record.method.clone(),
             user_agent: record.user_agent.clone(),
             address: record.address.clone(),
-            ..bare
+            ..found
         });
         assert_eq!(
-            filled_in.as_ref(),
+            completed.as_ref(),
             Some(&record),
-            "a bare login lacks nothing but what is for people to read"
+            "a login found for authentication has all fields but those shown to people"
         );
         let listed = ok(store.list(record.owner(), NOW).await);
         assert!(
@@ -289,33 +289,33 @@ async fn logins_read_back_as_written<S: LoginStore>(store: &Arc<S>) {
     }
 }
 
-async fn a_login_is_over_from_the_second_it_expires<S: LoginStore>(store: &Arc<S>) {
+async fn a_login_is_not_found_from_the_second_it_expires<S: LoginStore>(store: &Arc<S>) {
     let record = login(&new_user());
     let key = insert(&**store, &record).await;
     let end = record.expires_at;
     assert!(
         ok(store.find(key, end - 1).await).is_some(),
-        "a login is good until it expires"
+        "a login is valid until it expires"
     );
     assert_eq!(
         ok(store.find(key, end).await),
         None,
-        "a login is over in the second it expires"
+        "a login is not found in the second it expires"
     );
     assert_eq!(
         ok(store.find(key, i64::MAX).await),
         None,
-        "a login stays over"
+        "an expired login stays expired"
     );
     ok(store.touch(key, end + 1).await);
     assert_eq!(
         ok(store.find(key, end).await),
         None,
-        "use does not make a login last longer"
+        "use does not extend a login"
     );
 }
 
-async fn nothing_becomes_of_what_is_unknown<S: LoginStore>(store: &Arc<S>) {
+async fn unknown_keys_have_no_effect<S: LoginStore>(store: &Arc<S>) {
     let (key, user) = (new_key(), new_user());
     assert_eq!(
         ok(store.find(key, NOW).await),
@@ -327,9 +327,12 @@ async fn nothing_becomes_of_what_is_unknown<S: LoginStore>(store: &Arc<S>) {
     assert_eq!(
         ok(store.find(key, NOW).await),
         None,
-        "touching makes no login"
+        "`touch` stores no login"
     );
-    assert!(!ok(store.end(key).await), "there was no login to end");
+    assert!(
+        !ok(store.end(key).await),
+        "an unknown login cannot be ended"
+    );
     assert_eq!(
         ok(store.list(owner(&user), NOW).await),
         [],
@@ -346,12 +349,12 @@ async fn nothing_becomes_of_what_is_unknown<S: LoginStore>(store: &Arc<S>) {
         None,
         "an unknown family is not found"
     );
-    let claimed = ok(store.update_family_if(family_key, 1, &family(&user)).await);
-    assert!(!claimed, "an unknown family cannot be claimed");
+    let updated = ok(store.update_family_if(family_key, 1, &family(&user)).await);
+    assert!(!updated, "an unknown family cannot be updated");
     assert_eq!(
         ok(store.find_family(family_key, NOW).await),
         None,
-        "a claim makes no family"
+        "an update stores no family"
     );
     let ended = ok(store.end_many(LoginSelector::Family(family_key)).await);
     assert_eq!(ended, 0, "an unknown family has no logins to end");
@@ -381,7 +384,7 @@ async fn last_seen_only_moves_forward<S: LoginStore>(store: &Arc<S>) {
         assert_eq!(
             found,
             Some(expected),
-            "`last_seen` moves forward only, and nothing else"
+            "`last_seen` moves forward only, and nothing else changes"
         );
     }
     at_once(store, MANY, |store, index| async move {
@@ -393,12 +396,12 @@ async fn last_seen_only_moves_forward<S: LoginStore>(store: &Arc<S>) {
     assert_eq!(
         last_seen,
         Some(NOW + 99 + MANY as i64),
-        "the latest of many touches stands"
+        "the latest of many touches counts"
     );
     assert_eq!(
         ok(store.find(other, NOW).await),
         Some(record),
-        "another login is not touched"
+        "another login does not change"
     );
 }
 
@@ -431,16 +434,16 @@ async fn a_login_made_stale_stays_stale<S: LoginStore>(store: &Arc<S>) {
 async fn an_ended_login_does_not_come_back<S: LoginStore>(store: &Arc<S>) {
     let user = new_user();
     let key = insert(&**store, &login(&user)).await;
-    assert!(ok(store.end(key).await), "there was a login to end");
+    assert!(ok(store.end(key).await), "the login was stored");
     assert!(
-        !is_there(&**store, key).await,
+        !is_stored(&**store, key).await,
         "an ended login is not found"
     );
     ok(store.touch(key, NOW + 1).await);
     ok(store.make_stale(key).await);
     assert!(
-        !is_there(&**store, key).await,
-        "an ended login does not come back by use"
+        !is_stored(&**store, key).await,
+        "use does not restore an ended login"
     );
     assert_eq!(
         keys_of(&**store, &user, NOW).await,
@@ -450,7 +453,7 @@ async fn an_ended_login_does_not_come_back<S: LoginStore>(store: &Arc<S>) {
     assert!(!ok(store.end(key).await), "a login ends once");
 }
 
-async fn ending_wins_over_what_runs_beside_it<S: LoginStore>(store: &Arc<S>) {
+async fn ending_wins_over_concurrent_changes<S: LoginStore>(store: &Arc<S>) {
     for round in 0..ROUNDS {
         let user = new_user();
         let key = insert(&**store, &login(&user)).await;
@@ -458,8 +461,14 @@ async fn ending_wins_over_what_runs_beside_it<S: LoginStore>(store: &Arc<S>) {
             let user = user.clone();
             async move {
                 match index {
-                    0 if round % 2 == 0 => assert!(ok(store.end(key).await), "it was there"),
-                    0 => assert_eq!(ok(store.end_many(of(&user)).await), 1, "it was there"),
+                    0 if round % 2 == 0 => {
+                        assert!(ok(store.end(key).await), "the login was stored")
+                    }
+                    0 => assert_eq!(
+                        ok(store.end_many(of(&user)).await),
+                        1,
+                        "the login was stored"
+                    ),
                     1 | 2 => ok(store.make_stale(key).await),
                     _ => ok(store.touch(key, NOW + 1).await),
                 }
@@ -467,8 +476,8 @@ async fn ending_wins_over_what_runs_beside_it<S: LoginStore>(store: &Arc<S>) {
         })
         .await;
         assert!(
-            !is_there(&**store, key).await,
-            "ending wins over touches beside it"
+            !is_stored(&**store, key).await,
+            "ending wins over concurrent changes"
         );
         assert_eq!(
             keys_of(&**store, &user, NOW).await,
@@ -478,7 +487,7 @@ async fn ending_wins_over_what_runs_beside_it<S: LoginStore>(store: &Arc<S>) {
     }
 }
 
-async fn one_of_many_ends_a_login<S: LoginStore>(store: &Arc<S>) {
+async fn one_of_many_calls_ends_a_login<S: LoginStore>(store: &Arc<S>) {
     let key = insert(&**store, &login(&new_user())).await;
     let answers = at_once(
         store,
@@ -486,11 +495,11 @@ async fn one_of_many_ends_a_login<S: LoginStore>(store: &Arc<S>) {
         |store, _| async move { ok(store.end(key).await) },
     )
     .await;
-    let winners = answers.into_iter().filter(|ended| *ended).count();
-    assert_eq!(winners, 1, "one of many calls ends a login");
+    let successes = answers.into_iter().filter(|ended| *ended).count();
+    assert_eq!(successes, 1, "one of many calls ends a login");
 }
 
-async fn all_of_a_user_end_and_nobody_elses<S: LoginStore>(store: &Arc<S>) {
+async fn all_logins_of_a_user_end_and_no_others<S: LoginStore>(store: &Arc<S>) {
     let user = new_user();
     let record = LoginRecord {
         user_type: "type".to_owned(),
@@ -506,7 +515,7 @@ async fn all_of_a_user_end_and_nobody_elses<S: LoginStore>(store: &Arc<S>) {
     };
     let family_key = insert_family(&**store, &kept_family).await;
 
-    // Others, some of whom have the same letters in another place.
+    // Other owners. For some of them, type and id have the same characters if they are joined.
     let others = [
         LoginRecord {
             user_type: String::new(),
@@ -560,7 +569,7 @@ async fn all_of_a_user_end_and_nobody_elses<S: LoginStore>(store: &Arc<S>) {
     );
     for key in [first, second] {
         assert!(
-            !is_there(&**store, key).await,
+            !is_stored(&**store, key).await,
             "a login of the user has ended"
         );
     }
@@ -569,23 +578,23 @@ async fn all_of_a_user_end_and_nobody_elses<S: LoginStore>(store: &Arc<S>) {
         None,
         "the user's family has ended"
     );
-    let claimed = ok(store.update_family_if(family_key, 1, &kept_family).await);
+    let updated = ok(store.update_family_if(family_key, 1, &kept_family).await);
     assert!(
-        !claimed,
-        "a family that ended with its user's logins cannot be claimed"
+        !updated,
+        "a family that ended with its user's logins cannot be updated"
     );
     for ((key, family_key), other) in kept.into_iter().zip(&others) {
         assert!(
-            is_there(&**store, key).await,
-            "a login of {:?} stays",
+            is_stored(&**store, key).await,
+            "a login of {:?} remains",
             other.owner()
         );
         let found = ok(store.find_family(family_key, NOW).await);
-        assert!(found.is_some(), "a family of {:?} stays", other.owner());
+        assert!(found.is_some(), "a family of {:?} remains", other.owner());
     }
 }
 
-async fn all_of_a_user_end_but_one<S: LoginStore>(store: &Arc<S>) {
+async fn all_logins_of_a_user_end_except_one<S: LoginStore>(store: &Arc<S>) {
     let user = new_user();
     let (first, kept) = (
         insert(&**store, &login(&user)).await,
@@ -600,16 +609,23 @@ async fn all_of_a_user_end_but_one<S: LoginStore>(store: &Arc<S>) {
         but: Some(kept),
         but_family: Some(kept_family),
     };
-    assert_eq!(ok(store.end_many(which).await), 1, "all but one end");
+    assert_eq!(
+        ok(store.end_many(which).await),
+        1,
+        "all logins except one end"
+    );
     assert!(
-        !is_there(&**store, first).await,
+        !is_stored(&**store, first).await,
         "the other login has ended"
     );
-    assert!(is_there(&**store, kept).await, "the named login stays");
+    assert!(
+        is_stored(&**store, kept).await,
+        "the excepted login remains"
+    );
     assert_eq!(
         keys_of(&**store, &user, NOW).await,
         [kept],
-        "only the named login is listed"
+        "only the excepted login is listed"
     );
     assert_eq!(
         ok(store.find_family(first_family, NOW).await),
@@ -618,29 +634,29 @@ async fn all_of_a_user_end_but_one<S: LoginStore>(store: &Arc<S>) {
     );
     assert!(
         ok(store.find_family(kept_family, NOW).await).is_some(),
-        "the named family stays"
+        "the excepted family remains"
     );
 
-    // Nobody else's login stays for being named.
-    let (other, stranger) = (new_user(), insert(&**store, &login(&new_user())).await);
+    // Excepting a login of another user has no effect.
+    let (other, unrelated) = (new_user(), insert(&**store, &login(&new_user())).await);
     let others = insert(&**store, &login(&other)).await;
     let which = LoginSelector::Of {
         owner: owner(&other),
-        but: Some(stranger),
+        but: Some(unrelated),
         but_family: Some(kept_family),
     };
     assert_eq!(
         ok(store.end_many(which).await),
         1,
-        "a login of another user keeps none alive"
+        "excepting a login of another user has no effect"
     );
     assert!(
-        !is_there(&**store, others).await,
-        "a login of another user keeps none alive"
+        !is_stored(&**store, others).await,
+        "excepting a login of another user has no effect"
     );
     assert!(
-        is_there(&**store, stranger).await,
-        "the other user's login stays"
+        is_stored(&**store, unrelated).await,
+        "the other user's login remains"
     );
 }
 
@@ -648,11 +664,14 @@ async fn a_family_ends_with_its_logins_only<S: LoginStore>(store: &Arc<S>) {
     let user = new_user();
     let key = insert_family(&**store, &family(&user)).await;
     let other_key = insert_family(&**store, &family(&user)).await;
-    let born = LoginRecord {
+    let member = LoginRecord {
         family: Some(key),
         ..login(&user)
     };
-    let (first, second) = (insert(&**store, &born).await, insert(&**store, &born).await);
+    let (first, second) = (
+        insert(&**store, &member).await,
+        insert(&**store, &member).await,
+    );
     let others = [
         insert(
             &**store,
@@ -679,7 +698,7 @@ async fn a_family_ends_with_its_logins_only<S: LoginStore>(store: &Arc<S>) {
     );
     for ended in [first, second] {
         assert!(
-            !is_there(&**store, ended).await,
+            !is_stored(&**store, ended).await,
             "a login of the family has ended"
         );
     }
@@ -690,22 +709,22 @@ async fn a_family_ends_with_its_logins_only<S: LoginStore>(store: &Arc<S>) {
     );
     for other in others {
         assert!(
-            is_there(&**store, other).await,
-            "a login that is not of the family stays"
+            is_stored(&**store, other).await,
+            "a login that does not belong to the family remains"
         );
     }
     assert!(
         ok(store.find_family(other_key, NOW).await).is_some(),
-        "another family stays"
+        "another family remains"
     );
 
-    // A login may outlive its family, and still ends with it.
+    // A family may expire before a login of it, which ends with the family nevertheless.
     let short = TokenFamily {
         expires_at: NOW + 10,
         ..family(&user)
     };
     let key = insert_family(&**store, &short).await;
-    let born = insert(
+    let member = insert(
         &**store,
         &LoginRecord {
             family: Some(key),
@@ -717,20 +736,20 @@ async fn a_family_ends_with_its_logins_only<S: LoginStore>(store: &Arc<S>) {
     assert_eq!(
         ok(store.find_family(key, NOW + 10).await),
         None,
-        "the family is over"
+        "the family has expired"
     );
     assert!(
-        is_there(&**store, born).await,
-        "a login outlives its family"
+        is_stored(&**store, member).await,
+        "a login remains after its family has expired"
     );
     assert_eq!(
         ok(store.end_many(LoginSelector::Family(key)).await),
         1,
-        "a login ends with a family that is over"
+        "a login ends with its expired family"
     );
     assert!(
-        !is_there(&**store, born).await,
-        "a login ends with a family that is over"
+        !is_stored(&**store, member).await,
+        "a login ends with its expired family"
     );
 }
 
@@ -748,28 +767,28 @@ async fn a_list_is_newest_first_and_of_one_user<S: LoginStore>(store: &Arc<S>) {
     )
     .await;
     insert(&**store, &login(&new_user())).await;
-    // Last, since who knows what time it is may delete what is over by then.
-    let over = LoginRecord {
+    // This comes last, because a store may delete expired rows when it learns the time.
+    let expired = LoginRecord {
         expires_at: NOW,
         ..login_at(&user, NOW - 5)
     };
-    let over = insert(&**store, &over).await;
+    let expired_key = insert(&**store, &expired).await;
     let listed = keys_of(&**store, &user, NOW).await;
     assert_eq!(
         listed,
         [newest, middle, oldest],
-        "newest first, and none that is over"
+        "the newest is first, and expired logins are not listed"
     );
     let earlier = keys_of(&**store, &user, NOW - 1).await;
     assert_eq!(
         earlier,
-        [over, newest, middle, oldest],
-        "until it is over a login is listed"
+        [expired_key, newest, middle, oldest],
+        "a login is listed until it expires"
     );
 }
 
-/// Requests that restore a login together store it together, and it counts once.
-async fn a_login_that_is_there_is_not_stored_again<S: LoginStore>(store: &Arc<S>) {
+/// Several requests that restore the same login all store it, and it counts once.
+async fn a_stored_login_is_not_stored_again<S: LoginStore>(store: &Arc<S>) {
     let user = new_user();
     let record = login(&user);
     let other = insert(&**store, &record).await;
@@ -788,33 +807,32 @@ async fn a_login_that_is_there_is_not_stored_again<S: LoginStore>(store: &Arc<S>
         let inserted = ok(store.insert(key, &changed, max, NOW + 1).await);
         assert_eq!(inserted, Inserted::Done { ended: 0 }, "{max:?}");
         assert_eq!(ok(store.find(key, NOW + 1).await).as_ref(), Some(&record));
-        assert!(is_there(&**store, other).await, "it ended another: {max:?}");
+        assert!(
+            is_stored(&**store, other).await,
+            "another login remains: {max:?}"
+        );
     }
-    // One that is over is not there.
+    // An expired login counts as absent.
     let later = LoginRecord {
         expires_at: record.expires_at + 100,
         ..changed
     };
     ok(store.insert(key, &later, None, record.expires_at).await);
     let found = ok(store.find(key, record.expires_at).await);
-    assert_eq!(
-        found,
-        Some(later),
-        "a login that is over was kept in its place"
-    );
+    assert_eq!(found, Some(later), "a new login replaces an expired one");
 }
 
 async fn the_limit_ends_the_oldest<S: LoginStore>(store: &Arc<S>) {
     let user = new_user();
     for age in 50..70 {
-        let over = LoginRecord {
+        let expired = LoginRecord {
             expires_at: NOW,
             ..login_at(&user, NOW - age)
         };
-        insert(&**store, &over).await;
+        insert(&**store, &expired).await;
     }
     let mut keys = Vec::new();
-    // Not in the order of age.
+    // These are not in the order of age.
     for age in [30, 40, 20] {
         keys.push(insert(&**store, &login_at(&user, NOW - age)).await);
     }
@@ -830,7 +848,7 @@ async fn the_limit_ends_the_oldest<S: LoginStore>(store: &Arc<S>) {
     assert_eq!(
         inserted,
         Inserted::Done { ended: 0 },
-        "what is over does not count"
+        "expired logins do not count"
     );
     let (next, three) = (new_key(), Some(MaxLogins::EndOldest(3)));
     let inserted = ok(store
@@ -839,14 +857,14 @@ async fn the_limit_ends_the_oldest<S: LoginStore>(store: &Arc<S>) {
     assert_eq!(
         inserted,
         Inserted::Done { ended: 2 },
-        "as many end as have to"
+        "only as many logins end as necessary"
     );
     let listed = keys_of(&**store, &user, NOW + 1).await;
-    assert_eq!(listed, [next, key, keys[2]], "the oldest end");
+    assert_eq!(listed, [next, key, keys[2]], "the oldest logins end");
     for other in [other, other_type] {
         assert!(
-            is_there(&**store, other).await,
-            "a login of another user stays"
+            is_stored(&**store, other).await,
+            "a login of another user remains"
         );
     }
 
@@ -857,24 +875,24 @@ async fn the_limit_ends_the_oldest<S: LoginStore>(store: &Arc<S>) {
     assert_eq!(
         inserted,
         Inserted::Done { ended: 3 },
-        "as many end as have to"
+        "only as many logins end as necessary"
     );
     assert_eq!(
         keys_of(&**store, &user, NOW + 2).await,
         [last],
-        "the new one stays"
+        "the new login remains"
     );
 }
 
-async fn the_limit_refuses<S: LoginStore>(store: &Arc<S>) {
+async fn the_limit_refuses_a_new_login<S: LoginStore>(store: &Arc<S>) {
     let user = new_user();
     let two = Some(MaxLogins::Refuse(2));
     for age in 50..70 {
-        let over = LoginRecord {
+        let expired = LoginRecord {
             expires_at: NOW,
             ..login_at(&user, NOW - age)
         };
-        insert(&**store, &over).await;
+        insert(&**store, &expired).await;
     }
     insert(
         &**store,
@@ -890,13 +908,13 @@ async fn the_limit_refuses<S: LoginStore>(store: &Arc<S>) {
         assert_eq!(
             inserted,
             Inserted::Done { ended: 0 },
-            "there is room, and what is over takes none"
+            "there is room, because expired logins do not count"
         );
     }
     let inserted = ok(store.insert(third, &login(&user), two, NOW).await);
     assert_eq!(inserted, Inserted::Refused, "there is no room");
     assert!(
-        !is_there(&**store, third).await,
+        !is_stored(&**store, third).await,
         "a refused login is not stored"
     );
     assert_eq!(
@@ -904,18 +922,22 @@ async fn the_limit_refuses<S: LoginStore>(store: &Arc<S>) {
         2,
         "a refused login is not listed"
     );
-    assert!(ok(store.end(first).await), "there was a login to end");
+    assert!(ok(store.end(first).await), "the login was stored");
     let inserted = ok(store.insert(third, &login(&user), two, NOW).await);
     assert_eq!(
         inserted,
         Inserted::Done { ended: 0 },
-        "an ended login leaves room"
+        "an ended login does not count"
     );
     let none = Some(MaxLogins::Refuse(0));
     let inserted = ok(store
         .insert(new_key(), &login(&new_user()), none, NOW)
         .await);
-    assert_eq!(inserted, Inserted::Refused, "there is no room for anybody");
+    assert_eq!(
+        inserted,
+        Inserted::Refused,
+        "a limit of zero refuses every login"
+    );
 }
 
 async fn the_limit_holds_when_many_log_in_at_once<S: LoginStore>(store: &Arc<S>) {
@@ -945,7 +967,7 @@ async fn the_limit_holds_when_many_log_in_at_once<S: LoginStore>(store: &Arc<S>)
             "{max:?}: every login that was stored is listed or ended"
         );
         if max == MaxLogins::Refuse(3) {
-            assert_eq!(ended, 0, "none ends where one more is refused");
+            assert_eq!(ended, 0, "no login ends if new ones are refused");
         }
     }
 }
@@ -954,7 +976,7 @@ async fn families_read_back_as_written<S: LoginStore>(store: &Arc<S>) {
     let user = format!(r#""'; -- \"{}\u0000 ünï © 🦀""#, FamilyKey(random()));
     let odd = TokenFamily {
         user_type: "app::Admin<'_>".to_owned(),
-        // Not text, whatever the encoding.
+        // These bytes are not text in any encoding.
         seed: [0, 255, 192, 0, 39, 34, 92, 10, 13, 0, 128, 0, 1, 2, 3, 254],
         version: i64::MAX,
         generation: 1 << 40,
@@ -980,12 +1002,12 @@ async fn families_read_back_as_written<S: LoginStore>(store: &Arc<S>) {
         assert_eq!(
             ok(store.find_family(key, end).await),
             None,
-            "a family is over when it expires"
+            "a family is not found from the second it expires"
         );
     }
 }
 
-async fn a_claim_needs_the_version<S: LoginStore>(store: &Arc<S>) {
+async fn an_update_needs_the_current_version<S: LoginStore>(store: &Arc<S>) {
     let first = TokenFamily {
         seen_at: Some(NOW),
         hash: Some("hash".to_owned()),
@@ -1005,24 +1027,24 @@ async fn a_claim_needs_the_version<S: LoginStore>(store: &Arc<S>) {
     for wrong in [0, 2, -1] {
         assert!(
             !ok(store.update_family_if(key, wrong, &second).await),
-            "another version does not do"
+            "an update with another version fails"
         );
     }
     assert!(
         ok(store.find_family(key, NOW).await) == Some(first.clone()),
-        "a lost claim changes nothing"
+        "a failed update changes nothing"
     );
     assert!(
         ok(store.update_family_if(key, 1, &second).await),
-        "the version does"
+        "an update with the current version succeeds"
     );
     assert!(
         ok(store.find_family(key, NOW).await) == Some(second.clone()),
-        "a claim replaces all of it"
+        "an update replaces the whole family"
     );
     assert!(
         !ok(store.update_family_if(key, 1, &first).await),
-        "a version can be claimed once"
+        "a second update with the same version fails"
     );
     assert!(
         ok(store
@@ -1035,68 +1057,72 @@ async fn a_claim_needs_the_version<S: LoginStore>(store: &Arc<S>) {
                 }
             )
             .await),
-        "the next does"
+        "an update with the next version succeeds"
     );
     assert!(
         ok(store.find_family(other, NOW).await) == Some(first),
-        "another family stays as it was"
+        "another family does not change"
     );
 }
 
-async fn one_of_many_claims_wins<S: LoginStore>(store: &Arc<S>) {
+async fn one_of_many_updates_succeeds<S: LoginStore>(store: &Arc<S>) {
     let family = family(&new_user());
     let key = insert_family(&**store, &family).await;
     for version in 1..=3 {
         let answers =
             at_once(store, MANY, |store, index| {
                 let generation = i64::try_from(index).unwrap_or_default();
-                let claim = TokenFamily {
+                let update = TokenFamily {
                     version: version + 1,
                     generation,
                     ..family.clone()
                 };
                 async move {
-                    ok(store.update_family_if(key, version, &claim).await).then_some(generation)
+                    ok(store.update_family_if(key, version, &update).await).then_some(generation)
                 }
             })
             .await;
-        let winners: Vec<_> = answers.into_iter().flatten().collect();
-        assert_eq!(winners.len(), 1, "one of many claims of a version wins");
+        let successes: Vec<_> = answers.into_iter().flatten().collect();
+        assert_eq!(
+            successes.len(),
+            1,
+            "one of many updates with the same version succeeds"
+        );
         let found =
             ok(store.find_family(key, NOW).await).map(|found| (found.version, found.generation));
         assert_eq!(
             found,
-            Some((version + 1, winners[0])),
-            "what the winner wrote is there"
+            Some((version + 1, successes[0])),
+            "the successful update is stored"
         );
     }
 }
 
-async fn an_ended_family_cannot_be_claimed<S: LoginStore>(store: &Arc<S>) {
+async fn an_ended_family_cannot_be_updated<S: LoginStore>(store: &Arc<S>) {
     let user = new_user();
     let next = TokenFamily {
         version: 2,
         ..family(&user)
     };
-    for which in ["family", "user"] {
+    for which in ["key", "user"] {
         let key = insert_family(&**store, &family(&user)).await;
         let found = ok(store.find_family(key, NOW).await);
-        assert!(found.is_some(), "the family is there");
-        let end = if which == "family" {
+        assert!(found.is_some(), "the family is stored");
+        let end = if which == "key" {
             LoginSelector::Family(key)
         } else {
             of(&user)
         };
         ok(store.end_many(end).await);
-        // Whoever found it before has come too late.
+        // The family was found before it ended, so this update comes too late.
         assert!(
             !ok(store.update_family_if(key, 1, &next).await),
-            "an ended {which} cannot be claimed"
+            "a family that ended with its {which} cannot be updated"
         );
         assert_eq!(
             ok(store.find_family(key, NOW).await),
             None,
-            "an ended {which} stays ended"
+            "a family that ended with its {which} stays ended"
         );
     }
     for _ in 0..ROUNDS {
@@ -1115,14 +1141,14 @@ async fn an_ended_family_cannot_be_claimed<S: LoginStore>(store: &Arc<S>) {
         assert_eq!(
             ok(store.find_family(key, NOW).await),
             None,
-            "ending wins over claims beside it"
+            "ending wins over concurrent updates"
         );
     }
 }
 
-/// Who restores a login looks for the family once more when the login is stored. Seeing it means
-/// that its end is yet to come, and will take the login along.
-async fn no_login_slips_past_the_end_of_its_family<S: LoginStore>(store: &Arc<S>) {
+/// A request that restores a login looks for the family again after it has stored the login. If it
+/// finds the family, the family has not ended yet, and its end will end the login too.
+async fn a_login_stored_before_its_family_ends_also_ends<S: LoginStore>(store: &Arc<S>) {
     for round in 0..ROUNDS {
         let user = new_user();
         let key = insert_family(&**store, &family(&user)).await;
@@ -1158,7 +1184,7 @@ async fn no_login_slips_past_the_end_of_its_family<S: LoginStore>(store: &Arc<S>
         })
         .await;
         for login_key in seen.into_iter().flatten() {
-            let found = is_there(&**store, login_key).await;
+            let found = is_stored(&**store, login_key).await;
             assert!(
                 !found,
                 "a login stored before its family ended has ended with it"
@@ -1167,7 +1193,7 @@ async fn no_login_slips_past_the_end_of_its_family<S: LoginStore>(store: &Arc<S>
     }
 }
 
-/// Purges until nothing is left.
+/// Purges until no expired row is left. Returns how many rows were deleted.
 async fn purge_all<S: LoginStore>(store: &S, now: i64, idle_since: Option<i64>) -> u64 {
     const LIMIT: u32 = 10;
     let mut purged = 0;
@@ -1175,97 +1201,97 @@ async fn purge_all<S: LoginStore>(store: &S, now: i64, idle_since: Option<i64>) 
         let batch = ok(store.purge(now, idle_since, LIMIT).await);
         assert!(
             batch < u64::from(LIMIT) * 2,
-            "a purge deletes about as many rows as it may"
+            "a purge deletes about as many rows as the limit allows"
         );
         purged += batch;
         if batch < u64::from(LIMIT) {
             return purged;
         }
     }
-    panic!("a purge comes to an end when nothing is left");
+    panic!("purging ends when no expired row is left");
 }
 
-/// A time long before the rest of the suite, so that a purge then takes nothing of the rest.
+/// A time long before the other tests, so that a purge then does not delete their rows.
 fn long_ago() -> i64 {
     1_000_000 + i64::from(u32::from_be_bytes(random()) % 1_000_000_000)
 }
 
-async fn a_purge_takes_what_is_over_and_leaves_the_rest<S: LoginStore>(store: &Arc<S>) {
+async fn a_purge_deletes_expired_rows_and_no_others<S: LoginStore>(store: &Arc<S>) {
     let then = long_ago();
     let user = new_user();
-    let over = LoginRecord {
+    let expired = LoginRecord {
         expires_at: then,
         ..login_at(&user, then - 100)
     };
-    let living = LoginRecord {
+    let valid = LoginRecord {
         expires_at: then + 1,
-        ..over.clone()
+        ..expired.clone()
     };
-    let (mut dead_keys, mut living_keys) = (Vec::new(), Vec::new());
+    let (mut expired_keys, mut valid_keys) = (Vec::new(), Vec::new());
     for _ in 0..25 {
-        dead_keys.push(insert(&**store, &over).await);
-        living_keys.push(insert(&**store, &living).await);
+        expired_keys.push(insert(&**store, &expired).await);
+        valid_keys.push(insert(&**store, &valid).await);
     }
-    let over_family = TokenFamily {
+    let expired_family = TokenFamily {
         rotated_at: then - 100,
         expires_at: then,
         ..family(&user)
     };
-    let living_family = TokenFamily {
+    let valid_family = TokenFamily {
         expires_at: then + 1,
-        ..over_family.clone()
+        ..expired_family.clone()
     };
     let mut families = Vec::new();
     for _ in 0..12 {
-        families.push(insert_family(&**store, &over_family).await);
+        families.push(insert_family(&**store, &expired_family).await);
     }
-    let kept_family = insert_family(&**store, &living_family).await;
-    let (forgotten, remembered) = (new_key(), new_key());
-    ok(store.revoke_session(forgotten, then).await);
-    ok(store.revoke_session(remembered, then + 1).await);
+    let kept_family = insert_family(&**store, &valid_family).await;
+    let (expired_session, valid_session) = (new_key(), new_key());
+    ok(store.revoke_session(expired_session, then).await);
+    ok(store.revoke_session(valid_session, then + 1).await);
 
     let purged = purge_all(&**store, then, None).await;
     assert!(
         purged >= 37,
-        "{purged} rows were deleted, and at least 37 were over"
+        "{purged} rows were deleted, and at least 37 had expired"
     );
-    for key in dead_keys {
-        // Asked as of a time when it was still good: it is gone, not only over.
+    for key in expired_keys {
+        // At this time the login had not expired yet, so it is found unless it was deleted.
         assert_eq!(
             ok(store.find(key, then - 1).await),
             None,
-            "a login that is over is deleted"
+            "an expired login is deleted"
         );
     }
     for key in families {
         let found = ok(store.find_family(key, then - 1).await);
-        assert_eq!(found, None, "a family that is over is deleted");
+        assert_eq!(found, None, "an expired family is deleted");
     }
     assert!(
-        !ok(store.is_session_revoked(forgotten, then).await),
-        "a note that may be forgotten is"
+        !ok(store.is_session_revoked(expired_session, then).await),
+        "an expired revocation has no effect"
     );
     let listed: BTreeSet<_> = keys_of(&**store, &user, then).await.into_iter().collect();
     assert_eq!(
         listed,
-        living_keys.into_iter().collect(),
-        "what is not over stays"
+        valid_keys.into_iter().collect(),
+        "rows that have not expired remain"
     );
     assert!(
         ok(store.find_family(kept_family, then).await).is_some(),
-        "what is not over stays"
+        "rows that have not expired remain"
     );
     assert!(
-        ok(store.is_session_revoked(remembered, then).await),
-        "what is not over stays"
+        ok(store.is_session_revoked(valid_session, then).await),
+        "rows that have not expired remain"
     );
     assert!(
         ok(store.purge(then, None, 1_000).await) < 1_000,
-        "few are left when nothing is"
+        "a purge with few expired rows deletes fewer than the limit"
     );
 }
 
-async fn a_purge_takes_what_is_idle<S: LoginStore>(store: &Arc<S>) {
+async fn a_purge_deletes_idle_logins<S: LoginStore>(store: &Arc<S>) {
     let then = long_ago();
     let user = new_user();
     let record = login_at(&user, then - 100);
@@ -1290,7 +1316,7 @@ async fn a_purge_takes_what_is_idle<S: LoginStore>(store: &Arc<S>) {
     purge_all(&**store, then, Some(then - 100)).await;
     assert!(
         ok(store.find(idle, then).await).is_some(),
-        "used at the very limit is not idle"
+        "a login that was used exactly at the limit is not idle"
     );
     assert!(
         purge_all(&**store, then, Some(then)).await >= 1,
@@ -1305,20 +1331,20 @@ async fn a_purge_takes_what_is_idle<S: LoginStore>(store: &Arc<S>) {
     assert_eq!(
         listed,
         BTreeSet::from([touched, used]),
-        "logins that are used stay"
+        "logins that were used remain"
     );
 }
 
-async fn a_revoked_session_stays_revoked_until_its_time<S: LoginStore>(store: &Arc<S>) {
+async fn a_session_is_revoked_until_the_given_time<S: LoginStore>(store: &Arc<S>) {
     let session = new_key();
     ok(store.revoke_session(session, NOW + 100).await);
     assert!(
         ok(store.is_session_revoked(session, NOW + 99).await),
-        "an ended session is known"
+        "a revoked session is revoked until the given time"
     );
     assert!(
         !ok(store.is_session_revoked(session, NOW + 100).await),
-        "its time is over"
+        "a revocation ends at the given time"
     );
     assert!(
         !ok(store.is_session_revoked(new_key(), NOW).await),
@@ -1328,7 +1354,7 @@ async fn a_revoked_session_stays_revoked_until_its_time<S: LoginStore>(store: &A
     ok(store.revoke_session(session, NOW + 50).await);
     assert!(
         ok(store.is_session_revoked(session, NOW + 199).await),
-        "the longer of two notes counts"
+        "the longest of several revocations counts"
     );
     let answers = at_once(store, 8, |store, _| async move {
         ok(store.revoke_session(session, NOW + 300).await);
@@ -1337,12 +1363,12 @@ async fn a_revoked_session_stays_revoked_until_its_time<S: LoginStore>(store: &A
     .await;
     assert!(
         answers.into_iter().all(|revoked| revoked),
-        "many may revoke it at once"
+        "concurrent calls may revoke the same session"
     );
 }
 
-/// The manager gives up calls that take too long, wherever they are. They may still be carried out.
-async fn a_call_that_is_given_up_does_no_harm<S: LoginStore>(store: &Arc<S>) {
+/// The manager cancels calls that take too long. Such a call may still take effect.
+async fn a_cancelled_call_does_no_harm<S: LoginStore>(store: &Arc<S>) {
     let user = new_user();
     let max = Some(MaxLogins::EndOldest(2));
     for wait in 0..40 {
@@ -1357,24 +1383,24 @@ async fn a_call_that_is_given_up_does_no_harm<S: LoginStore>(store: &Arc<S>) {
             let inserted = timeout(Duration::from_secs(30), inserted).await;
             assert!(
                 inserted.is_ok_and(|inserted| matches!(ok(inserted), Inserted::Done { .. })),
-                "a call that was given up does not hold up the next",
+                "a cancelled call does not block the next one",
             );
             let listed = keys_of(&**store, &user, NOW).await.len();
-            assert!(listed <= 2, "the limit holds where calls were given up");
+            assert!(listed <= 2, "the limit holds if calls were cancelled");
         }
     }
     let user = new_user();
     let key = insert(&**store, &login(&user)).await;
-    assert!(ok(store.end(key).await), "there was a login to end");
+    assert!(ok(store.end(key).await), "the login was stored");
     for _ in 0..MANY {
         assert!(
-            !is_there(&**store, key).await,
-            "an ended login stays ended, whoever asks"
+            !is_stored(&**store, key).await,
+            "an ended login stays ended on each connection"
         );
     }
 }
 
-async fn everything_ends<S: LoginStore>(store: &Arc<S>) {
+async fn all_logins_and_families_end<S: LoginStore>(store: &Arc<S>) {
     let (first, second) = (new_user(), new_user());
     let mut keys = Vec::new();
     let mut families = Vec::new();
@@ -1390,7 +1416,7 @@ async fn everything_ends<S: LoginStore>(store: &Arc<S>) {
     let ended = ok(store.end_many(LoginSelector::All).await);
     assert!(ended >= 400, "all logins of all users end");
     for key in keys {
-        assert!(!is_there(&**store, key).await, "all logins have ended");
+        assert!(!is_stored(&**store, key).await, "all logins have ended");
     }
     for (key, user) in families.into_iter().zip([&first, &second]) {
         assert_eq!(
@@ -1400,18 +1426,18 @@ async fn everything_ends<S: LoginStore>(store: &Arc<S>) {
         );
         assert!(
             !ok(store.update_family_if(key, 1, &family(user)).await),
-            "none can be claimed"
+            "an ended family cannot be updated"
         );
-        assert_eq!(keys_of(&**store, user, NOW).await, [], "nothing is listed");
+        assert_eq!(keys_of(&**store, user, NOW).await, [], "no login is listed");
     }
     assert!(
         ok(store.is_session_revoked(session, NOW).await),
-        "ended sessions stay ended"
+        "revoked sessions stay revoked"
     );
     let key = insert(&**store, &login(&first)).await;
-    assert!(is_there(&**store, key).await, "a new login is good");
+    assert!(is_stored(&**store, key).await, "a new login is valid");
 
-    // As in `no_login_slips_past_the_end_of_its_family`.
+    // As in `a_login_stored_before_its_family_ends_also_ends`.
     for _ in 0..5 {
         let family_key = insert_family(&**store, &family(&first)).await;
         let seen = at_once(store, 8, |store, index| {
@@ -1432,8 +1458,8 @@ async fn everything_ends<S: LoginStore>(store: &Arc<S>) {
         .await;
         for key in seen.into_iter().flatten() {
             assert!(
-                !is_there(&**store, key).await,
-                "a login stored before all ended has ended"
+                !is_stored(&**store, key).await,
+                "a login stored before all logins ended has ended"
             );
         }
     }

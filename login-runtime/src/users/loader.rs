@@ -1,7 +1,7 @@
 //! The application's loaders, with their types erased.
 //!
-//! A manager knows its user types only by their [`TypeId`], so that guards need not name them. What a
-//! loader returns travels as `Rc<dyn Any>` and is given back its type by the extractors.
+//! A manager knows its user types only by their [`TypeId`], so that its own type does not name them. A
+//! loader returns an `Rc<dyn Any>`, which the extractors turn back into the user type.
 
 use std::{
     any::{Any, TypeId},
@@ -16,46 +16,46 @@ use std::{
 use actix_web::HttpRequest;
 
 use crate::{
-    core::user::AuthUser,
+    core::AuthUser,
     error::{BoxError, LoadError},
 };
 
-/// A user whose type is known to the loader that loaded it.
+/// A user with its type erased; the loader that loaded it knows the type.
 pub(crate) type AnyUser = Rc<dyn Any>;
 
-/// A loader at work.
+/// A running loader.
 pub(crate) type Loading = Pin<Box<dyn Future<Output = Result<Option<AnyUser>, LoadError>>>>;
 
-/// What the toolkit asks of one user type.
+/// The operations of one user type.
 pub(crate) trait Loader: Send + Sync {
     /// The user type.
     fn user_type(&self) -> TypeId;
 
-    /// The user type's name in the application's source, for messages.
+    /// The name of the Rust type, for messages.
     fn type_name(&self) -> &'static str;
 
-    /// Starts to load the user with this id, given as JSON. `None` if it is no id of this type.
+    /// Starts to load the user with this id, which is JSON. `None` if it is not an id of this type.
     fn load(&self, id: &str) -> Option<Loading>;
 
-    /// Whether guards let the user through, and the user may be logged in.
+    /// Whether the user may be logged in, and guards let the user through.
     fn is_authenticated(&self, user: &dyn Any) -> bool;
 
     /// Whether the user has a role.
     fn has_role(&self, user: &dyn Any, role: &str) -> bool;
 
-    /// The bytes whose change ends every login.
+    /// The bytes whose change ends every login of the user.
     fn session_hash<'a>(&self, user: &'a dyn Any) -> Option<Cow<'a, [u8]>>;
 
     /// The user's id as JSON. `None` if it cannot be written as JSON.
     fn id(&self, user: &dyn Any) -> Option<String>;
 }
 
-/// What the application's request loader does, type erased.
+/// The application's request loader, with its types erased.
 pub(crate) type RequestLoader = Box<dyn Fn(&HttpRequest) -> Loading + Send + Sync>;
 
 /// The user loader for one user type.
 struct UserLoader<U, F> {
-    // Shared with the futures, which may borrow from the closure.
+    // In an `Arc` because the futures may borrow from the closure.
     load: Arc<F>,
     user: PhantomData<fn() -> U>,
 }

@@ -1,4 +1,5 @@
-//! The application's user types, with their types erased, and how a user is verified.
+//! The application's user types with their types erased, roles and permissions, and the proof that a
+//! user's credentials were checked.
 
 pub(crate) mod loader;
 #[cfg(feature = "password")]
@@ -6,3 +7,10 @@ pub(crate) mod password;
 pub(crate) mod permission;
 pub(crate) mod user_type;
 pub(crate) mod verified;
+
+pub(crate) use self::{
+    loader::{AnyUser, Loader, Loading, RequestLoader},
+    permission::Permissions,
+    user_type::UserType,
+    verified::{AuthMethod, IntoVerified, Verified},
+};

@@ -1,39 +1,37 @@
-//! Checks passwords against argon2id hashes, off the async workers.
+//! Checks passwords against argon2id hashes, on threads for blocking work.
 
-use std::{error::Error, fmt, future::Future, pin::Pin, sync::Arc, thread, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, thread, time::Duration};
 
 use actix_web::{ResponseError, http::StatusCode, web};
 use argon2::{
     Algorithm, Argon2, Params, Version,
     password_hash::{self, PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
 };
+use derive_more::{Debug, Display, Error};
 use once_cell::sync::OnceCell;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{core::user::PasswordUser, users::verified::Verified};
 
-/// Memory, passes and lanes for new hashes: what the OWASP Password Storage sheet asks for.
+/// Memory, passes and lanes for new hashes, as the OWASP Password Storage Cheat Sheet recommends.
 ///
-/// Raising the first two makes each guess of an attacker who has the hashes dearer, and each log in
-/// too; a hash with other costs than these is due for renewal.
+/// Raising memory or passes makes each guess of an attacker who has the hashes more expensive, and each
+/// log in too. A stored hash with other costs is renewed.
 const MEMORY_KIB: u32 = 19 * 1024;
 
 const PASSES: u32 = 2;
 
 const LANES: u32 = 1;
 
-/// How long a check waits for its turn.
+/// How long a check waits until other checks are done.
 ///
-/// Raising it lets more log ins survive a rush; lowering it answers 503 sooner.
+/// Raising it lets more log ins succeed under load; lowering it answers 503 sooner.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// Checks passwords, and is the usual way to a [`Verified`] user.
+/// Checks passwords; the usual way to get a [`Verified`] user.
 ///
-/// Make one when the application starts, and clone it into the workers: its clones share the limit
-/// on how many checks run at a time. Each takes 19 MiB and some hundredths of a second.
+/// Make one when the application starts, and clone it into the workers: its clones share the limit on how
+/// many checks run at a time. Each check takes 19 MiB and some hundredths of a second.
 ///
 /// # Examples
 ///
@@ -55,7 +53,7 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 /// };
 ///
 /// assert!(passwords.verify(Some(ada().await?), "wrong").await?.is_none());
-/// // Nobody of that name: as much work, and the same answer.
+/// // No user of that name: as much work, and the same answer.
 /// assert!(passwords.verify(None::<User>, "difference engine").await?.is_none());
 ///
 /// let verified = passwords.verify(Some(ada().await?), "difference engine").await?;
@@ -63,26 +61,27 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
+#[debug("PasswordVerifier({:?})", shared.argon2.params())]
 pub struct PasswordVerifier {
     shared: Arc<Shared>,
 }
 
 pub(crate) struct Shared {
     argon2: Argon2<'static>,
-    turns: Arc<Semaphore>,
+    /// One permit for each check that may run at a time.
+    permits: Arc<Semaphore>,
     max_wait: Duration,
-    /// The hash that passwords of nobody are compared with.
+    /// The hash that a password is compared with if the user does not exist or has no password.
     decoy: OnceCell<String>,
 }
 
-/// A check of a password under way.
+/// A running check of a password.
 type Verifying<'a, U> =
     Pin<Box<dyn Future<Output = Result<Option<Verified<U>>, PasswordError>> + 'a>>;
 
 impl PasswordVerifier {
-    /// A verifier with today's recommended costs, that runs as many checks at a time as there are
-    /// processors.
+    /// A verifier with the recommended costs, which runs as many checks at a time as there are processors.
     pub fn new() -> Self {
         let params = Params::new(MEMORY_KIB, PASSES, LANES, None).unwrap_or_default();
         Self::with(
@@ -95,7 +94,7 @@ impl PasswordVerifier {
     fn with(params: Params, at_a_time: usize, max_wait: Duration) -> Self {
         let shared = Shared {
             argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
-            turns: Arc::new(Semaphore::new(at_a_time)),
+            permits: Arc::new(Semaphore::new(at_a_time)),
             max_wait,
             decoy: OnceCell::new(),
         };
@@ -106,7 +105,7 @@ impl PasswordVerifier {
 
     /// Makes new hashes with these costs: memory in KiB, passes over it, and lanes.
     ///
-    /// Stored hashes with other costs still verify, and are due for renewal.
+    /// Stored hashes with other costs still verify, and are then renewed.
     ///
     /// # Errors
     ///
@@ -116,12 +115,12 @@ impl PasswordVerifier {
             Params::new(memory_kib, passes, lanes, None).map_err(|_| PasswordError::Costs)?;
         Ok(Self::with(
             params,
-            self.shared.turns.available_permits(),
+            self.shared.permits.available_permits(),
             self.shared.max_wait,
         ))
     }
 
-    /// Runs at most so many checks at a time, and lets each wait at most so long for its turn.
+    /// Runs at most `at_a_time` checks at a time, and lets each wait at most `max_wait` before it starts.
     #[must_use]
     pub fn at_most(self, at_a_time: usize, max_wait: Duration) -> Self {
         Self::with(
@@ -131,17 +130,18 @@ impl PasswordVerifier {
         )
     }
 
-    /// Checks a password; takes as long, and says as little, whether there is such a user or not.
+    /// Checks a password. It takes the same time and returns the same if there is no such user.
     ///
-    /// `user` is what the application found under the name that was typed, `password` what was typed,
-    /// as it is. `None` comes back for a wrong password, for a user without one, and for nobody.
-    /// [`Verified::new_hash`] tells when the stored hash is due for renewal.
+    /// `user` is the user whom the application found under the given name, and `password` is what was
+    /// typed, unchanged. The result is `None` for a wrong password, for a user without a password, and for
+    /// no user. [`Verified::new_hash`] says whether the stored hash has to be renewed.
     ///
     /// # Errors
     ///
-    /// [`PasswordError::Busy`] if too many checks are waiting, [`PasswordError::MalformedHash`] if
-    /// what is stored is no argon2 hash.
-    // An `async fn` would repeat what is missing at the call and at the `.await`.
+    /// [`PasswordError::Busy`] if too many checks are waiting, [`PasswordError::MalformedHash`] if the
+    /// stored hash is not an argon2 hash.
+    // Not an `async fn`, for which the compiler reports a missing trait twice: at the call and at the
+    // `.await`.
     pub fn verify<'a, U: PasswordUser>(
         &'a self,
         user: Option<U>,
@@ -172,7 +172,7 @@ impl PasswordVerifier {
         }
     }
 
-    /// A hash of `password` to store, with a salt of its own.
+    /// A hash of `password` to store, with a new salt.
     ///
     /// # Errors
     ///
@@ -182,21 +182,21 @@ impl PasswordVerifier {
         self.run(move |shared| shared.hash(&password)).await
     }
 
-    /// Runs `work` on a thread for blocking work, when it is its turn.
+    /// Runs `work` on a thread for blocking work, as soon as fewer checks run than may.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Shared) -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let turn = Arc::clone(&self.shared.turns).acquire_owned();
-        let turn: OwnedSemaphorePermit = match timeout(self.shared.max_wait, turn).await {
-            Ok(Ok(turn)) => turn,
+        let permit = Arc::clone(&self.shared.permits).acquire_owned();
+        let permit = match timeout(self.shared.max_wait, permit).await {
+            Ok(Ok(permit)) => permit,
             Ok(Err(_)) | Err(_) => return Err(PasswordError::Busy),
         };
         let shared = Arc::clone(&self.shared);
         let done = web::block(move || {
             let result = work(&shared);
-            // Given back here, so that clients who hang up do not let more than the limit run.
-            drop(turn);
+            // Dropped here and not with the future, so that the limit holds if the client hangs up.
+            drop(permit);
             result
         });
         done.await.map_err(|_| PasswordError::Busy)?
@@ -206,17 +206,6 @@ impl PasswordVerifier {
 impl Default for PasswordVerifier {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl fmt::Debug for PasswordVerifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let params = self.shared.argon2.params();
-        f.debug_struct("PasswordVerifier")
-            .field("memory_kib", &params.m_cost())
-            .field("passes", &params.t_cost())
-            .field("lanes", &params.p_cost())
-            .finish_non_exhaustive()
     }
 }
 
@@ -234,10 +223,8 @@ impl Shared {
     }
 
     fn verify(&self, stored: Option<&str>, password: &str) -> Result<Outcome, PasswordError> {
-        // Made by whoever comes first, known user or not, so that making it tells nobody anything.
-        let decoy = self
-            .decoy
-            .get_or_try_init(|| self.hash("the password of nobody"))?;
+        // Made at the first check, whether there is such a user or not: so its time reveals nothing.
+        let decoy = self.decoy.get_or_try_init(|| self.hash("decoy"))?;
         let parsed = stored.map(PasswordHash::new);
         let malformed = matches!(parsed, Some(Err(_)));
         let Some(Ok(hash)) = parsed else {
@@ -251,7 +238,7 @@ impl Shared {
         };
         match self.argon2.verify_password(password.as_bytes(), &hash) {
             Ok(()) if self.is_current(&hash) => Ok(Outcome::Right { new_hash: None }),
-            // A new hash that cannot be made is no reason to refuse the right password.
+            // The right password is accepted even if a new hash cannot be made.
             Ok(()) => Ok(Outcome::Right {
                 new_hash: self.hash(password).ok(),
             }),
@@ -260,7 +247,7 @@ impl Shared {
         }
     }
 
-    /// Whether a hash was made with the costs that new ones are made with.
+    /// Whether a hash has the costs of new hashes.
     fn is_current(&self, hash: &PasswordHash) -> bool {
         let ours = self.argon2.params();
         let same_costs = Params::try_from(hash).is_ok_and(|params| {
@@ -271,32 +258,23 @@ impl Shared {
     }
 }
 
-/// Why a password could not be checked, or hashed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a password could not be checked or hashed.
+#[derive(Clone, Copy, Debug, Display, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PasswordError {
-    /// Too many checks are waiting for their turn. Answers 503.
+    /// Too many checks are waiting. Answers 503.
+    #[display("too many passwords are being checked")]
     Busy,
-    /// What is stored for the user is no argon2 hash in PHC form. Answers 500.
+    /// The stored hash is not an argon2 hash in PHC form. Answers 500.
+    #[display("the stored password hash is not an argon2 hash in PHC form")]
     MalformedHash,
     /// argon2 does not allow these costs. Answers 500.
+    #[display("argon2 does not allow these costs")]
     Costs,
     /// The hash could not be made. Answers 500.
+    #[display("the password could not be hashed")]
     Hashing,
 }
-
-impl fmt::Display for PasswordError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Busy => "too many passwords are being checked",
-            Self::MalformedHash => "the stored password hash is no argon2 hash in PHC form",
-            Self::Costs => "argon2 does not allow these costs",
-            Self::Hashing => "the password could not be hashed",
-        })
-    }
-}
-
-impl Error for PasswordError {}
 
 impl ResponseError for PasswordError {
     fn status_code(&self) -> StatusCode {

@@ -1,4 +1,4 @@
-//! Roles and permissions: what the application's types say about them.
+//! Roles and permissions: the traits by which the application says who has which.
 
 use std::{
     borrow::Cow,
@@ -10,13 +10,13 @@ use std::{
 
 use actix_web::HttpRequest;
 
-use crate::{core::user::AuthUser, error::BoxError};
+use crate::{core::AuthUser, error::BoxError};
 
 /// Implements [`Permissions`](trait@Permissions) for an enum whose variants hold nothing.
 ///
 /// | `#[permissions(..)]` | meaning | default |
 /// |---|---|---|
-/// | `user = Type` | whose permissions these are | must be given |
+/// | `user = Type` | the user type that has these permissions | required |
 /// | `crate = path` | where `login_runtime` is, if it is re-exported | `::login_runtime` |
 ///
 /// # Examples
@@ -44,10 +44,10 @@ use crate::{core::user::AuthUser, error::BoxError};
 ///     }
 /// }
 ///
-/// // In place of a database. Nobody wrote what is not there: no error, which would be a 503.
+/// // In place of a database. A post that does not exist has no author; an error would be a 503.
 /// async fn author_of(post: &str) -> Result<Option<i64>, std::io::Error> { Ok(post.parse().ok()) }
 ///
-/// // Who did not write the post gets 403, before a byte of the body is read.
+/// // A user who did not write the post gets 403, before a byte of the body is read.
 /// #[permission_required(Permission::EditPost)]
 /// #[post("/posts/{id}")]
 /// async fn edit(post: web::Path<i64>, text: String) -> impl Responder {
@@ -55,7 +55,7 @@ use crate::{core::user::AuthUser, error::BoxError};
 /// }
 /// ```
 ///
-/// What is no set of permissions is refused, with what to do:
+/// Without a user type it does not compile, and the message says what to do:
 ///
 /// ```compile_fail
 /// #[derive(login_runtime::Permissions)]
@@ -67,15 +67,15 @@ pub use login_macros::Permissions;
 ///
 /// Derive it: [`#[derive(Permissions)]`](derive@Permissions).
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no set of permissions",
+    message = "`{Self}` is not a set of permissions",
     label = "no permissions",
     note = "add `#[derive(Permissions)]` and `#[permissions(user = ..)]` to `{Self}`"
 )]
 pub trait Permissions: Sized + 'static {
-    /// Whose permissions these are.
+    /// The user type that has these permissions.
     type User: AuthUser + HasPermission<Self>;
 
-    /// The name of this one, for the log and the route audit.
+    /// The name of this permission, for the log and the route audit.
     fn name(self) -> &'static str;
 
     #[doc(hidden)]
@@ -88,14 +88,15 @@ pub trait Permissions: Sized + 'static {
 
 /// A user who may have permissions of the set `P`.
 ///
-/// Asked at each request that a guard with the permission sees, and never cached: a right that is
-/// taken away is gone at the next request (ASVS 8.3.2).
+/// A guard with a permission asks at every request and caches nothing: a permission that is taken away is
+/// gone at the next request (ASVS 8.3.2).
 ///
 /// # Errors
 ///
-/// An error says that it could not be found out. It is answered with 503: nobody passes, and nobody
-/// is told that they may not. A path parameter that cannot be read, or leads to nothing, is the client's
-/// doing and no error: say `false`, or `true` if the handler is to answer 404.
+/// Return an error if the answer could not be found out. The client then gets 503: it is neither let
+/// through nor told that the user may not do this. A path parameter that cannot be parsed, or that names
+/// something that does not exist, is not an error but the client's mistake: return `false`, or `true` if
+/// the handler answers with 404.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say who has the permissions `{P}`",
     label = "no `HasPermission<{P}>`",
@@ -104,8 +105,8 @@ pub trait Permissions: Sized + 'static {
 pub trait HasPermission<P> {
     /// Whether this user has the permission, in this request.
     ///
-    /// The path's parameters are in `request.match_info()`, what handlers take as `web::Data<T>` in
-    /// `request.app_data::<web::Data<T>>()`. The body has not been read.
+    /// The path's parameters are in `request.match_info()`. What handlers take as `web::Data<T>` is in
+    /// `request.app_data::<web::Data<T>>()`. The body has not been read yet.
     fn has_permission(
         &self,
         permission: P,
@@ -113,9 +114,9 @@ pub trait HasPermission<P> {
     ) -> impl Future<Output = Result<bool, BoxError>>;
 }
 
-/// What a field marked `#[auth(roles)]` can be: one role, none, or several.
+/// The type of a field that is marked `#[auth(roles)]`: one role, none, or several.
 ///
-/// Implement it for an enum of the application's own. One role may well include another:
+/// Implement it for an enum of the application. One role may include another:
 ///
 /// ```
 /// use login_runtime::{AuthUser, Roles};
@@ -143,23 +144,11 @@ pub trait HasPermission<P> {
     note = "mark a text, an `Option`, a `Vec` or a set of texts, or implement `Roles` for `{Self}`"
 )]
 pub trait Roles {
-    /// Whether the role is among them.
+    /// Whether `role` is one of these roles.
     fn has_role(&self, role: &str) -> bool;
 }
 
 impl Roles for str {
-    fn has_role(&self, role: &str) -> bool {
-        self == role
-    }
-}
-
-impl Roles for String {
-    fn has_role(&self, role: &str) -> bool {
-        self == role
-    }
-}
-
-impl Roles for Cow<'_, str> {
     fn has_role(&self, role: &str) -> bool {
         self == role
     }
@@ -190,13 +179,20 @@ many_roles!(
 );
 
 macro_rules! pointers_to_roles {
-    ($($type:ty),*) => {$(
-        impl<T: Roles + ?Sized> Roles for $type {
+    ($([$($generics:tt)*] $type:ty),* $(,)?) => {$(
+        impl<$($generics)*> Roles for $type {
             fn has_role(&self, role: &str) -> bool {
-                T::has_role(self, role)
+                (**self).has_role(role)
             }
         }
     )*};
 }
 
-pointers_to_roles!(&T, Box<T>, Rc<T>, Arc<T>);
+pointers_to_roles!(
+    [] String,
+    [] Cow<'_, str>,
+    [T: Roles + ?Sized] &T,
+    [T: Roles + ?Sized] Box<T>,
+    [T: Roles + ?Sized] Rc<T>,
+    [T: Roles + ?Sized] Arc<T>,
+);

@@ -1,14 +1,15 @@
-//! TODO users/user_type.rs
+//! One user type of the application: its loader, its name, and where its logins are kept.
 
-use crate::{http::cookie_settings::CheckedCookie, users::loader::Loader};
+use crate::{http::CheckedCookie, users::loader::Loader};
 
-/// One of the application's user types.
+/// One user type of the application.
 pub(crate) struct UserType {
     pub(crate) loader: Box<dyn Loader>,
-    /// Empty for the first.
+    /// Empty for the manager's first user type.
     pub(crate) name: String,
+    /// The key of the login in the session.
     pub(crate) session_key: String,
-    /// Where the login is kept, if that is not the session.
+    /// The cookie that contains the login; `None` if the session does.
     pub(crate) login_cookie: Option<CheckedCookie>,
     pub(crate) remember: CheckedCookie,
 }

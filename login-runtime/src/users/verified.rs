@@ -1,8 +1,10 @@
 //! Proof that a user's credentials were checked.
 
-use std::{fmt, rc::Rc};
+use std::rc::Rc;
 
-use crate::core::user::AuthUser;
+use derive_more::Debug;
+
+use crate::core::AuthUser;
 
 /// How a user's credentials were checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +12,7 @@ use crate::core::user::AuthUser;
 pub enum AuthMethod {
     /// A password verifier compared the password with the user's hash.
     Password,
-    /// The application says so, and why: see [`Verified::trust`].
+    /// The application vouches for the user, for this reason: see [`Verified::trust`].
     Trusted(&'static str),
 }
 
@@ -23,30 +25,33 @@ impl AuthMethod {
     }
 }
 
-/// A user whose credentials were checked; what [`Auth::log_in`](crate::Auth::log_in) takes.
+/// A user whose credentials were checked; the argument of [`Auth::log_in`](crate::Auth::log_in).
 ///
-/// Made by `PasswordVerifier` (feature `password`), or by [`Verified::trust`], the one way around
-/// it. It is not `Clone`: one check is good for one log in.
+/// It is made by `PasswordVerifier` (feature `password`), or without a password by [`Verified::trust`].
+/// It is not `Clone`: one check allows one log in.
 ///
 /// # Security
 ///
-/// A log in without a checked password does not compile; a search for `Verified::trust` finds all
-/// places that vouch for a user by other means.
+/// A log in without a checked password does not compile. A search for `Verified::trust` finds all places
+/// that vouch for a user by other means.
+#[derive(Debug)]
 pub struct Verified<U> {
+    #[debug(skip)]
     user: Rc<U>,
     method: AuthMethod,
+    #[debug(skip)]
     new_hash: Option<String>,
 }
 
 impl<U: AuthUser> Verified<U> {
-    /// Vouches for a user whom no password verifier has seen: who just registered, came back from
-    /// an identity provider, or redeemed a link from a mail.
+    /// Vouches for a user without a password check: a user who just registered, came back from an
+    /// identity provider, or followed a link from an email.
     ///
-    /// `reason` says which, and appears in the log and in events.
+    /// `reason` says which of these it was, and appears in the log and in events.
     ///
     /// # Security
     ///
-    /// This function believes its caller.
+    /// Authenticate the user first: this function checks nothing.
     pub fn trust(user: U, reason: &'static str) -> Self {
         Self {
             user: Rc::new(user),
@@ -74,21 +79,20 @@ impl<U: AuthUser> Verified<U> {
         self.method
     }
 
-    /// A hash of the same password to replace the stored one, if that was made with other costs
-    /// than the verifier's; see [`save_new_hash`](Self::save_new_hash).
+    /// A hash of the same password to replace the stored one, if that was made with other costs than
+    /// the verifier's; see [`save_new_hash`](Self::save_new_hash).
     pub fn new_hash(&self) -> Option<&str> {
         self.new_hash.as_deref()
     }
 
-    /// Saves the new hash with `save`, if the stored one is due for renewal.
+    /// Saves the new hash with `save`, if the stored one has to be renewed; returns whether it had to.
     ///
-    /// Whether there was anything to save. Call it before the log in: a login remembers a
-    /// fingerprint of the hash it was made with. The user's *other* logins end when the stored hash
-    /// changes, if it is the session hash too.
+    /// Call it before the log in: a login keeps a fingerprint of the hash that it was made with. If the
+    /// password hash is the session hash too, the user's *other* logins end when it changes.
     ///
     /// # Errors
     ///
-    /// What `save` says. The user can be logged in all the same; the hash is due again next time.
+    /// The error of `save`. The user can be logged in anyway; the hash is renewed at the next check.
     pub async fn save_new_hash<E>(
         &mut self,
         save: impl AsyncFnOnce(&U, &str) -> Result<(), E>,
@@ -100,7 +104,7 @@ impl<U: AuthUser> Verified<U> {
             return Ok(false);
         };
         save(&self.user, &hash).await?;
-        // Nobody else has the user yet: `user()` only lends it.
+        // The only `Rc`: `user()` lends a reference.
         if let Some(user) = Rc::get_mut(&mut self.user) {
             user.set_password_hash(hash);
         }
@@ -112,18 +116,10 @@ impl<U: AuthUser> Verified<U> {
     }
 }
 
-impl<U> fmt::Debug for Verified<U> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verified")
-            .field("method", &self.method)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What proves that a user's credentials were checked: a [`Verified<U>`], and nothing else.
+/// Proof that a user's credentials were checked: a [`Verified<U>`], and no other type.
 ///
-/// Only there so that the compiler can say what to do about a bare user. To implement it for another
-/// type takes a `Verified` all the same.
+/// It exists so that the compiler can say what to do with a user that was not verified. Another type that
+/// implements it still has to return a `Verified`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not prove that credentials were checked",
     label = "expected `Verified<{U}>`",

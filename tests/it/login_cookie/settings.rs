@@ -29,7 +29,7 @@ fn what_would_weaken_it_does_not_build() {
         let own = || SessionMiddleware::new(CookieSessionStore::default(), key());
         check(
             builder().session_middleware(own),
-            "`login_cookie` needs sessions of which it knows how long they last; \
+            "`login_cookie` needs to know how long sessions last; \
              leave out `session_middleware`",
         );
         check(
@@ -42,7 +42,7 @@ fn what_would_weaken_it_does_not_build() {
             true => assert!(stored.build(key()).is_ok()),
             false => check(
                 stored,
-                "`login_cookie` says everything itself without a login store, so that no log out \
+                "`login_cookie` contains the whole login if there is no login store, so no log out \
                  would be final; add `.login_store(..)`",
             ),
         }
@@ -74,7 +74,7 @@ fn it_goes_wherever_the_session_cookie_goes() {
 fn its_name_is_no_other_cookies_name() {
     let named = |name: &str| CookieSettings::new().name(name);
     let twice = |name: &str| {
-        format!("the cookie `{name}` is two cookies at once; give each a name of its own")
+        format!("the cookie `{name}` is the name of two cookies; give each cookie its own name")
     };
     check(
         plain().login_cookie(named("__Host-session")),
@@ -112,7 +112,7 @@ fn what_browsers_reject_does_not_build() {
         ),
         (
             CookieSettings::new().domain("https://app.test"),
-            "the cookie `__Secure-login` has a domain that is none; write a host name such as \
+            "the cookie `__Secure-login` has an invalid domain; write a host name such as \
              `example.com`",
         ),
     ] {

@@ -1,6 +1,6 @@
-//! Which rows belong to which owner and family, and the texts that logins share.
+//! The index: which rows belong to which owner and family, and the texts that logins share.
 //!
-//! These are ordered sets, because a hash set moves everything it holds when it grows, and all calls
+//! These are ordered sets, because a hash set moves all its elements when it grows, and all calls
 //! would wait for that.
 
 use std::{
@@ -12,11 +12,11 @@ use std::{
 use super::shard::Login;
 use crate::store::{FamilyKey, LoginKey, LoginOwner, LoginRecord};
 
-/// An [`LoginOwner`] that owns its texts.
+/// A [`LoginOwner`] with its own copies of the texts.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct OwnerKey {
-    /// First, so that few comparisons read the texts, which are elsewhere in memory. Two owners may
-    /// have the same hash.
+    /// The first field, so that few comparisons read the texts, which are elsewhere in memory. Two
+    /// owners may have the same hash.
     hash: u64,
     user_id: Box<str>,
     user_type: Box<str>,
@@ -40,7 +40,7 @@ pub(super) struct Index {
     pub(super) logins: BTreeSet<(OwnerKey, LoginKey)>,
     /// Each family of remember tokens, by its owner.
     pub(super) families: BTreeSet<(OwnerKey, FamilyKey)>,
-    /// The logins that have a family, by family. They can outlive it.
+    /// Each login that has a family, by the family, which may have expired before.
     pub(super) family_logins: BTreeSet<(FamilyKey, LoginKey)>,
     /// Texts that many logins have in common.
     pub(super) texts: BTreeSet<Arc<str>>,
@@ -78,8 +78,7 @@ impl Index {
         self.release_text(login.user_agent);
     }
 
-    /// The one stored copy of a text.
-    /// A login that shares its texts with others.
+    /// Makes a login from a record. Texts that other logins have too are stored only once.
     pub(super) fn login(&mut self, record: &LoginRecord) -> Login {
         Login {
             bare: LoginRecord {
@@ -94,6 +93,7 @@ impl Index {
         }
     }
 
+    /// Returns the stored copy of a text, and stores it if there is none.
     fn share_text(&mut self, text: &str) -> Arc<str> {
         if let Some(shared) = self.texts.get(text) {
             return Arc::clone(shared);
@@ -104,7 +104,7 @@ impl Index {
     }
 
     fn release_text(&mut self, text: Arc<str>) {
-        // The index has one reference, and `text` is the other: no login uses it any more.
+        // The index has one reference, and `text` is the other, so no login uses the text.
         if Arc::strong_count(&text) == 2 {
             self.texts.remove(&text);
         }

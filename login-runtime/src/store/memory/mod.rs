@@ -1,7 +1,8 @@
 //! Logins in the memory of one process.
 //!
-//! Rows are in hash maps, divided into shards: requests that look logins up rarely wait for each other.
-//! Logging in and out is rare beside that. It locks the index until it is done, so that it is one step.
+//! Rows are in hash maps, which are divided into shards, so requests that look logins up rarely wait
+//! for each other. Logging in and out is less frequent: it locks the index until it is done, which
+//! makes it atomic.
 
 use std::{
     cmp::Reverse,
@@ -34,16 +35,16 @@ const SHARDS: u8 = 32;
 /// Raising it ends a purge sooner; lowering it shortens the time that requests may wait.
 const SLICE: usize = 256;
 
-/// How many logins a store takes unless told otherwise.
+/// How many logins a store accepts by default.
 ///
-/// Raising it lets more people be logged in; lowering it bounds memory.
+/// Raising it lets more users be logged in; lowering it limits memory.
 const MAX_LOGINS: usize = 1_000_000;
 
-/// Keeps logins in memory: for one process, and until it ends.
+/// Keeps logins in the memory of one process.
 ///
-/// This is the store to start with: it needs no installation and is the fastest. Logins are lost when
-/// the process restarts, and other processes do not see them; use a store of the `sqlite`, `postgres`
-/// or `redis` features where that matters.
+/// Start with this store: it needs no installation and is the fastest. Logins are lost when the
+/// process restarts, and other processes do not see them. Where that matters, use the store of the
+/// feature `sqlite`, `postgres` or `redis`.
 pub struct MemoryLoginStore {
     // Locked before any shard, by each call that adds or removes a login or a family.
     index: Mutex<Index>,
@@ -72,8 +73,9 @@ impl MemoryLoginStore {
         Self::with_capacity(MAX_LOGINS)
     }
 
-    /// A store for about this many logins, and as many families of remember tokens. When it is full
-    /// and nothing in it has expired, it refuses another with a [`StoreError`].
+    /// A store for about this many logins, and as many families of remember tokens.
+    ///
+    /// When it is full and no row has expired, it refuses new rows with a [`StoreError`].
     pub fn with_capacity(logins: usize) -> Self {
         Self {
             index: Mutex::default(),
@@ -86,19 +88,24 @@ impl MemoryLoginStore {
         lock(&self.index)
     }
 
-    /// The shard with this number, or the shard of the keys that begin with this byte. Keys are random.
+    /// The shard with this number, or the shard of the keys that begin with this byte, which is
+    /// random.
     fn shard(&self, number: u8) -> MutexGuard<'_, Shard> {
         lock(&self.shards[usize::from(number % SHARDS)])
     }
 
     /// Deletes expired rows if the store is full.
     async fn make_room(&self, now: i64) {
-        let notes = (0..SHARDS).map(|shard| self.shard(shard).ended_sessions.len());
-        let notes: usize = notes.sum();
+        let revocations = (0..SHARDS).map(|shard| self.shard(shard).revoked_sessions.len());
+        let revocations: usize = revocations.sum();
         let is_due = {
             let mut index = self.index();
-            let most = index.logins.len().max(index.families.len()).max(notes);
-            // Once a second is enough: until then nothing else expires.
+            let most = index
+                .logins
+                .len()
+                .max(index.families.len())
+                .max(revocations);
+            // Once a second is enough: no other row expires before the clock moves.
             most >= self.capacity && index.made_room_at.replace(now) != Some(now)
         };
         if is_due {
@@ -106,7 +113,7 @@ impl MemoryLoginStore {
         }
     }
 
-    /// Removes a login if it passes a test. Whether it did.
+    /// Removes a login if it passes a test. Returns whether it did.
     fn end_login(&self, index: &mut Index, key: LoginKey, test: impl Fn(&Login) -> bool) -> bool {
         let mut shard = self.shard(key.0[0]);
         let is_removed = shard.logins.get(&key).is_some_and(|login| test(login));
@@ -116,7 +123,7 @@ impl MemoryLoginStore {
         is_removed
     }
 
-    /// Removes a family of remember tokens if it passes a test. Whether it did.
+    /// Removes a family of remember tokens if it passes a test. Returns whether it did.
     fn end_family(
         &self,
         index: &mut Index,
@@ -131,13 +138,13 @@ impl MemoryLoginStore {
         is_removed
     }
 
-    /// Removes logins. How many of them there were.
+    /// Removes logins. Returns how many of them were stored.
     fn end_logins(&self, index: &mut Index, keys: impl Iterator<Item = LoginKey>) -> u64 {
         let ended = keys.map(|key| u64::from(self.end_login(index, key, |_| true)));
         ended.sum()
     }
 
-    /// An owner's logins that have not expired, newest first.
+    /// Lists an owner's logins that have not expired, newest first.
     fn live_logins(
         &self,
         index: &Index,
@@ -154,7 +161,7 @@ impl MemoryLoginStore {
         live
     }
 
-    /// Deletes up to `limit` rows that have expired, or logins not used since `idle_since`.
+    /// Deletes up to `limit` rows: those that have expired, and logins not used since `idle_since`.
     async fn delete_expired(&self, now: i64, idle_since: Option<i64>, limit: usize) -> usize {
         let login_expired = |login: &Login| {
             let record = &login.bare;
@@ -166,7 +173,7 @@ impl MemoryLoginStore {
         for shard in first..first + SHARDS {
             let rows = self.delete_rows(shard, limit - deleted, login_expired, family_expired);
             deleted += rows.await;
-            deleted += self.shard(shard).delete_notes(limit - deleted, now);
+            deleted += self.shard(shard).delete_revocations(limit - deleted, now);
             self.shard(shard).shrink();
             if deleted == limit {
                 self.index().purge_from = shard % SHARDS;
@@ -176,10 +183,10 @@ impl MemoryLoginStore {
         deleted
     }
 
-    /// Deletes up to `limit` rows of a shard that pass the tests. How many there were.
+    /// Deletes up to `limit` rows of a shard that pass the tests. Returns how many it deleted.
     ///
-    /// Finds a few at a time, so that no lock is held for long, and lets other tasks of the thread run
-    /// in between. Rows may change after they were found, so they are tested again.
+    /// It finds a few rows at a time, so that it holds no lock for long, and lets other tasks of the
+    /// thread run in between. A row may change after it was found, so it is tested again.
     async fn delete_rows(
         &self,
         shard: u8,
@@ -206,8 +213,8 @@ impl MemoryLoginStore {
     }
 }
 
-/// Locks even after a panic in another thread: nothing that we do with a lock held can panic halfway
-/// through a change.
+/// Locks a mutex even if another thread panicked while it held the lock: none of our changes can
+/// panic halfway.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -303,7 +310,8 @@ impl LoginStore for MemoryLoginStore {
                 ended = self.end_logins(index, logins.into_iter());
             }
             LoginSelector::All => {
-                // Families first: a login that is stored while its family is there then ends with it.
+                // Families end first, so that a login which is stored before its family ends will end
+                // too.
                 for shard in 0..SHARDS {
                     let families = self.delete_rows(shard, usize::MAX, |_| false, |_| true);
                     families.await;
@@ -371,14 +379,14 @@ impl LoginStore for MemoryLoginStore {
 
     async fn revoke_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
         let mut shard = self.shard(session.0[0]);
-        let stored = shard.ended_sessions.entry(session).or_insert(until);
+        let stored = shard.revoked_sessions.entry(session).or_insert(until);
         *stored = until.max(*stored);
         Ok(())
     }
 
     async fn is_session_revoked(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
         let shard = self.shard(session.0[0]);
-        let until = shard.ended_sessions.get(&session);
+        let until = shard.revoked_sessions.get(&session);
         Ok(until.is_some_and(|until| now < *until))
     }
 }
@@ -387,7 +395,7 @@ impl LoginStore for MemoryLoginStore {
 mod tests {
     use super::*;
 
-    const ANYBODY: LoginOwner<'_> = LoginOwner {
+    const FIRST_OWNER: LoginOwner<'_> = LoginOwner {
         user_type: "",
         user_id: "0",
     };
@@ -444,7 +452,7 @@ mod tests {
         store
     }
 
-    /// Logins, families, the logins of families, and texts; the first two in shards and in the index.
+    /// Counts logins in the shards and in the index, families in both, logins of families, and texts.
     fn rows(store: &MemoryLoginStore) -> [usize; 6] {
         let sum = |rows: fn(&Shard) -> usize| (0..SHARDS).map(|i| rows(&store.shard(i))).sum();
         let index = store.index();
@@ -459,7 +467,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_purge_leaves_nothing_of_expired_rows() {
+    async fn a_purge_removes_expired_rows_everywhere() {
         let store = filled().await;
         assert_eq!(store.purge(199, Some(100), u32::MAX).await.unwrap(), 0);
         assert_eq!(store.purge(200, None, 50).await.unwrap(), 50);
@@ -468,12 +476,15 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn ending_leaves_nothing_of_logins_and_families() {
+    async fn ending_removes_logins_and_families_everywhere() {
         let store = filled().await;
         for number in 0..16 {
             let user_id = &*number.to_string();
             let which = LoginSelector::Of {
-                owner: LoginOwner { user_id, ..ANYBODY },
+                owner: LoginOwner {
+                    user_id,
+                    ..FIRST_OWNER
+                },
                 but: None,
                 but_family: None,
             };
@@ -498,13 +509,13 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_limit_leaves_nothing_of_logins_that_it_ends_or_refuses() {
+    async fn a_limit_removes_the_logins_that_it_ends_or_refuses_everywhere() {
         let store = MemoryLoginStore::new();
         for (number, max, now) in [
             (0, Some(MaxLogins::EndOldest(1)), 100),
             (3, Some(MaxLogins::EndOldest(1)), 100),
             (2, Some(MaxLogins::Refuse(1)), 100),
-            // Stored already, then expired and stored again.
+            // This login is stored already; later it has expired and is stored again.
             (3, None, 100),
             (3, None, 200),
         ] {
@@ -516,7 +527,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_panic_elsewhere_does_no_harm_and_debug_shows_no_row() {
+    async fn a_panic_in_another_thread_does_no_harm_and_debug_shows_no_row() {
         let store = filled().await;
         let panicked = std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
@@ -527,7 +538,7 @@ mod tests {
         });
         assert!(panicked);
         assert!(store.find(login(0).0, 100).await.unwrap().is_some());
-        assert_eq!(store.list(ANYBODY, 100).await.unwrap().len(), 4);
+        assert_eq!(store.list(FIRST_OWNER, 100).await.unwrap().len(), 4);
         assert_eq!(format!("{store:?}"), "MemoryLoginStore { logins: 64, .. }");
     }
 }

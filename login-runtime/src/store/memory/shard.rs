@@ -10,15 +10,15 @@ use crate::store::{FamilyKey, LoginKey, LoginRecord, TokenFamily};
 
 type KeyMap<K, V> = HashMap<K, V, BuildHasherDefault<KeyHasher>>;
 
-/// A part of all rows: those whose keys begin alike.
+/// The rows of the keys that begin with certain bytes.
 ///
-/// Values are boxed because a hash map may have twice as much room as it has rows.
+/// Values are boxed because a hash map may have room for twice as many rows as it has.
 #[derive(Default)]
 pub(super) struct Shard {
     pub(super) logins: KeyMap<LoginKey, Box<Login>>,
     pub(super) families: KeyMap<FamilyKey, Box<TokenFamily>>,
-    /// Ended sessions, each with the time until which it is remembered.
-    pub(super) ended_sessions: KeyMap<LoginKey, i64>,
+    /// Revoked sessions, each with the time after which it may be deleted.
+    pub(super) revoked_sessions: KeyMap<LoginKey, i64>,
 }
 
 impl Shard {
@@ -43,21 +43,22 @@ impl Shard {
         (logins, families.collect())
     }
 
-    /// Deletes up to `limit` notes of ended sessions that are no longer needed. How many there were.
-    pub(super) fn delete_notes(&mut self, limit: usize, now: i64) -> usize {
-        let over = self.ended_sessions.extract_if(|_, until| *until <= now);
-        over.take(limit).count()
+    /// Deletes up to `limit` revocations that are no longer needed. Returns how many it deleted.
+    pub(super) fn delete_revocations(&mut self, limit: usize, now: i64) -> usize {
+        let expired = self.revoked_sessions.extract_if(|_, until| *until <= now);
+        expired.take(limit).count()
     }
 
-    /// Gives memory back, but keeps room for twice as many rows.
+    /// Frees memory, but keeps room for twice as many rows as there are.
     pub(super) fn shrink(&mut self) {
         self.logins.shrink_to(2 * self.logins.len());
         self.families.shrink_to(2 * self.families.len());
-        self.ended_sessions.shrink_to(2 * self.ended_sessions.len());
+        self.revoked_sessions
+            .shrink_to(2 * self.revoked_sessions.len());
     }
 }
 
-/// A login, whose texts for people to read are kept apart from the rest of its record.
+/// A login. The texts that are only shown to people are kept apart from the rest of its record.
 pub(super) struct Login {
     /// The record without `method`, `user_agent` and `address`.
     pub(super) bare: LoginRecord,
@@ -77,10 +78,10 @@ impl Login {
     }
 }
 
-/// Hashes keys that are random bytes.
+/// A hasher for keys that are random bytes.
 ///
-/// Clients cannot choose such keys, so they cannot make them collide. The default hasher prevents that
-/// for any keys; with it, each look-up would take about half as many instructions again.
+/// Clients cannot choose such keys, so they cannot cause collisions. The default hasher prevents
+/// collisions for any keys, but with it each look-up would take about 50 % more instructions.
 #[derive(Default)]
 pub(super) struct KeyHasher(u64);
 
@@ -106,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hashes_differ_in_their_lowest_bits_whichever_byte_of_a_key_differs() {
+    fn keys_that_differ_in_one_byte_have_different_lowest_bits() {
         let map: KeyMap<LoginKey, ()> = KeyMap::default();
         for place in 0..32 {
             let hashes = (0..=255).map(|byte| {
@@ -120,18 +121,18 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_gives_memory_back_when_it_shrinks() {
+    fn a_shard_frees_memory_when_it_shrinks() {
         let mut shard = Shard::default();
         let key = |number: u16| LoginKey([number.to_le_bytes(); 16].concat().try_into().unwrap());
         shard
-            .ended_sessions
+            .revoked_sessions
             .extend((0..1000).map(|number| (key(number), i64::from(number))));
         shard.shrink();
-        assert!(shard.ended_sessions.capacity() >= 1000);
-        assert_eq!(shard.delete_notes(900, 989), 900);
-        assert_eq!(shard.delete_notes(900, 989), 90);
+        assert!(shard.revoked_sessions.capacity() >= 1000);
+        assert_eq!(shard.delete_revocations(900, 989), 900);
+        assert_eq!(shard.delete_revocations(900, 989), 90);
         shard.shrink();
-        assert!(shard.ended_sessions.capacity() < 100);
-        assert_eq!(shard.ended_sessions.get(&key(990)), Some(&990));
+        assert!(shard.revoked_sessions.capacity() < 100);
+        assert_eq!(shard.revoked_sessions.get(&key(990)), Some(&990));
     }
 }

@@ -1,20 +1,20 @@
--- Starts every script that writes. ARGV[1] is the prefix of all keys:
+-- The first part of every script that writes. ARGV[1] is the prefix of all keys:
 --
 --   login:<id>           hash: a login
 --   family:<id>          hash: a family of remember tokens
---   user-logins:<user>   sorted set: ids of a user's logins, by when they were made
+--   user-logins:<user>   sorted set: ids of a user's logins, by the time they were stored
 --   user-families:<user> set: ids of a user's families
---   family-logins:<id>   set: ids of the logins born of a family
---   expiry               sorted set: `login:<id>` and `family:<id>`, by when they are over
---   use                  sorted set: ids of logins, by when they were last used
---   revoked              sorted set: ids of ended sessions, by when the note may be forgotten
+--   family-logins:<id>   set: ids of the logins that belong to a family
+--   expiry               sorted set: `login:<id>` and `family:<id>`, by the time they expire
+--   last-seen            sorted set: ids of logins, by the time they were last used
+--   revoked              sorted set: ids of revoked sessions, by the time they may be deleted
 --
--- A login or family that its user's set does not name is nobody's. So a Redis that evicts keys may
--- end logins, but does not keep one that was to end.
+-- A login or family is only valid if the set of its user contains it. So if Redis evicts keys, logins
+-- may end early, but no login remains valid after its end.
 
 local p = ARGV[1] .. ':'
 
--- Ends a login, and says how many that were.
+-- Ends a login. Returns how many logins ended: 1, or 0 if it was not valid.
 local function drop(id)
   local key = p .. 'login:' .. id
   local login = redis.call('HMGET', key, 'owner', 'family')
@@ -26,7 +26,7 @@ local function drop(id)
     redis.call('SREM', p .. 'family-logins:' .. login[2], id)
   end
   redis.call('ZREM', p .. 'expiry', 'login:' .. id)
-  redis.call('ZREM', p .. 'use', id)
+  redis.call('ZREM', p .. 'last-seen', id)
   redis.call('DEL', key)
   return ended
 end
@@ -41,24 +41,24 @@ local function drop_family(id)
   redis.call('DEL', key)
 end
 
--- Deletes what is over, at most `limit` rows, and says how many.
-local function drop_over(now, limit)
-  local over = redis.call('ZRANGEBYSCORE', p .. 'expiry', '-inf', now, 'LIMIT', 0, limit)
-  for _, name in ipairs(over) do
+-- Deletes at most `limit` expired rows. Returns how many.
+local function drop_expired(now, limit)
+  local names = redis.call('ZRANGEBYSCORE', p .. 'expiry', '-inf', now, 'LIMIT', 0, limit)
+  for _, name in ipairs(names) do
     if name:sub(1, 6) == 'login:' then
       drop(name:sub(7))
     else
       drop_family(name:sub(8))
     end
   end
-  local expired = redis.call('ZRANGEBYSCORE', p .. 'revoked', '-inf', now, 'LIMIT', 0, limit - #over)
-  for _, id in ipairs(expired) do
+  local sessions = redis.call('ZRANGEBYSCORE', p .. 'revoked', '-inf', now, 'LIMIT', 0, limit - #names)
+  for _, id in ipairs(sessions) do
     redis.call('ZREM', p .. 'revoked', id)
   end
-  return #over + #expired
+  return #names + #sessions
 end
 
--- Keeps a key at least so many seconds. All keys have a time to live, so one without is new.
+-- Keeps a key for at least `ttl` seconds. Only a new key has no time to live yet.
 local function keep(key, ttl)
   if redis.call('TTL', key) < tonumber(ttl) then
     redis.call('EXPIRE', key, ttl)

@@ -1,4 +1,4 @@
--- `login` or `family`, then ids.
+-- Ends logins or families. ARGV: prefix, `login` or `family`, ids.
 local ended = 0
 for i = 3, #ARGV do
   if ARGV[2] == 'login' then

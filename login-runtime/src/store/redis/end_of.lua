@@ -1,4 +1,4 @@
--- All of a user but one login and one family.
+-- Ends all logins and families of a user, except one login and one family.
 local owner, but, but_family = ARGV[2], ARGV[3], ARGV[4]
 local ended = 0
 for _, id in ipairs(redis.call('ZRANGE', p .. 'user-logins:' .. owner, 0, -1)) do

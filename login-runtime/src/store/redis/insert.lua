@@ -1,14 +1,15 @@
+-- Stores a login. Returns how many others ended to make room, or -1 if the limit refuses it.
 local id, owner, family, now = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local created_at, last_seen, expires_at, ttl = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local at_limit, limit = ARGV[10], tonumber(ARGV[11])
 
--- A little of what is over makes room for what is new, so nothing piles up where nobody purges.
-drop_over(now, 8)
+-- Each new login deletes a few expired rows, so they do not pile up in applications that never purge.
+drop_expired(now, 8)
 
 local key = p .. 'login:' .. id
 local logins = p .. 'user-logins:' .. owner
-local there = redis.call('HGET', key, 'expires_at')
-if there and tonumber(there) > tonumber(now) and redis.call('ZSCORE', logins, id) then
+local stored = redis.call('HGET', key, 'expires_at')
+if stored and tonumber(stored) > tonumber(now) and redis.call('ZSCORE', logins, id) then
   return 0
 end
 
@@ -16,10 +17,10 @@ local ended = 0
 if at_limit ~= '' then
   local live = {}
   for _, other in ipairs(redis.call('ZRANGE', logins, 0, -1)) do
-    local over_at = redis.call('HGET', p .. 'login:' .. other, 'expires_at')
-    if not over_at then
+    local live_until = redis.call('HGET', p .. 'login:' .. other, 'expires_at')
+    if not live_until then
       redis.call('ZREM', logins, other)
-    elseif tonumber(over_at) > tonumber(now) then
+    elseif tonumber(live_until) > tonumber(now) then
       live[#live + 1] = other
     end
   end
@@ -38,10 +39,10 @@ redis.call('EXPIRE', key, ttl)
 redis.call('ZADD', logins, created_at, id)
 keep(logins, ttl)
 if family ~= '' then
-  local born = p .. 'family-logins:' .. family
-  redis.call('SADD', born, id)
-  keep(born, ttl)
+  local members = p .. 'family-logins:' .. family
+  redis.call('SADD', members, id)
+  keep(members, ttl)
 end
 redis.call('ZADD', p .. 'expiry', expires_at, 'login:' .. id)
-redis.call('ZADD', p .. 'use', last_seen, id)
+redis.call('ZADD', p .. 'last-seen', last_seen, id)
 return ended

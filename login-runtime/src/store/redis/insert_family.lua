@@ -1,3 +1,4 @@
+-- Stores a family.
 local id, owner, expires_at, ttl = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local key = p .. 'family:' .. id
 redis.call('DEL', key)

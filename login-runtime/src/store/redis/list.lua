@@ -1,3 +1,4 @@
+-- Lists the logins of a user.
 local logins = p .. 'user-logins:' .. ARGV[2]
 local found = {}
 for _, id in ipairs(redis.call('ZRANGE', logins, 0, -1)) do

@@ -1,3 +1,4 @@
+-- Makes a login stale.
 local key = p .. 'login:' .. ARGV[2]
 if redis.call('EXISTS', key) == 1 then
   redis.call('HSET', key, 'fresh', '0')

@@ -1,5 +1,6 @@
-local id, till = ARGV[2], ARGV[3]
+-- Records that a session has ended. The latest time of several calls counts.
+local id, expires_at = ARGV[2], ARGV[3]
 local before = redis.call('ZSCORE', p .. 'revoked', id)
-if not before or tonumber(before) < tonumber(till) then
-  redis.call('ZADD', p .. 'revoked', till, id)
+if not before or tonumber(before) < tonumber(expires_at) then
+  redis.call('ZADD', p .. 'revoked', expires_at, id)
 end

@@ -1,7 +1,8 @@
+-- Moves `last_seen` of a login forward.
 local id, last_seen = ARGV[2], ARGV[3]
 local key = p .. 'login:' .. id
 local before = redis.call('HGET', key, 'last_seen')
 if before and tonumber(before) < tonumber(last_seen) then
   redis.call('HSET', key, 'last_seen', last_seen)
-  redis.call('ZADD', p .. 'use', last_seen, id)
+  redis.call('ZADD', p .. 'last-seen', last_seen, id)
 end

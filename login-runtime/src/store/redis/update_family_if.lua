@@ -1,3 +1,4 @@
+-- Replaces a family if it has the expected version. Returns whether it did.
 local id, expected, expires_at, ttl = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local key = p .. 'family:' .. id
 local family = redis.call('HMGET', key, 'owner', 'version')

@@ -1,5 +1,5 @@
 -- Tables of `PostgresLoginStore`, version 1. Safe to run again.
--- Times are seconds since the epoch. Nothing in here logs anybody in.
+-- Times are in seconds since the Unix epoch. A copy of these tables cannot be used to log in.
 
 CREATE TABLE IF NOT EXISTS login_schema (
     version BIGINT PRIMARY KEY
@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS login_records (
     fresh BOOLEAN NOT NULL,
     allow_inactive BOOLEAN NOT NULL,
     method TEXT NOT NULL,
-    client BIGINT NOT NULL,                 -- the bits of an unsigned number
+    client BIGINT NOT NULL,                 -- an unsigned number, stored as signed
     user_agent TEXT NOT NULL,
     address TEXT NOT NULL,
     hash TEXT,

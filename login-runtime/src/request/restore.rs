@@ -1,0 +1,290 @@
+//! Restores a login from the remember cookie.
+//!
+//! 1. The token in the cookie has to be genuine, and its time not over. Its user has to be active and
+//!    have the same session hash as when the token was made. Otherwise the response clears the cookie.
+//! 2. The session gets a new id, so that an id planted before gains nothing, and loses what another user
+//!    left in it.
+//! 3. The restored login is stale, and bound to its client from the start.
+//! 4. With a login store, requests that present a token of the same family at the same time share one
+//!    login. A token that was replaced before is a theft, and ends the family.
+
+use crate::{
+    core::{EndReason, FamilyKey, Inserted, LoginFacts, LoginSource, Token, TokenFamily},
+    error::LoadError,
+    events::{EventUser, LoginEvent},
+    http::{
+        CookieValue,
+        cookies::{self},
+    },
+    keys::{LoginToken, Match},
+    request::{
+        LoginCookieContent, RequestUser, client,
+        credential::{self},
+        lookup::{Found, Lookup},
+        remember_cookie::{self, end_family, proves},
+    },
+    session::{self, EntryFacts, Session},
+    store::{LoginRef, NewLogin, Records, Redeemed},
+    users::{AnyUser, Loading},
+};
+
+/// The user of a remember token, who may be logged in again.
+struct Remembered {
+    user: AnyUser,
+    /// The fingerprint of the user's session hash under the current key.
+    fingerprint: Option<String>,
+    /// Whether an older key made the fingerprint that was stored.
+    has_old_hash: bool,
+}
+
+impl Lookup<'_> {
+    pub(crate) async fn by_remember_cookie(&self) -> Found {
+        if self.slot.remember_settled.get() {
+            return Ok(None);
+        }
+        let value = match cookies::carried(self.request, &self.user_type.remember.name) {
+            CookieValue::Missing => return Ok(None),
+            CookieValue::Ambiguous => return self.refuse_cookie(EndReason::Invalid),
+            CookieValue::One(value) => value,
+        };
+        match &self.manager().records {
+            None => self.by_token(&value).await,
+            Some(records) => self.by_family(records, &value).await,
+        }
+    }
+
+    /// Restores the login that a token describes.
+    async fn by_token(&self, value: &str) -> Found {
+        let (manager, user_type) = (self.manager(), self.user_type);
+        let now = manager.now();
+        let Some((text, key)) = manager.keys.verify(&user_type.name, value) else {
+            return self.refuse_cookie(EndReason::Invalid);
+        };
+        let token = Token::read(&text, now);
+        let Some((token, loading)) =
+            token.and_then(|token| Some((token, user_type.loader.load(token.id)?)))
+        else {
+            return self.refuse_cookie(EndReason::Invalid);
+        };
+        let Some(remembered) = self
+            .load_remembered(Some(loading), token.hash, None)
+            .await?
+        else {
+            return Ok(None);
+        };
+        let fingerprint = remembered.fingerprint.as_deref();
+        if key == Match::Older || remembered.has_old_hash {
+            // The same token under the current key; its time stays the same.
+            let renewed = Token {
+                hash: fingerprint,
+                ..token
+            };
+            let cookie = remember_cookie::token_cookie(manager, user_type, &renewed, now);
+            self.state.cookies.borrow_mut().extend(cookie);
+        }
+        let facts = EntryFacts {
+            authenticated_at: token.authenticated_at,
+            started_at: now,
+            fresh: false,
+            remembered: true,
+            allow_inactive: false,
+            client: client::client(self.request, manager),
+        };
+        self.take_session(token.id, |_| {
+            self.write(facts, fingerprint, &*remembered.user);
+        });
+        Ok(Some(self.restored(
+            remembered.user,
+            token.authenticated_at,
+            None,
+        )))
+    }
+
+    /// Redeems the token of a family, and restores a login or shares the one that was just restored.
+    async fn by_family(&self, records: &Records, value: &str) -> Found {
+        let (manager, user_type) = (self.manager(), self.user_type);
+        let now = manager.now();
+        let Some(token) = manager.keys.read_family_token(&user_type.name, value) else {
+            return self.refuse_cookie(EndReason::Invalid);
+        };
+        let key = token.family;
+        let redeemed = records
+            .redeem(key, token.generation, now, |family| {
+                proves(manager, user_type, &token, family).is_some()
+            })
+            .await?;
+        let (family, at, send) = match redeemed {
+            Redeemed::Good { family, at, send } => (family, at, send),
+            Redeemed::Worthless => return self.refuse_cookie(EndReason::Ended),
+            Redeemed::Theft(family) => {
+                self.emit(&LoginEvent::RememberTokenReused {
+                    user_type: &user_type.name,
+                    user_id: &family.user_id,
+                });
+                self.clear_remember_cookie();
+                return Ok(None);
+            }
+        };
+        let loading = user_type.loader.load(&family.user_id);
+        let hash = family.hash.as_deref();
+        let Some(remembered) = self.load_remembered(loading, hash, Some(key)).await? else {
+            return Ok(None);
+        };
+        if remembered.has_old_hash {
+            let next = TokenFamily {
+                version: family.version + 1,
+                hash: remembered.fingerprint.clone(),
+                ..family.clone()
+            };
+            // Another request may have done the same before.
+            records
+                .store
+                .call(|store| store.update_family_if(key, family.version, &next))
+                .await?;
+        }
+        // All requests that share the login compute the same id.
+        let id = manager
+            .keys
+            .restored_login(&user_type.name, key, &family.seed, at);
+        let Some(id) = id else {
+            return self.refuse_cookie(EndReason::Invalid);
+        };
+        let Some(login) = self
+            .find_or_insert(records, &id, key, &family, remembered.fingerprint, now)
+            .await?
+        else {
+            return Ok(None);
+        };
+        self.take_session(&family.user_id, |session| {
+            if user_type.login_cookie.is_some() {
+                self.state
+                    .set_login_cookie(self.index, LoginCookieContent::Record(login));
+            } else {
+                let _ = session::write_login_id(session, &user_type.session_key, &id, Some(key));
+            }
+        });
+        // The browser may not have the successor of its token, or an older key made the token.
+        if send || proves(manager, user_type, &token, &family) == Some(Match::Older) {
+            let age = family.expires_at.saturating_sub(now);
+            let cookie = remember_cookie::family_cookie(manager, user_type, key, &family, age);
+            if let Some(cookie) = cookie {
+                self.state.set_remember_cookie(self.index, cookie);
+            }
+        }
+        Ok(Some(self.restored(
+            remembered.user,
+            family.authenticated_at,
+            Some(login),
+        )))
+    }
+
+    /// Waits for the user of a remember token. Refuses the cookie, and ends the family, if the user may
+    /// not be logged in.
+    async fn load_remembered(
+        &self,
+        loading: Option<Loading>,
+        hash: Option<&str>,
+        family: Option<FamilyKey>,
+    ) -> Result<Option<Remembered>, LoadError> {
+        let user = match loading {
+            Some(loading) => loading.await?,
+            None => None,
+        };
+        let reason = match user {
+            None => EndReason::UserGone,
+            Some(user) if !self.user_type.loader.is_authenticated(&*user) => EndReason::Inactive,
+            Some(user) => match self.same_hash(&user, hash) {
+                None => EndReason::SessionHashChanged,
+                Some(found) => {
+                    let fingerprint =
+                        credential::fingerprint(self.manager(), self.user_type, &*user);
+                    return Ok(Some(Remembered {
+                        user,
+                        fingerprint,
+                        has_old_hash: found == Match::Older,
+                    }));
+                }
+            },
+        };
+        if let Some((records, family)) = self.manager().records.as_ref().zip(family) {
+            end_family(records, family).await?;
+        }
+        self.refuse_cookie(reason)
+    }
+
+    /// The record of the login that a family restored, which another request may have made.
+    async fn find_or_insert(
+        &self,
+        records: &Records,
+        id: &LoginToken,
+        key: FamilyKey,
+        family: &TokenFamily,
+        hash: Option<String>,
+        now: i64,
+    ) -> Result<Option<LoginRef>, LoadError> {
+        if records.find(id.key(), now).await?.is_some() {
+            return Ok(Some(LoginRef {
+                key: id.key(),
+                family: Some(key),
+            }));
+        }
+        let login = NewLogin {
+            user_type: &self.user_type.name,
+            user_id: family.user_id.clone(),
+            authenticated_at: family.authenticated_at,
+            fresh: false,
+            allow_inactive: false,
+            method: "remember",
+            hash,
+            family: Some(key),
+            not_after: Some(family.expires_at),
+        };
+        let client = client::of_record(self.request, self.manager());
+        let (login, inserted) = records.insert(id, login, records.max, client, now).await?;
+        if inserted == Inserted::Refused && records.find(id.key(), now).await?.is_none() {
+            return Ok(None);
+        }
+        // Only redeeming the token depended on the family. If the family has ended since, the same
+        // request ended this login, or it has to end here.
+        if records.find_family(key, now).await?.is_none() {
+            records.store.call(|store| store.end(id.key())).await?;
+            return self.refuse_cookie(EndReason::Ended);
+        }
+        Ok(Some(login))
+    }
+
+    /// Gives the session a new id, and the user whom the remember cookie restored.
+    fn take_session(&self, id: &str, write: impl FnOnce(&Session)) {
+        session::restore(&session::of(self.request), |session| {
+            if self.state.is_session_of_another(session, self.index, id) {
+                session::clear_but(session, self.manager().kept_keys(self.index));
+            }
+            session::forget_previous_user(session, &self.user_type.session_key);
+            write(session);
+        });
+    }
+
+    fn restored(
+        &self,
+        user: AnyUser,
+        authenticated_at: i64,
+        login: Option<LoginRef>,
+    ) -> RequestUser {
+        let event_user = EventUser::new(self.user_type, &*user);
+        self.emit(&LoginEvent::LoadedFromCookie { user: event_user });
+        let facts = LoginFacts {
+            source: LoginSource::RememberCookie,
+            authenticated_at: Some(authenticated_at),
+            fresh: false,
+        };
+        self.user(user, facts, false, login)
+    }
+
+    fn refuse_cookie<T>(&self, reason: EndReason) -> Result<Option<T>, LoadError> {
+        self.emit(&LoginEvent::RememberCookieRefused { reason });
+        self.clear_remember_cookie();
+        // Otherwise this might clear the cookie of a log in that is in progress.
+        session::look_again(&session::of(self.request));
+        Ok(None)
+    }
+}

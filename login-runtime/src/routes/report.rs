@@ -1,0 +1,147 @@
+//! What an audit reports: the routes, as a table and as JSON.
+
+use std::fmt;
+
+use derive_more::Display;
+use serde::Serialize;
+
+use crate::request::Declaration;
+
+/// Which clients may reach a route.
+#[derive(Clone, Debug, Display, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Decision {
+    /// All clients.
+    #[display("public")]
+    Public,
+    /// Users who meet all these guards, from the outermost to the innermost: `login`, `fresh(10m)`.
+    #[display("{}", _0.join(" + "))]
+    Guarded(Vec<String>),
+    /// The route does not declare it.
+    #[display("UNDECLARED")]
+    Undeclared,
+}
+
+impl Decision {
+    /// The decision of the declarations that a request has passed.
+    pub(crate) fn of(declarations: &[Declaration]) -> Self {
+        let guards = declarations
+            .iter()
+            .filter_map(|declaration| match declaration {
+                Declaration::Guard(description) => Some(description.clone()),
+                Declaration::Public | Declaration::Gate => None,
+            });
+        let mut guards: Vec<_> = guards.collect();
+        guards.dedup();
+        if !guards.is_empty() {
+            Self::Guarded(guards)
+        } else if declarations.contains(&Declaration::Public) {
+            Self::Public
+        } else {
+            Self::Undeclared
+        }
+    }
+}
+
+impl Serialize for Decision {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Undeclared => serializer.serialize_str("undeclared"),
+            declared => serializer.collect_str(declared),
+        }
+    }
+}
+
+/// A route, as far as the audit can tell it apart from others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Route {
+    /// The method; `*` for all methods that no other route of this path takes.
+    pub method: String,
+    /// The path as it was registered, with its scopes: `/users/{id}`. `{default}` stands for all paths
+    /// without a route.
+    pub pattern: String,
+    /// What distinguishes it from another route of this path and method: a header, or a guard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// Which clients may reach it.
+    #[serde(rename = "who")]
+    pub decision: Decision,
+    /// The resource's name, which for a handler with a route attribute is the handler's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handler: Option<String>,
+}
+
+impl Route {
+    /// Whether anonymous clients can change something: the route is public, and its method is not safe
+    /// (RFC 9110 §9.2.1). A login page is such a route.
+    pub fn is_public_and_unsafe(&self) -> bool {
+        let safe = matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE");
+        self.decision == Decision::Public && !safe
+    }
+
+    fn columns(&self) -> [String; 4] {
+        let who = match self.is_public_and_unsafe() {
+            true => "public (unsafe method)".to_owned(),
+            false => self.decision.to_string(),
+        };
+        let route = match &self.condition {
+            Some(condition) => format!("{} [{condition}]", self.pattern),
+            None => self.pattern.clone(),
+        };
+        let handler = self.handler.clone().unwrap_or_default();
+        [self.method.clone(), route, who, handler]
+    }
+}
+
+/// The routes of an application.
+///
+/// Its `Display` is an aligned table; [`to_json`](Self::to_json) is for programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    pub(crate) routes: Vec<Route>,
+}
+
+impl Audit {
+    /// All routes, by path.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// The routes that do not declare which clients may reach them.
+    pub fn undeclared(&self) -> impl Iterator<Item = &Route> {
+        self.routes
+            .iter()
+            .filter(|route| route.decision == Decision::Undeclared)
+    }
+
+    /// The routes where anonymous clients can change something; see [`Route::is_public_and_unsafe`].
+    pub fn public_and_unsafe(&self) -> impl Iterator<Item = &Route> {
+        self.routes
+            .iter()
+            .filter(|route| route.is_public_and_unsafe())
+    }
+
+    /// The routes as a JSON array.
+    pub fn to_json(&self) -> String {
+        // Strings can always be written as JSON.
+        serde_json::to_string_pretty(&self.routes).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Audit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rows = vec![["METHOD", "ROUTE", "WHO", "HANDLER"].map(str::to_owned)];
+        rows.extend(self.routes.iter().map(Route::columns));
+        let width = |column: usize| {
+            let widths = rows.iter().map(|row| row[column].chars().count());
+            widths.max().unwrap_or_default()
+        };
+        let (method, route, who) = (width(0), width(1), width(2));
+        for [a, b, c, d] in &rows {
+            let line = format!("{a:method$}  {b:route$}  {c:who$}  {d}");
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
