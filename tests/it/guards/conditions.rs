@@ -559,7 +559,7 @@ async fn a_condition_about_another_user_type_is_an_error_of_the_setup() {
     assert_eq!(
         answer.text(),
         format!(
-            "a guard that asks for `{}` says nothing of `{admin}`; \
+            "a guard that asks for `{}` decides nothing about `{admin}`; \
              name the user type in the guard: `user = {admin}` or `.user::<{admin}>()`",
             std::any::type_name::<Member>(),
         )
