@@ -125,7 +125,7 @@ impl FastLookup {
         if credential.is_old() {
             return None;
         }
-        let state = state.unwrap_or_else(|| LoginState::of_or_new(request, manager));
+        let state = state.unwrap_or_else(|| LoginState::create(request, manager));
         let turn = Turn::take(state, index)?;
         let step = match &manager.records {
             Some(records) => {

@@ -114,10 +114,11 @@ impl LoginState {
 
     /// The same for a caller that has the manager.
     pub(crate) fn of_or_new(request: &HttpRequest, manager: &Arc<Manager>) -> Rc<Self> {
-        Self::of_manager(request, manager).unwrap_or_else(|| Self::new(request, manager))
+        Self::of_manager(request, manager).unwrap_or_else(|| Self::create(request, manager))
     }
 
-    fn new(request: &HttpRequest, manager: &Arc<Manager>) -> Rc<Self> {
+    /// The state of a request that has none of this manager yet.
+    pub(crate) fn create(request: &HttpRequest, manager: &Arc<Manager>) -> Rc<Self> {
         let others = manager.users.iter().skip(1).map(|_| Slot::default());
         let state = Rc::new(Self {
             manager: Arc::clone(manager),
