@@ -28,7 +28,9 @@ use actix_web::{
     test::init_service,
     web::ServiceConfig,
 };
-use login_runtime::{AuthUser, LoginManager, LoginManagerBuilder, LoginStore, test::TestClock};
+use login_runtime::{
+    AuthUser, LoginManager, config::LoginManagerBuilder, store::LoginStore, test::TestClock,
+};
 
 pub mod services;
 pub mod sessions;

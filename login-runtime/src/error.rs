@@ -118,7 +118,7 @@ pub enum LoginError {
     /// Answers 500.
     #[display("the user id does not fit into a session or a cookie")]
     UnfitId,
-    /// The user has as many logins as [`MaxLogins::Refuse`](crate::MaxLogins::Refuse) allows.
+    /// The user has as many logins as [`MaxLogins::Refuse`](crate::store::MaxLogins::Refuse) allows.
     /// Answers 403.
     #[display("this user has as many logins as are allowed; end one first")]
     TooManyLogins,
@@ -249,8 +249,8 @@ pub enum BuildError {
         why: &'static str,
     },
     /// The settings do not say where logins are recorded; see
-    /// [`login_store`](crate::LoginManagerBuilder::login_store) and
-    /// [`session_only`](crate::LoginManagerBuilder::session_only).
+    /// [`login_store`](crate::config::LoginManagerBuilder::login_store) and
+    /// [`session_only`](crate::config::LoginManagerBuilder::session_only).
     #[display(
         "nothing records logins; add `.login_store(..)`, or `.session_only()` if a log out \
          need not end a copy of the session cookie"

@@ -1,7 +1,7 @@
 //! Events: logged in, logged out, restored, confirmed, refused and others.
 //!
 //! Each event goes to the manager's subscribers (see
-//! [`LoginManagerBuilder::on_event`](crate::LoginManagerBuilder::on_event)) and, as a [`tracing`] event
+//! [`LoginManagerBuilder::on_event`](crate::config::LoginManagerBuilder::on_event)) and, as a [`tracing`] event
 //! with the target `login`, to the application's log. A log line has the fields `event`, `user_type`,
 //! `user` (the id as JSON) and `reason`, where they apply. Neither an event nor a log line contains a
 //! token, a cookie, a password or a hash (ASVS 16.2.5).
@@ -16,9 +16,10 @@ use std::{
 use actix_web::{HttpRequest, http::Method};
 use derive_more::Debug;
 
+pub use crate::core::{freshness::RefusalReason, login::EndReason};
 use crate::{
     conditions::Condition,
-    core::{EndReason, RefusalReason, SessionProtection},
+    core::SessionProtection,
     error::LoadError,
     users::{AuthMethod, UserType},
 };
@@ -173,7 +174,7 @@ pub enum LoginEvent<'a> {
         /// The user's id as JSON.
         user_id: &'a str,
     },
-    /// Under [`deny_by_default`](crate::LoginManagerBuilder::deny_by_default), a request came to a route
+    /// Under [`deny_by_default`](crate::config::LoginManagerBuilder::deny_by_default), a request came to a route
     /// that does not declare who may reach it, or with a method that no route takes, which looks the
     /// same. Reported once for each method and pattern.
     UndeclaredRoute {

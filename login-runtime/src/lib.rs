@@ -9,7 +9,7 @@
 //!
 //! It logs users in and out, remembers logins beyond the session, requires fresh credentials for
 //! sensitive actions, notices sessions that move to another client, guards handlers and scopes, sends
-//! refused clients to the login page and back, and reports all of this as events. With a [`LoginStore`],
+//! refused clients to the login page and back, and reports all of this as events. With a [`LoginStore`](store::LoginStore),
 //! logins can be listed, limited and ended.
 //!
 //! It does not store users or render pages. It does not decide what a user may do, but asks the
@@ -87,7 +87,7 @@
 //! | what | how |
 //! |---|---|
 //! | a handler | [`#[login_required]`](macro@login_required), [`#[fresh_login_required]`](macro@fresh_login_required) |
-//! | a closure, a handler of another crate | [`guarded`] |
+//! | a closure, a handler of another crate | [`guarded`](guards::guarded) |
 //! | a scope, a resource, a route | `.wrap(`[`login_required()`](fn@login_required)`)` |
 //! | inside a handler | [`Auth::require_login`], [`Auth::require`], [`Auth::unauthorized`], [`Auth::forbidden`] |
 //!
@@ -99,21 +99,21 @@
 //!
 //! | what the guard requires | in an attribute | as middleware, or inside a handler |
 //! |---|---|---|
-//! | a role, from `#[auth(roles)]` or [`AuthUser::has_role`] | `role = "admin"` | [`Condition::role`] |
-//! | a permission, which [`HasPermission`] looks up for the request | `permission = Permission::EditPost`, [`#[permission_required(..)]`](macro@permission_required) | [`Condition::permission`] |
-//! | a check of the application's own | <code>check = \|user: &User\| ..</code> | [`Condition::check`] |
-//! | several of these | `any(..)`, `all(..)`, `not(..)` | [`Condition::any`], [`Condition::all`], `!condition` |
+//! | a role, from `#[auth(roles)]` or [`AuthUser::has_role`] | `role = "admin"` | [`Condition::role`](guards::Condition::role) |
+//! | a permission, which [`HasPermission`] looks up for the request | `permission = Permission::EditPost`, [`#[permission_required(..)]`](macro@permission_required) | [`Condition::permission`](guards::Condition::permission) |
+//! | a check of the application's own | <code>check = \|user: &User\| ..</code> | [`Condition::check`](guards::Condition::check) |
+//! | several of these | `any(..)`, `all(..)`, `not(..)` | [`Condition::any`](guards::Condition::any), [`Condition::all`](guards::Condition::all), `!condition` |
 //!
 //! A guard looks for reasons to refuse in this order: the client is not logged in, the user is not active,
 //! the user may not do this, the login is not fresh. So a user who may not do something anyway is not
 //! asked for a password first. A permission that cannot be looked up gives a 503, also within `not(..)`.
 //!
-//! [`FreshUser`] and [`AuthorizedUser`] are arguments that prove what the guard required. A handler that
+//! [`FreshUser`](guards::FreshUser) and [`AuthorizedUser`](guards::AuthorizedUser) are arguments that prove what the guard required. A handler that
 //! takes one of them behind a guard that requires less does not compile.
 //!
 //! # No route forgotten
 //!
-//! With [`deny_by_default`](LoginManagerBuilder::deny_by_default), anonymous clients reach only routes
+//! With [`deny_by_default`](config::LoginManagerBuilder::deny_by_default), anonymous clients reach only routes
 //! that declare it. Each of these declares a route, for `deny_by_default`, for [`strict`] and for the
 //! audit:
 //!
@@ -124,12 +124,12 @@
 //! | files, services of other crates | a scope around them that is wrapped in one of these |
 //!
 //! A guard that these checks cannot see still guards: one below a route attribute, one on a handler
-//! without a route attribute, or [`guarded`]. Its route then counts as undeclared, which also refuses
+//! without a route attribute, or [`guarded`](guards::guarded). Its route then counts as undeclared, which also refuses
 //! anonymous clients.
 //!
 //! With [`strict`], an undeclared handler does not compile. The feature `audit` lists all routes with the
 //! clients that may reach them. Middleware that waits hides the routes inside it, so put these in a
-//! [`routes_behind`].
+//! [`routes_behind`](guards::routes_behind).
 //!
 //! # The user of a request
 //!
@@ -147,7 +147,7 @@
 //! # Fresh logins
 //!
 //! Require re-authentication for sensitive actions: `#[login_required(fresh = "10m")]`. A user whose
-//! credentials are older is sent to the [`refresh_view`](LoginManagerBuilder::refresh_view), a page of the
+//! credentials are older is sent to the [`refresh_view`](config::LoginManagerBuilder::refresh_view), a page of the
 //! application behind `#[login_required]` whose form calls [`Auth::confirm_login`]. A change of password is
 //! such an action; [`Auth::credentials_changed`] ends the user's other logins after it.
 //!
@@ -155,13 +155,13 @@
 //!
 //! Without a login store only the session records a login, as in Flask-Login. If sessions are stored in
 //! their cookie, a log out does not end a copy of that cookie, and a remember token cannot be revoked. With
-//! [`login_store`](LoginManagerBuilder::login_store) each login has a record: a log out is final, logins
-//! have [`Limits`], remember tokens rotate, and [`Auth::logins`] and [`Logins`] list and end logins.
+//! [`login_store`](config::LoginManagerBuilder::login_store) each login has a record: a log out is final, logins
+//! have [`Limits`], remember tokens rotate, and [`Auth::logins`] and [`Logins`](logins::Logins) list and end logins.
 //!
 //! # A cookie for the login
 //!
 //! By default a login is in the session, and a session is decrypted and parsed at every request that has
-//! one, whether it is used or not. With [`login_cookie`](LoginManagerBuilder::login_cookie) the login has
+//! one, whether it is used or not. With [`login_cookie`](config::LoginManagerBuilder::login_cookie) the login has
 //! its own cookie, which is opened only when the request asks for the user. The session then contains only
 //! the application's data.
 //!
@@ -183,13 +183,19 @@
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+// Pages of the public interface.
+pub mod config;
+pub mod guards;
+pub mod logins;
+pub mod password;
+
 // `tests/it/tidy.rs` has the order of these modules: each imports only modules below it.
 mod auth;
 mod clock;
 mod conditions;
 mod core;
 mod error;
-mod events;
+pub mod events;
 mod guard;
 mod http;
 mod keys;
@@ -200,7 +206,7 @@ mod routes;
 mod service;
 mod session;
 mod setup;
-mod store;
+pub mod store;
 mod users;
 
 #[cfg(feature = "test-util")]
@@ -285,14 +291,14 @@ pub use login_macros::fresh_login_required;
 /// [`Permissions`](trait@Permissions) for how permissions are declared and looked up.
 pub use login_macros::permission_required;
 
-/// A role as a type, for [`AuthorizedUser`]: `AuthorizedUser<User, role!("admin")>`.
+/// A role as a type, for [`AuthorizedUser`](guards::AuthorizedUser): `AuthorizedUser<User, role!("admin")>`.
 pub use login_macros::role;
 
-/// A permission as a type, for [`AuthorizedUser`]: `AuthorizedUser<User, permission!(Permission::EditPost)>`.
+/// A permission as a type, for [`AuthorizedUser`](guards::AuthorizedUser): `AuthorizedUser<User, permission!(Permission::EditPost)>`.
 pub use login_macros::permission;
 
 /// Declares a handler public, for
-/// [`deny_by_default`](LoginManagerBuilder::deny_by_default), [`strict`] and the audit.
+/// [`deny_by_default`](config::LoginManagerBuilder::deny_by_default), [`strict`] and the audit.
 ///
 /// | option | meaning | default |
 /// |---|---|---|
@@ -324,54 +330,26 @@ pub use login_macros::permission;
 /// ```
 pub use login_macros::public;
 
-#[cfg(feature = "postgres")]
-pub use crate::store::PostgresLoginStore;
-#[cfg(feature = "redis")]
-pub use crate::store::RedisLoginStore;
-#[cfg(feature = "sqlite")]
-pub use crate::store::SqliteLoginStore;
-#[cfg(feature = "password")]
-pub use crate::users::password::{PasswordError, PasswordVerifier};
 pub use crate::{
-    auth::{
-        auth::Auth,
-        log_in::LogIn,
-        logins::{Keep, LoginInfo, Logins},
-    },
-    clock::{Clock, SystemClock},
-    conditions::condition::Condition,
+    auth::auth::Auth,
     core::{
-        freshness::RefusalReason,
         limits::Limits,
-        login::{EndReason, LoginSource},
-        protection::{AddressPart, ClientIdentity, SessionProtection},
         user::{AuthUser, PasswordUser, UserId},
     },
-    error::{BoxError, BuildError, LoadError, LoginError, Refusal, SetupError},
-    events::{EventUser, LoginEvent},
-    guard::{
-        current::{CurrentUser, MaybeUser},
-        guarded::{GuardedHandler, guarded},
-        proof::{AuthorizedUser, FreshUser},
-    },
+    error::{BoxError, BuildError, LoadError, LoginError},
+    guard::current::{CurrentUser, MaybeUser},
     http::cookie_settings::{CookieSettings, RememberCookie},
     manager::LoginManager,
-    refusal::{scope::LoginScope, settings::Flash},
+    refusal::scope::LoginScope,
     routes::{
-        declare::{Declared, public},
-        gate::{RoutesBehind, routes_behind},
-        scope_guard::{LoginGuard, fresh_login_required, login_required},
-        strict::{DeclaredArguments, DeclaredService, Declares, Strict, strict},
+        declare::public,
+        scope_guard::{fresh_login_required, login_required},
+        strict::strict,
     },
-    session::store::SharedStore,
-    setup::builder::LoginManagerBuilder,
-    store::{
-        FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, LoginStore,
-        MaxLogins, MemoryLoginStore, StoreError, TokenFamily,
-    },
+    store::MemoryLoginStore,
     users::{
         permission::{HasPermission, Permissions, Roles},
-        verified::{AuthMethod, IntoVerified, Verified},
+        verified::Verified,
     },
 };
 

@@ -13,7 +13,7 @@ use actix_web::{
 };
 use login_runtime::{
     BuildError, CookieSettings, Limits, LoginManager, MemoryLoginStore, RememberCookie,
-    SessionProtection, SharedStore,
+    config::{SessionProtection, SharedStore},
 };
 use login_tests::sessions::MemorySessions;
 use serde_json::json;

@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use login_runtime::{AuthUser, EventUser, LoginEvent};
+use login_runtime::{
+    AuthUser,
+    events::{EventUser, LoginEvent},
+};
 use serde_json::{Value, json};
 
 /// A user of the contract. The key is what sessions and remember cookies keep.

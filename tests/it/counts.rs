@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use actix_session::storage::RedisSessionStore;
 use login_runtime::{
-    RedisLoginStore,
+    store::RedisLoginStore,
     test::{Browser, TestClock},
 };
 use login_tests::{Users, key, manager_base, services::Redis};

@@ -7,7 +7,8 @@ use actix_web::{
     web::{Data, Path, ServiceConfig},
 };
 use login_runtime::{
-    Auth, CurrentUser, LoginManager, PostgresLoginStore, Verified, login_required, test::Browser,
+    Auth, CurrentUser, LoginManager, Verified, login_required, store::PostgresLoginStore,
+    test::Browser,
 };
 use login_tests::{User, app, key, services};
 use sqlx::{PgPool, Row as _, postgres::PgPoolOptions};

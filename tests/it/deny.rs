@@ -20,8 +20,11 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 use login_runtime::{
-    CurrentUser, LoginEvent, LoginManagerBuilder, guarded, login_required, public, routes_behind,
-    strict,
+    CurrentUser,
+    config::LoginManagerBuilder,
+    events::LoginEvent,
+    guards::{guarded, routes_behind},
+    login_required, public, strict,
     test::{Answer, Browser},
 };
 use login_tests::{Admin, START, User, Users, app, key, load_admin, manager};

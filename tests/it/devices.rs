@@ -3,7 +3,7 @@
 use std::{collections::HashSet, future::IntoFuture, time::Duration};
 
 use futures_util::future::join_all;
-use login_runtime::{MaxLogins, test::Browser};
+use login_runtime::{store::MaxLogins, test::Browser};
 use login_tests::{START, User};
 
 use crate::{

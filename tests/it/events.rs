@@ -8,8 +8,11 @@ use std::{
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use login_runtime::{
-    Auth, AuthMethod, CurrentUser, LoadError, LoginError, LoginEvent, LoginManagerBuilder,
-    MaybeUser, MemoryLoginStore, SessionProtection, Verified, test::Browser,
+    Auth, CurrentUser, LoadError, LoginError, MaybeUser, MemoryLoginStore, Verified,
+    config::{LoginManagerBuilder, SessionProtection},
+    events::LoginEvent,
+    logins::AuthMethod,
+    test::Browser,
 };
 use login_tests::{
     Admin, START, User, Users, app, key, load_admin, manager, manager_base, record_logins,

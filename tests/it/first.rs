@@ -19,7 +19,9 @@ use actix_web::{
     web::{self, Bytes, Json, JsonConfig, ServiceConfig},
 };
 use futures_util::Stream;
-use login_runtime::{Auth, CurrentUser, LoginManager, guarded, login_required, test::Browser};
+use login_runtime::{
+    Auth, CurrentUser, LoginManager, guards::guarded, login_required, test::Browser,
+};
 use login_tests::{User, Users, app, key};
 
 /// A body that counts how often it is asked for a chunk.

@@ -8,7 +8,8 @@ use actix_web::{
     web::{self, Data},
 };
 use login_runtime::{
-    Auth, CurrentUser, LoginError, LoginManagerBuilder, LoginScope, SessionProtection, Verified,
+    Auth, CurrentUser, LoginError, LoginScope, Verified,
+    config::{LoginManagerBuilder, SessionProtection},
     fresh_login_required, login_required,
     test::{Answer, Browser},
 };

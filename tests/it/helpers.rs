@@ -6,7 +6,7 @@ use std::{
 };
 
 use actix_web::{App, Responder, test::init_service, web};
-use login_runtime::{SessionProtection, test::Browser};
+use login_runtime::{config::SessionProtection, test::Browser};
 use login_tests::{Admin, START, User, Users, key, manager};
 
 use crate::world::{HOUR, REMEMBER, SESSION, Who, site, who};

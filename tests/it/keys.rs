@@ -3,7 +3,9 @@
 use actix_session::SessionMiddleware;
 use actix_web::cookie::Key;
 use login_runtime::{
-    LoginManager, LoginManagerBuilder, RememberCookie, SessionProtection, test::Browser,
+    LoginManager, RememberCookie,
+    config::{LoginManagerBuilder, SessionProtection},
+    test::Browser,
 };
 use login_tests::{Admin, START, User, Users, app, load_admin, manager, sessions::MemorySessions};
 

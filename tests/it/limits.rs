@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use login_runtime::{Limits, MaxLogins, MemoryLoginStore, test::Browser};
+use login_runtime::{Limits, MemoryLoginStore, store::MaxLogins, test::Browser};
 use login_tests::{START, User, Users, app, key, manager_base, record_logins};
 
 use crate::world::{

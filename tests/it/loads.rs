@@ -14,7 +14,7 @@ use actix_web::{
 };
 use futures_util::future::join;
 use login_runtime::{
-    Auth, CurrentUser, LoadError, LoginEvent, MaybeUser, login_required, test::Browser,
+    Auth, CurrentUser, LoadError, MaybeUser, events::LoginEvent, login_required, test::Browser,
 };
 use login_tests::{Admin, User, Users, app, key, manager};
 

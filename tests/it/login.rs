@@ -7,8 +7,10 @@ use actix_web::{
 };
 use futures_util::future::join;
 use login_runtime::{
-    Auth, CurrentUser, Limits, LoginError, LoginManagerBuilder, MaybeUser, MemoryLoginStore,
-    SessionProtection, Verified, login_required, test::Browser,
+    Auth, CurrentUser, Limits, LoginError, MaybeUser, MemoryLoginStore, Verified,
+    config::{LoginManagerBuilder, SessionProtection},
+    login_required,
+    test::Browser,
 };
 use login_tests::{User, Users, app, key, manager, manager_base, sessions::MemorySessions};
 use tokio::sync::Notify;

@@ -11,8 +11,10 @@ use actix_web::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use login_runtime::{
-    Auth, AuthUser, CookieSettings, CurrentUser, LoginError, LoginManager, LoginManagerBuilder,
-    MaybeUser, MemoryLoginStore, SessionProtection, Verified, login_required,
+    Auth, AuthUser, CookieSettings, CurrentUser, LoginError, LoginManager, MaybeUser,
+    MemoryLoginStore, Verified,
+    config::{LoginManagerBuilder, SessionProtection},
+    login_required,
     test::{Browser, TestClock},
 };
 use login_tests::{Admin, User, Users, app, key, load_admin, manager, manager_base, record_logins};

@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::future::{LocalBoxFuture, join, join_all};
 use login_runtime::{
-    LoginStore,
+    store::LoginStore,
     test::{Answer, Browser, TestClock},
 };
 use login_tests::{Users, key, manager_base, sessions::MemorySessions};
@@ -338,7 +338,7 @@ async fn a_store_that_never_answers_costs_a_request_its_deadline_and_not_one_for
 #[cfg(feature = "redis")]
 mod redis {
     use actix_session::storage::RedisSessionStore;
-    use login_runtime::{MemoryLoginStore, RedisLoginStore};
+    use login_runtime::{MemoryLoginStore, store::RedisLoginStore};
     use login_tests::services::Redis;
 
     use super::*;
@@ -375,7 +375,7 @@ mod redis {
 
 #[cfg(feature = "postgres")]
 mod postgres {
-    use login_runtime::PostgresLoginStore;
+    use login_runtime::store::PostgresLoginStore;
     use login_tests::services::Postgres;
     use sqlx::postgres::PgPoolOptions;
 

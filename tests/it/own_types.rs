@@ -180,8 +180,9 @@ mod renamed {
 
     use actix_web::get;
     use login_runtime::{
-        AuthorizedUser as Having, CurrentUser as Me, FreshUser as JustLoggedIn,
-        MaybeUser as Visitor, fresh_login_required, login_required, public, role,
+        CurrentUser as Me, MaybeUser as Visitor, fresh_login_required,
+        guards::{AuthorizedUser as Having, FreshUser as JustLoggedIn},
+        login_required, public, role,
     };
 
     use super::{Admin, Member};

@@ -5,8 +5,10 @@ use std::{net::IpAddr, time::Duration};
 use actix_session::config::PersistentSession;
 use actix_web::HttpRequest;
 use login_runtime::{
-    AddressPart, ClientIdentity, LoginManagerBuilder,
-    SessionProtection::{self, Basic, Strong},
+    config::{
+        AddressPart, ClientIdentity, LoginManagerBuilder,
+        SessionProtection::{self, Basic, Strong},
+    },
     test::Browser,
 };
 use login_tests::{User, Users, key, manager, sessions::MemorySessions};

@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join;
 use login_runtime::{
-    Limits, LoginManager, LoginManagerBuilder, MaxLogins, MemoryLoginStore,
+    Limits, LoginManager, MemoryLoginStore,
+    config::LoginManagerBuilder,
+    store::MaxLogins,
     test::{Browser, TestClock},
 };
 use login_tests::{START, User, Users, key, manager, manager_base};
@@ -604,8 +606,11 @@ mod failing {
     };
 
     use login_runtime::{
-        FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, LoginStore,
-        MaxLogins, MemoryLoginStore, StoreError, TokenFamily,
+        MemoryLoginStore,
+        store::{
+            FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, LoginStore,
+            MaxLogins, StoreError, TokenFamily,
+        },
     };
 
     #[derive(Default)]

@@ -9,7 +9,9 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 use login_runtime::{
-    Auth, LoginManagerBuilder, LoginScope, MaybeUser, login_required,
+    Auth, LoginScope, MaybeUser,
+    config::LoginManagerBuilder,
+    login_required,
     test::{Answer, Browser},
 };
 use login_tests::{User, Users, app, key, manager, sessions::MemorySessions};
@@ -702,7 +704,7 @@ async fn the_application_can_answer_the_unauthorized_itself() {
 
 #[actix_web::test]
 async fn a_handler_can_refuse_whoever_is_logged_in() {
-    async fn fussy(auth: Auth<User>) -> Result<String, login_runtime::Refusal> {
+    async fn fussy(auth: Auth<User>) -> Result<String, login_runtime::guards::Refusal> {
         Err(auth.unauthorized().await)
     }
     let users = Users::new();

@@ -9,7 +9,8 @@ use actix_web::{
     web,
 };
 use login_runtime::{
-    Auth, CookieSettings, LoginError, LoginManagerBuilder, RememberCookie, SessionProtection,
+    Auth, CookieSettings, LoginError, RememberCookie,
+    config::{LoginManagerBuilder, SessionProtection},
     test::Browser,
 };
 use login_tests::{START, User, Users, app, key, manager, sessions::MemorySessions};

@@ -23,7 +23,8 @@ use actix_web::{
     web::{Data, Path},
 };
 use login_runtime::{
-    Auth, CookieSettings, LoginError, LoginManager, Logins, MaybeUser, Verified,
+    Auth, CookieSettings, LoginError, LoginManager, MaybeUser, Verified,
+    logins::Logins,
     test::{Answer, Browser},
 };
 use login_tests::{User, Users, app, key, manager_base};

@@ -10,7 +10,10 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
-use login_runtime::{FamilyKey, LoginOwner, LoginStore, StoreError, test::Answer};
+use login_runtime::{
+    store::{FamilyKey, LoginOwner, LoginStore, StoreError},
+    test::Answer,
+};
 use login_tests::User;
 
 use crate::{

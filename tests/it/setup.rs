@@ -8,8 +8,8 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 use login_runtime::{
-    Auth, AuthUser, BuildError, CookieSettings, CurrentUser, LoginManager, LoginManagerBuilder,
-    LoginScope, MaybeUser, MemoryLoginStore, RememberCookie, login_required, test::Browser,
+    Auth, AuthUser, BuildError, CookieSettings, CurrentUser, LoginManager, LoginScope, MaybeUser,
+    MemoryLoginStore, RememberCookie, config::LoginManagerBuilder, login_required, test::Browser,
 };
 use login_tests::{Admin, User, Users, app, key, load_admin, manager, manager_base};
 

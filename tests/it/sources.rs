@@ -7,7 +7,10 @@ use std::sync::{
 
 use actix_web::{HttpRequest, Responder, web};
 use login_runtime::{
-    CurrentUser, LoginManager, LoginManagerBuilder, LoginSource, SessionProtection, login_required,
+    CurrentUser, LoginManager,
+    config::{LoginManagerBuilder, SessionProtection},
+    login_required,
+    logins::LoginSource,
     test::Browser,
 };
 use login_tests::{User, Users, app, key, manager, sessions::MemorySessions};

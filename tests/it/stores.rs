@@ -6,7 +6,9 @@
 use std::{future::Future, sync::Arc};
 
 use login_runtime::{
-    FamilyKey, LoginKey, LoginRecord, LoginStore, MemoryLoginStore, TokenFamily, test::store,
+    MemoryLoginStore,
+    store::{FamilyKey, LoginKey, LoginRecord, LoginStore, TokenFamily},
+    test::store,
 };
 
 /// Runs on several threads, as a server does.
@@ -120,7 +122,7 @@ mod memory {
 mod nodes {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use login_runtime::{Inserted, LoginOwner, LoginSelector, MaxLogins, StoreError};
+    use login_runtime::store::{Inserted, LoginOwner, LoginSelector, MaxLogins, StoreError};
 
     use super::*;
 
@@ -228,7 +230,7 @@ mod nodes {
 mod sqlite {
     use std::{fs, path::PathBuf, time::Duration};
 
-    use login_runtime::SqliteLoginStore;
+    use login_runtime::store::SqliteLoginStore;
     use login_tests::services::unique;
     use sqlx::{
         Connection, SqlitePool,
@@ -383,7 +385,7 @@ mod sqlite {
 mod postgres {
     use std::time::Duration;
 
-    use login_runtime::PostgresLoginStore;
+    use login_runtime::store::PostgresLoginStore;
     use login_tests::services::{self, Postgres};
     use sqlx::{PgPool, postgres::PgPoolOptions};
     use tokio::time::timeout;
@@ -547,7 +549,7 @@ mod redis {
     use std::time::{Duration, Instant};
 
     use ::redis::{Client, aio::ConnectionManager, cmd};
-    use login_runtime::{LoginSelector, RedisLoginStore, StoreError};
+    use login_runtime::store::{LoginSelector, RedisLoginStore, StoreError};
     use login_tests::services::{self, Redis, unique};
 
     use super::*;

@@ -7,7 +7,8 @@ use actix_web::{
     web::{self, Json},
 };
 use login_runtime::{
-    CurrentUser, Limits, RememberCookie, SessionProtection, fresh_login_required, test::Browser,
+    CurrentUser, Limits, RememberCookie, config::SessionProtection, fresh_login_required,
+    test::Browser,
 };
 use login_tests::{START, User, Users, app, key, manager};
 

@@ -8,8 +8,8 @@ use actix_web::{
     web,
 };
 use login_runtime::{
-    Auth, AuthUser, BuildError, CookieSettings, CurrentUser, LoginError, LoginManager,
-    LoginManagerBuilder, LoginScope, MaybeUser, MemoryLoginStore, RememberCookie, Verified,
+    Auth, AuthUser, BuildError, CookieSettings, CurrentUser, LoginError, LoginManager, LoginScope,
+    MaybeUser, MemoryLoginStore, RememberCookie, Verified, config::LoginManagerBuilder,
     login_required, test::Browser,
 };
 use login_tests::{

@@ -23,8 +23,10 @@ use actix_web::{
     web,
 };
 use login_runtime::{
-    CookieSettings, Limits, LoginManager, LoginManagerBuilder, Logins, MaxLogins, RememberCookie,
-    SharedStore,
+    CookieSettings, Limits, LoginManager, RememberCookie,
+    config::{LoginManagerBuilder, SharedStore},
+    logins::Logins,
+    store::MaxLogins,
     test::{Browser, Request, TestClock},
 };
 use login_tests::{Users, app, key, manager_base, record_logins};

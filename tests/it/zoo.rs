@@ -18,9 +18,11 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 use login_runtime::{
-    LoginManagerBuilder,
     audit::{Audit, Auditor, Decision, audit},
-    fresh_login_required, guarded, login_required, public, routes_behind, strict,
+    config::LoginManagerBuilder,
+    fresh_login_required,
+    guards::{guarded, routes_behind},
+    login_required, public, strict,
     test::{Browser, assert_reviewed},
 };
 use login_tests::{Admin, User, Users, app, key, load_admin, manager};

@@ -21,8 +21,8 @@ use actix_web::{
     web::{Data, Path},
 };
 use login_runtime::{
-    Auth, CurrentUser, LoginError, LoginManager, LoginManagerBuilder, Logins, Verified,
-    login_required,
+    Auth, CurrentUser, LoginError, LoginManager, Verified, config::LoginManagerBuilder,
+    login_required, logins::Logins,
 };
 use login_tests::{User, Users, key};
 
@@ -96,13 +96,15 @@ async fn main() -> io::Result<()> {
 async fn with_store(builder: LoginManagerBuilder, address: &str) -> LoginManagerBuilder {
     #[cfg(feature = "redis")]
     if address.starts_with("redis:") {
-        let store = login_runtime::RedisLoginStore::new(address).await.unwrap();
+        let store = login_runtime::store::RedisLoginStore::new(address)
+            .await
+            .unwrap();
         return builder.login_store(store);
     }
     #[cfg(feature = "postgres")]
     if address.starts_with("postgres:") {
         let pool = sqlx::PgPool::connect(address).await.unwrap();
-        let store = login_runtime::PostgresLoginStore::new(pool);
+        let store = login_runtime::store::PostgresLoginStore::new(pool);
         store.migrate().await.unwrap();
         return builder.login_store(store);
     }

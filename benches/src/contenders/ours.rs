@@ -12,8 +12,8 @@ use actix_web::{
     get, web,
 };
 use login_runtime::{
-    Auth, CookieSettings, CurrentUser, LoginManager, LoginManagerBuilder, MaybeUser,
-    MemoryLoginStore, Verified, login_required, public,
+    Auth, CookieSettings, CurrentUser, LoginManager, MaybeUser, MemoryLoginStore, Verified,
+    config::LoginManagerBuilder, login_required, public,
 };
 
 #[cfg(feature = "stores")]
@@ -176,7 +176,9 @@ pub(super) fn denying_app<T: SessionStore + 'static>(
 #[cfg(feature = "stores")]
 mod stores {
     use actix_session::storage::RedisSessionStore;
-    use login_runtime::{LoginManager, RedisLoginStore, SharedStore, SqliteLoginStore};
+    use login_runtime::{
+        LoginManager, config::SharedStore, store::{RedisLoginStore, SqliteLoginStore},
+    };
     use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 
     use super::builder;

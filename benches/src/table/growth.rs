@@ -27,8 +27,8 @@ use login_benches::{
     users::{User, Users},
 };
 use login_runtime::{
-    CurrentUser, LoginKey, LoginManager, LoginRecord, LoginStore, MemoryLoginStore,
-    RedisLoginStore, SqliteLoginStore, Verified, login_required,
+    CurrentUser, LoginManager, MemoryLoginStore, Verified, login_required,
+    store::{LoginKey, LoginRecord, LoginStore, RedisLoginStore, SqliteLoginStore},
 };
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};

@@ -4,8 +4,8 @@ use actix_web::{
     HttpResponse, Responder, Result, error::ErrorNotFound, get, http::StatusCode, post, web,
 };
 use login_runtime::{
-    Auth, CurrentUser, FreshUser, Keep, LoginError, LoginKey, PasswordVerifier, login_required,
-    public,
+    Auth, CurrentUser, LoginError, guards::FreshUser, login_required, logins::Keep,
+    password::PasswordVerifier, public, store::LoginKey,
 };
 use serde::Deserialize;
 use sqlx::SqlitePool;

@@ -1,7 +1,7 @@
 //! What only admins may do; everybody else who is logged in gets 403.
 
 use actix_web::{Responder, Result, error::ErrorConflict, get, post, web};
-use login_runtime::{AuthorizedUser, login_required, role};
+use login_runtime::{guards::AuthorizedUser, login_required, role};
 use serde::Serialize;
 use sqlx::SqlitePool;
 

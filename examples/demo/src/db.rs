@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use actix_web::error::ErrorServiceUnavailable;
-use login_runtime::{PasswordVerifier, SqliteLoginStore};
+use login_runtime::{password::PasswordVerifier, store::SqliteLoginStore};
 use sqlx::{SqlitePool, sqlite::SqlitePoolOptions};
 
 use crate::User;

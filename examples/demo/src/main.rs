@@ -18,8 +18,8 @@ use std::{env, error::Error};
 use actix_files::Files;
 use actix_web::{App, HttpRequest, HttpServer, cookie::Key, web};
 use login_runtime::{
-    AuthUser, BuildError, CookieSettings, LoginEvent, LoginManager, PasswordVerifier,
-    SqliteLoginStore, Strict, public, strict,
+    AuthUser, BuildError, CookieSettings, LoginManager, events::LoginEvent, guards::Strict,
+    password::PasswordVerifier, public, store::SqliteLoginStore, strict,
 };
 use sqlx::SqlitePool;
 

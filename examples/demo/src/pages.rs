@@ -6,7 +6,7 @@ use actix_web::{
     http::{StatusCode, header},
     web::FormConfig,
 };
-use login_runtime::{CurrentUser, LoginInfo};
+use login_runtime::{CurrentUser, logins::LoginInfo};
 
 use crate::{User, db::Post};
 

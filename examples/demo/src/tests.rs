@@ -9,8 +9,8 @@ use actix_web::{
     web,
 };
 use login_runtime::{
-    PasswordVerifier,
     audit::audit,
+    password::PasswordVerifier,
     strict,
     test::{Answer, Browser, assert_reviewed},
 };

@@ -15,7 +15,11 @@
 use std::{convert::Infallible, env, error::Error, str::FromStr};
 
 use actix_web::cookie::Key;
-use login_runtime::{AuthUser, LoginKey, LoginManager, Logins, SqliteLoginStore};
+use login_runtime::{
+    AuthUser, LoginManager,
+    logins::Logins,
+    store::{LoginKey, SqliteLoginStore},
+};
 use sqlx::{SqlitePool, sqlite::SqliteConnectOptions};
 
 const USAGE: &str =

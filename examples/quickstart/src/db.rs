@@ -3,7 +3,7 @@
 use std::{env, error::Error, path::Path};
 
 use actix_web::{cookie::Key, error::ErrorServiceUnavailable};
-use login_runtime::{PasswordVerifier, SqliteLoginStore};
+use login_runtime::{password::PasswordVerifier, store::SqliteLoginStore};
 use sqlx::{SqlitePool, sqlite::SqliteConnectOptions};
 
 use crate::User;

@@ -12,8 +12,8 @@ use actix_web::{
     App, HttpResponse, HttpServer, Responder, cookie::Key, get, http::StatusCode, post, web,
 };
 use login_runtime::{
-    Auth, AuthUser, BuildError, CurrentUser, LoginError, LoginManager, MaybeUser, PasswordVerifier,
-    SqliteLoginStore, login_required, public,
+    Auth, AuthUser, BuildError, CurrentUser, LoginError, LoginManager, MaybeUser, login_required,
+    password::PasswordVerifier, public, store::SqliteLoginStore,
 };
 use serde::Deserialize;
 use sqlx::SqlitePool;

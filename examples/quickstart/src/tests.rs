@@ -10,8 +10,8 @@ use actix_web::{
     web,
 };
 use login_runtime::{
-    PasswordVerifier,
     audit::audit,
+    password::PasswordVerifier,
     test::{Browser, assert_reviewed},
 };
 

@@ -110,7 +110,7 @@ impl<U: AuthUser> Auth<U> {
     /// The address that the client asked for when it was refused, if it is of this origin.
     ///
     /// This is the query parameter `next` of this request. With
-    /// [`use_session_for_next`](crate::LoginManagerBuilder::use_session_for_next) it is the address in
+    /// [`use_session_for_next`](crate::config::LoginManagerBuilder::use_session_for_next) it is the address in
     /// the session, which is removed there.
     ///
     /// # Security

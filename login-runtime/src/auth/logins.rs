@@ -138,7 +138,7 @@ impl<U: AuthUser> Auth<U> {
     ///
     /// ```
     /// use actix_web::{HttpResponse, Result, post};
-    /// use login_runtime::{Auth, AuthUser, FreshUser, Keep, login_required};
+    /// use login_runtime::{Auth, AuthUser, guards::FreshUser, login_required, logins::Keep};
     ///
     /// #[derive(AuthUser, Clone)]
     /// struct User { id: i64, #[auth(session_hash)] password_hash: String }

@@ -46,7 +46,7 @@ impl<U: AuthUser> Auth<U> {
     ///
     /// ```
     /// use actix_web::{Result, delete, web};
-    /// use login_runtime::{Auth, AuthUser, Condition, login_required};
+    /// use login_runtime::{Auth, AuthUser, guards::Condition, login_required};
     ///
     /// #[derive(AuthUser)]
     /// struct User { id: i64, #[auth(roles)] roles: Vec<String> }

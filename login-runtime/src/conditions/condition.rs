@@ -15,14 +15,14 @@ use crate::{
 /// What a guard asks of a user besides a login.
 ///
 /// The attributes build it from `role = ".."`, `permission = ..`, `check = ..`, `any(..)`, `all(..)`
-/// and `not(..)`. For a scope, pass it to [`LoginGuard::condition`](crate::LoginGuard::condition); in
+/// and `not(..)`. For a scope, pass it to [`LoginGuard::condition`](crate::guards::LoginGuard::condition); in
 /// a handler, to [`Auth::require`](crate::Auth::require).
 ///
 /// # Examples
 ///
 /// ```
 /// use actix_web::web;
-/// use login_runtime::{AuthUser, Condition, login_required};
+/// use login_runtime::{AuthUser, guards::Condition, login_required};
 ///
 /// #[derive(AuthUser)]
 /// struct User { id: i64, #[auth(roles)] role: String, is_trainee: bool }

@@ -10,7 +10,7 @@ pub(crate) enum Freshness {
     /// It may be stale.
     Any,
     /// Credentials were given in this session, within the manager's
-    /// [`fresh_for`](crate::LoginManagerBuilder::fresh_for) if that is set.
+    /// [`fresh_for`](crate::config::LoginManagerBuilder::fresh_for) if that is set.
     Default,
     /// Credentials were given in this session, at most this long ago.
     Within(Duration),

@@ -3,7 +3,7 @@
 //! 1. A session alone cannot make a log out final. A slow request that has read the session writes it
 //!    back, a copied session cookie is valid until it expires, and no user can see or end a login on
 //!    another device.
-//! 2. With a [`LoginStore`](crate::LoginStore), each login has a *record*, and the session contains
+//! 2. With a [`LoginStore`](crate::store::LoginStore), each login has a *record*, and the session contains
 //!    only its id. Each request that asks for the user looks the record up. Without a record, a
 //!    session identifies no user.
 //! 3. An id is 256 random bits. A store receives only its SHA-256, so a copy of the store cannot be

@@ -135,7 +135,7 @@ impl<P, A: Arguments<P>> Future for GuardedFuture<P, A> {
 ///
 /// ```
 /// use actix_web::{Responder, web};
-/// use login_runtime::guarded;
+/// use login_runtime::guards::guarded;
 ///
 /// async fn foreign(id: web::Path<u32>) -> impl Responder { format!("page {id}") }
 ///

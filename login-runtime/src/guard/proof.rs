@@ -60,7 +60,7 @@ impl<P, T: FromRequest> Argument<P> for T {
 ///
 /// ```
 /// use actix_web::post;
-/// use login_runtime::{AuthUser, FreshUser, fresh_login_required};
+/// use login_runtime::{AuthUser, fresh_login_required, guards::FreshUser};
 ///
 /// #[derive(AuthUser)]
 /// struct User { id: i64 }
@@ -76,7 +76,7 @@ impl<P, T: FromRequest> Argument<P> for T {
 /// A guard that asks for less is refused by the compiler:
 ///
 /// ```compile_fail
-/// # use login_runtime::{AuthUser, FreshUser, login_required};
+/// # use login_runtime::{AuthUser, guards::FreshUser, login_required};
 /// # #[derive(AuthUser)]
 /// # struct User { id: i64 }
 /// #[login_required]
@@ -93,7 +93,7 @@ pub struct FreshUser<U, const SECONDS: u64 = { u64::MAX }>(CurrentUser<U>);
 ///
 /// ```
 /// use actix_web::get;
-/// use login_runtime::{AuthUser, AuthorizedUser, login_required, role};
+/// use login_runtime::{AuthUser, guards::AuthorizedUser, login_required, role};
 ///
 /// #[derive(AuthUser)]
 /// struct User { id: i64, #[auth(roles)] role: String }
@@ -106,7 +106,7 @@ pub struct FreshUser<U, const SECONDS: u64 = { u64::MAX }>(CurrentUser<U>);
 /// A guard that asks for less is refused by the compiler:
 ///
 /// ```compile_fail
-/// # use login_runtime::{AuthUser, AuthorizedUser, login_required, role};
+/// # use login_runtime::{AuthUser, guards::AuthorizedUser, login_required, role};
 /// # #[derive(AuthUser)]
 /// # struct User { id: i64 }
 /// #[login_required(any(role = "admin", role = "editor"))]

@@ -231,7 +231,7 @@ impl RememberCookie {
 
     /// How long a login is remembered, at most 400 days.
     ///
-    /// [`LogIn::remember_for`](crate::LogIn::remember_for) overrides it for one login.
+    /// [`LogIn::remember_for`](crate::logins::LogIn::remember_for) overrides it for one login.
     #[must_use]
     pub fn duration(mut self, duration: Duration) -> Self {
         self.duration = duration;

@@ -32,7 +32,7 @@ pub(crate) type LoadFailed = Box<dyn Fn(&HttpRequest, &LoadError) -> HttpRespons
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Flash<'a> {
-    /// The message, translated if there is a [`localize`](crate::LoginManagerBuilder::localize) hook.
+    /// The message, translated if there is a [`localize`](crate::config::LoginManagerBuilder::localize) hook.
     pub text: &'a str,
     /// Its category, `message` by default.
     pub category: &'a str,

@@ -3,7 +3,7 @@
 //! actix-web reports which routes there are (its feature `experimental-introspection`, which this feature
 //! turns on). The audit sends a request to each route, notes the declarations that the request passes, and
 //! stops it before the handler. So it sees what
-//! [`deny_by_default`](crate::LoginManagerBuilder::deny_by_default) sees, for declarations of handlers,
+//! [`deny_by_default`](crate::config::LoginManagerBuilder::deny_by_default) sees, for declarations of handlers,
 //! resources and scopes, and it does not need that setting.
 //!
 //! The audit lists what it cannot see as undeclared:
@@ -21,7 +21,9 @@
 //!
 //! ```
 //! use actix_web::{App, Responder, cookie::Key, get, test::init_service, web};
-//! use login_runtime::{AuthUser, LoginManager, MemoryLoginStore, audit::audit, login_required, public};
+//! use login_runtime::{
+//!     AuthUser, LoginManager, MemoryLoginStore, audit::audit, login_required, public,
+//! };
 //!
 //! #[derive(AuthUser)]
 //! struct User { id: i64 }

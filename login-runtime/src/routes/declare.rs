@@ -32,7 +32,7 @@ pub(crate) fn declare_gate(request: &ServiceRequest) {
 }
 
 /// Declares a route, resource or scope public, for
-/// [`deny_by_default`](crate::LoginManagerBuilder::deny_by_default).
+/// [`deny_by_default`](crate::config::LoginManagerBuilder::deny_by_default).
 ///
 /// It does not open a guarded route: guards inside it and around it still decide. Use it for routes
 /// that cannot have an attribute, such as files and services of other crates. On handlers, write

@@ -146,7 +146,7 @@ async fn reason_to_refuse(
 
 /// Sets a gate behind middleware that awaits something before it calls the inner service.
 ///
-/// [`deny_by_default`](crate::LoginManagerBuilder::deny_by_default) must find the route of a request
+/// [`deny_by_default`](crate::config::LoginManagerBuilder::deny_by_default) must find the route of a request
 /// before anything is awaited. Middleware between the login manager and the routes that awaits (most
 /// middleware of [`from_fn`](actix_web::middleware::from_fn)) hides the routes, so all of them count as
 /// undeclared. This wrapper decides behind the middleware instead. Middleware that does not await, such
@@ -157,7 +157,7 @@ async fn reason_to_refuse(
 ///
 /// ```
 /// use actix_web::{App, Error, body::MessageBody, dev::{ServiceRequest, ServiceResponse}, middleware::{Next, from_fn}};
-/// use login_runtime::routes_behind;
+/// use login_runtime::guards::routes_behind;
 ///
 /// async fn limit(request: ServiceRequest, next: Next<impl MessageBody>) -> Result<ServiceResponse<impl MessageBody>, Error> {
 ///     // .. await something, and then:

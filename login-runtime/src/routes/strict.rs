@@ -18,7 +18,7 @@ use crate::{
 /// Configures an application, or a scope, with handlers that all declare which clients may reach them.
 ///
 /// A handler without a declaration does not compile here. Routes that are registered elsewhere are not
-/// checked; use [`deny_by_default`](crate::LoginManagerBuilder::deny_by_default) and the audit for those.
+/// checked; use [`deny_by_default`](crate::config::LoginManagerBuilder::deny_by_default) and the audit for those.
 ///
 /// # Examples
 ///

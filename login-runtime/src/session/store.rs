@@ -42,7 +42,7 @@ const LOCKS: usize = 256;
 
 /// A session store that does not bring back a session that has ended.
 ///
-/// [`LoginManagerBuilder::session_store`](crate::LoginManagerBuilder::session_store) wraps the store
+/// [`LoginManagerBuilder::session_store`](crate::config::LoginManagerBuilder::session_store) wraps the store
 /// it is given in this one. An application with its own `SessionMiddleware` should wrap its store,
 /// too: `SessionMiddleware::new(SharedStore::new(store), key)`.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl<T> SharedStore<T> {
     /// How long `store` may take to answer before the request fails. The default is 2 seconds.
     ///
     /// A login manager sets it to its
-    /// [`store_deadline`](crate::LoginManagerBuilder::store_deadline).
+    /// [`store_deadline`](crate::config::LoginManagerBuilder::store_deadline).
     #[must_use]
     pub fn deadline(mut self, limit: time::Duration) -> Self {
         self.deadline = limit;

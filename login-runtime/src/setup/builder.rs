@@ -308,7 +308,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// resource or its scope. Users who are logged in reach undeclared routes too. The decision is made
     /// before the handler runs and before the body is read, for every method. Each undeclared route that
     /// is requested is reported once, as
-    /// [`LoginEvent::UndeclaredRoute`](crate::LoginEvent::UndeclaredRoute) and in the log.
+    /// [`LoginEvent::UndeclaredRoute`](crate::events::LoginEvent::UndeclaredRoute) and in the log.
     ///
     /// A path that matches no route is 404 for every client. A
     /// [default service](actix_web::App::default_service) of the application that is not declared is shown
@@ -322,7 +322,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// write into the session is lost.
     ///
     /// Middleware between the manager and the routes must not wait before it calls them, or it goes in a
-    /// [`routes_behind`](crate::routes_behind()). Middleware for cross-origin preflights goes around the
+    /// [`routes_behind`](crate::guards::routes_behind()). Middleware for cross-origin preflights goes around the
     /// manager: `.wrap(login_manager).wrap(Cors::..)`. Whatever a service or middleware does before it
     /// first waits, such as in the closure of `wrap_fn`, happens before the decision; handlers and their
     /// extractors only run after it.

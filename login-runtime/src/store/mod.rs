@@ -1,4 +1,20 @@
-//! Login stores, which make it possible to list, limit and end logins.
+//! Login stores: where logins are recorded, so that they can be ended, listed and limited.
+//!
+//! A session alone cannot promise that a log out is final: a slow request that still has the session
+//! writes it back, and a copied cookie works until it expires. With a [`LoginStore`], each login is a
+//! [`LoginRecord`], and the session only carries its token. Each request that asks for the user looks the
+//! record up; without its record, a token is worthless. A store sees only the SHA-256 of a token, so its
+//! contents log nobody in.
+//!
+//! | store | feature | for |
+//! |---|---|---|
+//! | [`MemoryLoginStore`] | | one process, whose logins end with it |
+//! | `SqliteLoginStore` | `sqlite` | several processes on one machine |
+//! | `PostgresLoginStore` | `postgres` | several machines |
+//! | `RedisLoginStore` | `redis` | several machines |
+//!
+//! A store of your own implements [`LoginStore`]; `login_runtime::test::store` (feature `test-util`) tests
+//! it.
 
 pub(crate) mod deadline;
 pub(crate) mod login_store;
@@ -12,10 +28,13 @@ pub(crate) mod sql;
 pub use self::login_store::LoginStore;
 pub use self::memory::MemoryLoginStore;
 #[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use self::redis::RedisLoginStore;
 #[cfg(feature = "postgres")]
+#[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
 pub use self::sql::PostgresLoginStore;
 #[cfg(feature = "sqlite")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use self::sql::SqliteLoginStore;
 pub(crate) use crate::error::Full;
 pub use crate::{

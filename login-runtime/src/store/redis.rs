@@ -61,7 +61,7 @@ const BATCH: u32 = 256;
 /// 503; they succeed again once it is back.
 ///
 /// ```no_run
-/// use login_runtime::RedisLoginStore;
+/// use login_runtime::store::RedisLoginStore;
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let store = RedisLoginStore::new("redis://127.0.0.1:6379").await?;

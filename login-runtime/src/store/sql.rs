@@ -502,7 +502,7 @@ macro_rules! sql_store {
 /// ```no_run
 /// use std::time::Duration;
 ///
-/// use login_runtime::SqliteLoginStore;
+/// use login_runtime::store::SqliteLoginStore;
 /// use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -547,7 +547,7 @@ sql_store!(SqliteLoginStore, sqlite, sqlx::Sqlite);
 /// ```no_run
 /// use std::time::Duration;
 ///
-/// use login_runtime::PostgresLoginStore;
+/// use login_runtime::store::PostgresLoginStore;
 /// use sqlx::postgres::PgPoolOptions;
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {

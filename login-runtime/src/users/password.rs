@@ -36,7 +36,7 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 /// # Examples
 ///
 /// ```
-/// use login_runtime::{AuthUser, PasswordError, PasswordVerifier};
+/// use login_runtime::{AuthUser, password::{PasswordError, PasswordVerifier}};
 ///
 /// #[derive(AuthUser)]
 /// struct User {

@@ -4,7 +4,11 @@ use actix_web::{
     HttpRequest, HttpResponse, Responder, get,
     web::{self, Json, Path},
 };
-use login_runtime::{Auth, CurrentUser, Refusal, guarded, test::Browser};
+use login_runtime::{
+    Auth, CurrentUser,
+    guards::{Refusal, guarded},
+    test::Browser,
+};
 use login_tests::{User, Users, app, key, manager};
 
 use super::{ada, check, get as get_page, post as post_page};

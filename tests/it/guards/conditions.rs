@@ -17,9 +17,11 @@ use actix_web::{
     web::{self, Bytes, Data, Path, ServiceConfig},
 };
 use login_runtime::{
-    Auth, AuthUser, AuthorizedUser, BoxError, Condition, CurrentUser, FreshUser, HasPermission,
-    LoginManager, LoginManagerBuilder, Permissions, Refusal, fresh_login_required, login_required,
-    permission, permission_required, role,
+    Auth, AuthUser, BoxError, CurrentUser, HasPermission, LoginManager, Permissions,
+    config::LoginManagerBuilder,
+    fresh_login_required,
+    guards::{AuthorizedUser, Condition, FreshUser, Refusal},
+    login_required, permission, permission_required, role,
     test::{Browser, TestClock},
 };
 use login_tests::{START, app, key};

@@ -1,6 +1,6 @@
 //! Logins that end by themselves, or from outside; and what they leave behind.
 
-use login_runtime::{Logins, StoreError};
+use login_runtime::{logins::Logins, store::StoreError};
 
 use super::*;
 use crate::world::{

@@ -8,7 +8,7 @@ use actix_web::{
     error::ErrorImATeapot,
     middleware::{Compat, Next, from_fn},
 };
-use login_runtime::{RememberCookie, public, routes_behind};
+use login_runtime::{RememberCookie, guards::routes_behind, public};
 
 use super::*;
 use crate::world::{DAY, HOUR, MINUTE};

@@ -6,7 +6,7 @@ use std::{
 };
 
 use actix_session::storage::SessionStore;
-use login_runtime::{LoginEvent, LoginManagerBuilder};
+use login_runtime::{config::LoginManagerBuilder, events::LoginEvent};
 use login_tests::{Admin, User};
 
 /// The events of a manager, in order; clones share them.

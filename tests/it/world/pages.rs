@@ -15,8 +15,10 @@ use actix_web::{
     web::{self, Data, Json, Path, Query, ServiceConfig},
 };
 use login_runtime::{
-    Auth, CurrentUser, Keep, LoginError, LoginKey, Logins, MaybeUser, StoreError, Verified,
-    fresh_login_required, login_required, test::Browser,
+    Auth, CurrentUser, LoginError, MaybeUser, Verified, fresh_login_required, login_required,
+    logins::{Keep, Logins},
+    store::{LoginKey, StoreError},
+    test::Browser,
 };
 use login_tests::{Admin, User, Users};
 use serde::{Deserialize, Serialize};

@@ -69,7 +69,9 @@ impl LoginPlace {
             Self::Redis => {
                 let url = login_tests::services::redis().unwrap().url();
                 let prefix = login_tests::services::unique("logins");
-                let store = login_runtime::RedisLoginStore::new(&url).await.unwrap();
+                let store = login_runtime::store::RedisLoginStore::new(&url)
+                    .await
+                    .unwrap();
                 LoginsThere::Redis(store.key_prefix(&*prefix), prefix)
             }
         }
@@ -117,13 +119,13 @@ pub(crate) enum LoginsThere {
     Memory(Box<MemoryLoginStore>),
     /// With its file.
     #[cfg(feature = "sqlite")]
-    Sqlite(login_runtime::SqliteLoginStore, databases::File),
+    Sqlite(login_runtime::store::SqliteLoginStore, databases::File),
     /// With its tables.
     #[cfg(feature = "postgres")]
-    Postgres(login_runtime::PostgresLoginStore, databases::Schema),
+    Postgres(login_runtime::store::PostgresLoginStore, databases::Schema),
     /// With the prefix of its keys.
     #[cfg(feature = "redis")]
-    Redis(login_runtime::RedisLoginStore, String),
+    Redis(login_runtime::store::RedisLoginStore, String),
 }
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -147,7 +149,7 @@ mod databases {
             Self(dir)
         }
 
-        pub(super) async fn open(&self) -> login_runtime::SqliteLoginStore {
+        pub(super) async fn open(&self) -> login_runtime::store::SqliteLoginStore {
             use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 
             let database = SqliteConnectOptions::new()
@@ -157,7 +159,7 @@ mod databases {
                 .busy_timeout(Duration::from_secs(30));
             let pool = SqlitePoolOptions::new().max_connections(4);
             let pool = pool.connect_with(database).await.unwrap();
-            let store = login_runtime::SqliteLoginStore::new(pool);
+            let store = login_runtime::store::SqliteLoginStore::new(pool);
             store.migrate().await.unwrap();
             store
         }
@@ -188,7 +190,7 @@ mod databases {
 
     #[cfg(feature = "postgres")]
     impl Schema {
-        pub(super) async fn open() -> (login_runtime::PostgresLoginStore, Self) {
+        pub(super) async fn open() -> (login_runtime::store::PostgresLoginStore, Self) {
             use std::sync::OnceLock;
 
             use sqlx::{
@@ -206,7 +208,7 @@ mod databases {
             let pool = pool.connect_with(there).await.unwrap();
             let create = format!("CREATE SCHEMA {name}");
             pool.execute(create.as_str()).await.unwrap();
-            let store = login_runtime::PostgresLoginStore::new(pool.clone());
+            let store = login_runtime::store::PostgresLoginStore::new(pool.clone());
             store.migrate().await.unwrap();
             (store, Self { pool })
         }

@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use login_runtime::{
+use login_runtime::store::{
     FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, LoginStore, MaxLogins,
     StoreError, TokenFamily,
 };

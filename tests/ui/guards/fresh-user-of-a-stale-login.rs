@@ -1,4 +1,4 @@
-use login_runtime::{AuthUser, FreshUser, login_required};
+use login_runtime::{AuthUser, guards::FreshUser, login_required};
 
 #[derive(AuthUser)]
 struct User {

@@ -1,4 +1,4 @@
-use login_runtime::{AuthUser, FreshUser, fresh_login_required};
+use login_runtime::{AuthUser, fresh_login_required, guards::FreshUser};
 
 #[derive(AuthUser)]
 struct User {

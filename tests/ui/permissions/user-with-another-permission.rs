@@ -1,6 +1,7 @@
 use actix_web::HttpRequest;
 use login_runtime::{
-    AuthUser, BoxError, HasPermission, Permissions, AuthorizedUser, permission, permission_required,
+    AuthUser, BoxError, HasPermission, Permissions, guards::AuthorizedUser, permission,
+    permission_required,
 };
 
 #[derive(AuthUser)]

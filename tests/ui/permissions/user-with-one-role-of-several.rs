@@ -1,4 +1,4 @@
-use login_runtime::{AuthUser, AuthorizedUser, login_required, role};
+use login_runtime::{AuthUser, guards::AuthorizedUser, login_required, role};
 
 #[derive(AuthUser)]
 struct User {

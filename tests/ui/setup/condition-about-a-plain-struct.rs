@@ -1,4 +1,4 @@
-use login_runtime::Condition;
+use login_runtime::guards::Condition;
 
 struct Visitor {
     is_staff: bool,

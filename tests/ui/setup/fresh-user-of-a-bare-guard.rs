@@ -1,5 +1,5 @@
 use actix_web::web;
-use login_runtime::{AuthUser, FreshUser, guarded};
+use login_runtime::{AuthUser, guards::{FreshUser, guarded}};
 
 #[derive(AuthUser)]
 struct User {

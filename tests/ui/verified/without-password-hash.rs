@@ -1,4 +1,4 @@
-use login_runtime::{AuthUser, PasswordError, PasswordVerifier, Verified};
+use login_runtime::{AuthUser, Verified, password::{PasswordError, PasswordVerifier}};
 
 #[derive(AuthUser)]
 struct Account {

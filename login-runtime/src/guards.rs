@@ -1,0 +1,37 @@
+//! Guards beside the attributes: conditions, proofs, guards for closures and scopes, and a configuration
+//! in which every route is declared.
+//!
+//! | for | take |
+//! |---|---|
+//! | a condition that is made at run time | [`Condition`], with [`Auth::require`](crate::Auth::require) or [`LoginGuard::condition`] |
+//! | an argument that proves what the guard asked for | [`FreshUser`], [`AuthorizedUser`] |
+//! | a closure, or a handler that cannot have an attribute | [`guarded`] |
+//! | a scope or resource | [`login_required()`](fn@crate::login_required), [`public()`](fn@crate::public) |
+//! | middleware that waits, under [`deny_by_default`](crate::config::LoginManagerBuilder::deny_by_default) | [`routes_behind`] |
+//! | handlers that all declare who may reach them | [`strict`](crate::strict) |
+//!
+//! # Examples
+//!
+//! ```
+//! use actix_web::web;
+//! use login_runtime::{guards::Condition, login_required};
+//!
+//! let editors = Condition::any([Condition::role("editor"), Condition::role("admin")]);
+//! let drafts = web::scope("/drafts").wrap(login_required().condition(editors));
+//! # let _ = drafts;
+//! ```
+
+pub use crate::{
+    conditions::condition::Condition,
+    error::Refusal,
+    guard::{
+        guarded::{GuardedHandler, guarded},
+        proof::{AuthorizedUser, FreshUser},
+    },
+    routes::{
+        declare::Declared,
+        gate::{RoutesBehind, routes_behind},
+        scope_guard::LoginGuard,
+        strict::{DeclaredArguments, DeclaredService, Declares, Strict},
+    },
+};

@@ -1,0 +1,10 @@
+//! Checking passwords, with the feature `password`.
+//!
+//! `PasswordVerifier` hashes with argon2id, works off the async workers, and takes the same work whether
+//! the user exists or not. It reads the hash from the user through [`PasswordUser`], which
+//! `#[auth(password_hash)]` implements.
+
+pub use crate::core::user::PasswordUser;
+#[cfg(feature = "password")]
+#[cfg_attr(docsrs, doc(cfg(feature = "password")))]
+pub use crate::users::password::{PasswordError, PasswordVerifier};
