@@ -254,6 +254,7 @@ const RUNTIME: &[&str] = &[
     "guard/terms.rs",
     "request/fast_lookup.rs",
     "request/restore.rs",
+    "request/fast_lookup.rs",
     "request/lookup.rs",
     "request/client.rs",
     "request/remember_cookie.rs",

@@ -66,8 +66,11 @@ struct Turn {
 
 impl Turn {
     fn take(state: Rc<LoginState>, index: usize) -> Option<Self> {
-        let is_free = state.slot(index)?.lookup.try_lock();
-        is_free.then_some(Self { state, index })
+        if !state.slot(index)?.lookup.try_lock() {
+            return None;
+        }
+        // Not created before the lock is taken: its drop unlocks.
+        Some(Self { state, index })
     }
 }
 
