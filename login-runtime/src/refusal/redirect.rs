@@ -76,11 +76,11 @@ fn is_own(url: &Url, request: &HttpRequest) -> bool {
 }
 
 /// Splits a text at the first `separator`.
-fn split(text: &str, separator: u8) -> (&str, Option<&str>) {
-    // Views are short, and `split_once` prepares a search for long texts.
-    let at = text.bytes().position(|byte| byte == separator);
-    let parts = at.and_then(|at| Some((text.get(..at)?, text.get(at + 1..)?)));
-    parts.map_or((text, None), |(before, after)| (before, Some(after)))
+fn split(text: &str, separator: char) -> (&str, Option<&str>) {
+    match text.split_once(separator) {
+        Some((before, after)) => (before, Some(after)),
+        None => (text, None),
+    }
 }
 
 /// The address that the client asked for when it was refused, if it leads to this application.
@@ -139,8 +139,15 @@ struct Target<'a> {
 impl<'a> Target<'a> {
     /// `address` is a path with a query and a fragment, as far as there are any.
     fn new(base: Option<String>, address: &'a str) -> Self {
-        let (address, fragment) = split(address, b'#');
-        let (path, query) = split(address, b'?');
+        let is_path = !address.bytes().any(|byte| matches!(byte, b'?' | b'#'));
+        let (path, query, fragment) = if is_path {
+            // Most views.
+            (address, None, None)
+        } else {
+            let (address, fragment) = split(address, '#');
+            let (path, query) = split(address, '?');
+            (path, query, fragment)
+        };
         Self {
             base,
             path,
