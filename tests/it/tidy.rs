@@ -252,7 +252,6 @@ const RUNTIME: &[&str] = &[
     "guard/decide.rs",
     "guard/policy.rs",
     "guard/terms.rs",
-    "request/fast_lookup.rs",
     "request/restore.rs",
     "request/fast_lookup.rs",
     "request/lookup.rs",
