@@ -1,8 +1,9 @@
-//! Settings of a [`LoginManager`](crate::LoginManager) that have types beyond numbers and texts.
+//! Types for those settings of a [`LoginManager`](crate::LoginManager) that are not just numbers or
+//! texts.
 //!
 //! [`LoginManagerBuilder`] has one method for each setting, and says what the default is. The settings
-//! that most applications touch, [`Limits`](crate::Limits), [`CookieSettings`](crate::CookieSettings) and
-//! [`RememberCookie`](crate::RememberCookie), are at the crate's root.
+//! that most applications change, [`Limits`](crate::Limits), [`CookieSettings`](crate::CookieSettings)
+//! and [`RememberCookie`](crate::RememberCookie), are at the crate's root.
 //!
 //! # Examples
 //!

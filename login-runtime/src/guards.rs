@@ -1,14 +1,14 @@
-//! Guards beside the attributes: conditions, proofs, guards for closures and scopes, and a configuration
-//! in which every route is declared.
+//! Guards in addition to the attributes: conditions, proofs, guards for closures and scopes, and a
+//! configuration in which every route is declared.
 //!
-//! | for | take |
+//! | for | use |
 //! |---|---|
 //! | a condition that is made at run time | [`Condition`], with [`Auth::require`](crate::Auth::require) or [`LoginGuard::condition`] |
-//! | an argument that proves what the guard asked for | [`FreshUser`], [`AuthorizedUser`] |
+//! | an argument that proves what the guard required | [`FreshUser`], [`AuthorizedUser`] |
 //! | a closure, or a handler that cannot have an attribute | [`guarded`] |
 //! | a scope or resource | [`login_required()`](fn@crate::login_required), [`public()`](fn@crate::public) |
-//! | middleware that waits, under [`deny_by_default`](crate::config::LoginManagerBuilder::deny_by_default) | [`routes_behind`] |
-//! | handlers that all declare who may reach them | [`strict`](crate::strict) |
+//! | middleware that awaits something before it calls the routes, under [`deny_by_default`](crate::config::LoginManagerBuilder::deny_by_default) | [`routes_behind`] |
+//! | handlers that all declare which clients may reach them | [`strict`](crate::strict) |
 //!
 //! # Examples
 //!

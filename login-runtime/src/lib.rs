@@ -8,9 +8,9 @@
 //! # What it does and does not do
 //!
 //! It logs users in and out, remembers logins beyond the session, requires fresh credentials for
-//! sensitive actions, notices sessions that move to another client, guards handlers and scopes, sends
-//! refused clients to the login page and back, and reports all of this as events. With a [`LoginStore`](store::LoginStore),
-//! logins can be listed, limited and ended.
+//! sensitive actions, detects when another client uses a session, guards handlers and scopes, redirects
+//! refused clients to the login page and back afterwards, and reports all of this as events. With a
+//! [`LoginStore`](store::LoginStore), logins can be listed, limited and ended.
 //!
 //! It does not store users or render pages. It does not decide what a user may do, but asks the
 //! application for roles and permissions. It checks passwords only with the feature `password`.
@@ -77,10 +77,10 @@
 //! | fresh | credentials were given in this session |
 //! | stale | a remember cookie restored the login, or another client used it |
 //! | confirm | make a stale login fresh again, by giving credentials |
-//! | guard | decides before a handler whether to let a request through or refuse it |
+//! | guard | decides before the handler runs whether to let a request through or refuse it |
 //! | unauthorized | refused with 401: the client is not logged in |
 //! | forbidden | refused with 403: the user is logged in and may not do this |
-//! | next | the address that a refused client asked for |
+//! | next | the URL that a refused client asked for |
 //!
 //! # Guarding
 //!
@@ -91,11 +91,11 @@
 //! | a scope, a resource, a route | `.wrap(`[`login_required()`](fn@login_required)`)` |
 //! | inside a handler | [`Auth::require_login`], [`Auth::require`], [`Auth::unauthorized`], [`Auth::forbidden`] |
 //!
-//! While a guard waits for the database, the body stays unread.
+//! While a guard waits for the database, the body of the request is not read.
 //!
 //! # Roles and permissions
 //!
-//! A user who is logged in and may not do something gets 403, and is never sent to the login view.
+//! A logged-in user who does not meet the condition gets 403, and is never redirected to the login view.
 //!
 //! | what the guard requires | in an attribute | as middleware, or inside a handler |
 //! |---|---|---|
@@ -104,18 +104,20 @@
 //! | a check of the application's own | <code>check = \|user: &User\| ..</code> | [`Condition::check`](guards::Condition::check) |
 //! | several of these | `any(..)`, `all(..)`, `not(..)` | [`Condition::any`](guards::Condition::any), [`Condition::all`](guards::Condition::all), `!condition` |
 //!
-//! A guard looks for reasons to refuse in this order: the client is not logged in, the user is not active,
-//! the user may not do this, the login is not fresh. So a user who may not do something anyway is not
-//! asked for a password first. A permission that cannot be looked up gives a 503, also within `not(..)`.
+//! A guard looks for reasons to refuse in this order: the client is not logged in, the user is not
+//! active, the user may not do this, the login is not fresh. So a user who gets 403 in any case is not
+//! asked for a password first. If a permission cannot be looked up, the response is 503, also within
+//! `not(..)`.
 //!
-//! [`FreshUser`](guards::FreshUser) and [`AuthorizedUser`](guards::AuthorizedUser) are arguments that prove what the guard required. A handler that
-//! takes one of them behind a guard that requires less does not compile.
+//! [`FreshUser`](guards::FreshUser) and [`AuthorizedUser`](guards::AuthorizedUser) are arguments that
+//! prove what the guard required. A handler that takes one of them behind a guard that requires less does
+//! not compile.
 //!
 //! # No route forgotten
 //!
-//! With [`deny_by_default`](config::LoginManagerBuilder::deny_by_default), anonymous clients reach only routes
-//! that declare it. Each of these declares a route, for `deny_by_default`, for [`strict`] and for the
-//! audit:
+//! With [`deny_by_default`](config::LoginManagerBuilder::deny_by_default), anonymous clients are refused
+//! on every route without a declaration. Each of the following is a declaration, for `deny_by_default`,
+//! for [`strict`] and for the audit:
 //!
 //! | what | how |
 //! |---|---|
@@ -123,53 +125,55 @@
 //! | a route without one | `web::get().to(page).wrap(`[`public()`](fn@public)`)`, or `.wrap(`[`login_required()`](fn@login_required)`)` |
 //! | files, services of other crates | a scope around them that is wrapped in one of these |
 //!
-//! A guard that these checks cannot see still guards: one below a route attribute, one on a handler
-//! without a route attribute, or [`guarded`](guards::guarded). Its route then counts as undeclared, which also refuses
-//! anonymous clients.
+//! These checks cannot see some guards: a guard below a route attribute, a guard on a handler without a
+//! route attribute, and [`guarded`](guards::guarded). Such a guard still works, but its route counts as
+//! undeclared, so anonymous clients are refused there too.
 //!
-//! With [`strict`], an undeclared handler does not compile. The feature `audit` lists all routes with the
-//! clients that may reach them. Middleware that waits hides the routes inside it, so put these in a
-//! [`routes_behind`](guards::routes_behind).
+//! With [`strict`], an undeclared handler does not compile. The feature `audit` lists all routes with
+//! the clients that may reach them. Middleware that awaits something before it calls the inner service
+//! hides the routes inside it; wrap such middleware in [`routes_behind`](guards::routes_behind).
 //!
 //! # The user of a request
 //!
-//! Handlers take [`CurrentUser`], [`MaybeUser`] or [`Auth`]. The user is loaded once per request, when the
-//! first of them needs it, and not at all if none does. If a loader fails, the client gets 503; it never
-//! counts as anonymous then.
+//! Handlers take [`CurrentUser`], [`MaybeUser`] or [`Auth`]. The user is loaded at most once per
+//! request, when the first of these arguments needs it. If a loader fails, the client gets 503 and does
+//! not count as anonymous.
 //!
 //! # Logging in and out
 //!
 //! [`Auth::log_in`] takes a [`Verified`] user, which `PasswordVerifier` (feature `password`) or
-//! [`Verified::trust`] makes. [`Auth::log_out`] ends the login. A login form posts to its own address (no
-//! `action`), which keeps `?next=` in it; [`Auth::redirect_to_next_or`] then redirects there, if the
-//! address is on this origin.
+//! [`Verified::trust`] creates. [`Auth::log_out`] ends the login. Write the login form without an
+//! `action` attribute: the browser then posts it to the URL of the page, which contains `?next=`.
+//! [`Auth::redirect_to_next_or`] redirects to `next` if it is on this origin.
 //!
 //! # Fresh logins
 //!
-//! Require re-authentication for sensitive actions: `#[login_required(fresh = "10m")]`. A user whose
-//! credentials are older is sent to the [`refresh_view`](config::LoginManagerBuilder::refresh_view), a page of the
-//! application behind `#[login_required]` whose form calls [`Auth::confirm_login`]. A change of password is
-//! such an action; [`Auth::credentials_changed`] ends the user's other logins after it.
+//! Require re-authentication for sensitive actions: `#[login_required(fresh = "10m")]`. A user who gave
+//! credentials longer ago is redirected to the
+//! [`refresh_view`](config::LoginManagerBuilder::refresh_view), a page of the application behind
+//! `#[login_required]` whose form calls [`Auth::confirm_login`]. A change of password is such an action;
+//! [`Auth::credentials_changed`] ends the user's other logins after it.
 //!
 //! # Logins that can be ended
 //!
 //! Without a login store only the session records a login, as in Flask-Login. If sessions are stored in
-//! their cookie, a log out does not end a copy of that cookie, and a remember token cannot be revoked. With
-//! [`login_store`](config::LoginManagerBuilder::login_store) each login has a record: a log out is final, logins
-//! have [`Limits`], remember tokens rotate, and [`Auth::logins`] and [`Logins`](logins::Logins) list and end logins.
+//! their cookie, a log out does not end a copy of that cookie, and a remember token cannot be revoked.
+//! With [`login_store`](config::LoginManagerBuilder::login_store) each login has a record: a log out is
+//! final, logins have [`Limits`], remember tokens rotate, and [`Auth::logins`] and
+//! [`Logins`](logins::Logins) list and end logins.
 //!
 //! # A cookie for the login
 //!
 //! By default a login is in the session, and a session is decrypted and parsed at every request that has
-//! one, whether it is used or not. With [`login_cookie`](config::LoginManagerBuilder::login_cookie) the login has
-//! its own cookie, which is opened only when the request asks for the user. The session then contains only
-//! the application's data.
+//! one, whether it is used or not. With [`login_cookie`](config::LoginManagerBuilder::login_cookie) the
+//! login has its own cookie, which is opened only when the request asks for the user. The session then
+//! contains only the application's data.
 //!
 //! # Features
 //!
 //! None is on by default.
 //!
-//! - `password`: `PasswordVerifier`, which checks argon2id hashes off the async workers.
+//! - `password`: `PasswordVerifier`, which checks argon2id hashes outside the async workers.
 //! - `flash-messages`: messages for refused clients through `actix-web-flash-messages`.
 //! - `sqlite`, `postgres`: login stores that use the application's sqlx pool.
 //! - `redis`: a login store in Redis or Valkey.
@@ -222,7 +226,7 @@ pub use crate::routes::audit;
 /// |---|---|---|
 /// | `user = Type` | requires a user of this type | the type of the manager's first loader |
 /// | `fresh` | requires a fresh login, at most as old as the manager's `fresh_for` | a stale login is enough |
-/// | `fresh = "10m"` | requires a fresh login of at most this age: `s`, `m`, `h` or `d` | |
+/// | `fresh = "10m"` | requires a fresh login of at most this age; the units are `s`, `m`, `h` and `d` | |
 /// | `role = "admin"` | requires a role; a user without it gets 403 | none |
 /// | `permission = Permission::EditPost` | requires a permission, see [`Permissions`](trait@Permissions) | none |
 /// | `check = \|user: &User\| ..` | calls a closure, or the function with this path; it may take the request too | none |
@@ -231,10 +235,10 @@ pub use crate::routes::audit;
 /// | `passive` | does not count the request as use of the login, for pages that poll | it counts |
 /// | `crate = path` | where `login_runtime` is, if it is re-exported | `::login_runtime` |
 ///
-/// The guard decides before the handler's arguments are extracted: if it refuses a client, not a byte of
-/// the body is read. It works above and below `#[get(..)]` and similar attributes; write it above.
-/// The attribute changes the handler's type: it folds the arguments into one. The handler can be given to
-/// a route, but code cannot call it around the guard.
+/// The guard decides before the handler's arguments are extracted: if it refuses a client, no byte of
+/// the body is read. It works above and below `#[get(..)]` and similar attributes; write it above. The
+/// attribute changes the handler's type: it folds the arguments into one. A route can use the handler,
+/// but code cannot call the handler without the guard.
 ///
 /// # Examples
 ///
@@ -267,8 +271,8 @@ pub use crate::routes::audit;
 /// async fn delete_page(page: web::Path<String>) -> impl Responder { format!("{page} deleted") }
 /// ```
 ///
-/// A `check` becomes an item next to the handler, so it does not work within an `impl` block; a permission
-/// does.
+/// A `check` becomes an item next to the handler, so it does not work inside an `impl` block; a
+/// permission works there.
 ///
 /// A function that cannot be guarded does not compile:
 ///

@@ -1,8 +1,8 @@
 //! Helpers for the tests of applications: a browser, a clock that can be set, and logins without a
 //! form.
 //!
-//! A login made here goes through the manager, the session and its cookies like any other, so guards
-//! treat it the same.
+//! A login that these helpers create goes through the manager, the session and its cookies like any
+//! other login, so guards treat it the same.
 //!
 //! # Examples
 //!

@@ -51,8 +51,8 @@ impl<U: AuthUser> Auth<U> {
     ///
     /// # Errors
     ///
-    /// [`LoginError::NotLoggedIn`] if there is no login in the session, [`LoginError::OtherUser`] if
-    /// the credentials are another user's. Nothing is written then.
+    /// [`LoginError::NotLoggedIn`] if there is no login in the session, [`LoginError::OtherUser`] if the
+    /// credentials are another user's. In both cases, nothing is written.
     pub fn confirm_login(&self, verified: impl IntoVerified<U>) -> Confirming<'_, U> {
         Box::pin(self.confirm(verified.into_verified()))
     }

@@ -127,9 +127,10 @@ impl<U: AuthUser> Auth<U> {
 
     /// Call this when the user's password or another credential was changed (ASVS 7.4.3).
     ///
-    /// `user` is the user with the new credentials. Store them first, so that the session hash has
-    /// changed even if this fails. All logins and remembered browsers of the user end. With
-    /// [`Keep::Current`] the current login continues under a new id, and is no longer remembered.
+    /// `user` is the user with the new credentials. Store the user first, so that the session hash has
+    /// changed even if this call fails. This ends all logins of the user and all remember tokens of the
+    /// user's browsers. With [`Keep::Current`] the current login continues under a new id, and is no
+    /// longer remembered.
     ///
     /// Without a login store, a new session hash ends all logins including the current one. Log the user
     /// in again in that case: `auth.log_in(Verified::trust(user, "new password"))`.
@@ -158,8 +159,8 @@ impl<U: AuthUser> Auth<U> {
     ///
     /// # Errors
     ///
-    /// [`LoginError::NotLoggedIn`], [`LoginError::OtherUser`] if `user` is not the current user;
-    /// [`LoginError::NoStore`] without a login store.
+    /// [`LoginError::NotLoggedIn`] if the client is not logged in; [`LoginError::OtherUser`] if `user`
+    /// is not the current user; [`LoginError::NoStore`] without a login store.
     pub async fn credentials_changed(&self, user: U, keep: Keep) -> Result<u64, LoginError> {
         let current = self.current().await?;
         if current.user_type.loader.id(&user).as_ref() != Some(&current.user_id) {

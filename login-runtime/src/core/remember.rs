@@ -10,47 +10,51 @@
 //!
 //! # With a login store
 //!
-//! Each remembered browser has a *family* of tokens: a row with a random seed and a generation. The token
-//! of generation *n* is a pseudo-random function, under the server's key, of user type, family, seed and
-//! *n*. It contains family and *n* in the open, and a tag under another key. Therefore:
+//! Each remembered browser has a *family* of tokens: a row with a random seed and a generation. The
+//! server computes the token of generation *n* from user type, family, seed and *n*, with a
+//! pseudo-random function and its key. The token also contains the family and *n* unencrypted, and a tag
+//! that is computed with another key. Therefore:
 //!
-//! - A store that leaks contains no token, and a key that leaks cannot make one: an attacker needs both.
-//! - The tag distinguishes our tokens from garbage without a look into the store, so garbage costs two
-//!   hashes, revokes nothing and raises no alarm.
-//! - The server can compute the token of a generation again, and so *send the same successor twice*.
+//! - A leaked store contains no token, and a leaked key is not enough to create one: an attacker needs
+//!   both.
+//! - The tag shows without a read of the store whether this server created the token. So an invalid
+//!   token costs two hashes, revokes nothing and raises no alarm.
+//! - The server can compute the token of a generation again, so it can *send the same successor twice*.
 //!
 //! A token rotates when it restores a login. A copy therefore works only until the owner uses the
 //! successor; after that, using the copy reveals the theft. Rotation is difficult because honest browsers
 //! present old tokens too: several requests start with the same token, and a response with the successor
 //! may be lost. [`present`] follows these rules:
 //!
-//! 1. The *current* token is valid. Its arrival is recorded ([`TokenFamily::seen_at`]) as soon as a
-//!    request of the restored login carries it, and at the latest when it is presented. It is replaced if
-//!    it is older than [`COOL_DOWN`] and was first seen longer than [`GRACE`] ago. A conditional write on
-//!    the row's version lets only one of several requests replace it; the others find that the row has
-//!    changed, read it again, and fall under rule 2 or 4.
-//! 2. The *previous* token is valid as long as its successor was never seen: the response was lost, or
-//!    has not arrived yet. The browser is sent the same successor again, whether a second or ten days
-//!    later.
-//! 3. The previous token is valid for [`GRACE`] after the successor was first seen, for requests that had
-//!    started before. They get no cookie. After that it is theft: the browser had the successor, and
-//!    somebody else has the predecessor.
-//! 4. Requests that come within [`SHARE`] of a restored login share it: its id is a pseudo-random
-//!    function too, of seed and time. A hundred tabs that open at once make one login and not a hundred.
-//! 5. A token two or more generations back is theft. No honest browser presents one: the token after it
-//!    is replaced only once it was seen, and that was more than [`GRACE`] ago.
+//! 1. The *current* token is valid. The server records the time at which it first sees the token
+//!    ([`TokenFamily::seen_at`]): when a request of the restored login carries it, or at the latest when
+//!    it is presented. The token is replaced if it is older than [`COOL_DOWN`] and was first seen longer
+//!    than [`GRACE`] ago. A conditional write on the row's version lets only one of several requests
+//!    replace it; the others find that the row has changed, read it again, and fall under rule 2 or 4.
+//! 2. The *previous* token is valid as long as the server has not seen its successor: the response was
+//!    lost, or has not arrived yet. The server sends the same successor again, no matter whether a
+//!    second or ten days later.
+//! 3. The previous token is valid for [`GRACE`] after the successor was first seen, for requests that
+//!    had started before. These requests get no cookie. A later use of the previous token is theft: the
+//!    browser already had the successor, so another client has a copy of the previous token.
+//! 4. Requests that arrive within [`SHARE`] after a login was restored share this login: its id is
+//!    computed from seed and time, also with a pseudo-random function. So a hundred tabs that open at
+//!    once create one login and not a hundred.
+//! 5. A token two or more generations back is theft. An honest browser does not present such a token:
+//!    its successor was replaced only after the server had seen the successor, more than [`GRACE`]
+//!    earlier.
 //!
 //! Theft ends the family and all logins that it restored. The server cannot tell the thief from the
 //! owner, so both are logged out, and only the owner can log in again with the password.
 //!
-//! Ending a family deletes its row. A conditional write on a deleted row fails, so ending a family wins
-//! over every request that read the row before.
+//! Ending a family deletes its row. A conditional write on a deleted row fails, so a request that read
+//! the row before cannot restore the family.
 //!
-//! A copy is noticed when thief and owner have both used their tokens: the first to restore a login gets
-//! the successor and shows, with the next requests, that it arrived; when the other presents the
-//! predecessor, that is theft. Two cases are not noticed: the owner never comes back, or the thief
-//! restores a login and sends no further request in it. No scheme notices the first. The end of the
-//! family limits both.
+//! A copy is detected when thief and owner have both used their tokens. The first of the two who
+//! restores a login gets the successor, and the next requests of that login show that the successor
+//! arrived. When the other one then presents the predecessor, that is theft. Two cases are not detected:
+//! the owner never comes back, or the thief restores a login and sends no further request in it. No
+//! scheme can detect the first case. In both cases, the copy works at most until the family ends.
 
 use std::time::Duration;
 

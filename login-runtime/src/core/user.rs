@@ -11,7 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 /// |---|---|---|---|
 /// | `id` | field | this field is the user id | the field called `id` |
 /// | `active` | `bool` field | whether the user may be logged in | the field called `is_active`, else always |
-/// | `inactive` | `bool` field | the opposite: `locked`, `disabled` | |
+/// | `inactive` | `bool` field | the opposite, for fields such as `locked` or `disabled` | |
 /// | `active = path` | struct, enum | a function for the same: `fn(&Self) -> bool` | |
 /// | `session_hash` | field | every login of the user ends when this changes | the `password_hash` |
 /// | `password_hash` | field | the PHC string; implements [`PasswordUser`] too | |
@@ -21,7 +21,8 @@ use serde::{Serialize, de::DeserializeOwned};
 /// The id is cloned at log in, and read from the session afterwards. It can be of any type that serde
 /// reads and writes. A session hash is a string, bytes, an integer or an `Option` of one of these.
 ///
-/// An enum passes every question on to the user in its variant; all variants have the same type of id.
+/// An enum forwards every method call to the user in its variant. All variants must have the same type
+/// of id.
 ///
 /// # Examples
 ///
@@ -50,8 +51,8 @@ use serde::{Serialize, de::DeserializeOwned};
 ///
 /// # Security
 ///
-/// The variants of an enum share their ids: the loader gets an id and nothing else. If an admin 7 and a
-/// customer 7 can both exist, use two user types and not an enum.
+/// The variants of an enum share one set of ids: the loader gets only the id and not the variant. If an
+/// admin 7 and a customer 7 can both exist, use two user types and not an enum.
 pub use login_macros::AuthUser;
 
 /// A user who can be logged in.

@@ -113,9 +113,9 @@ pub struct FreshUser<U, const SECONDS: u64 = { u64::MAX }>(CurrentUser<U>);
 /// async fn admin(user: AuthorizedUser<User, role!("admin")>) -> String { user.id.to_string() }
 /// ```
 ///
-/// Write the type out in the handler, as here: the error then points at the argument. Behind another
-/// name (`type Admin = ..`), `cargo build` reports the error and `cargo check` does not, and it points
-/// at no argument.
+/// Write the full type in the handler, as here: the error then points at the argument. For a type alias
+/// (`type Admin = ..`), `cargo build` reports the error but `cargo check` does not, and the error does
+/// not point at the argument.
 #[derive(Debug)]
 #[debug("AuthorizedUser({user:?})")]
 pub struct AuthorizedUser<U, C> {

@@ -1,10 +1,10 @@
 //! Lists every route of an application, and which clients may reach it. For tests, not for production.
 //!
-//! actix-web reports which routes there are (its feature `experimental-introspection`, which this feature
-//! turns on). The audit sends a request to each route, notes the declarations that the request passes, and
-//! stops it before the handler. So it sees what
-//! [`deny_by_default`](crate::config::LoginManagerBuilder::deny_by_default) sees, for declarations of handlers,
-//! resources and scopes, and it does not need that setting.
+//! actix-web lists the routes (with its feature `experimental-introspection`, which the feature `audit`
+//! turns on). The audit sends a request to each route, notes the declarations that the request passes,
+//! and stops it before the handler. So it sees the same declarations of handlers, resources and scopes
+//! as [`deny_by_default`](crate::config::LoginManagerBuilder::deny_by_default), and it does not need
+//! that setting.
 //!
 //! The audit lists what it cannot see as undeclared:
 //!
@@ -13,9 +13,9 @@
 //! - paths that match no sample, unless [`Auditor::example`] gives one;
 //! - handlers of unsafe methods on the same path that only differ in a header.
 //!
-//! To find default services, and routes for every method, the audit also sends a GET or a method that does
-//! not exist where no guard is. This runs an undeclared default service, or a handler that takes every
-//! method and is undeclared or public.
+//! To find default services, and routes for every method, the audit also sends requests with GET, or
+//! with a method that does not exist, to places without a guard. Such a request runs an undeclared
+//! default service, or a handler that takes every method and is undeclared or public.
 //!
 //! # Examples
 //!

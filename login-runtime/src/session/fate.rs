@@ -5,33 +5,35 @@
 //! in or out would save the old session again, and send its cookie to the browser. The session
 //! middleware runs each request with a [`SessionTracker`], and the rules are:
 //!
-//! 1. A request is *late* if its session has ended before the request does. A late request cannot write
-//!    to the session. If the application has written to it, the client gets a 409, since that data is
-//!    lost, and no session cookie.
+//! 1. A request is *late* if its session ends before the request ends. A late request cannot write to
+//!    the session. If the application has written to the session, that data is lost, so the client gets
+//!    a 409 without a session cookie.
 //! 2. A late request that only read the session gets its response, without the cookies of this crate:
 //!    the browser may have newer ones.
-//! 3. A late request that renews the session creates none, unless it logs a user in: two clicks on the
-//!    same button both succeed. So do two log outs.
-//! 4. A request is also late if its session was ended by a log in or log out within the last minute: the
-//!    browser had sent the request before it got that response. After the minute, the browser never got
-//!    that response, and starts with a new session. A log in never has to wait.
-//! 5. A session store that fails, or that does not answer in time, is a 503.
+//! 3. A late request that renews the session does not create a new session, unless it logs a user in:
+//!    two clicks on the same log in button both succeed. Two log outs both succeed, too.
+//! 4. A request is also late if its session was ended by a log in or log out within the last minute: it
+//!    is assumed that the browser sent the request before it got that response. After the minute, it is
+//!    assumed that the browser never got that response, and the browser starts with a new session. A log
+//!    in never has to wait.
+//! 5. If a session store fails or does not answer in time, the response is 503.
 //!
-//! If the server keeps the sessions, the store knows which of them have ended. A session that is kept in
-//! its cookie cannot end; with a login store, each of them carries an id, and the id is *revoked* when a
-//! login ends in the session or replaces another one. A request that writes to a revoked session is
-//! late. Sessions without a login need no revocation: they keep their id when they are renewed.
+//! If the server keeps the sessions, the store knows which of them have ended. The server cannot end a
+//! session that is kept in its cookie. With a login store, each such session contains an id, and the id
+//! is *revoked* when a login in the session ends or replaces another login. A request that writes to a
+//! revoked session is late. Sessions without a login need no revocation: they keep their id when they
+//! are renewed.
 //!
-//! Between checking that a session exists and acting on it, nothing else in this process changes that
-//! session. Another process may; the effect is the same as that of two responses that are on the network
-//! at once.
+//! From the check that a session exists until the action on it, no other request of this process can
+//! change that session. Another process can change it; the effect is then the same as that of two
+//! responses that are on the network at the same time.
 //!
-//! Limits of this:
+//! Limits:
 //!
 //! - A request without a session cookie that creates the first session replaces one that the browser
 //!   got in the meantime.
-//! - Of two responses that are on their way to the browser at once, the one that arrives last counts,
-//!   even if it was made first.
+//! - If two responses are on their way to the browser at the same time, the one that arrives last
+//!   counts, even if the server created it first.
 //! - Without a login store the end of a session is not recorded: a request with the cookie of an ended
 //!   session gets a new one, and sessions that are kept in their cookie never end.
 

@@ -302,7 +302,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
 
     /// Refuses anonymous clients on every route that does not declare who may reach it.
     ///
-    /// A route declares itself by [`#[login_required]`](macro@crate::login_required) or
+    /// A route is declared by [`#[login_required]`](macro@crate::login_required) or
     /// [`#[public]`](macro@crate::public) *above* its route attribute, or by
     /// [`login_required()`](fn@crate::login_required) or [`public()`](fn@crate::public) around it, its
     /// resource or its scope. Users who are logged in reach undeclared routes too. The decision is made
@@ -310,22 +310,22 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// is requested is reported once, as
     /// [`LoginEvent::UndeclaredRoute`](crate::events::LoginEvent::UndeclaredRoute) and in the log.
     ///
-    /// A path that matches no route is 404 for every client. A
-    /// [default service](actix_web::App::default_service) of the application that is not declared is shown
-    /// only to users who are logged in. If the path matches but no route takes the method, users who are
-    /// logged in get the 404 or 405; anonymous clients are refused, because it looks like an undeclared
-    /// route. A resource in `public()` answers every client with its 405, and the guards in it still
-    /// apply.
+    /// If a path matches no route, every client gets 404. A
+    /// [default service](actix_web::App::default_service) of the application that is not declared is
+    /// shown only to users who are logged in. If the path matches but no route takes the method, users
+    /// who are logged in get the 404 or 405; anonymous clients are refused, because this case looks like
+    /// an undeclared route. A resource inside `public()` answers every client with its own 405, and the
+    /// guards inside it still apply.
     ///
     /// At an undeclared route, the application's hooks (events, `unauthorized_handler`, `request_loader`)
     /// get a copy of the request's head with the session, but without the application's data. What they
     /// write into the session is lost.
     ///
-    /// Middleware between the manager and the routes must not wait before it calls them, or it goes in a
-    /// [`routes_behind`](crate::guards::routes_behind()). Middleware for cross-origin preflights goes around the
-    /// manager: `.wrap(login_manager).wrap(Cors::..)`. Whatever a service or middleware does before it
-    /// first waits, such as in the closure of `wrap_fn`, happens before the decision; handlers and their
-    /// extractors only run after it.
+    /// Middleware between the manager and the routes must not await anything before it calls the routes;
+    /// if it does, wrap it in [`routes_behind`](crate::guards::routes_behind()). Middleware for
+    /// cross-origin preflights goes around the manager: `.wrap(login_manager).wrap(Cors::..)`. Code that
+    /// a service or middleware runs before its first await, such as in the closure of `wrap_fn`, runs
+    /// before the decision. Handlers and their extractors run only after the decision.
     #[must_use]
     pub fn deny_by_default(self) -> Self {
         self.set(|settings| settings.routes.deny_by_default = true)
@@ -475,10 +475,11 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
 
     /// Keeps logins in their own cookie, and not in the session.
     ///
-    /// The session then contains only the application's data, and a browser has one only if there is any.
-    /// A page that does not ask for the user costs half as much, and one that does costs a quarter less:
-    /// the login cookie is opened when the request asks for the user, but a session is decrypted and
-    /// parsed at every request that has one. Log in and log out still renew and end the session.
+    /// The session then contains only the application's data, and a browser has a session only if there
+    /// is such data. A page that does not ask for the user costs half as much, and a page that asks for
+    /// the user costs a quarter less: the login cookie is opened when the request asks for the user, but
+    /// a session is decrypted and parsed at every request that has one. A log in still renews the
+    /// session, and a log out still ends it.
     ///
     /// # Examples
     ///
@@ -501,27 +502,27 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     ///
     /// # Errors
     ///
-    /// [`build`](Self::build) refuses it together with each of these:
+    /// [`build`](Self::build) returns an error if the login cookie is combined with one of these:
     ///
     /// - a session store on the server without a login store: a log out would not be final any more;
     /// - sessions that outlast the browser: the next user of the browser would get them;
-    /// - a path or domain that is not the session cookie's;
-    /// - the application's own `SessionMiddleware`, of which these settings are unknown.
+    /// - a path or domain that differs from that of the session cookie;
+    /// - the application's own `SessionMiddleware`, because the manager does not know its settings.
     ///
     /// # Security
     ///
-    /// The cookie is encrypted and authenticated with its own key, and bound to the user type. With a login
-    /// store it contains only the key of the login's record. The browser deletes it when it is closed.
-    /// Older keys are accepted too, see [`fallback_keys`](Self::fallback_keys).
+    /// The cookie is encrypted and authenticated with its own key, and bound to the user type. With a
+    /// login store it contains only the key of the login's record. The browser deletes the cookie when
+    /// the browser is closed. Older keys are accepted too, see [`fallback_keys`](Self::fallback_keys).
     ///
-    /// Session and login are then two cookies, which only the rules of browsers for their names hold
-    /// together: with the default prefix `__Host-`, no other host can put its session beside a victim's
-    /// login.
+    /// Session and login are then two separate cookies, and only the browser's rules for cookie names
+    /// protect the combination: with the default prefix `__Host-`, another host cannot add its own
+    /// session cookie to a victim's login cookie.
     ///
     /// [`Session::purge`](actix_session::Session::purge) still ends the login of every user type; if the
     /// login store fails, the response is 503 and all logins continue.
-    /// [`Session::clear`](actix_session::Session::clear) does not end a login, nor does the loss of the
-    /// session: call [`Auth::log_out`](crate::Auth::log_out).
+    /// [`Session::clear`](actix_session::Session::clear) and the loss of the session do not end a login:
+    /// call [`Auth::log_out`](crate::Auth::log_out).
     #[must_use]
     pub fn login_cookie(self, cookie: CookieSettings) -> Self {
         self.set(|settings| settings.login_cookie = Some(cookie))

@@ -57,8 +57,8 @@ const BATCH: u32 = 256;
 /// sessions. Each method is one round trip, except ending all logins and purging. It needs Redis 5 or
 /// later, and does not support a cluster.
 ///
-/// Connecting may take a second, and so may each answer. While Redis is down, requests soon fail with
-/// 503; they succeed again once it is back.
+/// Connecting may take at most one second, and each answer may take at most one second. While Redis is
+/// down, requests soon fail with 503; they succeed again once it is back.
 ///
 /// ```no_run
 /// use login_runtime::store::RedisLoginStore;
@@ -78,10 +78,10 @@ const BATCH: u32 = 256;
 /// copy of the data cannot be used to log in. It does show which users were logged in, and from
 /// where. A person who can write to Redis can log in as any user.
 ///
-/// A log out is as durable as Redis makes it. If Redis restarts from an older snapshot, or fails over
-/// to a replica that lags behind, logins that had ended are valid again. Use an append-only file, or
-/// no persistence at all, which ends all logins instead. Prefer the eviction policy `noeviction`:
-/// other policies may end logins, but never restore any.
+/// A log out is only as durable as the data in Redis. If Redis restarts from an older snapshot, or fails
+/// over to a replica that lags behind, logins that had ended are valid again. Use an append-only file,
+/// or no persistence at all: then a restart ends all logins instead. Prefer the eviction policy
+/// `noeviction`: other policies may end logins, but never restore any.
 #[derive(Clone)]
 pub struct RedisLoginStore {
     connection: ConnectionManager,

@@ -519,8 +519,8 @@ macro_rules! sql_store {
 /// # }
 /// ```
 ///
-/// A database in memory (`sqlite::memory:`) is deleted with its last connection, and a pool closes
-/// connections that are idle or old. Give it one connection that stays open:
+/// A database in memory (`sqlite::memory:`) is deleted when its last connection closes, and a pool
+/// closes connections that are idle or old. Give it one connection that stays open:
 /// `.max_connections(1).idle_timeout(None).max_lifetime(None)`.
 ///
 /// # Security

@@ -30,8 +30,9 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// Checks passwords; the usual way to get a [`Verified`] user.
 ///
-/// Make one when the application starts, and clone it into the workers: its clones share the limit on how
-/// many checks run at a time. Each check takes 19 MiB and some hundredths of a second.
+/// Create one verifier when the application starts, and clone it into the workers: the clones share the
+/// limit on how many checks run at a time. Each check uses 19 MiB of memory and takes a few hundredths
+/// of a second.
 ///
 /// # Examples
 ///

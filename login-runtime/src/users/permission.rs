@@ -12,7 +12,7 @@ use actix_web::HttpRequest;
 
 use crate::{core::AuthUser, error::BoxError};
 
-/// Implements [`Permissions`](trait@Permissions) for an enum whose variants hold nothing.
+/// Implements [`Permissions`](trait@Permissions) for an enum whose variants have no fields.
 ///
 /// | `#[permissions(..)]` | meaning | default |
 /// |---|---|---|
