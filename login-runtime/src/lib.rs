@@ -74,11 +74,11 @@
 //! |---|---|
 //! | user | the application's own type |
 //! | anonymous | without a login |
-//! | fresh | credentials were given in this session |
-//! | stale | a remember cookie restored the login, or another client used it |
+//! | fresh | credentials were given in this session, at most 30 minutes ago (see `fresh_for`) |
+//! | stale | not fresh: credentials were given too long ago, a remember cookie restored the login, or another client used it |
 //! | confirm | make a stale login fresh again, by giving credentials |
 //! | guard | decides before the handler runs whether to let a request through or refuse it |
-//! | unauthorized | refused with 401: the client is not logged in |
+//! | unauthorized | refused because the client is not logged in: a redirect to the login view, or 401 |
 //! | forbidden | refused with 403: the user is logged in and may not do this |
 //! | next | the URL that a refused client asked for |
 //!
@@ -125,8 +125,8 @@
 //! | a route without one | `web::get().to(page).wrap(`[`public()`](fn@public)`)`, or `.wrap(`[`login_required()`](fn@login_required)`)` |
 //! | files, services of other crates | a scope around them that is wrapped in one of these |
 //!
-//! These checks cannot see some guards: a guard below a route attribute, a guard on a handler without a
-//! route attribute, and [`guarded`](guards::guarded). Such a guard still works, but its route counts as
+//! `deny_by_default` and the audit cannot see some guards: a guard below a route attribute, a guard on a
+//! handler without a route attribute, and [`guarded`](guards::guarded). Such a guard still works, but its route counts as
 //! undeclared, so anonymous clients are refused there too.
 //!
 //! With [`strict`], an undeclared handler does not compile. The feature `audit` lists all routes with
@@ -159,7 +159,7 @@
 //! Without a login store only the session records a login, as in Flask-Login. If sessions are stored in
 //! their cookie, a log out does not end a copy of that cookie, and a remember token cannot be revoked.
 //! With [`login_store`](config::LoginManagerBuilder::login_store) each login has a record: a log out is
-//! final, logins have [`Limits`], remember tokens rotate, and [`Auth::logins`] and
+//! final, unused logins end (see [`Limits`]), remember tokens rotate, and [`Auth::logins`] and
 //! [`Logins`](logins::Logins) list and end logins.
 //!
 //! # A cookie for the login

@@ -11,10 +11,10 @@
 //! - routes behind a guard function of the application, unless [`Auditor::reviewed_guard`] says that they
 //!   were reviewed;
 //! - paths that match no sample, unless [`Auditor::example`] gives one;
-//! - handlers of unsafe methods on the same path that only differ in a header.
+//! - handlers of unsafe methods on the same path that are told apart only by a header guard.
 //!
 //! To find default services, and routes for every method, the audit also sends requests with GET, or
-//! with a method that does not exist, to places without a guard. Such a request runs an undeclared
+//! with a method that does not exist, to paths without a route guard. Such a request runs an undeclared
 //! default service, or a handler that takes every method and is undeclared or public.
 //!
 //! # Examples

@@ -15,12 +15,12 @@
 //! 4. A request is also late if its session was ended by a log in or log out within the last minute: it
 //!    is assumed that the browser sent the request before it got that response. After the minute, it is
 //!    assumed that the browser never got that response, and the browser starts with a new session. A log
-//!    in never has to wait.
+//!    in is never treated as late.
 //! 5. If a session store fails or does not answer in time, the response is 503.
 //!
 //! If the server keeps the sessions, the store knows which of them have ended. The server cannot end a
 //! session that is kept in its cookie. With a login store, each such session contains an id, and the id
-//! is *revoked* when a login in the session ends or replaces another login. A request that writes to a
+//! is *revoked* when a login in the session ends, or when another login replaces it. A request that writes to a
 //! revoked session is late. Sessions without a login need no revocation: they keep their id when they
 //! are renewed.
 //!
