@@ -213,17 +213,19 @@ impl<'a> Target<'a> {
         }
         address.extend_from_slice(self.path.as_bytes());
         let mut separator = b'?';
-        for pair in self.query.iter().flat_map(|query| query.split('&')) {
-            let name = pair.split('=').next().unwrap_or_default();
-            let is_next = percent_decode_str(name)
-                .decode_utf8()
-                .is_ok_and(|name| name == settings.next_field);
-            if is_next && next.is_some() {
-                continue;
+        if let Some(query) = self.query {
+            for pair in query.split('&') {
+                let name = pair.split('=').next().unwrap_or_default();
+                let is_next = percent_decode_str(name)
+                    .decode_utf8()
+                    .is_ok_and(|name| name == settings.next_field);
+                if is_next && next.is_some() {
+                    continue;
+                }
+                address.push(separator);
+                separator = b'&';
+                address.extend_from_slice(pair.as_bytes());
             }
-            address.push(separator);
-            separator = b'&';
-            address.extend_from_slice(pair.as_bytes());
         }
         if let Some(next) = next {
             address.push(separator);

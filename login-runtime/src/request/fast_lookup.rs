@@ -162,8 +162,8 @@ impl FastLookup {
         request: &HttpRequest,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Found>> {
-        let state = Rc::clone(&self.turn.state);
-        let Some(lookup) = state.lookup(request, self.turn.index) else {
+        let Turn { state, index } = &self.turn;
+        let Some(lookup) = state.lookup(request, *index) else {
             return Poll::Ready(None);
         };
         loop {
