@@ -18,10 +18,7 @@ use sha2::Sha256;
 use siphasher::sip::SipHasher13;
 use subtle::ConstantTimeEq;
 
-use crate::core::{
-    CLIENT, ClientIdentity, FamilyKey, LoginKey, Token,
-    remember::{self},
-};
+use crate::core::{CLIENT, ClientIdentity, FamilyKey, LoginKey, Token, remember};
 
 /// How many bytes of a fingerprint are kept. It cannot be computed without the key, and 2^128 guesses are
 /// out of reach; more bytes would only make sessions longer.

@@ -2,15 +2,11 @@
 
 use crate::{
     auth::auth::Auth,
-    core::{
-        AuthUser, FamilyKey, Presented, TokenFamily,
-        remember::{self},
-    },
+    core::{AuthUser, FamilyKey, Presented, TokenFamily, remember},
     error::LoginError,
     events::LoginEvent,
     request::{
-        OpenedLoginCookie,
-        credential::{self},
+        OpenedLoginCookie, credential,
         remember_cookie::{end_family, proves, read_family_token},
     },
     session::Entry,

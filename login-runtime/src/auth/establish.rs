@@ -7,10 +7,7 @@ use crate::{
     core::{AuthUser, FamilyKey, LoginFacts, LoginSource},
     error::LoginError,
     keys::LoginToken,
-    request::{
-        LoginCookieContent, RequestUser, client,
-        credential::{self},
-    },
+    request::{LoginCookieContent, RequestUser, client, credential},
     session::{self, Entry, EntryFacts, fate},
     store::{NewLogin, Replaced},
     users::{AnyUser, AuthMethod, UserType},

@@ -15,7 +15,7 @@ use crate::{
     guard::CurrentUser,
     http::SetCookie,
     request::{
-        credential::{self},
+        credential,
         remember_cookie::{self, carries_token_of_another, end_family, family_cookie},
     },
     session,

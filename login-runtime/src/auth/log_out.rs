@@ -6,7 +6,7 @@ use crate::{
     error::LoginError,
     events::{EventUser, LoginEvent},
     request::{
-        credential::{self},
+        credential,
         remember_cookie::{self, end_family},
     },
     session::{self, fate},

@@ -6,11 +6,7 @@ use crate::{
     core::{AuthUser, Freshness, RefusalReason, Requirement},
     error::{LoginError, Refusal},
     events::{EventUser, LoginEvent},
-    guard::{
-        CurrentUser, MaybeUser,
-        decide::{self},
-        find,
-    },
+    guard::{CurrentUser, MaybeUser, decide, find},
     refusal::{self, RefusalKind},
     request::LoginState,
 };

@@ -18,10 +18,7 @@ use derive_more::Debug;
 use crate::{
     clock::Clock,
     conditions::Condition,
-    core::{
-        AuthUser, LoginFacts, LoginSource, Requirement,
-        freshness::{self},
-    },
+    core::{AuthUser, LoginFacts, LoginSource, Requirement, freshness},
     error::SetupError,
     guard::{
         decide::{self, GuardOutcome},

@@ -22,10 +22,7 @@ use actix_web::{Error, HttpRequest, ResponseError, error::InternalError, http::M
 
 use crate::{
     conditions::{Condition, ConditionAnswer, Subject, Unanswered},
-    core::{
-        Freshness, RefusalReason, Requirement,
-        freshness::{self},
-    },
+    core::{Freshness, RefusalReason, Requirement, freshness},
     error::{LoadError, Refusal, SetupError},
     events::{EventUser, LoginEvent},
     manager::Manager,

@@ -3,10 +3,7 @@
 use actix_web::{HttpRequest, http::header};
 
 use crate::{
-    core::{
-        Verdict,
-        protection::{self},
-    },
+    core::{Verdict, protection},
     keys::Match,
     manager::Manager,
     store::Client,

@@ -15,16 +15,10 @@ use actix_web::HttpRequest;
 
 use crate::{
     core::{FamilyKey, LoginKey},
-    http::{
-        SetCookie,
-        cookies::{self},
-    },
+    http::{SetCookie, cookies},
     keys::Match,
     manager::Manager,
-    session::{
-        self, Entry,
-        entry::{self},
-    },
+    session::{self, Entry, entry},
     store::LoginRef,
     users::UserType,
 };

@@ -18,8 +18,7 @@ use actix_web::HttpRequest;
 use crate::{
     core::{
         EndReason, EntryVerdict, FamilyKey, LoginFacts, LoginRecord, LoginSource, RecordCheck,
-        RecordVerdict,
-        resolve::{self},
+        RecordVerdict, resolve,
     },
     error::LoadError,
     events::{EventUser, LoginEvent},

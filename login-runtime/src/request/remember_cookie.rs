@@ -12,10 +12,7 @@ use actix_web::HttpRequest;
 use crate::{
     core::{FamilyKey, LoginSelector, Token, TokenFamily},
     error::{LoginError, StoreError},
-    http::{
-        CookieValue, SetCookie,
-        cookies::{self},
-    },
+    http::{CookieValue, SetCookie, cookies},
     keys::{self, FamilyToken, Match},
     manager::Manager,
     session::Entry,

@@ -12,14 +12,10 @@ use crate::{
     core::{EndReason, FamilyKey, Inserted, LoginFacts, LoginSource, Token, TokenFamily},
     error::LoadError,
     events::{EventUser, LoginEvent},
-    http::{
-        CookieValue,
-        cookies::{self},
-    },
+    http::{CookieValue, cookies},
     keys::{LoginToken, Match},
     request::{
-        LoginCookieContent, RequestUser, client,
-        credential::{self},
+        LoginCookieContent, RequestUser, client, credential,
         lookup::{Found, Lookup},
         remember_cookie::{self, end_family, proves},
     },

@@ -20,10 +20,7 @@ use pin_project_lite::pin_project;
 
 use crate::{
     refusal,
-    session::{
-        SessionFate,
-        fate::{self},
-    },
+    session::{SessionFate, fate},
 };
 
 /// Wraps the session middleware.

@@ -12,17 +12,10 @@ use actix_web::{Error, HttpRequest, dev::ServiceResponse, http::header::SET_COOK
 use crate::{
     error::{LoginError, StoreError},
     events::{EventUser, LoginEvent},
-    http::{
-        SetCookie, cookies,
-        set_cookie::{self},
-    },
+    http::{SetCookie, cookies, set_cookie},
     manager::Manager,
     refusal,
-    request::{
-        LoginState, OpenedLoginCookie,
-        credential::{self},
-        remember_cookie,
-    },
+    request::{LoginState, OpenedLoginCookie, credential, remember_cookie},
     session::{self, fate},
     store::Records,
     users::UserType,

@@ -20,10 +20,7 @@ use crate::{
     http::{CheckedCookie, CookieSettings},
     keys::{self, KeyRing},
     manager::{LoginManager, Manager},
-    session::{
-        Revocations, entry,
-        store::{self},
-    },
+    session::{Revocations, entry, store},
     setup::{sessions::Sessions, settings::Settings},
     store::{Records, STORE_DEADLINE, TimedStore},
     users::{RequestLoader, UserType},
