@@ -75,7 +75,7 @@
 //! | user | the application's own type |
 //! | anonymous | without a login |
 //! | fresh | credentials were given in this session, at most 30 minutes ago (see `fresh_for`) |
-//! | stale | not fresh: credentials were given too long ago, a remember cookie restored the login, or another client used it |
+//! | stale | not fresh: credentials were given too long ago, a remember cookie restored the login, or another client used the login |
 //! | confirm | make a stale login fresh again, by giving credentials |
 //! | guard | decides before the handler runs whether to let a request through or refuse it |
 //! | unauthorized | refused because the client is not logged in: a redirect to the login view, or 401 |
@@ -105,13 +105,13 @@
 //! | several of these | `any(..)`, `all(..)`, `not(..)` | [`Condition::any`](guards::Condition::any), [`Condition::all`](guards::Condition::all), `!condition` |
 //!
 //! A guard looks for reasons to refuse in this order: the client is not logged in, the user is not
-//! active, the user may not do this, the login is not fresh. So a user who gets 403 in any case is not
-//! asked for a password first. If a permission cannot be looked up, the response is 503, also within
-//! `not(..)`.
+//! active, the user may not do this, the login is not fresh. So a user who would get 403 even with a
+//! fresh login is not asked for a password first. If a permission cannot be looked up, the response is
+//! 503, also within `not(..)`.
 //!
 //! [`FreshUser`](guards::FreshUser) and [`AuthorizedUser`](guards::AuthorizedUser) are arguments that
-//! prove what the guard required. A handler that takes one of them behind a guard that requires less does
-//! not compile.
+//! prove what the guard required. If a handler takes one of them and its guard requires less, the
+//! handler does not compile.
 //!
 //! # No route forgotten
 //!
@@ -148,11 +148,11 @@
 //!
 //! # Fresh logins
 //!
-//! Require re-authentication for sensitive actions: `#[login_required(fresh = "10m")]`. A user who gave
-//! credentials longer ago is redirected to the
-//! [`refresh_view`](config::LoginManagerBuilder::refresh_view), a page of the application behind
-//! `#[login_required]` whose form calls [`Auth::confirm_login`]. A change of password is such an action;
-//! [`Auth::credentials_changed`] ends the user's other logins after it.
+//! Require re-authentication for sensitive actions: `#[login_required(fresh = "10m")]`. If the user
+//! gave credentials more than ten minutes ago, the browser is redirected to the
+//! [`refresh_view`](config::LoginManagerBuilder::refresh_view). This is a page of the application, with
+//! `#[login_required]`, and its form calls [`Auth::confirm_login`]. A change of password is such an
+//! action; [`Auth::credentials_changed`] ends the user's other logins after it.
 //!
 //! # Logins that can be ended
 //!

@@ -6,16 +6,17 @@
 //! as [`deny_by_default`](crate::config::LoginManagerBuilder::deny_by_default), and it does not need
 //! that setting.
 //!
-//! The audit lists what it cannot see as undeclared:
+//! The audit cannot see the declarations of the following, and lists them as undeclared:
 //!
 //! - routes behind a guard function of the application, unless [`Auditor::reviewed_guard`] says that they
 //!   were reviewed;
 //! - paths that match no sample, unless [`Auditor::example`] gives one;
-//! - handlers of unsafe methods on the same path that are told apart only by a header guard.
+//! - handlers of unsafe methods on the same path, if only a header guard distinguishes them.
 //!
 //! To find default services, and routes for every method, the audit also sends requests with GET, or
-//! with a method that does not exist, to paths without a route guard. Such a request runs an undeclared
-//! default service, or a handler that takes every method and is undeclared or public.
+//! with a method that does not exist, to paths without a route guard. Such a request runs the default
+//! service if it is undeclared. It also runs a handler that takes every method, if the handler is
+//! undeclared or public.
 //!
 //! # Examples
 //!

@@ -147,11 +147,12 @@ async fn reason_to_refuse(
 /// Sets a gate behind middleware that awaits something before it calls the inner service.
 ///
 /// [`deny_by_default`](crate::config::LoginManagerBuilder::deny_by_default) must find the route of a
-/// request before anything is awaited. Middleware that awaits, and that is between the login manager and
-/// the routes, hides the routes, so all of them count as undeclared; this includes most middleware of
-/// [`from_fn`](actix_web::middleware::from_fn). With this wrapper, the decision is made inside that
-/// middleware instead. Middleware that does not await, such as `Logger`, `Compress`, `DefaultHeaders`
-/// and `NormalizePath`, needs no gate. Middleware around the login manager needs no gate either.
+/// request before anything is awaited. If middleware between the login manager and the routes awaits, it
+/// hides the routes, and all these routes count as undeclared. Most middleware of
+/// [`from_fn`](actix_web::middleware::from_fn) awaits. With this wrapper, the decision is made inside
+/// that middleware instead. Middleware that does not await, such as `Logger`, `Compress`,
+/// `DefaultHeaders` and `NormalizePath`, needs no gate. Middleware around the login manager needs no
+/// gate either.
 ///
 /// # Examples
 ///

@@ -310,9 +310,9 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// is requested is reported once, as
     /// [`LoginEvent::UndeclaredRoute`](crate::events::LoginEvent::UndeclaredRoute) and in the log.
     ///
-    /// If a path matches no route, every client gets 404. A
-    /// [default service](actix_web::App::default_service) of the application that is not declared is
-    /// shown only to users who are logged in. If the path matches but no route takes the method, users
+    /// If a path matches no route, every client gets 404. If the application has its own
+    /// [default service](actix_web::App::default_service) and this service is undeclared, only users who
+    /// are logged in reach it. If the path matches but no route takes the method, users
     /// who are logged in get the 404 or 405; anonymous clients are refused, because this case looks like
     /// an undeclared route. A resource inside `public()` answers every client with its own 405, and the
     /// guards inside it still apply.
@@ -324,8 +324,8 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// Middleware between the manager and the routes must not await anything before it calls the routes;
     /// if it does, wrap it in [`routes_behind`](crate::guards::routes_behind()). Middleware for
     /// cross-origin preflights goes around the manager: `.wrap(login_manager).wrap(Cors::..)`. Code that
-    /// a service or middleware runs before its first await, such as in the closure of `wrap_fn`, runs
-    /// before the decision. Handlers and their extractors run only after the decision.
+    /// a service or middleware runs before its first await also runs before the decision; an example is
+    /// the code in the closure of `wrap_fn`. Handlers and their extractors run only after the decision.
     #[must_use]
     pub fn deny_by_default(self) -> Self {
         self.set(|settings| settings.routes.deny_by_default = true)
