@@ -10,7 +10,7 @@ use crate::{
         remember_cookie::{end_family, proves, read_family_token},
     },
     session::Entry,
-    store::Records,
+    store::{LoginStore as _, Records},
     users::UserType,
 };
 
@@ -49,7 +49,7 @@ impl<U: AuthUser> Auth<U> {
             return Ok(None);
         };
         let now = manager.now();
-        let family = records.find_family(token.family, now).await?;
+        let family = records.store.find_family(token.family, now).await?;
         let is_genuine =
             |family: &TokenFamily| proves(manager, user_type, &token, family).is_some();
         let Some(family) = family.filter(is_genuine) else {

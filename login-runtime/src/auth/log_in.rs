@@ -19,7 +19,7 @@ use crate::{
         remember_cookie::{self, carries_token_of_another, end_family, family_cookie},
     },
     session,
-    store::{LoginRef, Records, Replaced},
+    store::{LoginRef, LoginStore as _, Records, Replaced},
     users::{IntoVerified, UserType, Verified},
 };
 
@@ -250,7 +250,7 @@ impl<U: AuthUser> Auth<U> {
         let now = self.manager().now();
         let mut previous = Previous::default();
         if let Some(LoginRef { key, .. }) = self.state.login(&self.request, self.index) {
-            if let Some(record) = records.find(key, now).await? {
+            if let Some(record) = records.store.find(key, now).await? {
                 previous.login = Some(key);
                 previous.is_other_user = record.user_id != id;
                 let tokens = record.family.filter(FamilyKey::has_tokens);

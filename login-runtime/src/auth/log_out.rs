@@ -10,7 +10,7 @@ use crate::{
         remember_cookie::{self, end_family},
     },
     session::{self, fate},
-    store::{LoginRef, Records},
+    store::{LoginRef, LoginStore as _, Records},
     users::UserType,
 };
 
@@ -93,7 +93,7 @@ impl<U: AuthUser> Auth<U> {
             (Some(login), _) => Some(login),
             // The user could not be loaded or is inactive, or another request was faster.
             (None, Some(LoginRef { key, family })) => {
-                let record = records.find(key, self.manager().now()).await?;
+                let record = records.store.find(key, self.manager().now()).await?;
                 let family = record.map_or(family, |record| record.family);
                 Some(LoginRef { key, family })
             }

@@ -16,7 +16,7 @@ use crate::{
     error::{LoginError, StoreError},
     events::{EventUser, LoginEvent},
     manager::{LoginManager, Manager},
-    store::{LoginRef, Records},
+    store::{LoginRef, LoginStore as _, Records},
     users::{AnyUser, UserType},
 };
 
@@ -85,7 +85,7 @@ impl<U: AuthUser> Auth<U> {
         let current = self.current().await?;
         let (records, now) = (current.records, self.manager().now());
         let owner = current.owner();
-        let logins = records.store.call(|store| store.list(owner, now)).await?;
+        let logins = records.store.list(owner, now).await?;
         Ok(logins
             .into_iter()
             .filter(|(_, record)| !records.limits.is_idle(record.last_seen, now))
@@ -104,7 +104,7 @@ impl<U: AuthUser> Auth<U> {
     pub async fn end_login(&self, key: LoginKey) -> Result<bool, LoginError> {
         let current = self.current().await?;
         let records = current.records;
-        let record = records.find(key, self.manager().now()).await?;
+        let record = records.store.find(key, self.manager().now()).await?;
         let Some(record) = record.filter(|record| record.owner() == current.owner()) else {
             return Ok(false);
         };
@@ -190,7 +190,7 @@ impl<U: AuthUser> Auth<U> {
             but_family,
         };
         let store = &current.records.store;
-        let logins = store.call(|store| store.end_many(selected)).await?;
+        let logins = store.end_many(selected).await?;
         let user = Some(EventUser::new(current.user_type, &*current.user));
         let event = LoginEvent::LoginsEnded { user, logins };
         self.manager().events.emit(&event, &self.request);
@@ -267,7 +267,7 @@ impl Logins {
         let owner = LoginOwner { user_type, user_id };
         let now = self.manager.now();
         let store = &self.records.store;
-        let logins = store.call(|store| store.list(owner, now)).await?;
+        let logins = store.list(owner, now).await?;
         Ok(logins
             .into_iter()
             .map(|(key, record)| LoginInfo::new(key, record, None))
@@ -280,7 +280,7 @@ impl Logins {
     ///
     /// The store's error.
     pub async fn end(&self, key: LoginKey) -> Result<bool, StoreError> {
-        let Some(record) = self.records.find(key, self.manager.now()).await? else {
+        let Some(record) = self.records.store.find(key, self.manager.now()).await? else {
             return Ok(false);
         };
         let family = record.family;
@@ -301,7 +301,7 @@ impl Logins {
             but: None,
             but_family: None,
         };
-        self.records.store.call(|store| store.end_many(all)).await
+        self.records.store.end_many(all).await
     }
 
     /// Ends all logins of all users, and forgets all browsers. Returns how many logins ended.

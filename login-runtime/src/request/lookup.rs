@@ -283,7 +283,7 @@ impl Lookup<'_> {
         if stale {
             self.emit_protected();
             if record.fresh {
-                let staling = records.store.call(|store| store.make_stale(key));
+                let staling = records.store.make_stale(key);
                 Box::pin(staling).await?;
             }
         }

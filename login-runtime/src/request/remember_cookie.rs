@@ -16,7 +16,7 @@ use crate::{
     keys::{self, FamilyToken, Match},
     manager::Manager,
     session::Entry,
-    store::{LoginRef, Records},
+    store::{LoginRef, LoginStore as _, Records},
     users::UserType,
 };
 
@@ -164,7 +164,7 @@ pub(crate) async fn prolonged_family(
         return Ok(None);
     };
     let (key, now) = (token.family, manager.now());
-    let record = records.find(login.key, now).await?;
+    let record = records.store.find(login.key, now).await?;
     if record.is_none_or(|record| record.family != Some(key)) {
         return Ok(None);
     }
@@ -190,5 +190,5 @@ pub(crate) fn proves(
 /// Ends a family and the logins that it restored.
 pub(crate) async fn end_family(records: &Records, family: FamilyKey) -> Result<u64, StoreError> {
     let end = LoginSelector::Family(family);
-    records.store.call(|store| store.end_many(end)).await
+    records.store.end_many(end).await
 }

@@ -20,7 +20,7 @@ use crate::{
         remember_cookie::{self, end_family, proves},
     },
     session::{self, EntryFacts, Session},
-    store::{LoginRef, NewLogin, Records, Redeemed},
+    store::{LoginRef, LoginStore as _, NewLogin, Records, Redeemed},
     users::{AnyUser, Loading},
 };
 
@@ -135,7 +135,7 @@ impl Lookup<'_> {
             // Another request may have done the same before.
             records
                 .store
-                .call(|store| store.update_family_if(key, family.version, &next))
+                .update_family_if(key, family.version, &next)
                 .await?;
         }
         // All requests that share the login compute the same id.
@@ -218,7 +218,7 @@ impl Lookup<'_> {
         hash: Option<String>,
         now: i64,
     ) -> Result<Option<LoginRef>, LoadError> {
-        if records.find(id.key(), now).await?.is_some() {
+        if records.store.find(id.key(), now).await?.is_some() {
             return Ok(Some(LoginRef {
                 key: id.key(),
                 family: Some(key),
@@ -237,13 +237,13 @@ impl Lookup<'_> {
         };
         let client = client::of_record(self.request, self.manager());
         let (login, inserted) = records.insert(id, login, records.max, client, now).await?;
-        if inserted == Inserted::Refused && records.find(id.key(), now).await?.is_none() {
+        if inserted == Inserted::Refused && records.store.find(id.key(), now).await?.is_none() {
             return Ok(None);
         }
         // Only redeeming the token depended on the family. If the family has ended since, the same
         // request ended this login, or it has to end here.
-        if records.find_family(key, now).await?.is_none() {
-            records.store.call(|store| store.end(id.key())).await?;
+        if records.store.find_family(key, now).await?.is_none() {
+            records.store.end(id.key()).await?;
             return self.refuse_cookie(EndReason::Ended);
         }
         Ok(Some(login))

@@ -28,7 +28,7 @@ use crate::{
             Lock, SessionFate, State, has_logged_in, may_lose, note_failure, set_fate, with_tracker,
         },
     },
-    store::{LATE_FOR, REVOKED_FOR, Records, STORE_DEADLINE, in_time},
+    store::{LATE_FOR, LoginStore as _, REVOKED_FOR, Records, STORE_DEADLINE, in_time},
 };
 
 /// The key that stores the id of a session that is kept in its cookie.
@@ -202,7 +202,7 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         };
         let then = revocations.clock.now().saturating_add(seconds);
         let store = &revocations.records.store;
-        let is_revoked = store.call(|store| store.is_session_revoked(session, then));
+        let is_revoked = store.is_session_revoked(session, then);
         note_failure(is_revoked.await)
     }
 
@@ -233,7 +233,7 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         };
         let until = revocations.clock.now().saturating_add(Self::revoked_for());
         let store = &revocations.records.store;
-        let revoked = store.call(|store| store.revoke_session(session, until));
+        let revoked = store.revoke_session(session, until);
         note_failure(revoked.await)
     }
 

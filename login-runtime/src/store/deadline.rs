@@ -164,14 +164,6 @@ impl TimedStore {
         Self { store, limit }
     }
 
-    /// Calls the store and waits for the answer, at most as long as the limit.
-    pub(crate) async fn call<'a, T>(
-        &'a self,
-        call: impl FnOnce(&'a dyn DynLoginStore) -> StoreFuture<'a, T>,
-    ) -> Result<T, StoreError> {
-        in_time(self.limit, call(&*self.store)).await?
-    }
-
     /// Makes a call that may take longer than the limit, because no browser waits for its answer.
     pub(crate) async fn call_long<'a, T>(
         &'a self,

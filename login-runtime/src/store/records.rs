@@ -280,15 +280,6 @@ impl Records {
         Ok(())
     }
 
-    /// Finds a login that has not expired.
-    pub(crate) async fn find(
-        &self,
-        key: LoginKey,
-        now: i64,
-    ) -> Result<Option<LoginRecord>, StoreError> {
-        self.store.find(key, now).await
-    }
-
     /// Records that the browser has received the current token of a family.
     pub(crate) async fn note_seen(
         &self,
@@ -392,15 +383,6 @@ impl Records {
         Ok((key, family))
     }
 
-    /// Finds a family that has not expired.
-    pub(crate) async fn find_family(
-        &self,
-        key: FamilyKey,
-        now: i64,
-    ) -> Result<Option<TokenFamily>, StoreError> {
-        self.store.find_family(key, now).await
-    }
-
     /// Finds a family whose current token has this generation, and for which `proves` returns `true`.
     async fn find_current(
         &self,
@@ -409,7 +391,7 @@ impl Records {
         now: i64,
         proves: impl Fn(&TokenFamily) -> bool,
     ) -> Result<Option<TokenFamily>, StoreError> {
-        let family = self.find_family(key, now).await?;
+        let family = self.store.find_family(key, now).await?;
         Ok(family.filter(|family| family.generation == generation && proves(family)))
     }
 
@@ -464,7 +446,7 @@ impl Records {
     ) -> Result<Redeemed, StoreError> {
         for _ in 0..CLAIMS {
             // Only a genuine token can have been stolen, so this comes before the check for theft.
-            let Some(family) = self.find_family(key, now).await?.filter(&proves) else {
+            let Some(family) = self.store.find_family(key, now).await?.filter(&proves) else {
                 return Ok(Redeemed::Worthless);
             };
             let (family, at, send) = match remember::present(&family, generation, now) {
