@@ -84,8 +84,7 @@ impl<U: AuthUser> Auth<U> {
     pub async fn logins(&self) -> Result<Vec<LoginInfo>, LoginError> {
         let current = self.current().await?;
         let (records, now) = (current.records, self.manager().now());
-        let owner = current.owner();
-        let logins = records.store.list(owner, now).await?;
+        let logins = records.store.list(current.owner(), now).await?;
         Ok(logins
             .into_iter()
             .filter(|(_, record)| !records.limits.is_idle(record.last_seen, now))
@@ -189,8 +188,7 @@ impl<U: AuthUser> Auth<U> {
             but,
             but_family,
         };
-        let store = &current.records.store;
-        let logins = store.end_many(selected).await?;
+        let logins = current.records.store.end_many(selected).await?;
         let user = Some(EventUser::new(current.user_type, &*current.user));
         let event = LoginEvent::LoginsEnded { user, logins };
         self.manager().events.emit(&event, &self.request);
@@ -247,11 +245,9 @@ pub struct Logins {
 impl<S: SessionStore> LoginManager<S> {
     /// The logins of all users; `None` without a login store.
     pub fn logins(&self) -> Option<Logins> {
-        let records = Arc::clone(self.manager.records.as_ref()?);
-        Some(Logins {
-            manager: Arc::clone(&self.manager),
-            records,
-        })
+        let records = self.manager.records.clone()?;
+        let manager = Arc::clone(&self.manager);
+        Some(Logins { manager, records })
     }
 }
 
@@ -265,13 +261,9 @@ impl Logins {
         let (user_type, user_id) = self.owner::<U>(id)?;
         let (user_type, user_id) = (&*user_type, &*user_id);
         let owner = LoginOwner { user_type, user_id };
-        let now = self.manager.now();
-        let store = &self.records.store;
-        let logins = store.list(owner, now).await?;
-        Ok(logins
-            .into_iter()
-            .map(|(key, record)| LoginInfo::new(key, record, None))
-            .collect())
+        let logins = self.records.store.list(owner, self.manager.now()).await?;
+        let info = |(key, record)| LoginInfo::new(key, record, None);
+        Ok(logins.into_iter().map(info).collect())
     }
 
     /// Ends one login, and forgets the browser it was made with. Returns whether there was such a login.
@@ -310,8 +302,8 @@ impl Logins {
     ///
     /// The store's error.
     pub async fn end_all(&self) -> Result<u64, StoreError> {
-        self.records
-            .store
+        let store = &self.records.store;
+        store
             .call_long(|store| store.end_many(LoginSelector::All))
             .await
     }
@@ -327,8 +319,8 @@ impl Logins {
     pub async fn purge(&self, batch: u32) -> Result<u64, StoreError> {
         let now = self.manager.now();
         let idle_since = self.records.limits.idle_since(now);
-        self.records
-            .store
+        let store = &self.records.store;
+        store
             .call_long(|store| store.purge(now, idle_since, batch))
             .await
     }

@@ -200,7 +200,7 @@ impl GuardCheck<'_> {
         let (index, requirement) = (self.index, self.requirement);
         GuardOutcome::Later(Box::pin(async move {
             if requirement.passive {
-                state.set_passive();
+                state.passive.set(true);
             }
             let user = match state.user(&request, index).await {
                 Ok(user) => user,

@@ -241,11 +241,6 @@ impl LoginState {
         }
     }
 
-    /// Does not count this request as use of the login.
-    pub(crate) fn set_passive(&self) {
-        self.passive.set(true);
-    }
-
     /// Replaces the user for the rest of the request.
     pub(crate) fn set_user(&self, index: usize, user: Option<RequestUser>) {
         if let Some(slot) = self.slot(index) {

@@ -15,7 +15,11 @@ use crate::{
     http::{SetCookie, cookies, set_cookie},
     manager::Manager,
     refusal,
-    request::{LoginState, OpenedLoginCookie, credential, remember_cookie},
+    request::{
+        LoginState, OpenedLoginCookie,
+        credential::{self, LoginCredential},
+        remember_cookie,
+    },
     session::{self, fate},
     store::Records,
     users::UserType,
@@ -154,11 +158,11 @@ impl<'a> Review<'a> {
             }
             if !is_gone {
                 let found = state.and_then(|state| state.found(index)).flatten();
-                let user = found
-                    .as_ref()
-                    .map(|found| EventUser::new(user_type, &*found.user));
-                let event = LoginEvent::LoggedOut { user };
-                manager.events.emit(&event, request);
+                let found = found.as_ref();
+                let user = found.map(|found| EventUser::new(user_type, &*found.user));
+                manager
+                    .events
+                    .emit(&LoginEvent::LoggedOut { user }, request);
             }
         }
         if is_late {
@@ -209,10 +213,8 @@ impl<'a> Review<'a> {
     /// carries.
     async fn prolong(&mut self) {
         for (index, user_type) in self.manager.users.iter().enumerate() {
-            if self
-                .state
-                .is_some_and(|state| !state.remember_counts(index))
-            {
+            let state = self.state;
+            if state.is_some_and(|state| !state.remember_counts(index)) {
                 continue;
             }
             let prolonged = match &self.manager.records {
@@ -232,9 +234,8 @@ impl<'a> Review<'a> {
 
     fn prolong_token(&self, index: usize, user_type: &UserType) -> Option<SetCookie> {
         let (request, manager) = (self.request, self.manager);
-        let has_asked = self
-            .state
-            .is_some_and(|state| matches!(state.found(index), Some(Some(_))));
+        let found = self.state.and_then(|state| state.found(index));
+        let has_asked = matches!(found, Some(Some(_)));
         let opened = self.opened(index);
         credential::read(request, manager, user_type, opened, |credential| {
             let entry = credential.entry()?;
@@ -250,14 +251,10 @@ impl<'a> Review<'a> {
     ) -> Result<Option<SetCookie>, StoreError> {
         let (request, manager) = (self.request, self.manager);
         let opened = self.opened(index);
-        let login = credential::read(request, manager, user_type, opened, |credential| {
-            credential.login()
-        });
-        match login {
-            Some(login) => {
-                remember_cookie::prolonged_family(request, manager, user_type, records, login).await
-            }
-            None => Ok(None),
-        }
+        let login = |credential: LoginCredential<'_>| credential.login();
+        let Some(login) = credential::read(request, manager, user_type, opened, login) else {
+            return Ok(None);
+        };
+        remember_cookie::prolonged_family(request, manager, user_type, records, login).await
     }
 }
