@@ -27,11 +27,12 @@
 //! may be lost. [`present`] follows these rules:
 //!
 //! 1. The *current* token is valid. The server records the time at which it first sees the token
-//!    ([`TokenFamily::seen_at`]). This is the time of the first request that uses the restored login and
-//!    has the token in its cookie, or at the latest the time when the token is presented. The token is
-//!    replaced if it is older than [`COOL_DOWN`] and was first seen longer than [`GRACE`] ago. A
-//!    conditional write on the row's version lets only one of several requests replace it; the others
-//!    find that the row has changed, read it again, and fall under rule 2 or 4.
+//!    ([`TokenFamily::seen_at`]). It first sees the token when a request uses the restored login and
+//!    also sends the token in its cookie. If there is no such request, it first sees the token when the
+//!    token is presented to restore a login. The token is replaced if it is older than [`COOL_DOWN`]
+//!    and was first seen longer than [`GRACE`] ago. A conditional write on the row's version lets only
+//!    one of several requests replace it; the others find that the row has changed, read it again, and
+//!    fall under rule 2 or 4.
 //! 2. The *previous* token is valid as long as the server has not seen its successor: the response was
 //!    lost, or has not arrived yet. The server sends the same successor again, no matter whether a
 //!    second or ten days later.
@@ -42,8 +43,9 @@
 //!    computed from seed and time, also with a pseudo-random function. So a hundred tabs that open at
 //!    once create one login and not a hundred.
 //! 5. A token two or more generations back is theft. An honest browser does not present such a token.
-//!    The server replaces a token only if it first saw that token more than [`GRACE`] ago. So it had
-//!    seen the successor of the old token for that long: the browser already had the successor.
+//!    The current token exists because its predecessor was replaced, and the server replaces a token
+//!    only if it first saw that token more than [`GRACE`] ago. So the browser has had a newer token than
+//!    the presented one for at least that long.
 //!
 //! Theft ends the family and all logins that it restored. The server cannot tell the thief from the
 //! owner, so both are logged out, and only the owner can log in again with the password.

@@ -10,7 +10,8 @@
 //!
 //! - routes behind a guard function of the application, unless [`Auditor::reviewed_guard`] says that they
 //!   were reviewed;
-//! - paths that match no sample, unless [`Auditor::example`] gives one;
+//! - patterns whose dynamic segments match none of the values that the audit tries, unless
+//!   [`Auditor::example`] gives a path that matches;
 //! - handlers of unsafe methods on the same path, if only a header guard distinguishes them.
 //!
 //! To find default services, and routes for every method, the audit also sends requests with GET, or
