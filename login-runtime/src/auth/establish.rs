@@ -115,11 +115,7 @@ impl<U: AuthUser> Auth<U> {
         session.renew();
         fate::logged_in(&user_type.session_key);
         self.state.acted.set(true);
-        let facts = LoginFacts {
-            source: LoginSource::Session,
-            authenticated_at: Some(authenticated_at),
-            fresh,
-        };
+        let facts = LoginFacts::new(LoginSource::Session, Some(authenticated_at), fresh);
         let user = RequestUser::new(user_type, user, facts, allow_inactive, record);
         self.state.set_user(self.index, Some(user.clone()));
         Ok(user)

@@ -37,6 +37,16 @@ pub(crate) struct LoginFacts {
     pub(crate) fresh: bool,
 }
 
+impl LoginFacts {
+    pub(crate) fn new(source: LoginSource, authenticated_at: Option<i64>, fresh: bool) -> Self {
+        Self {
+            source,
+            authenticated_at,
+            fresh,
+        }
+    }
+}
+
 /// The key of a login record: the SHA-256 of the login's id.
 ///
 /// It may appear in a page, for instance to name a login in a list or a form, because it

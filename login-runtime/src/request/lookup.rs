@@ -190,11 +190,8 @@ impl Lookup<'_> {
         if load.rewrite {
             self.write(load.facts, load.hash.as_deref(), &*user);
         }
-        let facts = LoginFacts {
-            source: LoginSource::Session,
-            authenticated_at: Some(load.facts.authenticated_at),
-            fresh: load.facts.fresh,
-        };
+        let at = Some(load.facts.authenticated_at);
+        let facts = LoginFacts::new(LoginSource::Session, at, load.facts.fresh);
         Some(self.user(user, facts, load.facts.allow_inactive, None))
     }
 
@@ -307,11 +304,8 @@ impl Lookup<'_> {
         fresh: bool,
         login: LoginRef,
     ) -> RequestUser {
-        let facts = LoginFacts {
-            source: LoginSource::Session,
-            authenticated_at: Some(record.authenticated_at),
-            fresh,
-        };
+        let at = Some(record.authenticated_at);
+        let facts = LoginFacts::new(LoginSource::Session, at, fresh);
         self.user(user, facts, record.allow_inactive, Some(login))
     }
 
@@ -353,11 +347,7 @@ impl Lookup<'_> {
         };
         let event_user = EventUser::new(self.user_type, &*user);
         self.emit(&LoginEvent::LoadedFromRequest { user: event_user });
-        let facts = LoginFacts {
-            source: LoginSource::Request,
-            authenticated_at: None,
-            fresh: false,
-        };
+        let facts = LoginFacts::new(LoginSource::Request, None, false);
         Ok(Some(self.user(user, facts, false, None)))
     }
 

@@ -62,10 +62,8 @@ impl Lookup<'_> {
         else {
             return self.refuse_cookie(EndReason::Invalid);
         };
-        let Some(remembered) = self
-            .load_remembered(Some(loading), token.hash, None)
-            .await?
-        else {
+        let remembered = self.load_remembered(Some(loading), token.hash, None);
+        let Some(remembered) = remembered.await? else {
             return Ok(None);
         };
         let fingerprint = remembered.fingerprint.as_deref();
@@ -89,11 +87,8 @@ impl Lookup<'_> {
         self.take_session(token.id, |_| {
             self.write(facts, fingerprint, &*remembered.user);
         });
-        Ok(Some(self.restored(
-            remembered.user,
-            token.authenticated_at,
-            None,
-        )))
+        let at = token.authenticated_at;
+        Ok(Some(self.restored(remembered.user, at, None)))
     }
 
     /// Redeems the token of a family, and restores a login or shares the one that was just restored.
@@ -104,12 +99,9 @@ impl Lookup<'_> {
             return self.refuse_cookie(EndReason::Invalid);
         };
         let key = token.family;
-        let redeemed = records
-            .redeem(key, token.generation, now, |family| {
-                proves(manager, user_type, &token, family).is_some()
-            })
-            .await?;
-        let (family, at, send) = match redeemed {
+        let is_proof = |family: &_| proves(manager, user_type, &token, family).is_some();
+        let redeemed = records.redeem(key, token.generation, now, is_proof);
+        let (family, at, send) = match redeemed.await? {
             Redeemed::Good { family, at, send } => (family, at, send),
             Redeemed::Worthless => return self.refuse_cookie(EndReason::Ended),
             Redeemed::Theft(family) => {
@@ -139,16 +131,13 @@ impl Lookup<'_> {
                 .await?;
         }
         // All requests that share the login compute the same id.
-        let id = manager
-            .keys
-            .restored_login(&user_type.name, key, &family.seed, at);
-        let Some(id) = id else {
+        let keys = &manager.keys;
+        let Some(id) = keys.restored_login(&user_type.name, key, &family.seed, at) else {
             return self.refuse_cookie(EndReason::Invalid);
         };
-        let Some(login) = self
-            .find_or_insert(records, &id, key, &family, remembered.fingerprint, now)
-            .await?
-        else {
+        let hash = remembered.fingerprint;
+        let login = self.find_or_insert(records, &id, key, &family, hash, now);
+        let Some(login) = login.await? else {
             return Ok(None);
         };
         self.take_session(&family.user_id, |session| {
@@ -167,11 +156,8 @@ impl Lookup<'_> {
                 self.state.set_remember_cookie(self.index, cookie);
             }
         }
-        Ok(Some(self.restored(
-            remembered.user,
-            family.authenticated_at,
-            Some(login),
-        )))
+        let at = family.authenticated_at;
+        Ok(Some(self.restored(remembered.user, at, Some(login))))
     }
 
     /// Waits for the user of a remember token. Refuses the cookie, and ends the family, if the user may
@@ -219,10 +205,8 @@ impl Lookup<'_> {
         now: i64,
     ) -> Result<Option<LoginRef>, LoadError> {
         if records.store.find(id.key(), now).await?.is_some() {
-            return Ok(Some(LoginRef {
-                key: id.key(),
-                family: Some(key),
-            }));
+            let (key, family) = (id.key(), Some(key));
+            return Ok(Some(LoginRef { key, family }));
         }
         let login = NewLogin {
             user_type: &self.user_type.name,
@@ -268,11 +252,8 @@ impl Lookup<'_> {
     ) -> RequestUser {
         let event_user = EventUser::new(self.user_type, &*user);
         self.emit(&LoginEvent::LoadedFromCookie { user: event_user });
-        let facts = LoginFacts {
-            source: LoginSource::RememberCookie,
-            authenticated_at: Some(authenticated_at),
-            fresh: false,
-        };
+        let at = Some(authenticated_at);
+        let facts = LoginFacts::new(LoginSource::RememberCookie, at, false);
         self.user(user, facts, false, login)
     }
 

@@ -75,15 +75,11 @@ impl Gate {
         let manager = Arc::clone(&self.manager);
         let pattern = self.pattern.clone();
         let request = self.stand_in();
+        let (undeclared, events) = (&manager.routes.undeclared, &manager.events);
         if let Some(pattern) = &pattern
-            && manager
-                .routes
-                .undeclared
-                .is_first(request.method(), pattern)
+            && undeclared.is_first(request.method(), pattern)
         {
-            manager
-                .events
-                .emit(&LoginEvent::UndeclaredRoute { pattern }, &request);
+            events.emit(&LoginEvent::UndeclaredRoute { pattern }, &request);
         }
         let answer = match reason_to_refuse(&request, &manager).await {
             Ok(None) => return Ok(()),
@@ -91,14 +87,9 @@ impl Gate {
             // has a default service, so it answers as actix-web does without one.
             Ok(Some(_)) if pattern.is_none() => HttpResponse::NotFound().finish(),
             Ok(Some(reason)) => {
-                let kind = RefusalKind::of(reason);
-                let Manager {
-                    refusal, events, ..
-                } = &*manager;
-                refusal::refuse(&request, refusal, events, kind, reason, None)
-                    .done()
-                    .await
-                    .into_response()
+                let (kind, settings) = (RefusalKind::of(reason), &manager.refusal);
+                let refusing = refusal::refuse(&request, settings, events, kind, reason, None);
+                refusing.done().await.into_response()
             }
             Err(answer) => answer,
         };
