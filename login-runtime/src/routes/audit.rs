@@ -14,10 +14,10 @@
 //!   [`Auditor::example`] gives a path that matches;
 //! - handlers of unsafe methods on the same path, if only a header guard distinguishes them.
 //!
-//! To find default services, and routes for every method, the audit also sends requests with GET, or
-//! with a method that does not exist, to paths without a route guard. Such a request runs the default
-//! service if it is undeclared. It also runs a handler that takes every method, if the handler is
-//! undeclared or public.
+//! The audit also looks for default services, and for routes that accept every method. For this, it
+//! sends GET requests to paths that do not exist, and requests with a method that does not exist to the
+//! paths of routes. Such a request runs the default service if it is undeclared. It also runs a handler
+//! that accepts every method, if the handler is undeclared or public.
 //!
 //! # Examples
 //!

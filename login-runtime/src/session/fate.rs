@@ -21,8 +21,8 @@
 //! If the server keeps the sessions, the store knows which of them have ended. The server cannot end a
 //! session that is kept in its cookie. With a login store, each such session contains an id, and the id
 //! is *revoked* when a login in the session ends, or when another login replaces it. A request that
-//! writes to a revoked session is late. A session without a login also has an id, but needs no
-//! revocation: when it is renewed, it keeps its id.
+//! writes to a revoked session is late. A session without a login also has an id. If it is renewed
+//! without a log in, the new session keeps this id, so there is nothing to revoke.
 //!
 //! When a request checks that a session exists and then acts on it, no other request of this process can
 //! change that session in between. Another process can change it; the effect is then the same as that of
