@@ -131,7 +131,7 @@ pub(crate) fn all() -> Vec<Value> {
     at_most(
         "memory store, bytes per login at 10^6",
         "",
-        300.0,
+        700.0,
         m.growth["bytes_per_login"].as_f64(),
     );
     at_most(
