@@ -190,8 +190,7 @@ impl<'a> Target<'a> {
     /// The whole address, escaped for a `Location` header.
     fn address(&self, next: Option<&str>, settings: &RefusalSettings) -> Vec<u8> {
         let len = |part: Option<&str>| part.map_or(0, |part| part.len() + 1);
-        let next = next.map(|next| (next, QUERY_VALUE.len(next)));
-        let next_len = |(_, len): (&str, usize)| 1 + settings.next_parameter.len() + len;
+        let next_len = |next| 1 + settings.next_parameter.len() + QUERY_VALUE.len(next);
         // Exact for most views: with spare room, the header would need another allocation.
         let mut address = Vec::with_capacity(
             self.base.as_ref().map_or(0, |base| base.len())
@@ -228,10 +227,10 @@ impl<'a> Target<'a> {
                 address.extend_from_slice(pair.as_bytes());
             }
         }
-        if let Some((next, len)) = next {
+        if let Some(next) = next {
             address.push(separator);
             address.extend_from_slice(&settings.next_parameter);
-            QUERY_VALUE.push(&mut address, next, len);
+            QUERY_VALUE.push(&mut address, next);
         }
         if let Some(fragment) = self.fragment {
             address.push(b'#');

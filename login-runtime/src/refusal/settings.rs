@@ -97,7 +97,7 @@ impl Default for RefusalSettings {
 impl RefusalSettings {
     pub(crate) fn set_next_field(&mut self, name: String) {
         self.next_parameter.clear();
-        QUERY_VALUE.push(&mut self.next_parameter, &name, QUERY_VALUE.len(&name));
+        QUERY_VALUE.push(&mut self.next_parameter, &name);
         self.next_parameter.push(b'=');
         self.next_field = name;
     }
