@@ -18,7 +18,11 @@ fn is_http(url: &Url) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum View {
     /// A path of this application, with or without a query and a fragment, as a `Location` has it.
-    Path(String),
+    Path {
+        address: String,
+        /// The length without the query and the fragment.
+        path_len: usize,
+    },
     /// An absolute http or https URL.
     Url(Url),
     /// The name of a route, for `HttpRequest::url_for`.
@@ -36,10 +40,12 @@ impl View {
         }
         if text.starts_with('/') {
             let before_fragment = text.split('#').next().unwrap_or_default();
-            return match before_fragment.parse::<Uri>() {
-                Ok(_) => Ok(Self::Path(escape::location(text))),
-                Err(_) => invalid(text, "is not a path; escape what a URL cannot contain"),
-            };
+            if before_fragment.parse::<Uri>().is_err() {
+                return invalid(text, "is not a path; escape what a URL cannot contain");
+            }
+            let address = escape::location(text);
+            let path_len = address.find(['?', '#']).unwrap_or(address.len());
+            return Ok(Self::Path { address, path_len });
         }
         if !text.contains(':') {
             return Ok(Self::Name(text.to_owned()));
@@ -82,7 +88,10 @@ mod tests {
     fn a_view_is_a_path_a_url_or_a_name() {
         assert_eq!(
             View::parse("/login?a=b#c"),
-            Ok(View::Path("/login?a=b#c".to_owned()))
+            Ok(View::Path {
+                address: "/login?a=b#c".to_owned(),
+                path_len: "/login".len(),
+            })
         );
         assert!(matches!(
             View::parse("https://auth.test/login"),

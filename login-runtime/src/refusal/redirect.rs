@@ -32,11 +32,8 @@ pub(crate) fn location(
 ) -> Option<Vec<u8>> {
     let url;
     let target = match view {
-        View::Path(path) => Target::new(None, path),
-        View::Url(url) => {
-            let base = url.origin().ascii_serialization();
-            Target::new(Some(base), &url[Position::BeforePath..])
-        }
+        View::Path { address, path_len } => Target::new(None, address, *path_len),
+        View::Url(url) => Target::of_url(url, Some(url.origin().ascii_serialization())),
         View::Name(name) => {
             url = match ResolvedView::of(request, name) {
                 Ok(url) => url,
@@ -46,7 +43,7 @@ pub(crate) fn location(
                 }
             };
             let base = (!is_own(&url, request)).then(|| url.origin().ascii_serialization());
-            Target::new(base, &url[Position::BeforePath..])
+            Target::of_url(&url, base)
         }
     };
     if target.path == request.path() && target.is_here(request, settings) {
@@ -137,16 +134,15 @@ struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// `address` is a path with a query and a fragment, as far as there are any.
-    fn new(base: Option<String>, address: &'a str) -> Self {
-        let is_path = !address.bytes().any(|byte| matches!(byte, b'?' | b'#'));
-        let (path, query, fragment) = if is_path {
+    /// `address` is a path of this length with a query and a fragment, as far as there are any.
+    fn new(base: Option<String>, address: &'a str, path_len: usize) -> Self {
+        let (path, rest) = address.split_at_checked(path_len).unwrap_or((address, ""));
+        let (query, fragment) = if rest.is_empty() {
             // Most views.
-            (address, None, None)
+            (None, None)
         } else {
-            let (address, fragment) = split(address, '#');
-            let (path, query) = split(address, '?');
-            (path, query, fragment)
+            let (query, fragment) = split(rest, '#');
+            (query.strip_prefix('?'), fragment)
         };
         Self {
             base,
@@ -154,6 +150,10 @@ impl<'a> Target<'a> {
             query,
             fragment,
         }
+    }
+
+    fn of_url(url: &'a Url, base: Option<String>) -> Self {
+        Self::new(base, &url[Position::BeforePath..], url.path().len())
     }
 
     /// Whether the view is on the host that the request names.
