@@ -116,7 +116,7 @@ impl Limits {
 
     /// Whether a login that was made at `started_at` is over the absolute limit.
     pub(crate) fn is_expired(&self, started_at: i64, now: i64) -> bool {
-        since(started_at, now) > self.absolute.as_secs()
+        since(started_at, now) >= self.absolute.as_secs()
     }
 
     /// Whether a login that was last used at `last_seen` is over the idle limit.

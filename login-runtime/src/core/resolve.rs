@@ -274,18 +274,18 @@ mod tests {
     }
 
     #[test]
-    fn a_login_without_a_record_is_over_a_second_after_its_absolute_limit() {
+    fn a_login_without_a_record_is_over_at_its_absolute_limit() {
         let limits = Limits::new();
         let twelve_hours = 12 * 60 * 60;
         for (age, client, expected) in [
             (0, Verdict::Same, EntryVerdict::Load { stale: false }),
             (
-                twelve_hours,
+                twelve_hours - 1,
                 Verdict::Same,
                 EntryVerdict::Load { stale: false },
             ),
-            (twelve_hours + 1, Verdict::Same, EntryVerdict::Expired),
-            (twelve_hours + 1, Verdict::Over, EntryVerdict::Expired),
+            (twelve_hours, Verdict::Same, EntryVerdict::Expired),
+            (twelve_hours, Verdict::Over, EntryVerdict::Expired),
             (0, Verdict::Stale, EntryVerdict::Load { stale: true }),
             (0, Verdict::Over, EntryVerdict::OtherClient),
             // The clock went back.
