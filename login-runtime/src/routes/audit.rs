@@ -17,7 +17,9 @@
 //! The audit also looks for default services, and for routes that accept every method. For this, it
 //! sends GET requests to paths that do not exist, and requests with a method that does not exist to the
 //! paths of routes. Such a request runs the default service if it is undeclared. It also runs a handler
-//! that accepts every method, if the handler is undeclared or public.
+//! that accepts every method, if the handler is undeclared or public. If a path has routes with header
+//! guards, the audit runs an undeclared GET handler of that path, to find out whether the route works
+//! without the header.
 //!
 //! # Examples
 //!
