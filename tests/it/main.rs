@@ -41,6 +41,7 @@ mod secrets;
 mod setup;
 mod sources;
 mod stores;
+mod strangers;
 mod tidy;
 mod time;
 mod types;

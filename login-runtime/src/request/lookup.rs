@@ -134,6 +134,9 @@ impl Lookup<'_> {
         if let Some(user) = self.by_credential().await? {
             return Ok(Some(user));
         }
+        if self.is_overtaken() {
+            return Ok(None);
+        }
         // Boxed, so that the future of other requests needs no space for it.
         if let Some(user) = Box::pin(self.by_remember_cookie()).await? {
             return Ok(Some(user));
@@ -165,6 +168,9 @@ impl Lookup<'_> {
         user: Option<AnyUser>,
         load: &mut EntryLoad,
     ) -> Option<RequestUser> {
+        if self.is_overtaken() {
+            return None;
+        }
         let mut hash_key = None;
         let judged = resolve::judge_user(user, |user| {
             hash_key = self.same_hash(user, load.hash.as_deref());
@@ -240,6 +246,9 @@ impl Lookup<'_> {
             Some(left) => (left.record, left.user),
             None => (records.store.find_for_auth(key, now).await?, None),
         };
+        if self.is_overtaken() {
+            return Ok(None);
+        }
         let verdict = self.judge_record(found.as_ref(), records, now);
         let Some(record) = found.filter(|_| verdict != RecordVerdict::Gone) else {
             return self.end(EndReason::Ended, None);
@@ -268,6 +277,9 @@ impl Lookup<'_> {
             (None, Some(loading)) => loading.await?,
             (None, None) => None,
         };
+        if self.is_overtaken() {
+            return Ok(None);
+        }
         let has_same_hash = |user: &AnyUser| self.same_hash(user, record.hash.as_deref()).is_some();
         let user = match resolve::judge_user(user, has_same_hash) {
             Ok(user) => user,
@@ -324,6 +336,12 @@ impl Lookup<'_> {
         };
         let client = |bound| client::judge(self.request, self.manager(), bound).0;
         resolve::judge_record(found, check, client)
+    }
+
+    /// Whether the request has logged somebody in or out since this look-up began. Then session and
+    /// cookies belong to that decision, and the look-up must not change them.
+    pub(crate) fn is_overtaken(&self) -> bool {
+        self.slot.user.borrow().is_some()
     }
 
     /// Keeps the result for all who ask in this request. A log in or log out that happened meanwhile
@@ -431,6 +449,9 @@ impl Lookup<'_> {
     }
 
     fn forget(&self, owner: Option<&str>) {
+        if self.is_overtaken() {
+            return;
+        }
         let (session, key) = (session::of(self.request), &self.user_type.session_key);
         if self.user_type.login_cookie.is_some() {
             session::leave(&session, key, owner);
@@ -451,7 +472,7 @@ impl Lookup<'_> {
     }
 
     pub(crate) fn clear_remember_cookie(&self) {
-        if remember_cookie::is_carried(self.request, self.user_type) {
+        if !self.is_overtaken() && remember_cookie::is_carried(self.request, self.user_type) {
             self.state.clear_remember_cookie(self.index);
         }
     }

@@ -137,7 +137,7 @@ impl Lookup<'_> {
         };
         let hash = remembered.fingerprint;
         let login = self.find_or_insert(records, &id, key, &family, hash, now);
-        let Some(login) = login.await? else {
+        let Some(login) = login.await?.filter(|_| !self.is_overtaken()) else {
             return Ok(None);
         };
         self.take_session(&family.user_id, |session| {
@@ -172,6 +172,9 @@ impl Lookup<'_> {
             Some(loading) => loading.await?,
             None => None,
         };
+        if self.is_overtaken() {
+            return Ok(None);
+        }
         let reason = match user {
             None => EndReason::UserGone,
             Some(user) if !self.user_type.loader.is_authenticated(&*user) => EndReason::Inactive,
@@ -258,6 +261,9 @@ impl Lookup<'_> {
     }
 
     fn refuse_cookie<T>(&self, reason: EndReason) -> Result<Option<T>, LoadError> {
+        if self.is_overtaken() {
+            return Ok(None);
+        }
         self.emit(&LoginEvent::RememberCookieRefused { reason });
         self.clear_remember_cookie();
         // Otherwise this might clear the cookie of a log in that is in progress.

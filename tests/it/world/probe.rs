@@ -75,6 +75,8 @@ struct State {
     claimed: Vec<TokenFamily>,
     /// Every login that was inserted, if logins that have ended are found too.
     ended: Option<HashMap<LoginKey, LoginRecord>>,
+    /// The login that was inserted last.
+    inserted: Option<(LoginKey, LoginRecord)>,
 }
 
 impl fmt::Debug for Probe {
@@ -186,6 +188,12 @@ impl Probe {
         std::mem::take(&mut self.0.state.lock().unwrap().claimed)
     }
 
+    /// The login that was inserted last, as it was then.
+    pub(crate) fn inserted(&self) -> (LoginKey, LoginRecord) {
+        let state = self.0.state.lock().unwrap();
+        state.inserted.clone().expect("a login was inserted")
+    }
+
     async fn at(&self, moment: Moment) -> Result<(), StoreError> {
         let hook = self.0.state.lock().unwrap().hook.clone();
         match hook {
@@ -242,8 +250,12 @@ impl LoginStore for Probe {
         max: Option<MaxLogins>,
         now: i64,
     ) -> Result<Inserted, StoreError> {
-        if let Some(ended) = &mut self.0.state.lock().unwrap().ended {
-            ended.insert(key, record.clone());
+        {
+            let mut state = self.0.state.lock().unwrap();
+            state.inserted = Some((key, record.clone()));
+            if let Some(ended) = &mut state.ended {
+                ended.insert(key, record.clone());
+            }
         }
         watched!(self, Insert: insert(key, record, max, now))
     }
