@@ -577,6 +577,164 @@ mod tests {
     }
 
     #[test]
+    fn no_two_purposes_share_a_key() {
+        let ring = ring(&[1]);
+        let keys = &ring.0[0];
+        let codes = [
+            &keys.remember,
+            &keys.fingerprint,
+            &keys.family,
+            &keys.family_tag,
+            &keys.restored,
+        ]
+        .map(|key| key.mac("user", &[b"text"]).finalize().into_bytes());
+        let different: HashSet<_> = codes.iter().collect();
+        assert_eq!(different.len(), codes.len());
+        // Whoever knows the seed of a family can ask for tags, and must not get proofs.
+        let (family, seed) = (FamilyKey([5; 16]), [6; 16]);
+        let proof = keys.family_proof("user", family, &seed, 7).finalize();
+        let parts: [&[u8]; 3] = [&family.0, &seed, &7_i64.to_be_bytes()];
+        let tag = keys.family_tag.mac("user", &parts).finalize();
+        assert_ne!(proof.into_bytes(), tag.into_bytes());
+    }
+
+    #[test]
+    fn the_parts_of_a_code_are_told_apart() {
+        let ring = ring(&[1]);
+        let fingerprint = |user_type: &str, hash: &str| {
+            let fingerprint = ring.fingerprint(user_type, hash.as_bytes());
+            fingerprint.unwrap()
+        };
+        let text = "userhash";
+        let split = (0..=text.len()).map(|at| text.split_at(at));
+        let codes: Vec<_> = split.map(|(one, other)| fingerprint(one, other)).collect();
+        let different: HashSet<_> = codes.iter().collect();
+        assert_eq!(different.len(), codes.len());
+    }
+
+    #[test]
+    fn only_the_whole_fingerprint_is_the_same() {
+        let ring = ring(&[1]);
+        let kept = ring.fingerprint("", b"hash").unwrap();
+        let same = |kept: &str, hash: &[u8]| ring.same_hash("", Some(kept), Some(hash));
+        assert_eq!(same(&kept, b"hash"), Some(Match::Current));
+        for at in 0..kept.len() {
+            let (start, end) = kept.split_at(at);
+            assert_eq!(same(start, b"hash"), None, "{start}");
+            let other = if end.starts_with('A') { "B" } else { "A" };
+            let changed = format!("{start}{other}{}", &end[1..]);
+            assert_eq!(same(&changed, b"hash"), None, "{changed}");
+        }
+        for longer in [format!("{kept}A"), format!("{kept}="), format!("A{kept}")] {
+            assert_eq!(same(&longer, b"hash"), None, "{longer}");
+        }
+        // Hashes of passwords start with the same parameters.
+        for at in [0, 1, 31, 32, 63, 64, 65, 199] {
+            let mut long = [7; 200];
+            let kept = ring.fingerprint("", &long).unwrap();
+            assert_eq!(same(&kept, &long[..199]), None);
+            long[at] ^= 1;
+            assert_eq!(same(&kept, &long), None, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_read_up_to_the_length_that_browsers_keep() {
+        let ring = ring(&[1]);
+        let (mut longest, mut too_long) = (0, 0);
+        for len in 2_900..3_100 {
+            let id = "7".repeat(len);
+            let token = Token { id: &id, ..TOKEN };
+            let value = ring.sign("", &token).unwrap();
+            let is_read = ring.verify("", &value).is_some();
+            assert_eq!(is_read, value.len() <= 4_096, "{}", value.len());
+            let sealed = ring.seal("", id.as_bytes()).unwrap();
+            let opened = ring.open("", sealed.as_bytes(), |text, _| Some(text.len()));
+            assert_eq!(opened, (sealed.len() <= 4_096).then_some(len));
+            longest += usize::from(sealed.len() == 4_096) + usize::from(value.len() == 4_096);
+            too_long += usize::from(sealed.len() > 4_096 && value.len() > 4_096);
+        }
+        assert!(longest >= 2 && too_long > 0);
+        // Around the length up to which nothing is allocated.
+        for len in 0..300 {
+            let text = vec![7; len];
+            let sealed = ring.seal("", &text).unwrap();
+            let opened = ring.open("", sealed.as_bytes(), |text, _| Some(text.to_vec()));
+            assert_eq!(opened, Some(text));
+        }
+    }
+
+    #[test]
+    fn a_client_is_known_under_each_key() {
+        let client = |secrets: &[u8], agent: &str| -> Vec<_> {
+            let agent = Some(agent.as_bytes());
+            let clients = ring(secrets);
+            let clients = clients.clients(ClientIdentity::new(), agent, None);
+            clients.collect()
+        };
+        let both = client(&[1, 2], "a/1");
+        assert_eq!(both, [client(&[1], "a/1"), client(&[2], "a/1")].concat());
+        assert_ne!(both[0], both[1]);
+        // All bits of the identity are used, and no other.
+        let clients = (0..100).flat_map(|nth| client(&[1], &format!("a/{nth}")));
+        let clients: Vec<_> = clients.collect();
+        let (mut set, mut always) = (0, CLIENT);
+        for client in &clients {
+            set |= client;
+            always &= client;
+        }
+        assert_eq!((set, always), (CLIENT, 0));
+        assert_eq!(clients.iter().collect::<HashSet<_>>().len(), 100);
+    }
+
+    #[test]
+    fn a_restored_login_follows_from_all_that_restored_it() {
+        let login = |secret, user_type, family, seed, at| {
+            let ring = ring(&[secret]);
+            let family = FamilyKey([family; 16]);
+            let login = ring.restored_login(user_type, family, &[seed; 16], at);
+            login.unwrap().key()
+        };
+        let logins = [
+            login(1, "user", 5, 6, 7),
+            login(2, "user", 5, 6, 7),
+            login(1, "admin", 5, 6, 7),
+            login(1, "user", 4, 6, 7),
+            login(1, "user", 5, 5, 7),
+            login(1, "user", 5, 6, 8),
+        ];
+        assert_eq!(logins.iter().collect::<HashSet<_>>().len(), logins.len());
+        assert_eq!(login(1, "user", 5, 6, 7), logins[0]);
+    }
+
+    #[test]
+    fn random_bytes_are_different_each_time_and_read_back() {
+        let ids: Vec<_> = (0..100)
+            .map(|_| {
+                let id = LoginToken::random().unwrap();
+                let read = LoginToken::parse(&id.text()).unwrap();
+                assert_eq!(read.key(), id.key());
+                assert_eq!(id.key(), LoginKey::of(&read.0));
+                id.0
+            })
+            .collect();
+        assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
+        let nonces: HashSet<_> = (0..100).map(|_| nonce().unwrap()).collect();
+        let read: HashSet<_> = nonces
+            .iter()
+            .map(|text| read_nonce(text).unwrap())
+            .collect();
+        assert_eq!((nonces.len(), read.len()), (100, 100));
+        let more: HashSet<_> = (0..100).map(|_| random_16().unwrap()).collect();
+        assert_eq!(more.len(), 100);
+        let text = LoginToken([7; 32]).text();
+        for other in ["", &text[1..], &format!("{text}A"), &text.replace('B', "+")] {
+            assert!(LoginToken::parse(other).is_none(), "{other}");
+            assert_eq!(read_nonce(other), None, "{other}");
+        }
+    }
+
+    #[test]
     fn keys_for_different_purposes_differ() {
         let secret = Key::from(&[1; 64]);
         let purposes = [

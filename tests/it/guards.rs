@@ -21,6 +21,7 @@ mod functions;
 mod middleware;
 mod policies;
 mod routes;
+mod scopes;
 
 /// A request, and what the handler answers to it.
 struct Page {

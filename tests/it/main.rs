@@ -7,17 +7,21 @@
     reason = "tests"
 )]
 
+mod caches;
 #[cfg(feature = "redis")]
 mod counts;
 mod crowd;
 #[cfg(feature = "postgres")]
 mod database;
+mod declared;
 mod deny;
 mod devices;
 mod events;
 mod first;
 mod fresh;
 mod guards;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
+mod half_done;
 mod helpers;
 mod hygiene;
 mod keys;
@@ -30,6 +34,7 @@ mod next;
 mod nodes;
 mod outage;
 mod own_types;
+mod proofs;
 mod protection;
 mod races;
 mod records;

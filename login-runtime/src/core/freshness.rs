@@ -227,6 +227,45 @@ mod tests {
     }
 
     #[test]
+    fn a_login_is_fresh_for_half_an_hour_unless_the_guard_or_the_manager_says_otherwise() {
+        let half_an_hour = Some(Duration::from_secs(1_800));
+        let defaults = GuardDefaults::default();
+        assert!(!defaults.exempt_options);
+        let own = GuardDefaults {
+            fresh_for: None,
+            ..defaults
+        };
+        for (freshness, by_default, by_own) in [
+            (Freshness::Any, None, None),
+            (Freshness::Default, half_an_hour, None),
+            (
+                Freshness::Within(MINUTES_10),
+                Some(MINUTES_10),
+                Some(MINUTES_10),
+            ),
+        ] {
+            assert_eq!(defaults.max_age(freshness), by_default, "{freshness:?}");
+            assert_eq!(own.max_age(freshness), by_own, "{freshness:?}");
+        }
+    }
+
+    #[test]
+    fn each_reason_has_a_name_of_its_own() {
+        let names = [
+            RefusalReason::Anonymous,
+            RefusalReason::Inactive,
+            RefusalReason::Forbidden,
+            RefusalReason::Stale,
+            RefusalReason::Asked,
+        ]
+        .map(RefusalReason::name);
+        assert_eq!(
+            names,
+            ["anonymous", "inactive", "forbidden", "stale", "asked"]
+        );
+    }
+
+    #[test]
     fn without_a_limit_freshness_has_no_age() {
         assert!(is_fresh(&facts(true, Some(0)), None, i64::MAX));
         assert!(is_fresh(&facts(true, Some(i64::MIN)), None, i64::MAX));

@@ -197,6 +197,31 @@ mod tests {
     }
 
     #[test]
+    fn the_limits_are_these_numbers_of_seconds() {
+        for (limits, idle, absolute) in [
+            (Limits::new(), Some(1_800), 43_200),
+            (Limits::default(), Some(1_800), 43_200),
+            (Limits::aal1(), None, 2_592_000),
+            (Limits::aal2(), Some(3_600), 86_400),
+            (Limits::aal3(), Some(900), 43_200),
+            (Limits::new().danger_no_idle_limit(), None, 43_200),
+        ] {
+            assert_eq!(limits.has_idle(), idle.is_some(), "{limits}");
+            assert_eq!(limits.idle_since(5_000), idle.map(|idle| 5_000 - idle));
+            if let Some(idle) = idle {
+                assert!(!limits.is_idle(0, idle), "{limits}");
+                assert!(limits.is_idle(0, idle + 1), "{limits}");
+            }
+            assert_eq!(limits.expires_at(5_000), 5_000 + absolute, "{limits}");
+            assert!(!limits.is_expired(0, absolute - 1), "{limits}");
+            assert!(limits.is_expired(0, absolute), "{limits}");
+            assert!(!limits.is_expired(5_000, 0), "the clock went back");
+        }
+        assert_eq!(Limits::new().expires_at(i64::MAX), i64::MAX);
+        assert_eq!(Limits::new().idle_since(i64::MIN), Some(i64::MIN));
+    }
+
+    #[test]
     fn a_login_is_idle_one_second_after_its_limit() {
         let limits = Limits::new();
         assert!(!limits.is_idle(0, 1_800));
@@ -211,12 +236,19 @@ mod tests {
         assert!(!limits.is_step(0, 179));
         assert!(limits.is_step(0, 180));
         assert!(!limits.is_step(180, 0));
+        // Without an idle limit as with one of an hour, and never more often than the clock moves.
+        assert!(!Limits::aal1().is_step(0, 359));
+        assert!(Limits::aal1().is_step(0, 360));
+        let short = limits.idle(Duration::from_secs(5));
+        assert!(!short.is_step(0, 0));
+        assert!(short.is_step(0, 1));
     }
 
     #[test]
     fn invalid_limits_are_refused() {
         let limits = Limits::new();
         assert!(limits.check().is_ok());
+        assert!(limits.idle(Duration::from_secs(43_200)).check().is_ok());
         assert!(limits.idle(Duration::from_secs(43_201)).check().is_err());
         assert!(limits.idle(Duration::ZERO).check().is_err());
         assert!(limits.absolute(Duration::ZERO).check().is_err());

@@ -324,3 +324,127 @@ impl EndReason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes 1, 2, 3 and so on, with digits of every kind.
+    fn counting<const N: usize>() -> [u8; N] {
+        std::array::from_fn(|at| u8::try_from(at).unwrap().wrapping_mul(0x2b) ^ 0x0f)
+    }
+
+    #[test]
+    fn a_key_reads_back_from_what_it_writes() {
+        let login = LoginKey::from_bytes(counting());
+        let family = FamilyKey(counting());
+        assert_eq!(login.as_bytes(), &counting::<32>());
+        let (text, short) = (login.to_string(), family.to_string());
+        assert_eq!(
+            text,
+            "0f24598ea3d80d22578ca1d60b20558abfd4093e5388bdd2073c5186bbd0053a"
+        );
+        assert!(text.starts_with(&short));
+        assert_eq!((text.len(), short.len()), (64, 32));
+        assert_eq!(LoginKey::parse(&text), Some(login));
+        assert_eq!(FamilyKey::parse(&short), Some(family));
+        assert_eq!(format!("{login:?}"), format!("LoginKey({text})"));
+        for wrong in [
+            "",
+            &text[1..],
+            &text[..63],
+            &format!("{text}0"),
+            &text.replace('0', "g"),
+            &text.replace('0', "+"),
+            &text.replace('0', " "),
+        ] {
+            assert_eq!(LoginKey::parse(wrong), None, "{wrong}");
+        }
+        assert_eq!(LoginKey::parse(&short), None);
+        assert_eq!(FamilyKey::parse(&text), None);
+    }
+
+    #[test]
+    fn only_a_family_that_was_made_for_tokens_has_tokens() {
+        for last in 0..=u8::MAX {
+            let mut random = [7; 16];
+            random[15] = last;
+            let family = FamilyKey::with_tokens(random);
+            assert!(family.has_tokens(), "{last}");
+            // Only one bit is not random.
+            assert_eq!(family.0[15] | 1, last | 1);
+            assert_eq!(family.0[..15], [7; 15]);
+            let login = LoginKey::of(&[last]);
+            let successors = FamilyKey::of_login(login);
+            assert!(!successors.has_tokens(), "{last}");
+            assert_ne!(successors.0[..], login.0[..16]);
+            assert_ne!(successors, FamilyKey::of_login(LoginKey::of(&[last, 0])));
+        }
+        let login = LoginKey::from_bytes(counting());
+        let hash: [u8; 32] = Sha256::digest(login.0).into();
+        assert_eq!(FamilyKey::of_login(login).0[..15], hash[..15]);
+    }
+
+    #[test]
+    fn a_revoked_session_is_kept_under_a_key_that_holds_its_id() {
+        let key = LoginKey::of_session(counting());
+        assert_eq!(key.0[..16], counting::<16>());
+        assert_eq!(key.0[16..], [0; 16]);
+    }
+
+    #[test]
+    fn the_latest_time_of_a_family_is_that_of_its_last_change() {
+        let family = |authenticated_at, rotated_at, seen_at, restored_at| TokenFamily {
+            user_type: "user".to_owned(),
+            user_id: "7".to_owned(),
+            seed: [1; 16],
+            version: 1,
+            generation: 1,
+            rotated_at,
+            seen_at,
+            restored_at,
+            authenticated_at,
+            expires_at: 1_000_000,
+            lifetime: 1_000_000,
+            hash: None,
+        };
+        for (family, latest) in [
+            (family(1, 2, None, None), 2),
+            (family(2, 1, None, None), 2),
+            (family(1, 2, Some(3), None), 3),
+            (family(1, 2, None, Some(3)), 3),
+            (family(1, 2, Some(3), Some(4)), 4),
+            (family(1, 2, Some(4), Some(3)), 4),
+            (family(1, 5, Some(4), Some(3)), 5),
+        ] {
+            assert_eq!(family.latest(), latest, "{family:?}");
+            let (user_type, user_id) = ("user", "7");
+            assert_eq!(family.owner(), LoginOwner { user_type, user_id });
+        }
+    }
+
+    #[test]
+    fn each_end_has_a_name_of_its_own() {
+        let reasons = [
+            EndReason::Invalid,
+            EndReason::UserGone,
+            EndReason::Inactive,
+            EndReason::SessionHashChanged,
+            EndReason::Ended,
+            EndReason::Idle,
+            EndReason::Expired,
+        ];
+        assert_eq!(
+            reasons.map(EndReason::name),
+            [
+                "invalid",
+                "user_gone",
+                "inactive",
+                "session_hash_changed",
+                "ended",
+                "idle",
+                "expired",
+            ]
+        );
+    }
+}
