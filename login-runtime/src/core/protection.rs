@@ -193,6 +193,33 @@ mod tests {
     }
 
     #[test]
+    fn an_identity_has_29_bits() {
+        assert_eq!(CLIENT, 0x1fff_ffff);
+    }
+
+    #[test]
+    fn what_is_hashed_of_a_client_tells_all_its_parts_apart() {
+        let all = ClientIdentity::new();
+        let agent_only = all.address(AddressPart::Omit);
+        let network = all.address(AddressPart::Network);
+        let clients = [
+            fed(all, Some("a"), Some("192.0.2.1")),
+            fed(all, Some("a"), Some("192.0.2.0")),
+            fed(network, Some("a"), Some("2001:db8::1")),
+            fed(all, Some("a"), Some("2001:db8::1")),
+            fed(all, Some("a"), Some("c000:200::")),
+            fed(agent_only, Some("a"), Some("192.0.2.1")),
+            fed(agent_only, Some("\0a"), None),
+            fed(agent_only, Some("a\0"), None),
+            fed(agent_only, Some(""), None),
+            fed(agent_only, None, None),
+        ];
+        for (nth, client) in clients.iter().enumerate() {
+            assert!(!clients[..nth].contains(client), "{nth}");
+        }
+    }
+
+    #[test]
     fn each_mode_decides_about_a_changed_client() {
         use SessionProtection::*;
         for (mode, bound, expected) in [

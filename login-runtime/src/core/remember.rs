@@ -321,6 +321,12 @@ mod tests {
         assert_eq!(present(&family, 3, 10_500), Presented::Theft);
     }
 
+    #[test]
+    fn a_browser_is_remembered_for_thirty_days_and_at_most_as_long_as_it_keeps_a_cookie() {
+        assert_eq!(REMEMBER_FOR, Duration::from_secs(2_592_000));
+        assert_eq!(MAX_COOKIE_AGE, Duration::from_secs(34_560_000));
+    }
+
     const TOKEN: Token<'static> = Token {
         authenticated_at: 900,
         issued_at: 1_000,
