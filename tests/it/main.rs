@@ -44,5 +44,6 @@ mod stores;
 mod tidy;
 mod time;
 mod types;
+mod user_types;
 mod world;
 mod zoo;

@@ -8,6 +8,7 @@
 //! Most requests need no future beyond that of the handler, so their future is not boxed.
 
 use std::{
+    cell::Cell,
     future::Future,
     pin::Pin,
     rc::Rc,
@@ -59,6 +60,7 @@ where
         let login = LoginService {
             service: Rc::new(service),
             data: Rc::new(data),
+            is_checked: Cell::default(),
             has_login_cookies: self.manager.has_login_cookies(),
             manager: Arc::clone(&self.manager),
         };
@@ -81,6 +83,9 @@ pub struct LoginService<S> {
     /// Lets handlers and guards find the manager.
     data: Rc<Extensions>,
     manager: Arc<Manager>,
+    /// Whether the first request has shown that no manager around this one disturbs it. All requests that
+    /// reach this service come through the same middleware.
+    is_checked: Cell<bool>,
     /// Whether logins have their own cookies.
     has_login_cookies: bool,
 }
@@ -99,6 +104,12 @@ where
 
     #[inline]
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
+        if !self.is_checked.get() {
+            if let Err(error) = self.manager.check_nesting(request.request()) {
+                return LoginFuture::boxed(async move { Err(error.into()) });
+            }
+            self.is_checked.set(true);
+        }
         request.add_data_container(Rc::clone(&self.data));
         #[cfg(feature = "test-util")]
         if let Some(log_in) = crate::test::asked_log_in(request.request()) {
