@@ -107,14 +107,14 @@ impl Chromium {
 
     /// The text of the page that is shown.
     pub async fn text(&self) -> String {
-        let body = self.client.find(Locator::Css("body")).await;
-        body.expect("a page is shown")
-            .text()
-            .await
-            .expect("it has text")
+        // A script, because an element that was found may belong to the page before.
+        let script = "return document.body.innerText.trim()";
+        let text = self.client.execute(script, Vec::new()).await;
+        let text = text.expect("a page is shown");
+        text.as_str().expect("it has text").to_owned()
     }
 
-    /// Presses the only button of the page and waits for the next page.
+    /// Presses the only button of the page. The next page has to be waited for.
     pub async fn press(&self) {
         let button = self.client.find(Locator::Css("button")).await;
         button

@@ -129,6 +129,7 @@ async fn what_a_page_loads_in_the_background_does_not_replace_the_page_that_the_
     browser.wait_for("hr").await;
     browser.open(&format!("{app}/login")).await;
     browser.press().await;
+    browser.wait_for("p").await;
     assert_eq!(browser.path().await, "/private/wanted?by=ada");
     assert_eq!(browser.text().await, "private");
     browser.close().await;

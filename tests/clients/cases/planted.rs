@@ -135,6 +135,7 @@ async fn a_browser_keeps_its_user_after_another_host_planted_cookies() {
 
     browser.open(&format!("{app}/login")).await;
     browser.press().await;
+    browser.wait_for("p").await;
     assert_eq!(browser.text().await, "account of ada");
     for _ in 0..2 {
         browser.open(&format!("{app}/me/now")).await;
