@@ -10,10 +10,6 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use login_tests::skips::{Extent, skip};
 use serde_json::json;
 
-/// Chromium takes these hosts for secure although they are served over http, so it accepts `Secure`
-/// cookies there. All of them are this machine; no other host can be reached.
-pub const HOSTS: [&str; 2] = ["app.shop.test", "evil.shop.test"];
-
 /// Starts chromedriver, and ends it and its browsers when standard input ends: also if the test
 /// program crashes. It ends its own group of processes.
 const SHELL: &str = r#"
@@ -36,9 +32,8 @@ pub struct Chromium {
 type Output = std::io::Lines<BufReader<std::process::ChildStdout>>;
 
 impl Chromium {
-    /// Starts a browser that finds [`HOSTS`] on this port. `None` if it is not installed: the test is
-    /// skipped then.
-    pub async fn start(port: u16) -> Option<Self> {
+    /// Starts a browser. `None` if it is not installed: the test is skipped then.
+    pub async fn start() -> Option<Self> {
         let installed = ["chromium", "chromedriver"].map(|program| {
             let version = Command::new(program).arg("--version").output();
             version.is_ok_and(|version| version.status.success())
@@ -67,7 +62,6 @@ impl Chromium {
             "http://127.0.0.1:{}",
             started.expect("chromedriver says its port")
         );
-        let origins = HOSTS.map(|host| format!("http://{host}:{port}")).join(",");
         let options = json!({
             "args": [
                 "--headless=new",
@@ -78,8 +72,9 @@ impl Chromium {
                 "--disable-component-update",
                 "--disable-sync",
                 "--no-first-run",
-                "--host-resolver-rules=MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
-                format!("--unsafely-treat-insecure-origin-as-secure={origins}"),
+                // `localhost` and hosts below it are this machine; no other host can be reached. Chromium
+                // takes them for secure, so it accepts `Secure` cookies there over http.
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE *.localhost",
             ]
         });
         let mut capabilities = serde_json::Map::new();
@@ -127,7 +122,10 @@ impl Chromium {
     /// Waits until the page has this element.
     pub async fn wait_for(&self, css: &str) {
         let wait = self.client.wait().for_element(Locator::Css(css));
-        wait.await.expect("the element appears");
+        if wait.await.is_err() {
+            let source = self.client.source().await;
+            panic!("no `{css}` at {}: {source:?}", self.path().await);
+        }
     }
 
     /// The cookies that scripts on this page do not see, too: name and value.

@@ -119,10 +119,10 @@ fn a_visitor_returns_to_the_last_page_that_was_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_a_page_loads_in_the_background_does_not_replace_the_page_that_the_user_wanted() {
     let server = start();
-    let Some(browser) = Chromium::start(server.port()).await else {
+    let Some(browser) = Chromium::start().await else {
         return;
     };
-    let app = server.at("app.shop.test");
+    let app = server.at("app.shop.localhost");
     browser.open(&format!("{app}/private/wanted?by=ada")).await;
     assert_eq!(browser.path().await, "/login");
     browser.open(&format!("{app}/shop")).await;

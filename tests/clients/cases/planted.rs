@@ -28,13 +28,13 @@ async fn plant(query: web::Query<Plant>) -> HttpResponse {
     response.content_type("text/html");
     for name in SPELLINGS {
         for path in ["/", "/me"] {
-            let attributes = format!("Domain=shop.test; Path={path}");
+            let attributes = format!("Domain=shop.localhost; Path={path}");
             let cookie = format!("{name}={}; {attributes}", query.session);
             response.append_header(("set-cookie", cookie));
         }
     }
     // A cookie that is not UTF-8 makes some parsers give up on all cookies.
-    let value = actix_web::http::header::HeaderValue::from_bytes(b"a=\xff; Domain=shop.test");
+    let value = actix_web::http::header::HeaderValue::from_bytes(b"a=\xff; Domain=shop.localhost");
     response.append_header(("set-cookie", value.expect("these bytes may be in a header")));
     response.body("<!doctype html><title>Planted</title><p>planted</p>")
 }
@@ -117,11 +117,14 @@ fn of_two_session_cookies_with_the_exact_name_none_is_used() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_browser_keeps_its_user_after_another_host_planted_cookies() {
     let server = start();
-    let Some(browser) = Chromium::start(server.port()).await else {
+    let Some(browser) = Chromium::start().await else {
         return;
     };
     let bens = session_of_ben(&server);
-    let (app, evil) = (server.at("app.shop.test"), server.at("evil.shop.test"));
+    let (app, evil) = (
+        server.at("app.shop.localhost"),
+        server.at("evil.shop.localhost"),
+    );
 
     browser.open(&format!("{evil}/plant?session={bens}")).await;
     assert_eq!(browser.text().await, "planted");
