@@ -10,14 +10,17 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use login_tests::skips::{Extent, skip};
 use serde_json::json;
 
-/// Starts chromedriver, and ends it and its browsers when standard input ends: also if the test
-/// program crashes. It ends its own group of processes.
+/// Starts chromedriver with a directory for its profiles. When standard input ends, also because the
+/// test program crashed, it ends its own group of processes and removes the directory.
 const SHELL: &str = r#"
 trap : TERM
+TMPDIR=$(mktemp -d) || exit
+export TMPDIR
 chromedriver --port=0 </dev/null &
 read -r _
 kill -s TERM 0
 wait
+rm -rf "$TMPDIR"
 "#;
 
 /// A browser with a new profile.
