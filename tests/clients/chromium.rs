@@ -19,8 +19,11 @@ export TMPDIR
 chromedriver --port=0 </dev/null &
 read -r _
 kill -s TERM 0
+# The signal ends the first wait, too.
 wait
-rm -rf "$TMPDIR"
+wait
+# Chromium ends after chromedriver, and writes to its profile until then.
+until rm -rf "$TMPDIR"; do sleep 1; done
 "#;
 
 /// A browser with a new profile.
