@@ -12,7 +12,7 @@ use actix_web::{
     HttpResponse, get, post,
     web::{Form, Html, ServiceConfig},
 };
-use client_tests::{Server, chromium::Chromium, curl};
+use integration_tests::{Server, chromium::Chromium, curl};
 use login_runtime::{
     Auth, CurrentUser, LoginError, LoginManager, MaybeUser, MemoryLoginStore, Verified,
     config::LoginManagerBuilder, login_required, test::TestClock,
