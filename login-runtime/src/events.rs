@@ -21,6 +21,7 @@ use crate::{
     conditions::Condition,
     core::SessionProtection,
     error::LoadError,
+    hooks::Hook,
     users::{AuthMethod, UserType},
 };
 
@@ -36,9 +37,15 @@ impl Events {
     /// Sends an event to the log and the subscribers.
     pub(crate) fn emit(&self, event: &LoginEvent<'_>, request: &HttpRequest) {
         event.log();
-        for subscriber in &self.subscribers {
-            subscriber(event, request);
+        // What a subscriber itself causes goes only to the log.
+        if self.subscribers.is_empty() || Hook::Subscriber.is_running() {
+            return;
         }
+        Hook::Subscriber.run(|| {
+            for subscriber in &self.subscribers {
+                subscriber(event, request);
+            }
+        });
     }
 
     /// Whether the log or a subscriber takes events that name a user.

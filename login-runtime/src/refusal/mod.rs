@@ -6,7 +6,7 @@ pub(crate) mod scope;
 pub(crate) mod settings;
 
 pub(crate) use self::{
-    answer::{RefusalKind, Refusing, forbid, keep_private, load_failed, refuse},
+    answer::{Refusing, forbid, keep_private, load_failed, refuse, view_url},
     redirect::ResolvedView,
-    settings::{Flash, RefusalSettings, erase_handler},
+    settings::{Flash, RefusalKind, RefusalSettings, RefusedRequest, erase_handler},
 };

@@ -73,7 +73,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         client: settings.client,
         remember: settings.remember,
         guards: settings.guards,
-        refusal: settings.refusal,
+        refusal: Arc::new(settings.refusal),
         events: settings.events,
         // Without records, a session that is stored in its cookie never ends on the server.
         watches_sessions: records.is_some() || !store::is_in_cookie::<S>(),

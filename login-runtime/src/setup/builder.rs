@@ -15,9 +15,10 @@ use crate::{
     core::{AuthUser, ClientIdentity, Limits, MaxLogins, SessionProtection},
     error::{BoxError, BuildError},
     events::LoginEvent,
+    hooks::Hook,
     http::{CookieSettings, Origin, RememberCookie, View},
     manager::LoginManager,
-    refusal::{Flash, erase_handler},
+    refusal::{Flash, RefusedRequest, erase_handler},
     session::SharedStore,
     setup::{build, sessions::Sessions, settings::Settings},
     store::LoginStore,
@@ -244,25 +245,33 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     }
 
     /// Responds to clients without a login, in place of redirect, 401, message and `next`.
+    ///
+    /// [`RefusedRequest::default_response`] is the response that the handler replaces. While the handler
+    /// runs, a function that refuses clients, such as [`Auth::unauthorized`](crate::Auth::unauthorized),
+    /// returns that response too.
     #[must_use]
     pub fn unauthorized_handler<F, Fut, R>(self, handler: F) -> Self
     where
-        F: Fn(HttpRequest) -> Fut + Send + Sync + 'static,
+        F: Fn(RefusedRequest) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = R> + 'static,
         R: Responder + 'static,
     {
-        self.set(|settings| settings.refusal.unauthorized = Some(erase_handler(handler)))
+        self.set(|settings| {
+            settings.refusal.unauthorized = Some(erase_handler(Hook::Unauthorized, handler))
+        })
     }
 
     /// Responds to clients with a stale login, in place of redirect, 401, message and `next`.
     #[must_use]
     pub fn needs_refresh_handler<F, Fut, R>(self, handler: F) -> Self
     where
-        F: Fn(HttpRequest) -> Fut + Send + Sync + 'static,
+        F: Fn(RefusedRequest) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = R> + 'static,
         R: Responder + 'static,
     {
-        self.set(|settings| settings.refusal.needs_refresh = Some(erase_handler(handler)))
+        self.set(|settings| {
+            settings.refusal.needs_refresh = Some(erase_handler(Hook::NeedsRefresh, handler))
+        })
     }
 
     /// Responds to users who may not do what they asked for, in place of an empty 403. This includes
@@ -270,11 +279,13 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     #[must_use]
     pub fn forbidden_handler<F, Fut, R>(self, handler: F) -> Self
     where
-        F: Fn(HttpRequest) -> Fut + Send + Sync + 'static,
+        F: Fn(RefusedRequest) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = R> + 'static,
         R: Responder + 'static,
     {
-        self.set(|settings| settings.refusal.forbidden = Some(erase_handler(handler)))
+        self.set(|settings| {
+            settings.refusal.forbidden = Some(erase_handler(Hook::Forbidden, handler))
+        })
     }
 
     /// Responds if a loader or the login store failed at a guard or an extractor; an empty 503 by default.
