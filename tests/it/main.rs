@@ -27,6 +27,7 @@ mod limits;
 mod loads;
 mod login;
 mod login_cookie;
+mod messages;
 mod next;
 mod nodes;
 mod outage;

@@ -20,17 +20,19 @@ use actix_web::{
     },
 };
 
+#[cfg(feature = "flash-messages")]
+use crate::refusal::messages;
 use crate::{
     core::RefusalReason,
     error::{CHALLENGE, LoadError, Refusal},
     events::{Events, LoginEvent},
     hooks::Hook,
-    http::View,
+    http::{SetCookie, View, set_cookie},
     refusal::{
         redirect,
         scope::ScopeViews,
         settings::{
-            Flash, Message, RefusalKind, RefusalSettings, Refused, RefusedRequest, ResponseFuture,
+            Flash, FlashHook, RefusalKind, RefusalSettings, Refused, RefusedRequest, ResponseFuture,
         },
     },
 };
@@ -131,12 +133,12 @@ fn send_to_view(
     let Some(location) = location else {
         return unauthorized(request, kind, max_age);
     };
-    let message = match kind {
-        RefusalKind::Unauthorized => &settings.login_message,
-        RefusalKind::NeedsRefresh => &settings.refresh_message,
-    };
-    flash(request, settings, message);
-    see_other(location)
+    let kept = flash(request, settings, kind);
+    let mut response = see_other(location);
+    if let Some(cookie) = kept {
+        set_cookie::append(response.headers_mut(), cookie);
+    }
+    response
 }
 
 /// The address of a view for a client that is not refused, with `next`. `None` if there is no such view.
@@ -349,30 +351,29 @@ fn explain(
     })
 }
 
-/// Hands the message of a refusal to the application, which shows it on the next page.
-fn flash(request: &HttpRequest, settings: &RefusalSettings, message: &Message) {
-    let Some((hook, text)) = settings
-        .flash
-        .as_ref()
-        .zip(message.text.as_deref().filter(|text| !text.is_empty()))
-    else {
-        return;
-    };
+/// Hands the message of a refusal to the application, which shows it on the next page. Returns a cookie
+/// if the message has to be kept until then.
+fn flash(
+    request: &HttpRequest,
+    settings: &RefusalSettings,
+    kind: RefusalKind,
+) -> Option<SetCookie> {
+    let hook = settings.flash.as_ref()?;
     // A hook that is refused itself sends no second message.
     if Hook::Message.is_running() {
-        return;
+        return None;
     }
     Hook::Message.run(|| {
-        let text = match &settings.localize {
-            Some(localize) => Cow::Owned(localize(request, text)),
-            None => Cow::Borrowed(text),
-        };
-        hook(
-            request,
-            Flash {
-                text: &text,
-                category: &message.category,
-            },
-        );
-    });
+        let text = settings.text(request, kind)?;
+        let category = &settings.message(kind).category;
+        match hook {
+            FlashHook::Own(hook) => {
+                let text = &text;
+                hook(request, Flash { text, category });
+                None
+            }
+            #[cfg(feature = "flash-messages")]
+            FlashHook::Framework => messages::send(request, settings, kind, &text),
+        }
+    })
 }

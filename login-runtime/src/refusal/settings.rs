@@ -1,6 +1,6 @@
 //! How a manager refuses: views, `next`, messages and handlers of the application.
 
-use std::{future::Future, ops::Deref, pin::Pin, sync::Arc, time::Duration};
+use std::{borrow::Cow, future::Future, ops::Deref, pin::Pin, sync::Arc, time::Duration};
 
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use derive_more::Debug;
@@ -26,7 +26,14 @@ pub(crate) type Handler = Box<dyn Fn(RefusedRequest) -> ResponseFuture + Send + 
 
 type Localize = Box<dyn Fn(&HttpRequest, &str) -> String + Send + Sync>;
 
-type FlashHook = Box<dyn Fn(&HttpRequest, Flash<'_>) + Send + Sync>;
+/// How the message for a refused client reaches the next page.
+pub(crate) enum FlashHook {
+    /// Through a function of the application.
+    Own(Box<dyn Fn(&HttpRequest, Flash<'_>) + Send + Sync>),
+    /// Through `actix-web-flash-messages`.
+    #[cfg(feature = "flash-messages")]
+    Framework,
+}
 
 pub(crate) type LoadFailed = Box<dyn Fn(&HttpRequest, &LoadError) -> HttpResponse + Send + Sync>;
 
@@ -162,6 +169,8 @@ pub(crate) struct RefusalSettings {
     pub(crate) refresh_message: Message,
     pub(crate) localize: Option<Localize>,
     pub(crate) flash: Option<FlashHook>,
+    /// Whether browsers send this crate's cookies only over https.
+    pub(crate) secure: bool,
     pub(crate) unauthorized: Option<Handler>,
     pub(crate) needs_refresh: Option<Handler>,
     pub(crate) forbidden: Option<Handler>,
@@ -188,6 +197,7 @@ impl Default for RefusalSettings {
             refresh_message: message(REFRESH_MESSAGE),
             localize: None,
             flash: None,
+            secure: true,
             unauthorized: None,
             needs_refresh: None,
             forbidden: None,
@@ -197,6 +207,32 @@ impl Default for RefusalSettings {
 }
 
 impl RefusalSettings {
+    /// The message for clients that are redirected to this view.
+    pub(crate) fn message(&self, kind: RefusalKind) -> &Message {
+        match kind {
+            RefusalKind::Unauthorized => &self.login_message,
+            RefusalKind::NeedsRefresh => &self.refresh_message,
+        }
+    }
+
+    /// The same, translated. `None` if there is none.
+    pub(crate) fn text(&self, request: &HttpRequest, kind: RefusalKind) -> Option<Cow<'_, str>> {
+        let text = self.message(kind).text.as_deref();
+        let text = text.filter(|text| !text.is_empty())?;
+        Some(match &self.localize {
+            Some(localize) => Cow::Owned(localize(request, text)),
+            None => Cow::Borrowed(text),
+        })
+    }
+
+    /// Whether code of the application runs at a refusal, which may write into the session.
+    pub(crate) fn may_write_session(&self) -> bool {
+        self.session_for_next
+            || self.localize.is_some()
+            || self.unauthorized.is_some()
+            || matches!(self.flash, Some(FlashHook::Own(_)))
+    }
+
     pub(crate) fn set_next_field(&mut self, name: String) {
         self.next_parameter.clear();
         QUERY_VALUE.push(&mut self.next_parameter, &name);
@@ -242,18 +278,4 @@ where
             ),
         )
     })
-}
-
-/// Sends a message through `actix-web-flash-messages`.
-#[cfg(feature = "flash-messages")]
-pub(crate) fn send_flash_message(flash: Flash<'_>) {
-    use actix_web_flash_messages::{FlashMessage, Level};
-    let level = match flash.category {
-        "debug" => Level::Debug,
-        "success" => Level::Success,
-        "warning" => Level::Warning,
-        "error" => Level::Error,
-        _ => Level::Info,
-    };
-    FlashMessage::new(flash.text.to_owned(), level).send();
 }

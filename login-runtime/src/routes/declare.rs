@@ -19,6 +19,8 @@ use crate::{
 pub(crate) fn declare(request: &ServiceRequest, declaration: impl FnOnce() -> Declaration) {
     if let Some(trace) = RouteTrace::of(request) {
         trace.note_declared();
+        #[cfg(feature = "flash-messages")]
+        crate::request::due_message::show(request);
         trace.tell(request, declaration);
     }
 }

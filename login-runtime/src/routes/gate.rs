@@ -31,7 +31,13 @@ use crate::{
     refusal::{self, RefusalKind, ResolvedView},
     request::{LoginState, RouteTrace},
     routes::declare::declare_gate,
-    session::SharedSession,
+    session::{self, Session, SharedSession},
+};
+
+#[cfg(feature = "flash-messages")]
+use crate::refusal::{
+    FlashHook,
+    messages::{self, Framework},
 };
 
 /// The parts of a request that the decision needs after the route has taken the request.
@@ -43,6 +49,9 @@ pub(crate) struct Gate {
     /// The pattern of the resource that the path leads to; `None` if there is no such resource.
     pattern: Option<String>,
     login_view: Option<ResolvedView>,
+    /// The framework for messages, if it is around the gate.
+    #[cfg(feature = "flash-messages")]
+    framework: Option<Framework>,
 }
 
 impl Gate {
@@ -61,6 +70,10 @@ impl Gate {
                 Some(View::Name(name)) => Some(ResolvedView(request.url_for_static(name))),
                 _ => None,
             },
+            #[cfg(feature = "flash-messages")]
+            framework: matches!(manager.refusal.flash, Some(FlashHook::Framework))
+                .then(|| messages::framework(request))
+                .flatten(),
         }
     }
 
@@ -88,8 +101,15 @@ impl Gate {
             Ok(Some(_)) if pattern.is_none() => HttpResponse::NotFound().finish(),
             Ok(Some(reason)) => {
                 let (kind, settings) = (RefusalKind::of(reason), &manager.refusal);
+                // Events and hooks may write into the session.
+                let writes = settings.may_write_session() || !events.subscribers.is_empty();
+                let shared = writes.then(|| session::copy_shared(&request)).flatten();
                 let refusing = refusal::refuse(&request, settings, events, kind, reason, None);
-                refusing.done().await.into_response()
+                let answer = refusing.done().await.into_response();
+                if let Some(shared) = shared {
+                    drop_unchanged_copy(&request, shared);
+                }
+                answer
             }
             Err(answer) => answer,
         };
@@ -107,8 +127,29 @@ impl Gate {
         *request.head_mut() = self.head;
         request.extensions_mut().insert(self.trace);
         request.extensions_mut().insert(self.session);
+        #[cfg(feature = "flash-messages")]
+        if let Some(framework) = self.framework {
+            request.extensions_mut().insert(framework);
+        }
         request.into_parts().0
     }
+}
+
+/// Drops the copy of a session that nothing has changed: it would be saved otherwise.
+fn drop_unchanged_copy(request: &HttpRequest, shared: Session) {
+    if session::is_copy_changed(&session::of(request), &shared) {
+        return;
+    }
+    let mut extensions = request.extensions_mut();
+    let mut all = std::mem::take(&mut *extensions);
+    // The type of the session is private to actix-session, so the rest is kept and not the session removed.
+    if let Some(trace) = all.remove::<Rc<RouteTrace>>() {
+        extensions.insert(trace);
+    }
+    if let Some(state) = all.remove::<Rc<LoginState>>() {
+        extensions.insert(state);
+    }
+    extensions.insert(SharedSession::new(shared));
 }
 
 /// Why a request may not reach an undeclared route: it has no active user of any type.

@@ -39,6 +39,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
     check_sessions(&settings, &sessions)?;
     let mut cookie = settings.session_cookie.take().unwrap_or_default();
     if settings.insecure {
+        settings.refusal.secure = false;
         cookie = cookie.danger_insecure();
         settings.remember.cookie = settings.remember.cookie.danger_insecure();
         settings.login_cookie = settings.login_cookie.map(CookieSettings::danger_insecure);

@@ -18,7 +18,7 @@ use crate::{
     hooks::Hook,
     http::{CookieSettings, Origin, RememberCookie, View},
     manager::LoginManager,
-    refusal::{Flash, RefusedRequest, erase_handler},
+    refusal::{Flash, FlashHook, RefusedRequest, erase_handler},
     session::SharedStore,
     setup::{build, sessions::Sessions, settings::Settings},
     store::LoginStore,
@@ -231,17 +231,21 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// Calls `flash` with the message for a refused client, to show it on the next page.
     #[must_use]
     pub fn flash(self, flash: impl Fn(&HttpRequest, Flash<'_>) + Send + Sync + 'static) -> Self {
-        self.set(|settings| settings.refusal.flash = Some(Box::new(flash)))
+        self.set(|settings| settings.refusal.flash = Some(FlashHook::Own(Box::new(flash))))
     }
 
     /// Shows the messages for refused clients through `actix-web-flash-messages`. Wrap its
     /// `FlashMessagesFramework` around the application too.
     ///
     /// The category becomes the level if a level has that name, and `Info` otherwise.
+    ///
+    /// The framework may be inside or around the login manager. If a client is refused outside the
+    /// framework, a cookie keeps the message for a minute, and the next page that takes
+    /// `IncomingFlashMessages` and is declared (see [`deny_by_default`](Self::deny_by_default)) shows it.
     #[cfg(feature = "flash-messages")]
     #[must_use]
     pub fn flash_messages(self) -> Self {
-        self.flash(|_, flash| crate::refusal::settings::send_flash_message(flash))
+        self.set(|settings| settings.refusal.flash = Some(FlashHook::Framework))
     }
 
     /// Responds to clients without a login, in place of redirect, 401, message and `next`.
@@ -329,8 +333,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// guards inside it still apply.
     ///
     /// At an undeclared route, the application's hooks (events, `unauthorized_handler`, `request_loader`)
-    /// get a copy of the request's head with the session, but without the application's data. What they
-    /// write into the session is lost.
+    /// get a copy of the request's head with the session, but without the application's data.
     ///
     /// Middleware between the manager and the routes must not await anything before it calls the routes;
     /// if it does, wrap it in [`routes_behind`](crate::guards::routes_behind()). Middleware for
