@@ -19,6 +19,7 @@ mod first;
 mod fresh;
 mod guards;
 mod helpers;
+mod hidden;
 mod hooks;
 mod hygiene;
 mod keys;

@@ -245,7 +245,7 @@ async fn a_message_waits_for_a_page_that_shows_messages() {
             browser.get("/silent").await;
             assert_eq!(browser.cookie(KEPT), kept);
         }
-        shows(&browser, "/login", LOGIN, "later").await;
+        shows(&browser, "/login", LOGIN, "afterwards").await;
     }
 }
 

@@ -243,6 +243,7 @@ const RUNTIME: &[&str] = &[
     "routes/strict.rs",
     "routes/scope_guard.rs",
     "routes/declare.rs",
+    "routes/behind.rs",
     "routes/probe.rs",
     "routes/report.rs",
     "guard/description.rs",

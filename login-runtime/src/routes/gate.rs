@@ -9,6 +9,7 @@
 //!    route. So the gate keeps the parts that it needs for the decision, and builds a stand-in from them.
 
 use std::{
+    any::type_name,
     future::{Future, ready},
     pin::Pin,
     rc::Rc,
@@ -30,7 +31,7 @@ use crate::{
     manager::{Manager, ManagerData},
     refusal::{self, RefusalKind, ResolvedView},
     request::{LoginState, RouteTrace},
-    routes::declare::declare_gate,
+    routes::{behind, declare::declare_gate},
     session::{self, Session, SharedSession},
 };
 
@@ -56,8 +57,14 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// Traces a request from here on.
-    pub(crate) fn watch(request: &ServiceRequest, manager: &Arc<Manager>) -> Self {
-        let trace = Rc::new(RouteTrace::default());
+    ///
+    /// `service` is the type of the service that the request goes to.
+    pub(crate) fn watch(
+        request: &ServiceRequest,
+        manager: &Arc<Manager>,
+        service: &'static str,
+    ) -> Self {
+        let trace = Rc::new(RouteTrace::before(service));
         request.extensions_mut().insert(Rc::clone(&trace));
         let request = request.request();
         Self {
@@ -87,12 +94,19 @@ impl Gate {
     pub(crate) async fn decide(self) -> Result<(), (HttpRequest, HttpResponse)> {
         let manager = Arc::clone(&self.manager);
         let pattern = self.pattern.clone();
+        let service = self.trace.service();
+        self.trace.note_decided();
         let request = self.stand_in();
         let (undeclared, events) = (&manager.routes.undeclared, &manager.events);
         if let Some(pattern) = &pattern
             && undeclared.is_first(request.method(), pattern)
         {
-            events.emit(&LoginEvent::UndeclaredRoute { pattern }, &request);
+            let middleware = behind::middleware(service);
+            let event = LoginEvent::UndeclaredRoute {
+                pattern,
+                middleware: middleware.as_deref(),
+            };
+            events.emit(&event, &request);
         }
         let answer = match reason_to_refuse(&request, &manager).await {
             Ok(None) => return Ok(()),
@@ -228,7 +242,9 @@ where
         Box::pin(async move {
             Ok(PassThrough {
                 service: middleware.await?,
-                on_request: Box::new(|request| declare_gate(request)),
+                on_request: Box::new(|request| {
+                    declare_gate(request);
+                }),
             })
         })
     }
@@ -255,7 +271,7 @@ where
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
         #[cfg(feature = "audit")]
-        if let Some(probe) = crate::routes::probe::Probe::of(&request) {
+        if let Some(probe) = crate::routes::probe::Probe::of(&request, type_name::<S>()) {
             let inner = self.service.call(request);
             return Box::pin(async move { Ok(probe.answer(inner).await?.map_into_left_body()) });
         }
@@ -274,7 +290,7 @@ where
             let inner = self.service.call(request);
             return Box::pin(async move { Ok(inner.await?.map_into_left_body()) });
         }
-        let gate = Gate::watch(&request, &manager);
+        let gate = Gate::watch(&request, &manager, type_name::<S>());
         let inner = self.service.call(request);
         Box::pin(async move {
             let trace = Rc::clone(&gate.trace);

@@ -335,8 +335,11 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// At an undeclared route, the application's hooks (events, `unauthorized_handler`, `request_loader`)
     /// get a copy of the request's head with the session, but without the application's data.
     ///
-    /// Middleware between the manager and the routes must not await anything before it calls the routes;
-    /// if it does, wrap it in [`routes_behind`](crate::guards::routes_behind()). Middleware for
+    /// Middleware between the manager and the routes must not await anything before it calls the routes,
+    /// as `from_fn` with an `async fn` does: it would hide what the routes declare, and they would all be
+    /// closed. Wrap such middleware in [`routes_behind`](crate::guards::routes_behind()), or around the
+    /// manager; the log and the audit name it. Another login manager in between needs neither: of two, the
+    /// inner one decides. Middleware for
     /// cross-origin preflights goes around the manager: `.wrap(login_manager).wrap(Cors::..)`. Code that
     /// a service or middleware runs before its first await also runs before the decision; an example is
     /// the code in the closure of `wrap_fn`. Handlers and their extractors run only after the decision.
