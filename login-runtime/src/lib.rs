@@ -208,6 +208,7 @@ mod core;
 mod error;
 pub mod events;
 mod guard;
+mod hooks;
 mod http;
 mod keys;
 mod manager;
