@@ -1,7 +1,7 @@
 //! Answers that depend on who asks: no cache may give them to somebody else.
 
 use actix_web::{
-    Error, HttpRequest, HttpResponse,
+    Error, HttpResponse,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     middleware::{Next, from_fn},
@@ -11,7 +11,7 @@ use login_runtime::{
     Auth, CurrentUser,
     config::LoginManagerBuilder,
     fresh_login_required,
-    guards::Refusal,
+    guards::{Refusal, RefusedRequest},
     login_required,
     test::{Answer, Browser},
 };
@@ -125,7 +125,7 @@ fn closing(
     ]
 }
 
-async fn own(_: HttpRequest) -> HttpResponse {
+async fn own(_: RefusedRequest) -> HttpResponse {
     HttpResponse::Ok().body("our own answer")
 }
 

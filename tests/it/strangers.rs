@@ -118,7 +118,7 @@ async fn check_left_by_another_type<S: App>(app: &S, log_in: &str, page: &str, n
 async fn what_a_user_of_another_type_left_in_the_session_is_not_for_the_next_user() {
     let users = Users::new();
     for builder in ways(&users) {
-        let builder = builder.user_loader("admin", load_admin);
+        let builder = builder.user_loader(load_admin);
         let builder = builder.session_protection(SessionProtection::Strong);
         let app = app(builder.build(key()).unwrap(), |routes| {
             pages(routes, users.clone());
@@ -191,7 +191,7 @@ async fn end_others(auth: Auth<Guest>) -> Result<String, LoginError> {
 
 /// Guests and admins with records, and access to the logins of all.
 async fn guests_and_admins() -> (impl App, Logins) {
-    let builder = LoginManager::builder(load_guest).user_loader("admin", load_admin);
+    let builder = LoginManager::builder(load_guest).user_loader(load_admin);
     let builder = builder.login_store(MemoryLoginStore::new());
     let manager = builder.build(key()).unwrap();
     let logins = manager.logins().unwrap();

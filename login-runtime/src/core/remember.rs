@@ -115,7 +115,7 @@ pub(crate) fn present(family: &TokenFamily, generation: i64, now: i64) -> Presen
             Some(_) => return Presented::Theft,
         },
         // The row may have been restored from a backup: no alarm, and no login.
-        ahead if ahead < 0 => return Presented::Unknown,
+        ..0 => return Presented::Unknown,
         _ => return Presented::Theft,
     };
     if let Some(restored_at) = family.restored_at
@@ -325,6 +325,36 @@ mod tests {
     fn a_browser_is_remembered_for_thirty_days_and_at_most_as_long_as_it_keeps_a_cookie() {
         assert_eq!(REMEMBER_FOR, Duration::from_secs(2_592_000));
         assert_eq!(MAX_COOKIE_AGE, Duration::from_secs(34_560_000));
+    }
+
+    #[test]
+    fn a_family_notes_when_it_restored_a_login_and_keeps_the_rest() {
+        for (seen_at, generation, now) in [
+            (None, 5, 10_001),
+            (Some(10_000), 5, 10_300),
+            (None, 4, 10_400),
+            (Some(20_000), 4, 20_060),
+        ] {
+            let family = TokenFamily {
+                hash: Some("hash".to_owned()),
+                restored_at: Some(9_000),
+                ..family(seen_at)
+            };
+            let Presented::Restore { next, .. } = present(&family, generation, now) else {
+                panic!("{generation} at {now}");
+            };
+            assert_eq!(next.restored_at, Some(now));
+            let rotates = next.generation > family.generation;
+            let expected = TokenFamily {
+                version: 4,
+                generation: next.generation,
+                rotated_at: if rotates { now } else { family.rotated_at },
+                seen_at: next.seen_at,
+                restored_at: Some(now),
+                ..family
+            };
+            assert_eq!(next, expected);
+        }
     }
 
     const TOKEN: Token<'static> = Token {

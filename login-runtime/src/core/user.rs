@@ -239,3 +239,98 @@ impl PasswordField for Option<String> {
 /// The id of a user type whose derive failed, so that one mistake gives one error.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct UnknownId;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A user type of which only what has to be is written by hand.
+    struct Plain {
+        is_active: bool,
+    }
+
+    impl AuthUser for Plain {
+        const NAME: &'static str = "plain";
+
+        type Id = i64;
+
+        fn get_id(&self) -> i64 {
+            7
+        }
+
+        fn is_active(&self) -> bool {
+            self.is_active
+        }
+    }
+
+    /// A user type that leaves even that out.
+    struct Bare;
+
+    impl AuthUser for Bare {
+        const NAME: &'static str = "bare";
+
+        type Id = i64;
+
+        fn get_id(&self) -> i64 {
+            7
+        }
+    }
+
+    #[test]
+    fn a_user_written_by_hand_is_active_and_has_no_role() {
+        assert!(Bare.is_active() && Bare.is_authenticated());
+        assert_eq!(Bare.session_hash(), None);
+        assert!(!Bare.has_role("") && !Bare.has_role("admin"));
+        // Guards ask both.
+        for is_active in [false, true] {
+            let user = Plain { is_active };
+            assert_eq!(user.is_authenticated(), is_active);
+        }
+    }
+
+    #[track_caller]
+    fn check(part: &(impl SessionHashPart + ?Sized), expected: Option<&[u8]>) {
+        assert_eq!(part.part().as_deref(), expected);
+    }
+
+    #[test]
+    fn a_session_hash_is_all_the_bytes_of_its_field() {
+        check("hash", Some(b"hash"));
+        check(&"hash".to_owned(), Some(b"hash"));
+        check(&Box::<str>::from("hash"), Some(b"hash"));
+        check(&b"hash"[..], Some(b"hash"));
+        check(b"hash", Some(b"hash"));
+        check(&b"hash".to_vec(), Some(b"hash"));
+        check(&Box::<[u8]>::from(&b"hash"[..]), Some(b"hash"));
+        check("", Some(b""));
+        check(&0x0102_i16, Some(&[1, 2]));
+        check(&-2_i32, Some(&[0xff, 0xff, 0xff, 0xfe]));
+        check(&0x0102_0304_0506_0708_i64, Some(&[1, 2, 3, 4, 5, 6, 7, 8]));
+        check(&0x0102_u16, Some(&[1, 2]));
+        check(&0x0102_0304_u32, Some(&[1, 2, 3, 4]));
+        check(&7_u64, Some(&[0, 0, 0, 0, 0, 0, 0, 7]));
+        check(
+            &1_i128,
+            Some(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+        );
+        check(
+            &1_u128,
+            Some(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+        );
+        check(&Some("hash".to_owned()), Some(b"hash"));
+        check(&None::<String>, None);
+        check(&Some(None::<u32>), None);
+    }
+
+    #[test]
+    fn a_new_password_hash_replaces_the_old_one() {
+        fn check(mut field: impl PasswordField, before: Option<&str>) {
+            assert_eq!(field.get(), before);
+            field.set("new".to_owned());
+            assert_eq!(field.get(), Some("new"));
+        }
+        check("old".to_owned(), Some("old"));
+        check(Some("old".to_owned()), Some("old"));
+        check(None, None);
+    }
+}

@@ -79,7 +79,7 @@ async fn guarded(guards: &[LoginGuard]) -> (impl App + use<>, TestClock) {
         LoginManager::builder(
             |id: String| async move { Ok::<_, Infallible>(Some(Staff::with(&id))) },
         );
-    let builder = builder.user_loader("admin", load_admin);
+    let builder = builder.user_loader(load_admin);
     let builder = builder.login_view("/login").fresh_for_the_session();
     let builder = builder.clock(clock.clone());
     let builder = builder.login_store(MemoryLoginStore::new());
