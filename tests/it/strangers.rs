@@ -150,6 +150,30 @@ async fn what_a_user_of_another_type_left_in_the_session_is_not_for_the_next_use
     }
 }
 
+#[actix_web::test]
+async fn what_a_deleted_user_left_in_the_session_is_not_for_who_gets_the_id_next() {
+    let users = Users::new();
+    for builder in ways(&users) {
+        let app = site(builder.build(key()).unwrap(), &users).await;
+        for (is_deleted, finds) in [(true, None), (false, Some("secret"))] {
+            let browser = Browser::new(&app);
+            browser.post("/login/1").await;
+            browser.post("/cart/secret").await;
+            if is_deleted {
+                users.delete(1);
+            } else {
+                // The same user, whose login ended because of a new password.
+                users.change(1, |user| user.hash.push('!'));
+            }
+            assert_eq!(name_of(&browser).await, "nobody");
+            users.put(User::new(1, "ada"));
+            browser.post("/login/1").await;
+            assert_eq!(name_of(&browser).await, "ada");
+            assert_eq!(cart_of(&browser).await.as_deref(), finds);
+        }
+    }
+}
+
 /// Swaps the logins of two user types in a session.
 async fn swap(session: Session) -> Result<&'static str, actix_web::Error> {
     let logins: Vec<_> = session

@@ -62,7 +62,6 @@ impl<U: AuthUser> Auth<U> {
         if is_remembered {
             state.clear_remember_cookie(self.index);
         }
-        state.settle_remember_cookie(self.index);
         state.drop_login_cookie(request, self.index, is_late);
         state.acted.set(true);
         session::clear_but(&session, manager.kept_keys(self.index));

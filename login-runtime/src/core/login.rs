@@ -94,7 +94,7 @@ fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
         let high = char::from(*pair.first()?).to_digit(16)?;
         let low = char::from(*pair.get(1)?).to_digit(16)?;
-        *byte = u8::try_from(high << 4 | low).ok()?;
+        *byte = u8::try_from(high * 16 + low).ok()?;
     }
     Some(bytes)
 }
