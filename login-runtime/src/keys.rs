@@ -10,7 +10,7 @@
 
 use std::{hash::Hasher, net::IpAddr};
 
-use actix_web::cookie::Key;
+use actix_web::cookie::{Cookie, CookieJar, Key};
 use aes_gcm::{Aes256Gcm, KeyInit, aead::AeadInPlace};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use hmac::{Hmac, Mac};
@@ -70,6 +70,16 @@ fn new_mac(key: &[u8]) -> Hmac<Sha256> {
 /// The key for the session cookie, derived from the application's secret.
 pub(crate) fn session_key(secret: &Key) -> Key {
     Key::from(&SESSION.map(|purpose| derive(secret, purpose)).concat())
+}
+
+/// Whether actix-session can open a cookie, given as name and value, under this key.
+pub(crate) fn opens_session(key: &Key, name: &str, pair: &str) -> bool {
+    let Ok(cookie) = Cookie::parse_encoded(pair.to_owned()) else {
+        return false;
+    };
+    let mut jar = CookieJar::new();
+    jar.add_original(cookie);
+    jar.private(key).get(name).is_some()
 }
 
 /// The keys that are derived from one of the application's secrets.

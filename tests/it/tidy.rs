@@ -291,6 +291,7 @@ const RUNTIME: &[&str] = &[
     "store/sql/sqlite.rs",
     "store/sql/statements.rs",
     "http/cookie_settings.rs",
+    "http/session_cookie.rs",
     "http/cookies.rs",
     "http/pass_through.rs",
     "http/set_cookie.rs",

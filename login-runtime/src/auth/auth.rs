@@ -19,7 +19,7 @@ use crate::{
     refusal::redirect,
     request::{
         LoginState,
-        remember_cookie::{read_family_token, read_token},
+        remember_cookie::{read_family_tokens, read_token},
     },
     users::UserType,
 };
@@ -102,7 +102,7 @@ impl<U: AuthUser> Auth<U> {
             && self
                 .user_type()
                 .is_ok_and(|user_type| match manager.records {
-                    Some(_) => read_family_token(request, manager, user_type).is_some(),
+                    Some(_) => !read_family_tokens(request, manager, user_type).is_empty(),
                     None => read_token(request, manager, user_type, |_, _| ()).is_some(),
                 })
     }

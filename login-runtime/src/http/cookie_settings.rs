@@ -58,6 +58,11 @@ impl CookieSettings {
     }
 
     /// The browser also sends the cookie to `domain` and its subdomains; by default only to this host.
+    ///
+    /// # Security
+    ///
+    /// Every host of the domain can then set a cookie of this name. A browser may send several, and the
+    /// first that is valid counts: a host that an attacker controls can log a user in as the attacker.
     #[must_use]
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());

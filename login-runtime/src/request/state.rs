@@ -261,6 +261,27 @@ impl LoginState {
         }
     }
 
+    /// Takes back that the response clears the remember cookie: the request has another one to try.
+    pub(crate) fn keep_remember_cookie(&self, index: usize) {
+        if let Some((user_type, slot)) = self.manager.users.get(index).zip(self.slot(index)) {
+            self.keep_cookie(&user_type.remember.name);
+            slot.remember_settled.set(false);
+        }
+    }
+
+    /// The same for the login cookie.
+    pub(crate) fn keep_login_cookie(&self, index: usize) {
+        let user_type = self.manager.users.get(index);
+        if let Some(cookie) = user_type.and_then(|user_type| user_type.login_cookie.as_ref()) {
+            self.keep_cookie(&cookie.name);
+        }
+    }
+
+    fn keep_cookie(&self, name: &str) {
+        let mut cookies = self.cookies.borrow_mut();
+        cookies.retain(|cookie| cookie.name() != name);
+    }
+
     /// Ignores the remember cookie of the request from now on.
     pub(crate) fn settle_remember_cookie(&self, index: usize) {
         if let Some(slot) = self.slot(index) {

@@ -1,11 +1,13 @@
-//! The outermost layer: keeps late responses from changing a session that has ended.
+//! The outermost layer: decides which cookies the session middleware sees, and keeps late responses from
+//! changing a session that has ended.
 //!
-//! The session's [`fate`] has the rules. This layer runs the session middleware with a tracker, and then
-//! replaces or trims the response.
+//! The session's [`fate`] has the rules for late responses. This layer runs the session middleware with a
+//! tracker, and then replaces or trims the response.
 
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -19,6 +21,7 @@ use derive_more::Debug;
 use pin_project_lite::pin_project;
 
 use crate::{
+    manager::Manager,
     refusal,
     session::{SessionFate, fate},
 };
@@ -28,7 +31,7 @@ use crate::{
 #[debug("LateService")]
 pub struct LateService<S> {
     pub(crate) service: S,
-    pub(crate) tracks_sessions: bool,
+    pub(crate) manager: Arc<Manager>,
 }
 
 impl<S, B> Service<ServiceRequest> for LateService<S>
@@ -45,8 +48,9 @@ where
 
     #[inline]
     fn call(&self, request: ServiceRequest) -> Self::Future {
+        self.manager.session_cookie.hide_others(request.request());
         let inner = self.service.call(request);
-        if self.tracks_sessions {
+        if self.manager.watches_sessions {
             let future = Box::pin(fate::track(inner, settle));
             LateFuture::Tracked { future }
         } else {

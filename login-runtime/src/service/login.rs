@@ -63,11 +63,11 @@ where
             manager: Arc::clone(&self.manager),
         };
         let making = (self.session)().new_transform(login);
-        let tracks_sessions = self.manager.watches_sessions;
+        let manager = Arc::clone(&self.manager);
         Box::pin(async move {
             Ok(LateService {
                 service: making.await?,
-                tracks_sessions,
+                manager,
             })
         })
     }

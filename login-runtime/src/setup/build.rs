@@ -17,7 +17,7 @@ use crate::{
     clock::SystemClock,
     core::{Limits, MAX_COOKIE_AGE},
     error::BuildError,
-    http::{CheckedCookie, CookieSettings},
+    http::{CheckedCookie, CookieSettings, SessionCookie},
     keys::{self, KeyRing},
     manager::{LoginManager, Manager},
     session::{Revocations, entry, store},
@@ -52,8 +52,8 @@ pub(crate) fn manager<S: SessionStore + 'static>(
     let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
     let deadline = settings.store_deadline.unwrap_or(STORE_DEADLINE);
     let (limits, records) = records(&mut settings, deadline)?;
-    let session = match sessions {
-        Sessions::Own(factory) => factory,
+    let (session, session_cookie) = match sessions {
+        Sessions::Own(factory) => (factory, SessionCookie::Unknown),
         Sessions::Stored(make) => {
             let until_closed = || BrowserSession::default().into();
             let lifecycle = settings.lifecycle.unwrap_or_else(until_closed);
@@ -62,7 +62,12 @@ pub(crate) fn manager<S: SessionStore + 'static>(
                 clock: Arc::clone(&clock),
             });
             let key = keys::session_key(&key);
-            make(key, cookie, lifecycle, revocations, deadline)
+            let session_cookie = SessionCookie::Known {
+                name: cookie.name.clone(),
+                key: key.clone(),
+            };
+            let factory = make(key, cookie, lifecycle, revocations, deadline);
+            (factory, session_cookie)
         }
     };
     let manager = Manager {
@@ -71,6 +76,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         keys: KeyRing::new(iter::once(&key).chain(&settings.fallback_keys)),
         clock,
         client: settings.client,
+        session_cookie,
         remember: settings.remember,
         guards: settings.guards,
         refusal: settings.refusal,

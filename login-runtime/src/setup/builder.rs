@@ -536,6 +536,13 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
 
     /// Uses the application's own `SessionMiddleware`, which `factory` makes for each worker. The
     /// application then configures its key, store and cookie.
+    ///
+    /// # Security
+    ///
+    /// Give its cookie a name that starts with `__Host-`. The manager does not know the name, but it lets
+    /// the middleware see cookies with that prefix only if the browser saw the prefix too, and only if
+    /// there is one of the name. With any other name, another host of the same domain can set a session
+    /// cookie, and the middleware takes the first.
     #[must_use]
     pub fn session_middleware<T>(
         self,
