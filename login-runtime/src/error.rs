@@ -12,7 +12,7 @@ use actix_web::{
 };
 use derive_more::{Debug, Display, Error, From};
 
-use crate::core::RefusalReason;
+use crate::core::{NextError, RefusalReason};
 
 /// Any error of the application: a `String`, an `anyhow::Error`, an error of a database.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -89,6 +89,12 @@ impl From<StoreError> for LoadError {
 impl ResponseError for LoadError {
     fn status_code(&self) -> StatusCode {
         StatusCode::SERVICE_UNAVAILABLE
+    }
+}
+
+impl ResponseError for NextError {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::BAD_REQUEST
     }
 }
 

@@ -11,12 +11,12 @@ use derive_more::Debug;
 
 use crate::{
     clock::Clock,
-    core::{AuthUser, ClientCheck, GuardDefaults, Limits},
+    core::{AuthUser, ClientCheck, GuardDefaults, Limits, NextError},
     error::SetupError,
     events::{Events, RouteRules},
     http::{RememberCookie, SessionCookie},
     keys::KeyRing,
-    refusal::RefusalSettings,
+    refusal::{RefusalSettings, redirect},
     session::SharedStore,
     store::Records,
     users::{RequestLoader, UserType},
@@ -61,6 +61,39 @@ pub struct LoginManager<S: SessionStore = SharedStore<CookieSessionStore>> {
 }
 
 pub(crate) type SessionFactory<S> = Arc<dyn Fn() -> SessionMiddleware<S> + Send + Sync>;
+
+impl<S: SessionStore> LoginManager<S> {
+    /// Checks an address to which a client is to be sent after a log in, by the rules of
+    /// [`Auth::take_next`](crate::Auth::take_next).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use actix_web::cookie::Key;
+    /// use login_runtime::{AuthUser, LoginManager, MemoryLoginStore, logins::NextError};
+    ///
+    /// #[derive(AuthUser)]
+    /// struct User { id: i64 }
+    ///
+    /// # fn main() -> Result<(), login_runtime::BuildError> {
+    /// let login_manager = LoginManager::builder(|id| async move { Ok::<_, String>(Some(User { id })) })
+    ///     .login_store(MemoryLoginStore::new())
+    ///     .origins(["https://app.example.com"])
+    ///     .build(Key::generate())?;
+    /// assert!(login_manager.check_next("/account?page=2").is_ok());
+    /// assert!(login_manager.check_next("https://app.example.com/account").is_ok());
+    /// assert_eq!(login_manager.check_next("//evil.test"), Err(NextError::OtherOrigin));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`NextError`] says why the address must not be followed.
+    pub fn check_next(&self, next: &str) -> Result<String, NextError> {
+        redirect::check_next(next, &self.manager.refusal)
+    }
+}
 
 impl<S: SessionStore> Clone for LoginManager<S> {
     fn clone(&self) -> Self {

@@ -13,6 +13,7 @@ mod crowd;
 #[cfg(feature = "postgres")]
 mod database;
 mod deny;
+mod destinations;
 mod devices;
 mod events;
 mod first;

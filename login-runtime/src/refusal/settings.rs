@@ -4,10 +4,10 @@ use std::{future::Future, pin::Pin};
 
 use actix_web::{HttpRequest, HttpResponse, Responder};
 
-use crate::http::escape::QUERY_VALUE;
 use crate::{
+    core::NEXT_LEN,
     error::{BuildError, LoadError},
-    http::{Origin, View},
+    http::{Origin, View, escape::QUERY_VALUE},
 };
 
 /// Flask-Login's message for the login view.
@@ -53,8 +53,14 @@ pub(crate) struct RefusalSettings {
     pub(crate) next_parameter: Vec<u8>,
     pub(crate) session_for_next: bool,
     pub(crate) next_for_all_methods: bool,
+    /// The longest address that is kept and followed, in bytes.
+    pub(crate) next_max_len: usize,
     pub(crate) force_host: Option<String>,
+    /// The origin at which clients reach this application, whatever their requests say.
+    pub(crate) own_origin: Option<Origin>,
     pub(crate) origins: Vec<Origin>,
+    /// Origins of other applications to which `next` may lead.
+    pub(crate) next_origins: Vec<Origin>,
     pub(crate) any_host: bool,
     pub(crate) login_message: Message,
     pub(crate) refresh_message: Message,
@@ -79,8 +85,11 @@ impl Default for RefusalSettings {
             next_parameter: b"next=".to_vec(),
             session_for_next: false,
             next_for_all_methods: false,
+            next_max_len: NEXT_LEN,
             force_host: None,
+            own_origin: None,
             origins: Vec::new(),
+            next_origins: Vec::new(),
             any_host: false,
             login_message: message(LOGIN_MESSAGE),
             refresh_message: message(REFRESH_MESSAGE),
@@ -109,6 +118,12 @@ impl RefusalSettings {
             return refuse(
                 "next_field",
                 "is empty; name a query parameter, such as `next`",
+            );
+        }
+        if self.next_max_len == 0 {
+            return refuse(
+                "next_max_len",
+                "is 0, so that no address is kept; allow some bytes",
             );
         }
         if let Some(host) = &self.force_host

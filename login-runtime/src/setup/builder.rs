@@ -149,6 +149,16 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.refusal.session_for_next = true)
     }
 
+    /// The longest address that is kept and followed after a log in, in bytes; 2048 by default.
+    ///
+    /// A client that asked for a longer one is sent to the login view without `next`. Raising it keeps
+    /// longer search forms; lowering it limits what a client can make the server repeat in a `Location`
+    /// header, where escapes make it up to three times as long.
+    #[must_use]
+    pub fn next_max_len(self, bytes: usize) -> Self {
+        self.set(|settings| settings.refusal.next_max_len = bytes)
+    }
+
     /// Passes `next` to the login view for requests of every method, and not only for GET and HEAD.
     ///
     /// A client that follows such a `next` sends a GET to an address that may only accept POST.
@@ -164,21 +174,40 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.refusal.force_host = Some(host.into()))
     }
 
-    /// The origins of this application, such as `https://app.example.com`.
+    /// The origin at which clients reach this application, such as `https://app.example.com`, whatever
+    /// their requests say.
     ///
-    /// They are only needed if the login view is on another host, where `next` has to be a whole URL. A
-    /// request whose `Host` header is none of these gets a redirect without `next`.
+    /// Set it if a proxy in front of the application ends TLS or changes the `Host` header, and the login
+    /// view is a whole URL. If clients reach the application at several origins, set
+    /// [`origins`](Self::origins).
     #[must_use]
-    pub fn origins<I: IntoIterator<Item = impl Into<String>>>(self, origins: I) -> Self {
+    pub fn own_origin(self, origin: impl Into<String>) -> Self {
         self.try_set(|settings| {
-            for origin in origins {
-                settings
-                    .refusal
-                    .origins
-                    .push(Origin::parse(&origin.into())?);
-            }
+            settings.refusal.own_origin = Some(Origin::parse(&origin.into())?);
             Ok(())
         })
+    }
+
+    /// The origins of this application, such as `https://app.example.com`.
+    ///
+    /// They are needed if the login view is on another host, where `next` has to be a whole URL. A request
+    /// whose `Host` header is none of these gets a redirect without `next`. After the log in, a `next`
+    /// that is a whole URL of one of these origins is followed.
+    #[must_use]
+    pub fn origins<I: IntoIterator<Item = impl Into<String>>>(self, origins: I) -> Self {
+        self.try_set(|settings| parse_origins(&mut settings.refusal.origins, origins))
+    }
+
+    /// The origins of other applications to which clients may be sent after a log in. For an application
+    /// that logs users in for others.
+    ///
+    /// # Security
+    ///
+    /// A link to the login page can then lead to any page of these origins. List origins that you trust,
+    /// and no host on which strangers publish pages.
+    #[must_use]
+    pub fn next_origins<I: IntoIterator<Item = impl Into<String>>>(self, origins: I) -> Self {
+        self.try_set(|settings| parse_origins(&mut settings.refusal.next_origins, origins))
     }
 
     /// Trusts the `Host` header of every client where a whole URL of this application is needed.
@@ -569,4 +598,14 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     pub fn build(self, key: Key) -> Result<LoginManager<S>, BuildError> {
         build::manager(self.settings, self.sessions, key)
     }
+}
+
+fn parse_origins<I: IntoIterator<Item = impl Into<String>>>(
+    list: &mut Vec<Origin>,
+    origins: I,
+) -> Result<(), BuildError> {
+    for origin in origins {
+        list.push(Origin::parse(&origin.into())?);
+    }
+    Ok(())
 }
