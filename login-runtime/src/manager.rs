@@ -109,7 +109,7 @@ pub(crate) struct Manager {
     pub(crate) users: Vec<Arc<UserType>>,
     /// The request loader, and the position of its user type in `users`.
     pub(crate) request_loader: Option<(usize, RequestLoader)>,
-    pub(crate) keys: KeyRing,
+    pub(crate) keys: Arc<KeyRing>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) client: ClientCheck,
     pub(crate) session_cookie: SessionCookie,

@@ -21,6 +21,7 @@ mod fresh;
 mod guards;
 mod helpers;
 mod hygiene;
+mod kept_next;
 mod keys;
 mod ledger;
 mod limits;

@@ -110,8 +110,8 @@ impl<U: AuthUser> Auth<U> {
     /// The address that the client asked for when it was refused, if it may be followed.
     ///
     /// This is the query parameter `next` of this request. With
-    /// [`use_session_for_next`](crate::config::LoginManagerBuilder::use_session_for_next) it is the address in
-    /// the session, which is removed there.
+    /// [`use_session_for_next`](crate::config::LoginManagerBuilder::use_session_for_next) it is the address
+    /// that the browser keeps, which the response makes it forget.
     ///
     /// # Security
     ///
@@ -120,7 +120,8 @@ impl<U: AuthUser> Auth<U> {
     /// [`next_origins`](crate::config::LoginManagerBuilder::next_origins). Everything else that a client
     /// or a link can put there is dropped: other hosts, schemes, and text that browsers mistake for them.
     pub fn take_next(&self) -> Option<String> {
-        redirect::take_next(&self.request, &self.manager().refusal)
+        let kept = self.state.take_kept_next(&self.request);
+        redirect::take_next(&self.request, &self.manager().refusal, kept)
     }
 
     /// Checks an address from elsewhere, by the rules of [`take_next`](Self::take_next): a hidden field of

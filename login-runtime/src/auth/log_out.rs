@@ -63,6 +63,7 @@ impl<U: AuthUser> Auth<U> {
             state.clear_remember_cookie(self.index);
         }
         state.settle_remember_cookie(self.index);
+        state.take_kept_next(request);
         state.drop_login_cookie(request, self.index, is_late);
         state.acted.set(true);
         session::clear_but(&session, manager.kept_keys(self.index));

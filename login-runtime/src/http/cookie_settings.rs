@@ -107,6 +107,12 @@ impl CookieSettings {
         self
     }
 
+    /// The same attributes for a cookie to which the toolkit gives a name.
+    pub(crate) fn without_name(mut self) -> Self {
+        self.name = None;
+        self
+    }
+
     /// Fills in the name, and checks what browsers would reject without a message.
     pub(crate) fn check(self, base_name: &str) -> Result<CheckedCookie, BuildError> {
         let name = self.name.clone().unwrap_or_else(|| {

@@ -1,7 +1,7 @@
 //! The redirect of a refused client to a view, and `next`, the address to which it returns afterwards.
 //!
-//! [`location`] writes `next` into the address of the view or into the session. [`take_next`] reads it
-//! back, and drops an address that does not lead to this application.
+//! [`location`] writes `next` into the address of the view or into a cookie. [`take_next`] reads it back,
+//! and drops an address that does not lead to this application.
 
 use std::borrow::Cow;
 
@@ -16,12 +16,11 @@ use url::{Position, Url};
 
 use crate::{
     core::{NextError, next},
-    http::{Origin, QUERY_VALUE, View},
-    refusal::{scope::ScopeViews, settings::RefusalSettings},
-    session,
+    http::{Origin, QUERY_VALUE, SetCookie, View},
+    refusal::{navigation::is_navigation, scope::ScopeViews, settings::RefusalSettings},
 };
 
-/// The address of a view for a refused client, with `next` in its query unless the session keeps it.
+/// The address of a view for a refused client, with `next` in its query or in a cookie.
 ///
 /// `None` if the view is a route that does not exist, or the page that the client asked for: a login view
 /// that requires a login would redirect browsers in a loop.
@@ -29,7 +28,7 @@ pub(crate) fn location(
     view: &View,
     request: &HttpRequest,
     settings: &RefusalSettings,
-) -> Option<Vec<u8>> {
+) -> Option<(Vec<u8>, Option<SetCookie>)> {
     let mut url = None;
     let target = Target::of(view, request, &mut url)?;
     if target.path == request.path() && target.is_here(request, settings) {
@@ -40,13 +39,18 @@ pub(crate) fn location(
         );
         return None;
     }
-    let mut next = target.next(request, settings);
-    if settings.session_for_next
-        && let Some(next) = next.take()
-    {
-        session::keep_next(&session::of(request), &next);
-    }
-    Some(target.address(next.as_deref(), settings))
+    let next = target.next(request, settings);
+    let Some(kept) = &settings.kept_next else {
+        return Some((target.address(next.as_deref(), settings), None));
+    };
+    let cookie = if leads_back(request, settings) && is_navigation(request) {
+        // An address that cannot be kept replaces the one before, too: the user no longer wants that.
+        let clear = || kept.is_carried(request).then(|| kept.clear());
+        next.and_then(|next| kept.keep(&next)).or_else(clear)
+    } else {
+        None
+    };
+    Some((target.address(None, settings), cookie))
 }
 
 /// Whether a URL of `url_for` has the host of the request. `url_for` takes scheme and host from headers
@@ -66,10 +70,14 @@ fn split(text: &str, separator: char) -> (&str, Option<&str>) {
     }
 }
 
-/// The address that the client asked for when it was refused, if it may be followed.
-pub(crate) fn take_next(request: &HttpRequest, settings: &RefusalSettings) -> Option<String> {
-    let stored = session::take_next(&session::of(request)).filter(|_| settings.session_for_next);
-    let next = stored.or_else(|| next_in_query(request, settings))?;
+/// The address that the client asked for when it was refused, if it may be followed. `kept` is the one in
+/// the cookie.
+pub(crate) fn take_next(
+    request: &HttpRequest,
+    settings: &RefusalSettings,
+    kept: Option<String>,
+) -> Option<String> {
+    let next = kept.or_else(|| next_in_query(request, settings))?;
     checked(&next, settings)
 }
 

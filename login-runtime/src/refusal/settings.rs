@@ -8,6 +8,7 @@ use crate::{
     core::NEXT_LEN,
     error::{BuildError, LoadError},
     http::{Origin, View, escape::QUERY_VALUE},
+    refusal::kept_next::NextCookie,
 };
 
 /// Flask-Login's message for the login view.
@@ -51,7 +52,10 @@ pub(crate) struct RefusalSettings {
     pub(crate) next_field: String,
     /// The name of the query parameter as an address has it, and `=`.
     pub(crate) next_parameter: Vec<u8>,
+    /// Whether the client keeps `next` in a cookie, and not in the address of the login view.
     pub(crate) session_for_next: bool,
+    /// The cookie; set when the manager is built.
+    pub(crate) kept_next: Option<NextCookie>,
     pub(crate) next_for_all_methods: bool,
     /// The longest address that is kept and followed, in bytes.
     pub(crate) next_max_len: usize,
@@ -84,6 +88,7 @@ impl Default for RefusalSettings {
             next_field: "next".to_owned(),
             next_parameter: b"next=".to_vec(),
             session_for_next: false,
+            kept_next: None,
             next_for_all_methods: false,
             next_max_len: NEXT_LEN,
             force_host: None,

@@ -71,6 +71,8 @@ pub(crate) struct LoginState {
     pub(crate) passive: Cell<bool>,
     /// Whether to end the session if it is empty when the response is made.
     pub(crate) end_session_if_empty: Cell<bool>,
+    /// Whether the request has taken the address that it was sent with.
+    pub(crate) next_taken: Cell<bool>,
     /// Whether the request has logged a user in or out. Its cookies are sent even if it is late.
     pub(crate) acted: Cell<bool>,
 }
@@ -128,6 +130,7 @@ impl LoginState {
             accessed: Cell::default(),
             passive: Cell::default(),
             end_session_if_empty: Cell::default(),
+            next_taken: Cell::default(),
             acted: Cell::default(),
         });
         let mut extensions = request.extensions_mut();
@@ -228,10 +231,20 @@ impl LoginState {
     }
 
     /// Makes the response set a cookie, in place of an earlier decision.
-    fn set_cookie(&self, cookie: SetCookie) {
+    pub(crate) fn set_cookie(&self, cookie: SetCookie) {
         let mut cookies = self.cookies.borrow_mut();
         cookies.retain(|other| other.name() != cookie.name());
         cookies.push(cookie);
+    }
+
+    /// Takes the address that the client asked for when it was refused, if a cookie keeps it.
+    pub(crate) fn take_kept_next(&self, request: &HttpRequest) -> Option<String> {
+        let kept = self.manager.refusal.kept_next.as_ref()?;
+        if self.next_taken.replace(true) || !kept.is_carried(request) {
+            return None;
+        }
+        self.set_cookie(kept.clear());
+        kept.read(request)
     }
 
     /// Reports the first access to a user.

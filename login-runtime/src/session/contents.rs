@@ -13,7 +13,7 @@ use crate::{
     http::CheckedCookie,
     keys::LoginToken,
     session::{
-        entry::{LEFT, NEXT_KEY, NOTHING, RECORD_VERSION, holds_login, left_key},
+        entry::{LEFT, NOTHING, RECORD_VERSION, holds_login, left_key},
         fate,
     },
 };
@@ -209,19 +209,4 @@ pub(crate) fn end_if_empty(session: &Session) {
     if session.entries().is_empty() {
         session.purge();
     }
-}
-
-/// Stores the address that a refused client asked for; the last refusal wins.
-pub(crate) fn keep_next(session: &Session, next: &str) {
-    quietly(session, |session| {
-        let _ = session.insert(NEXT_KEY, next);
-    });
-}
-
-/// Takes the address out of the session that the client asked for at its last refusal.
-pub(crate) fn take_next(session: &Session) -> Option<String> {
-    if !session.contains_key(NEXT_KEY) {
-        return None;
-    }
-    session.remove_as(NEXT_KEY)?.ok()
 }

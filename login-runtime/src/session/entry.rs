@@ -28,9 +28,6 @@ const LOGIN_KEY: &str = "_login";
 /// Suffix of the key that stores the id of the user whose login ended in the session.
 pub(crate) const LEFT: &str = ".left";
 
-/// The session key of the address that a refused client asked for.
-pub(crate) const NEXT_KEY: &str = "_login_next";
-
 /// A session key that never has a value.
 pub(crate) const NOTHING: &str = "_login_nothing";
 

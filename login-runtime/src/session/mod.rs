@@ -7,8 +7,8 @@ pub(crate) mod store;
 
 pub(crate) use self::contents::{
     clear_but, end_if_empty, entry, forget, forget_previous_user, is_left_by_another, is_purged,
-    is_written, keep_next, keeps_login, leave, look_again, middleware, of, restore, take_next,
-    write_entry, write_login_id,
+    is_written, keeps_login, leave, look_again, middleware, of, restore, write_entry,
+    write_login_id,
 };
 pub(crate) use actix_session::Session;
 

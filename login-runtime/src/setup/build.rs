@@ -20,6 +20,7 @@ use crate::{
     http::{CheckedCookie, CookieSettings, SessionCookie},
     keys::{self, KeyRing},
     manager::{LoginManager, Manager},
+    refusal::NextCookie,
     session::{Revocations, entry, store},
     setup::{sessions::Sessions, settings::Settings},
     store::{Records, STORE_DEADLINE, TimedStore},
@@ -44,9 +45,13 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         settings.login_cookie = settings.login_cookie.map(CookieSettings::danger_insecure);
         tracing::warn!(target: "login", "browsers send login cookies over plain http; this is for development only");
     }
+    let unnamed = cookie.clone().without_name();
     let cookie = cookie.check("session")?;
+    let next_cookie = unnamed.check("next")?;
     let users = user_types(&mut settings)?;
-    check_cookies(&users, &cookie, matches!(sessions, Sessions::Stored(_)))?;
+    let session_cookie = matches!(sessions, Sessions::Stored(_)).then_some(&cookie);
+    let kept_next = settings.refusal.session_for_next.then_some(&next_cookie);
+    check_cookies(&users, &cookie, session_cookie.into_iter().chain(kept_next))?;
     let request_loader = request_loader(&mut settings, &users)?;
     let clock = settings.clock.take();
     let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
@@ -70,10 +75,20 @@ pub(crate) fn manager<S: SessionStore + 'static>(
             (factory, session_cookie)
         }
     };
+    let keys = Arc::new(KeyRing::new(
+        iter::once(&key).chain(&settings.fallback_keys),
+    ));
+    if settings.refusal.session_for_next {
+        settings.refusal.kept_next = Some(NextCookie {
+            cookie: next_cookie,
+            keys: Arc::clone(&keys),
+            clock: Arc::clone(&clock),
+        });
+    }
     let manager = Manager {
         users,
         request_loader,
-        keys: KeyRing::new(iter::once(&key).chain(&settings.fallback_keys)),
+        keys,
         clock,
         client: settings.client,
         session_cookie,
@@ -158,10 +173,10 @@ fn user_types(settings: &mut Settings) -> Result<Vec<Arc<UserType>>, BuildError>
 }
 
 /// Refuses cookies that conflict with each other.
-fn check_cookies(
-    users: &[Arc<UserType>],
+fn check_cookies<'a>(
+    users: &'a [Arc<UserType>],
     session: &CheckedCookie,
-    is_stored: bool,
+    others: impl Iterator<Item = &'a CheckedCookie>,
 ) -> Result<(), BuildError> {
     let is_elsewhere = |login: &&CheckedCookie| {
         let (login, session) = (&login.settings, &session.settings);
@@ -175,9 +190,7 @@ fn check_cookies(
         });
     }
     let remember_cookies = users.iter().map(|user| &user.remember);
-    let all = login_cookies()
-        .chain(remember_cookies)
-        .chain(is_stored.then_some(session));
+    let all = login_cookies().chain(remember_cookies).chain(others);
     let mut names = HashSet::new();
     match all
         .map(|cookie| &cookie.name)

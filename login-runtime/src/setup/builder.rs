@@ -142,8 +142,15 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.refusal.set_next_field(name.into()))
     }
 
-    /// Keeps the address that a refused client asked for in its session, and not in the address of the
-    /// login view. [`Auth::take_next`](crate::Auth::take_next) returns and removes it.
+    /// Makes the browser keep the address that it asked for when it was refused, and not the address of
+    /// the login view. [`Auth::take_next`](crate::Auth::take_next) returns it and makes the browser forget
+    /// it.
+    ///
+    /// Flask-Login keeps it in the session. Here it is in an encrypted cookie of its own, with the
+    /// attributes of the session cookie and for an hour: a client needs no session for it, and the server
+    /// stores nothing. A browser keeps one address, and only that of a document to which a user navigates:
+    /// not that of a script, a frame, a socket, or a page that is loaded in advance. An address that is
+    /// longer than [`next_max_len`](Self::next_max_len), or too long for a cookie, is not kept.
     #[must_use]
     pub fn use_session_for_next(self) -> Self {
         self.set(|settings| settings.refusal.session_for_next = true)
