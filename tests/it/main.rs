@@ -31,6 +31,7 @@ mod login_cookie;
 mod next;
 mod nodes;
 mod outage;
+mod outgrown;
 mod own_types;
 mod planted;
 mod protection;

@@ -195,6 +195,11 @@ pub(crate) struct CheckedCookie {
 }
 
 impl CheckedCookie {
+    /// The length of a cookie that ends with the browser, without its value.
+    pub(crate) fn len_but_value(&self) -> usize {
+        self.name.len() + "=".len() + self.attributes.len()
+    }
+
     /// A cookie with this value that ends with the browser. `None` if it is longer than browsers keep.
     pub(crate) fn until_closed(&self, value: &str) -> Option<SetCookie> {
         Some(SetCookie::new(&self.name, &[value, &self.attributes])).filter(SetCookie::fits)

@@ -12,7 +12,7 @@ pub(crate) use self::{
     cookie_settings::{CheckedCookie, CookieSettings, RememberCookie},
     escape::QUERY_VALUE,
     pass_through::PassThrough,
-    session_cookie::SessionCookie,
+    session_cookie::{SessionCookie, too_long_cookie},
     set_cookie::SetCookie,
     view::{Origin, View},
 };

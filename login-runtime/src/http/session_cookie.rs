@@ -18,12 +18,13 @@ use std::{collections::HashMap, mem};
 use actix_web::{
     HttpMessage as _, HttpRequest,
     cookie::Key,
-    http::header::{COOKIE, HeaderValue},
+    http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE},
     test::TestRequest,
 };
 use percent_encoding::percent_decode_str;
 
 use crate::{
+    core::MAX_LEN,
     http::cookies::{Pairs, is_for_host, pairs},
     keys,
 };
@@ -40,6 +41,8 @@ pub(crate) enum SessionCookie {
         name: String,
         /// The key under which its cookies open.
         key: Key,
+        /// The length of everything but the value, if the cookie contains the session.
+        frame: Option<usize>,
     },
     /// That of the application's own middleware, whose name and key are unknown. Every name that has a
     /// prefix is treated as if it were the name: only for these do browsers promise anything.
@@ -129,6 +132,29 @@ impl SessionCookie {
         own == Some(first) || first == b'%' || !first.is_ascii_graphic()
     }
 
+    /// The length of the cookie for a session of this length, if the cookie contains the session and
+    /// browsers may not keep it.
+    pub(crate) fn too_long_for(&self, session: usize) -> Option<usize> {
+        let Self::Known {
+            frame: Some(frame), ..
+        } = self
+        else {
+            return None;
+        };
+        let len = frame + keys::sealed_session_len(session);
+        (len > MAX_LEN).then_some(len)
+    }
+
+    /// Whether a `Set-Cookie` header may be that of the session middleware.
+    pub(crate) fn may_be(&self, header: &[u8]) -> bool {
+        match self {
+            Self::Unknown => true,
+            Self::Known { name, .. } => header
+                .strip_prefix(name.as_bytes())
+                .is_some_and(|rest| rest.starts_with(b"=")),
+        }
+    }
+
     fn name_of(&self, pair: &str) -> Name {
         // Without `=` there is no name.
         let Some((sent, _)) = pair.split_once('=') else {
@@ -189,10 +215,18 @@ impl SessionCookie {
     fn may_use(&self, pair: &str) -> bool {
         !is_for_host(sent_name(pair))
             && match self {
-                Self::Known { name, key } => keys::opens_session(key, name, pair),
+                Self::Known { name, key, .. } => keys::opens_session(key, name, pair),
                 Self::Unknown => true,
             }
     }
+}
+
+/// The last cookie that a response sets, if browsers do not keep it. The session middleware sets its cookie
+/// last.
+#[inline]
+pub(crate) fn too_long_cookie(headers: &HeaderMap) -> Option<&[u8]> {
+    let last = headers.get_all(SET_COOKIE).next_back()?.as_bytes();
+    (last.len() > MAX_LEN).then_some(last)
 }
 
 /// The cookies of the session middleware, with their positions.

@@ -1,6 +1,8 @@
 //! The outermost layer: decides which cookies the session middleware sees, and keeps late responses from
 //! changing a session that has ended.
 //!
+//! A session that outgrew its cookie is a 500: browsers would drop the cookie, and the login with it.
+//!
 //! The session's [`fate`] has the rules for late responses. This layer runs the session middleware with a
 //! tracker, and then replaces or trims the response.
 
@@ -21,9 +23,10 @@ use derive_more::Debug;
 use pin_project_lite::pin_project;
 
 use crate::{
+    http,
     manager::Manager,
     refusal,
-    session::{SessionFate, fate},
+    session::{self, SessionFate, fate},
 };
 
 /// Wraps the session middleware.
@@ -51,7 +54,9 @@ where
         self.manager.session_cookie.hide_others(request.request());
         let inner = self.service.call(request);
         if self.manager.watches_sessions {
-            let future = Box::pin(fate::track(inner, settle));
+            let future = Box::pin(fate::track(inner, |result, fate, cookies| {
+                check_length(settle(result, fate, cookies))
+            }));
             LateFuture::Tracked { future }
         } else {
             LateFuture::Plain { inner }
@@ -96,6 +101,34 @@ fn settle<B>(
     }
 }
 
+/// Replaces a response with a session cookie that browsers do not keep. The browser keeps the session that
+/// it has.
+#[inline]
+fn check_length<B>(result: Result<ServiceResponse<B>, Error>) -> Result<ServiceResponse<B>, Error> {
+    let response = result?;
+    match http::too_long_cookie(response.headers()) {
+        None => Ok(response),
+        Some(cookie) => refuse_long(&response, cookie).map_or(Ok(response), Err),
+    }
+}
+
+/// The error in place of a response whose last cookie is too long, if that is the session cookie and not
+/// one of the application.
+#[cold]
+fn refuse_long<B>(response: &ServiceResponse<B>, cookie: &[u8]) -> Option<Error> {
+    let request = response.request();
+    let manager = Manager::of(request).ok()?;
+    if !session::is_written(&session::of(request)) || !manager.session_cookie.may_be(cookie) {
+        return None;
+    }
+    session::log_too_long(cookie.len());
+    let cause = "the session is too long for its cookie".to_owned();
+    Some(private_error(
+        cause,
+        HttpResponse::InternalServerError().finish(),
+    ))
+}
+
 fn private_error(cause: String, mut answer: HttpResponse) -> Error {
     refusal::keep_private(answer.headers_mut());
     InternalError::from_response(cause, answer).into()
@@ -131,7 +164,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            LateFutureProj::Plain { inner } => inner.poll(cx),
+            LateFutureProj::Plain { inner } => inner.poll(cx).map(check_length),
             LateFutureProj::Tracked { future } => future.as_mut().poll(cx),
         }
     }

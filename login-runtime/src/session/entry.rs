@@ -28,6 +28,16 @@ const LOGIN_KEY: &str = "_login";
 /// Suffix of the key that stores the id of the user whose login ended in the session.
 pub(crate) const LEFT: &str = ".left";
 
+/// The session key of the id of a session that is kept in its cookie.
+pub(crate) const ID_KEY: &str = "_session_id";
+
+/// The length of the id in a session, as JSON: the key, and sixteen bytes as base64, quoted twice.
+pub(crate) const ID_LEN: usize = ID_KEY.len() + 2 + 22 + 6 + 2;
+
+/// The length at most of the text, as JSON, that carries the id of a login record: two numbers of 32 and
+/// 16 bytes as base64, and their quotes.
+pub(crate) const LOGIN_ID_LEN: usize = 43 + 22 + 20;
+
 /// A session key that never has a value.
 pub(crate) const NOTHING: &str = "_login_nothing";
 

@@ -23,16 +23,14 @@ use crate::{
     error::StoreError,
     keys,
     session::{
-        entry,
+        contents::{json_len, log_too_long},
+        entry::{self, ID_KEY},
         fate::{
             Lock, SessionFate, State, has_logged_in, may_lose, note_failure, set_fate, with_tracker,
         },
     },
     store::{LATE_FOR, LoginStore as _, REVOKED_FOR, Records, STORE_DEADLINE, in_time},
 };
-
-/// The key that stores the id of a session that is kept in its cookie.
-const ID_KEY: &str = "_session_id";
 
 /// The number of locks; each session uses one of them.
 ///
@@ -257,6 +255,26 @@ impl<T: SessionStore + 'static> SharedStore<T> {
     }
 }
 
+/// The length of a session that is about to be written into a cookie.
+#[derive(Clone, Copy)]
+struct Room(Option<usize>);
+
+impl Room {
+    fn of<S: 'static>(state: &State) -> Self {
+        let len = |(key, value): (&String, &String)| json_len(key) + json_len(value) + ":,".len();
+        Self(is_in_cookie::<S>().then(|| state.iter().map(len).sum()))
+    }
+
+    /// Reports the length of a session that was not written: it has to be too long, because nothing else
+    /// fails there.
+    fn check<T, E>(self, written: Result<T, E>) -> Result<T, E> {
+        if let (Self(Some(bytes)), Err(_)) = (self, &written) {
+            log_too_long(bytes);
+        }
+        written
+    }
+}
+
 /// Whether a store keeps sessions in their cookies.
 pub(crate) fn is_in_cookie<S: 'static>() -> bool {
     let store = TypeId::of::<S>();
@@ -344,8 +362,9 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
     }
 
     async fn save(&self, mut state: State, ttl: &Duration) -> Result<SessionKey, SaveError> {
+        let room = Room::of::<Self>(&state);
         if self.never_ends() {
-            return self.store.save(state, ttl).await;
+            return room.check(self.store.save(state, ttl).await);
         }
         let saving = async {
             // Renewing deletes, and then saves.
@@ -373,7 +392,7 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
                 .ask(self.store.save(state, ttl), SaveError::Other)
                 .await;
             with_tracker(|tracker| tracker.lock.take());
-            saved
+            room.check(saved)
         };
         Box::pin(saving).await
     }
@@ -384,8 +403,9 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
         mut state: State,
         ttl: &Duration,
     ) -> Result<SessionKey, UpdateError> {
+        let room = Room::of::<Self>(&state);
         if self.never_ends() {
-            return self.store.update(key, state, ttl).await;
+            return room.check(self.store.update(key, state, ttl).await);
         }
         let updating = async {
             let (_lock, there) = self.lock_and_look(&key).await.map_err(UpdateError::Other)?;
@@ -404,7 +424,7 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
             }
             let old = key.as_ref().to_owned();
             let updating = self.store.update(key, state, ttl);
-            let updated = self.ask(updating, UpdateError::Other).await?;
+            let updated = room.check(self.ask(updating, UpdateError::Other).await)?;
             // If the session ends between the check and the write, the store saves it under a new
             // key. This ends it again.
             if !Self::is_in_cookie() && updated.as_ref() != old {

@@ -27,6 +27,9 @@ use crate::{
     users::{RequestLoader, UserType},
 };
 
+/// The length of the lifetime that a session cookie may have: `; Max-Age=34560000`.
+const MAX_AGE_LEN: usize = 18;
+
 /// Makes the manager, or returns the first mistake in the settings.
 pub(crate) fn manager<S: SessionStore + 'static>(
     mut settings: Settings,
@@ -67,9 +70,11 @@ pub(crate) fn manager<S: SessionStore + 'static>(
                 clock: Arc::clone(&clock),
             });
             let key = keys::session_key(&key);
+            let frame = cookie.len_but_value() + MAX_AGE_LEN;
             let session_cookie = SessionCookie::Known {
                 name: cookie.name.clone(),
                 key: key.clone(),
+                frame: store::is_in_cookie::<S>().then_some(frame),
             };
             let factory = make(key, cookie, lifecycle, revocations, deadline);
             (factory, session_cookie)

@@ -492,6 +492,11 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     }
 
     /// Stores sessions in `store` instead of the session cookie itself.
+    ///
+    /// A session in its cookie has room for about 2,700 bytes: browsers drop a cookie over 4096 bytes, and
+    /// encryption and escapes add almost half. A log in that would exceed that fails with
+    /// [`LoginError::SessionTooLong`](crate::LoginError::SessionTooLong), and any other response with such
+    /// a session becomes a 500, with the size in the log.
     #[must_use]
     pub fn session_store<T>(self, store: T) -> LoginManagerBuilder<SharedStore<T>>
     where
