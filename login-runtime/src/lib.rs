@@ -144,7 +144,8 @@
 //! [`Auth::log_in`] takes a [`Verified`] user, which `PasswordVerifier` (feature `password`) or
 //! [`Verified::trust`] creates. [`Auth::log_out`] ends the login. Write the login form without an
 //! `action` attribute: the browser then posts it to the URL of the page, which contains `?next=`.
-//! [`Auth::redirect_to_next_or`] redirects to `next` if it is on this origin.
+//! [`Auth::redirect_to_next_or`] redirects to `next` if it is on this origin. [`Auth::check_next`] checks an
+//! address from a hidden field or a JSON body.
 //!
 //! # Fresh logins
 //!
@@ -169,6 +170,12 @@
 //! login has its own cookie, which is opened only when the request asks for the user. The session then
 //! contains only the application's data.
 //!
+//! # The guide
+//!
+//! The module [`guide`] has a page for each task: [keys](guide::keys), [login stores](guide::stores),
+//! [the order of middlewares](guide::middlewares), [pages of other origins](guide::cross_site),
+//! [WebSockets](guide::sockets) and [tests](guide::testing).
+//!
 //! # Features
 //!
 //! None is on by default.
@@ -190,6 +197,7 @@ pub mod __private;
 // Pages of the public interface.
 pub mod config;
 pub mod guards;
+pub mod guide;
 pub mod logins;
 pub mod password;
 
@@ -201,6 +209,7 @@ mod core;
 mod error;
 pub mod events;
 mod guard;
+mod hooks;
 mod http;
 mod keys;
 mod manager;

@@ -15,10 +15,15 @@ pub(crate) fn carries(request: &HttpRequest, name: &str) -> bool {
 pub(crate) fn usable<'a>(
     request: &'a HttpRequest,
     name: &'a str,
-) -> impl Iterator<Item = &'a [u8]> + Clone {
-    let values = values(request, name);
-    let is_ambiguous = is_for_host(name) && values.clone().nth(1).is_some();
-    values.take(if is_ambiguous { 0 } else { usize::MAX })
+) -> impl Iterator<Item = &'a [u8]> {
+    // The header is searched once in any case: it may be long.
+    let mut values = values(request, name);
+    let mut first = values.next();
+    if first.is_some() && is_for_host(name) && values.next().is_some() {
+        first = None;
+        values.by_ref().for_each(drop);
+    }
+    first.into_iter().chain(values)
 }
 
 /// Whether browsers let only the host itself set a cookie of this name, for the whole host. They ignore
@@ -34,7 +39,7 @@ pub(crate) fn is_for_host(name: &str) -> bool {
 /// `HttpRequest::cookies` is not used: it skips cookies that it cannot decode, drops all cookies for one
 /// byte that is not UTF-8, decodes names, and removes blanks around them. `%5F%5FHost-a` would then pass
 /// as `__Host-a`, but browsers let other hosts set a cookie of that name.
-fn values<'a>(request: &'a HttpRequest, name: &'a str) -> impl Iterator<Item = &'a [u8]> + Clone {
+fn values<'a>(request: &'a HttpRequest, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     pairs(request).filter_map(|pair| {
         let rest = pair.strip_prefix(name.as_bytes())?;
         rest.strip_prefix(b"=").map(<[u8]>::trim_ascii)
@@ -42,13 +47,12 @@ fn values<'a>(request: &'a HttpRequest, name: &'a str) -> impl Iterator<Item = &
 }
 
 /// The pairs of name and value in a request's `Cookie` headers, as they were sent.
-pub(crate) fn pairs(request: &HttpRequest) -> impl Iterator<Item = &[u8]> + Clone {
-    let headers = request.headers().get_all(COOKIE);
+pub(crate) fn pairs(request: &HttpRequest) -> impl Iterator<Item = &[u8]> {
+    let headers = request.headers().get_all(&COOKIE);
     headers.flat_map(|header| Pairs::of(header.as_bytes()))
 }
 
 /// The pairs of a `Cookie` header. It is searched at every request and may be long, hence `memchr`.
-#[derive(Clone)]
 pub(crate) struct Pairs<'a>(&'a [u8]);
 
 impl<'a> Pairs<'a> {

@@ -46,7 +46,10 @@ pub(crate) enum SessionCookie {
     },
     /// That of the application's own middleware, whose name and key are unknown. Every name that has a
     /// prefix is treated as if it were the name: only for these do browsers promise anything.
-    Unknown,
+    Unknown {
+        /// Whether the cookie contains the session.
+        is_in_cookie: bool,
+    },
 }
 
 /// What the name of a cookie is to the session middleware.
@@ -84,52 +87,47 @@ impl SessionCookie {
         request.extensions_mut().extend(parsed);
     }
 
-    /// Whether actix-session does the right thing without help. Runs for each request with cookies.
+    /// Whether actix-session does the right thing without help. Runs for each request.
+    #[inline]
     fn is_usual(&self, request: &HttpRequest) -> bool {
+        let mut headers = request.headers().get_all(&COOKIE);
+        match (headers.next(), headers.next(), self) {
+            (None, _, _) => true,
+            (Some(header), None, Self::Known { name, .. })
+                if has_one_at_most(header.as_bytes(), name.as_bytes()) =>
+            {
+                true
+            }
+            _ => self.is_usual_at_length(request),
+        }
+    }
+
+    /// The same for several headers, for text outside ASCII, and for names that are not known.
+    fn is_usual_at_length(&self, request: &HttpRequest) -> bool {
         let mut own = [""; FEW];
         let mut count = 0;
-        for header in request.headers().get_all(COOKIE) {
-            let bytes = header.as_bytes();
-            if !bytes.is_ascii() && str::from_utf8(bytes).is_err() {
+        for pair in pairs(request) {
+            let Ok(pair) = str::from_utf8(pair) else {
                 return false;
-            }
-            for pair in Pairs::of(bytes) {
-                // The first byte tells for almost all cookies that they have another name.
-                if !pair.first().is_some_and(|first| self.may_start(*first)) {
-                    continue;
-                }
-                let Ok(pair) = str::from_utf8(pair) else {
-                    return false;
-                };
-                match self.name_of(pair) {
-                    Name::Other => {}
-                    Name::Disguised => return false,
-                    Name::Own => {
-                        let name = sent_name(pair);
-                        let Some((place, before)) =
-                            own.get_mut(..=count).and_then(<[_]>::split_last_mut)
-                        else {
-                            return false;
-                        };
-                        if before.contains(&name) {
-                            return false;
-                        }
-                        *place = name;
-                        count += 1;
+            };
+            match self.name_of(pair) {
+                Name::Other => {}
+                Name::Disguised => return false,
+                Name::Own => {
+                    let name = sent_name(pair);
+                    let places = own.get_mut(..=count);
+                    let Some((place, before)) = places.and_then(<[_]>::split_last_mut) else {
+                        return false;
+                    };
+                    if before.contains(&name) {
+                        return false;
                     }
+                    *place = name;
+                    count += 1;
                 }
             }
         }
         true
-    }
-
-    /// Whether a name that starts like this may be that of the session middleware.
-    fn may_start(&self, first: u8) -> bool {
-        let own = match self {
-            Self::Known { name, .. } => name.as_bytes().first().copied(),
-            Self::Unknown => Some(b'_'),
-        };
-        own == Some(first) || first == b'%' || !first.is_ascii_graphic()
     }
 
     /// The length of the cookie for a session of this length, if the cookie contains the session and
@@ -145,14 +143,18 @@ impl SessionCookie {
         (len > MAX_LEN).then_some(len)
     }
 
-    /// Whether a `Set-Cookie` header may be that of the session middleware.
-    pub(crate) fn may_be(&self, header: &[u8]) -> bool {
+    /// The name; `None` if the application has its own session middleware.
+    pub(crate) fn name(&self) -> Option<&str> {
         match self {
-            Self::Unknown => true,
-            Self::Known { name, .. } => header
-                .strip_prefix(name.as_bytes())
-                .is_some_and(|rest| rest.starts_with(b"=")),
+            Self::Known { name, .. } => Some(name),
+            Self::Unknown { .. } => None,
         }
+    }
+
+    /// Whether the length of the cookie has to be looked at when it is set. A store of this crate refuses
+    /// a session that is too long.
+    pub(crate) fn is_measured_late(&self) -> bool {
+        matches!(self, Self::Unknown { is_in_cookie: true })
     }
 
     fn name_of(&self, pair: &str) -> Name {
@@ -171,12 +173,12 @@ impl SessionCookie {
         };
         let is_own = match self {
             Self::Known { name, .. } => decoded().eq(name.bytes()),
-            Self::Unknown => starts_with("__Host-") || starts_with("__Secure-"),
+            Self::Unknown { .. } => starts_with("__Host-") || starts_with("__Secure-"),
         };
         if !is_own {
             Name::Other
         } else if matches!(self, Self::Known { name, .. } if name == sent)
-            || matches!(self, Self::Unknown) && decoded().eq(sent.bytes())
+            || matches!(self, Self::Unknown { .. }) && decoded().eq(sent.bytes())
         {
             Name::Own
         } else {
@@ -216,9 +218,33 @@ impl SessionCookie {
         !is_for_host(sent_name(pair))
             && match self {
                 Self::Known { name, key, .. } => keys::opens_session(key, name, pair),
-                Self::Unknown => true,
+                Self::Unknown { .. } => true,
             }
     }
+}
+
+/// Whether a `Cookie` header is ASCII with at most one cookie of this name, and none that may be decoded to
+/// the name. Runs for almost all requests with cookies.
+fn has_one_at_most(header: &[u8], name: &[u8]) -> bool {
+    let mut has_one = false;
+    let is_plain = header.is_ascii();
+    is_plain
+        && Pairs::of(header).all(|pair| {
+            if let Some(rest) = pair.strip_prefix(name) {
+                match rest.first() {
+                    Some(b'=') => return !mem::replace(&mut has_one, true),
+                    next => return !may_be_disguise(next),
+                }
+            }
+            // A disguise differs from the name in a blank or an escape first.
+            let equal = pair.iter().zip(name).take_while(|(sent, own)| sent == own);
+            !may_be_disguise(pair.get(equal.count()))
+        })
+}
+
+/// Whether the first byte that differs from a name may be a part of the name that was disguised.
+fn may_be_disguise(byte: Option<&u8>) -> bool {
+    byte.is_some_and(|byte| *byte == b'%' || !byte.is_ascii_graphic())
 }
 
 /// The last cookie that a response sets, if browsers do not keep it. The session middleware sets its cookie

@@ -53,6 +53,21 @@ pub(crate) fn location(
     Some((target.address(None, settings), cookie))
 }
 
+/// The same for a client that is not refused: the view itself gets its own address, without `next`. In any
+/// other, `next` is in the query, because an address alone cannot set a cookie.
+pub(crate) fn url(
+    view: &View,
+    request: &HttpRequest,
+    settings: &RefusalSettings,
+) -> Option<Vec<u8>> {
+    let mut url = None;
+    let target = Target::of(view, request, &mut url)?;
+    if target.path == request.path() && target.is_here(request, settings) {
+        return Some(target.address(None, settings));
+    }
+    Some(target.address(target.next(request, settings).as_deref(), settings))
+}
+
 /// Whether a URL of `url_for` has the host of the request. `url_for` takes scheme and host from headers
 /// that any client can set; only an external resource has another host.
 fn is_own(url: &Url, request: &HttpRequest) -> bool {

@@ -223,7 +223,9 @@ pub(crate) fn other_logins(
     user_type: &UserType,
 ) -> Vec<LoginRef> {
     let mut logins = Vec::new();
-    if let Some(cookie) = &user_type.login_cookie {
+    if let Some(cookie) = &user_type.login_cookie
+        && cookies::usable(request, &cookie.name).nth(1).is_some()
+    {
         let mut from = 0;
         while let Some((position, (content, found))) =
             open(request, manager, user_type, cookie, from)

@@ -82,6 +82,8 @@ pub(crate) struct LoginState {
 pub(crate) struct Slot {
     /// `Some(None)` if the client is anonymous, `None` if nothing has asked.
     pub(crate) user: RefCell<Option<Option<RequestUser>>>,
+    /// Whether the request loader is running for this user type.
+    pub(crate) loads: Cell<bool>,
     /// Held while the user is looked up, so that others who ask wait and share the result.
     pub(crate) lookup: LocalMutex,
     /// The record that a fast look-up found, for itself and for [`LoginState::user`].

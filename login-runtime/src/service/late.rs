@@ -1,14 +1,17 @@
 //! The outermost layer: decides which cookies the session middleware sees, and keeps late responses from
 //! changing a session that has ended.
 //!
-//! A session that outgrew its cookie is a 500: browsers would drop the cookie, and the login with it.
+//! If the application has its own session middleware, a session that outgrew its cookie is a 500: browsers
+//! would drop the cookie, and the login with it.
 //!
 //! The session's [`fate`] has the rules for late responses. This layer runs the session middleware with a
 //! tracker, and then replaces or trims the response.
 
 use std::{
+    cell::Cell,
     future::Future,
     pin::Pin,
+    rc::Rc,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -26,6 +29,7 @@ use crate::{
     http,
     manager::Manager,
     refusal,
+    routes::declare_gate,
     session::{self, SessionFate, fate},
 };
 
@@ -35,6 +39,8 @@ use crate::{
 pub struct LateService<S> {
     pub(crate) service: S,
     pub(crate) manager: Arc<Manager>,
+    /// Whether another login manager is around this one; set when its first request arrives.
+    pub(crate) is_nested: Rc<Cell<bool>>,
 }
 
 impl<S, B> Service<ServiceRequest> for LateService<S>
@@ -52,11 +58,22 @@ where
     #[inline]
     fn call(&self, request: ServiceRequest) -> Self::Future {
         self.manager.session_cookie.hide_others(request.request());
+        // The session middleware awaits the session, so a login manager around this one cannot see the routes.
+        if declare_gate(&request) {
+            self.is_nested.set(true);
+        }
         let inner = self.service.call(request);
+        let is_measured = self.manager.session_cookie.is_measured_late();
         if self.manager.watches_sessions {
-            let future = Box::pin(fate::track(inner, |result, fate, cookies| {
-                check_length(settle(result, fate, cookies))
-            }));
+            let future = Box::pin(fate::track(inner, settle));
+            let future = if is_measured {
+                measured(future)
+            } else {
+                future
+            };
+            LateFuture::Tracked { future }
+        } else if is_measured {
+            let future = measured(inner);
             LateFuture::Tracked { future }
         } else {
             LateFuture::Plain { inner }
@@ -101,24 +118,24 @@ fn settle<B>(
     }
 }
 
-/// Replaces a response with a session cookie that browsers do not keep. The browser keeps the session that
-/// it has.
-#[inline]
-fn check_length<B>(result: Result<ServiceResponse<B>, Error>) -> Result<ServiceResponse<B>, Error> {
-    let response = result?;
-    match http::too_long_cookie(response.headers()) {
-        None => Ok(response),
-        Some(cookie) => refuse_long(&response, cookie).map_or(Ok(response), Err),
-    }
+/// Replaces a response with a session cookie that browsers do not keep, by an error. The browser keeps the
+/// session that it has.
+fn measured<B: 'static>(
+    inner: impl Future<Output = Result<ServiceResponse<B>, Error>> + 'static,
+) -> Boxed<B> {
+    Box::pin(async move {
+        let response = inner.await?;
+        match http::too_long_cookie(response.headers()) {
+            None => Ok(response),
+            Some(cookie) => refuse_long(&response, cookie).map_or(Ok(response), Err),
+        }
+    })
 }
 
 /// The error in place of a response whose last cookie is too long, if that is the session cookie and not
 /// one of the application.
-#[cold]
 fn refuse_long<B>(response: &ServiceResponse<B>, cookie: &[u8]) -> Option<Error> {
-    let request = response.request();
-    let manager = Manager::of(request).ok()?;
-    if !session::is_written(&session::of(request)) || !manager.session_cookie.may_be(cookie) {
+    if !session::is_written(&session::of(response.request())) {
         return None;
     }
     session::log_too_long(cookie.len());
@@ -164,7 +181,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            LateFutureProj::Plain { inner } => inner.poll(cx).map(check_length),
+            LateFutureProj::Plain { inner } => inner.poll(cx),
             LateFutureProj::Tracked { future } => future.as_mut().poll(cx),
         }
     }

@@ -21,9 +21,8 @@ use crate::{core::FamilyKey, keys::LoginToken};
 /// with this number.
 pub(crate) const RECORD_VERSION: u8 = 2;
 
-/// The session key of the login of the manager's first user type. Another user type appends a colon
-/// and its name.
-const LOGIN_KEY: &str = "_login";
+/// The start of the session key of a login. The name of the user type follows.
+const LOGIN_KEY: &str = "_login:";
 
 /// Suffix of the key that stores the id of the user whose login ended in the session.
 pub(crate) const LEFT: &str = ".left";
@@ -62,17 +61,12 @@ const RESTORED: u8 = 16;
 
 /// The session key for a user type.
 pub(crate) fn login_key(user_type: &str) -> String {
-    if user_type.is_empty() {
-        LOGIN_KEY.to_owned()
-    } else {
-        format!("{LOGIN_KEY}:{user_type}")
-    }
+    format!("{LOGIN_KEY}{user_type}")
 }
 
 /// Whether a session keeps logins under this key.
 pub(crate) fn is_login_key(key: &str) -> bool {
-    let rest = key.strip_prefix(LOGIN_KEY);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':') && !rest.ends_with(LEFT))
+    key.starts_with(LOGIN_KEY) && !key.ends_with(LEFT)
 }
 
 /// Whether a session with these contents keeps a login.
@@ -144,6 +138,12 @@ impl<'a> Entry<'a> {
             client,
         };
         Some(Self { facts, hash, id })
+    }
+
+    /// The length at most of the text of the entry, as JSON again: numbers, the fingerprint and quotes,
+    /// and the id, in which each character may be escaped.
+    pub(crate) fn max_len(&self) -> usize {
+        80 + self.hash.map_or(0, str::len) + 2 * self.id.len()
     }
 
     /// The entry as text. `None` if the id is not JSON.

@@ -19,12 +19,12 @@ use tokio::sync::RwLock;
 
 use crate::{
     clock::Clock,
-    core::LoginKey,
+    core::{LoginKey, MAX_LEN},
     error::StoreError,
     keys,
     session::{
-        contents::{json_len, log_too_long},
-        entry::{self, ID_KEY},
+        contents::{is_short, json_len, log_too_long},
+        entry::{self, ID_KEY, ID_LEN},
         fate::{
             Lock, SessionFate, State, has_logged_in, may_lose, note_failure, set_fate, with_tracker,
         },
@@ -50,6 +50,8 @@ pub struct SharedStore<T> {
     revocations: Arc<OnceLock<Revocations>>,
     locks: Arc<Locks>,
     deadline: time::Duration,
+    /// The length of a session cookie without the session, if sessions are in their cookies.
+    frame: Arc<OnceLock<usize>>,
 }
 
 /// A request holds one of these locks from the check that a session exists until it has acted on it.
@@ -87,6 +89,7 @@ impl<T> SharedStore<T> {
             revocations: Arc::default(),
             locks: Arc::new(Locks::new()),
             deadline: STORE_DEADLINE,
+            frame: Arc::default(),
         }
     }
 
@@ -98,6 +101,11 @@ impl<T> SharedStore<T> {
     pub fn deadline(mut self, limit: time::Duration) -> Self {
         self.deadline = limit;
         self
+    }
+
+    /// Takes the length of a session cookie without the session.
+    pub(crate) fn set_frame(&self, frame: usize) {
+        let _ = self.frame.set(frame);
     }
 
     /// Records here which sessions have ended.
@@ -113,6 +121,7 @@ impl<T> Clone for SharedStore<T> {
             revocations: Arc::clone(&self.revocations),
             locks: Arc::clone(&self.locks),
             deadline: self.deadline,
+            frame: Arc::clone(&self.frame),
         }
     }
 }
@@ -132,6 +141,28 @@ impl<T: SessionStore + 'static> SharedStore<T> {
     /// recorded.
     fn never_ends(&self) -> bool {
         Self::is_in_cookie() && self.revocations.get().is_none()
+    }
+
+    /// Refuses a session that browsers may not keep in its cookie. actix-session only measures the text that
+    /// it encrypts.
+    fn check_room(&self, state: &State) -> Result<(), TooLong> {
+        if !Self::is_in_cookie() || is_short(state, ID_LEN) {
+            return Ok(());
+        }
+        let len = |(key, value): (&String, &String)| json_len(key) + json_len(value) + ":,".len();
+        let len = "{}".len() + state.iter().map(len).sum::<usize>();
+        let id = if state.contains_key(ID_KEY) {
+            0
+        } else {
+            ID_LEN
+        };
+        let frame = self.frame.get().copied().unwrap_or_default();
+        let bytes = frame + keys::sealed_session_len(len + id);
+        if bytes <= MAX_LEN {
+            return Ok(());
+        }
+        log_too_long(bytes);
+        Err(TooLong)
     }
 
     /// Waits for the session store's answer until the deadline.
@@ -255,25 +286,10 @@ impl<T: SessionStore + 'static> SharedStore<T> {
     }
 }
 
-/// The length of a session that is about to be written into a cookie.
-#[derive(Clone, Copy)]
-struct Room(Option<usize>);
-
-impl Room {
-    fn of<S: 'static>(state: &State) -> Self {
-        let len = |(key, value): (&String, &String)| json_len(key) + json_len(value) + ":,".len();
-        Self(is_in_cookie::<S>().then(|| state.iter().map(len).sum()))
-    }
-
-    /// Reports the length of a session that was not written: it has to be too long, because nothing else
-    /// fails there.
-    fn check<T, E>(self, written: Result<T, E>) -> Result<T, E> {
-        if let (Self(Some(bytes)), Err(_)) = (self, &written) {
-            log_too_long(bytes);
-        }
-        written
-    }
-}
+/// Why a session is not written into its cookie.
+#[derive(Debug, Display, Error)]
+#[display("the session does not fit into its cookie")]
+struct TooLong;
 
 /// Whether a store keeps sessions in their cookies.
 pub(crate) fn is_in_cookie<S: 'static>() -> bool {
@@ -362,9 +378,10 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
     }
 
     async fn save(&self, mut state: State, ttl: &Duration) -> Result<SessionKey, SaveError> {
-        let room = Room::of::<Self>(&state);
+        self.check_room(&state)
+            .map_err(|error| SaveError::Other(error.into()))?;
         if self.never_ends() {
-            return room.check(self.store.save(state, ttl).await);
+            return self.store.save(state, ttl).await;
         }
         let saving = async {
             // Renewing deletes, and then saves.
@@ -392,7 +409,7 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
                 .ask(self.store.save(state, ttl), SaveError::Other)
                 .await;
             with_tracker(|tracker| tracker.lock.take());
-            room.check(saved)
+            saved
         };
         Box::pin(saving).await
     }
@@ -403,9 +420,10 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
         mut state: State,
         ttl: &Duration,
     ) -> Result<SessionKey, UpdateError> {
-        let room = Room::of::<Self>(&state);
+        self.check_room(&state)
+            .map_err(|error| UpdateError::Other(error.into()))?;
         if self.never_ends() {
-            return room.check(self.store.update(key, state, ttl).await);
+            return self.store.update(key, state, ttl).await;
         }
         let updating = async {
             let (_lock, there) = self.lock_and_look(&key).await.map_err(UpdateError::Other)?;
@@ -424,7 +442,7 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
             }
             let old = key.as_ref().to_owned();
             let updating = self.store.update(key, state, ttl);
-            let updated = room.check(self.ask(updating, UpdateError::Other).await)?;
+            let updated = self.ask(updating, UpdateError::Other).await?;
             // If the session ends between the check and the write, the store saves it under a new
             // key. This ends it again.
             if !Self::is_in_cookie() && updated.as_ref() != old {
