@@ -651,6 +651,30 @@ mod tests {
     }
 
     #[test]
+    fn a_session_cookie_opens_under_its_own_key_and_name_only() {
+        let (key, other) = (Key::from(&[1; 64]), Key::from(&[2; 64]));
+        let mut jar = CookieJar::new();
+        jar.private_mut(&key).add(Cookie::new("session", "text"));
+        let pair = jar.get("session").unwrap().encoded().to_string();
+        assert!(opens_session(&key, "session", &pair));
+        assert!(!opens_session(&other, "session", &pair));
+        assert!(!opens_session(&key, "other", &pair));
+        let renamed = pair.replace("session=", "other=");
+        assert!(!opens_session(&key, "other", &renamed));
+        let (cut, longer) = (&pair[..pair.len() - 1], format!("{pair}A"));
+        for pair in ["", "session", "session=", "session=text", cut, &longer] {
+            assert!(!opens_session(&key, "session", pair), "{pair}");
+        }
+    }
+
+    #[test]
+    fn the_length_of_a_session_cookie_is_that_of_its_letters_and_most_escapes() {
+        for (session, letters, escaped) in [(0, 40, 7), (1, 40, 7), (1_000, 1_372, 68)] {
+            assert_eq!(sealed_session_len(session), letters + 2 * escaped);
+        }
+    }
+
+    #[test]
     fn no_two_purposes_share_a_key() {
         let ring = ring(&[1]);
         let keys = &ring.0[0];

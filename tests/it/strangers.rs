@@ -174,6 +174,28 @@ async fn what_a_deleted_user_left_in_the_session_is_not_for_who_gets_the_id_next
     }
 }
 
+#[actix_web::test]
+async fn a_login_that_another_client_used_is_stale_for_both_from_then_on() {
+    let users = Users::new();
+    for builder in ways(&users) {
+        let app = site(builder.build(key()).unwrap(), &users).await;
+        let browser = Browser::new(&app);
+        browser.post("/login/1").await;
+        assert!(who(&browser).await.fresh);
+        browser.set_user_agent("test/2");
+        let found = who(&browser).await;
+        assert_eq!((found.id, found.fresh), (Some(1), false));
+        assert_eq!(browser.get("/settings").await.status(), 401);
+        browser.set_user_agent("test/1");
+        let found = who(&browser).await;
+        assert_eq!((found.id, found.fresh), (Some(1), false));
+        assert_eq!(browser.get("/settings").await.status(), 401);
+        // Until the user gives the credentials again.
+        assert_eq!(browser.post("/confirm/1").await.status(), 200);
+        assert!(who(&browser).await.fresh);
+    }
+}
+
 /// Swaps the logins of two user types in a session.
 async fn swap(session: Session) -> Result<&'static str, actix_web::Error> {
     let logins: Vec<_> = session
