@@ -196,6 +196,33 @@ async fn a_login_that_another_client_used_is_stale_for_both_from_then_on() {
     }
 }
 
+#[actix_web::test]
+async fn no_copy_of_a_remember_token_outlives_a_log_out_or_the_next_users_log_in() {
+    let users = Users::new();
+    for builder in ways(&users).into_iter().skip(1) {
+        let app = site(builder.build(key()).unwrap(), &users).await;
+        for end in ["/logout", "/login/2"] {
+            for elsewhere in [false, true] {
+                let browser = Browser::new(&app);
+                browser.post("/login/1?remember=true").await;
+                let token = browser.cookie(REMEMBER).unwrap();
+                let copy = browser.copy();
+                copy.restart();
+                if elsewhere {
+                    // The login in the session does not belong to the family of the token.
+                    browser.restart();
+                    browser.drop_cookie(REMEMBER);
+                    browser.post("/login/1").await;
+                    browser.set_cookie(REMEMBER, &token);
+                }
+                assert_eq!(browser.post(end).await.status(), 303);
+                assert_eq!(browser.cookie(REMEMBER), None, "{end}");
+                assert_eq!(name_of(&copy).await, "nobody", "{end}");
+            }
+        }
+    }
+}
+
 /// Swaps the logins of two user types in a session.
 async fn swap(session: Session) -> Result<&'static str, actix_web::Error> {
     let logins: Vec<_> = session
