@@ -1,6 +1,10 @@
 //! Every error, its text, and the HTTP status it is answered with.
 
-use std::{cell::Cell, io};
+use std::{
+    cell::Cell,
+    fmt::{self, Write as _},
+    io, iter,
+};
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -14,8 +18,38 @@ use derive_more::{Debug, Display, Error, From};
 
 use crate::core::RefusalReason;
 
+/// How many causes of an error are logged. An error may be its own cause, by mistake.
+const MAX_CAUSES: usize = 16;
+
 /// Any error of the application: a `String`, an `anyhow::Error`, an error of a database.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// An error with everything that caused it, in one line, for the log.
+///
+/// Line breaks and other control characters are escaped, so that no error looks like a line of its own. A
+/// cause that only repeats the text before it is left out.
+pub(crate) struct Causes<'a>(pub(crate) &'a (dyn std::error::Error + 'static));
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut last = String::new();
+        for error in iter::successors(Some(self.0), |error| error.source()).take(MAX_CAUSES) {
+            let text = error.to_string();
+            // Some errors show their cause themselves.
+            if !last.ends_with(&text) {
+                f.write_str(if last.is_empty() { "" } else { ": " })?;
+                for char in text.chars() {
+                    match char.is_control() {
+                        true => write!(f, "{}", char.escape_default())?,
+                        false => f.write_char(char)?,
+                    }
+                }
+            }
+            last = text;
+        }
+        Ok(())
+    }
+}
 
 /// The application is not set up for what a handler asks. Answers 500.
 #[derive(Clone, Debug, Display, Error, PartialEq, Eq)]

@@ -255,7 +255,7 @@ impl Log {
     }
 
     /// What the toolkit logged, each line in one text.
-    fn take_ours(&self) -> Vec<String> {
+    pub(crate) fn take_ours(&self) -> Vec<String> {
         let lines = self.take().into_iter();
         let ours = lines.filter(|line| line.target == "login");
         ours.map(|line| {

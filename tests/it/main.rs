@@ -30,6 +30,7 @@ mod next;
 mod nodes;
 mod outage;
 mod own_types;
+mod passwords;
 mod protection;
 mod races;
 mod records;
