@@ -282,6 +282,15 @@ pub enum BuildError {
         /// What is wrong, and what to do.
         why: &'static str,
     },
+    /// A key is obviously no secret: everybody who guesses it can make logins for every user.
+    #[display(
+        "`{setting}` got a key that is obviously no secret: a repeated pattern, bytes that count up, or a \
+         text of words; take 64 random bytes, for instance from `openssl rand -out login.key 64`"
+    )]
+    WeakKey {
+        /// The method that got the key.
+        setting: &'static str,
+    },
     /// The settings do not say where logins are recorded; see
     /// [`login_store`](crate::config::LoginManagerBuilder::login_store) and
     /// [`session_only`](crate::config::LoginManagerBuilder::session_only).

@@ -18,9 +18,10 @@ use sha2::Sha256;
 use siphasher::sip::SipHasher13;
 use subtle::ConstantTimeEq;
 
-#[cfg(feature = "password")]
-use crate::core::weak_secret::is_obviously_no_secret;
-use crate::core::{CLIENT, ClientIdentity, FamilyKey, LoginKey, Token, remember};
+use crate::core::{
+    CLIENT, ClientIdentity, FamilyKey, LoginKey, Token, remember,
+    weak_secret::is_obviously_no_secret,
+};
 
 /// How many bytes of a fingerprint are kept. It cannot be computed without the key, and 2^128 guesses are
 /// out of reach; more bytes would only make sessions longer.
@@ -82,6 +83,11 @@ fn new_mac(key: &[u8]) -> Hmac<Sha256> {
 /// The key for the session cookie, derived from the application's secret.
 pub(crate) fn session_key(secret: &Key) -> Key {
     Key::from(&SESSION.map(|purpose| derive(secret, purpose)).concat())
+}
+
+/// Whether a secret of the application is obviously none.
+pub(crate) fn is_obviously_none(secret: &Key) -> bool {
+    is_obviously_no_secret(secret.master())
 }
 
 /// An id of a pepper, which is stored with each hash that is made with it. `None` if the secret is too

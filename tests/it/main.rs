@@ -45,5 +45,6 @@ mod stores;
 mod tidy;
 mod time;
 mod types;
+mod weak_settings;
 mod world;
 mod zoo;

@@ -226,6 +226,7 @@ const RUNTIME: &[&str] = &[
     "setup/build.rs",
     "setup/sessions.rs",
     "setup/settings.rs",
+    "setup/warnings.rs",
     "test.rs",
     "test/audit.rs",
     "test/store.rs",

@@ -21,7 +21,7 @@ pub(crate) use self::{
         EndReason, FamilyKey, Inserted, LoginFacts, LoginKey, LoginOwner, LoginRecord,
         LoginSelector, LoginSource, MaxLogins, TokenFamily,
     },
-    protection::{CLIENT, ClientCheck, ClientIdentity, SessionProtection, Verdict},
+    protection::{AddressPart, CLIENT, ClientCheck, ClientIdentity, SessionProtection, Verdict},
     remember::{MAX_COOKIE_AGE, MAX_LEN, Presented, REMEMBER_FOR, Token},
     resolve::{EntryVerdict, RecordCheck, RecordVerdict},
     user::AuthUser,

@@ -21,7 +21,7 @@ use crate::{
     keys::{self, KeyRing},
     manager::{LoginManager, Manager},
     session::{Revocations, entry, store},
-    setup::{sessions::Sessions, settings::Settings},
+    setup::{sessions::Sessions, settings::Settings, warnings},
     store::{Records, STORE_DEADLINE, TimedStore},
     users::{RequestLoader, UserType},
 };
@@ -35,6 +35,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
     if let Some(error) = settings.error {
         return Err(error);
     }
+    check_keys(&key, &settings.fallback_keys)?;
     settings.refusal.check()?;
     check_sessions(&settings, &sessions)?;
     let mut cookie = settings.session_cookie.take().unwrap_or_default();
@@ -52,6 +53,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
     let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
     let deadline = settings.store_deadline.unwrap_or(STORE_DEADLINE);
     let (limits, records) = records(&mut settings, deadline)?;
+    let mut session_cookie = None;
     let session = match sessions {
         Sessions::Own(factory) => factory,
         Sessions::Stored(make) => {
@@ -62,6 +64,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
                 clock: Arc::clone(&clock),
             });
             let key = keys::session_key(&key);
+            session_cookie = Some(cookie.clone());
             make(key, cookie, lifecycle, revocations, deadline)
         }
     };
@@ -81,10 +84,23 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         records,
         routes: settings.routes,
     };
+    warnings::log(&manager, session_cookie.as_ref());
     Ok(LoginManager {
         manager: Arc::new(manager),
         session,
     })
+}
+
+/// Refuses keys that are obviously none.
+fn check_keys(key: &Key, fallback_keys: &[Key]) -> Result<(), BuildError> {
+    if keys::is_obviously_none(key) {
+        return Err(BuildError::WeakKey { setting: "build" });
+    }
+    if fallback_keys.iter().any(keys::is_obviously_none) {
+        let setting = "fallback_keys";
+        return Err(BuildError::WeakKey { setting });
+    }
+    Ok(())
 }
 
 /// Refuses settings that contradict the application's own session middleware, or login cookies.

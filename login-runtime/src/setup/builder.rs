@@ -553,12 +553,28 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// Checks the settings and makes the manager.
     ///
     /// `key` is the application's secret: at least 64 random bytes that stay the same across restarts, as
-    /// in `Key::try_from(bytes)`. With `Key::generate()` all logins end when the application stops. The
+    /// in `Key::try_from(bytes)`. A key that is obviously no secret is refused; the log names the settings
+    /// that weaken a login. With `Key::generate()` all logins end when the application stops. The
     /// session cookie, remember tokens and fingerprints each have their own key, derived from it.
     ///
     /// # Errors
     ///
     /// A [`BuildError`] says which setting is invalid.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use actix_web::cookie::Key;
+    /// use login_runtime::{AuthUser, BuildError, LoginManager, MemoryLoginStore};
+    ///
+    /// #[derive(AuthUser)]
+    /// struct User { id: i64 }
+    ///
+    /// let builder = LoginManager::builder(|id| async move { Ok::<_, String>(Some(User { id })) })
+    ///     .login_store(MemoryLoginStore::new());
+    /// let refused = builder.build(Key::from(&[0; 64]));
+    /// assert!(matches!(refused, Err(BuildError::WeakKey { .. })));
+    /// ```
     pub fn build(self, key: Key) -> Result<LoginManager<S>, BuildError> {
         build::manager(self.settings, self.sessions, key)
     }
