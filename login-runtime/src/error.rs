@@ -106,6 +106,15 @@ impl LoadError {
         }
     }
 
+    /// Why it failed, for the log. The causes of a store's failure are in the log already.
+    pub(crate) fn reason(&self) -> String {
+        let store = self.source.downcast_ref::<StoreError>();
+        match store {
+            Some(error) if error.is_logged() => error.to_string(),
+            _ => Causes(&*self.source).to_string(),
+        }
+    }
+
     pub(crate) fn of_permission(source: BoxError) -> Self {
         Self {
             what: "the permission could not be looked up",
@@ -116,7 +125,13 @@ impl LoadError {
 
 impl From<StoreError> for LoadError {
     fn from(error: StoreError) -> Self {
-        Self::new(error)
+        Self::new(error.logged(None))
+    }
+}
+
+impl From<StoreError> for LoginError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.logged(None))
     }
 }
 
@@ -158,7 +173,7 @@ pub enum LoginError {
     TooManyLogins,
     /// The login store failed. Answers 503.
     #[display("the login store failed")]
-    #[from]
+    #[from(skip)]
     Store(StoreError),
     /// There is no login store; add `.login_store(..)` to the manager. Answers 500.
     #[display("the login manager has no login store; add `.login_store(..)` to it")]
@@ -170,6 +185,18 @@ pub enum LoginError {
     #[display("the user could not be loaded")]
     #[from]
     Load(LoadError),
+}
+
+impl LoginError {
+    /// Logs an error that no other line reports, and that the application's operator has to know.
+    pub(crate) fn log(&self) {
+        if matches!(
+            self,
+            Self::NoStore | Self::SessionPurged | Self::UnfitId | Self::NoRandomness
+        ) {
+            tracing::error!(target: "login", event = "log_in_failed", "{self}");
+        }
+    }
 }
 
 impl ResponseError for LoginError {
@@ -323,19 +350,61 @@ impl From<BuildError> for io::Error {
 }
 
 /// A login store failed. Answers 503.
+///
+/// The manager logs each failure once, as an event `store_failed` with all that caused it. The client
+/// learns nothing of the causes.
 #[derive(Debug, Display, Error)]
 #[display("the login store failed")]
-pub struct StoreError(BoxError);
+#[debug("StoreError({source:?})")]
+pub struct StoreError {
+    source: BoxError,
+    advice: Option<&'static str>,
+    is_logged: bool,
+}
 
 impl StoreError {
     /// Wraps the store's own error, which becomes the [`source`](std::error::Error::source).
     pub fn new(source: impl Into<BoxError>) -> Self {
-        Self(source.into())
+        Self {
+            source: source.into(),
+            advice: None,
+            is_logged: false,
+        }
+    }
+
+    /// Adds what the application's operator has to do, for the log.
+    #[must_use]
+    pub fn advise(mut self, advice: &'static str) -> Self {
+        self.advice = Some(advice);
+        self
     }
 
     /// Whether the store has no room.
     pub(crate) fn is_full(&self) -> bool {
-        self.0.is::<Full>()
+        self.source.is::<Full>()
+    }
+
+    pub(crate) fn advice(&self) -> Option<&'static str> {
+        self.advice
+    }
+
+    pub(crate) fn is_logged(&self) -> bool {
+        self.is_logged
+    }
+
+    /// Logs the error with its causes, unless that was done before. `call` is what the store was asked.
+    pub(crate) fn logged(self, call: Option<&'static str>) -> Self {
+        if !self.is_logged {
+            let (reason, advice) = (Causes(&*self.source), self.advice);
+            tracing::error!(target: "login", event = "store_failed", call, %reason, advice);
+        }
+        self.without_log()
+    }
+
+    /// Keeps the error out of the log, where it is already.
+    pub(crate) fn without_log(mut self) -> Self {
+        self.is_logged = true;
+        self
     }
 }
 

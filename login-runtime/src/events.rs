@@ -9,7 +9,6 @@
 use std::{
     any::Any,
     collections::HashSet,
-    error::Error,
     sync::{Mutex, PoisonError},
 };
 
@@ -308,8 +307,7 @@ impl LoginEvent<'_> {
                 );
             }
             Self::LoadFailed { error } => {
-                let source = error.source().map(ToString::to_string);
-                tracing::error!(target: "login", event, reason = source);
+                tracing::error!(target: "login", event, reason = error.reason());
             }
         }
     }

@@ -6,7 +6,7 @@ use actix_session::{
     SessionMiddleware,
     storage::{CookieSessionStore, SessionStore},
 };
-use actix_web::HttpRequest;
+use actix_web::{HttpMessage as _, HttpRequest};
 use derive_more::Debug;
 
 use crate::{
@@ -104,9 +104,19 @@ impl Manager {
 
     /// The manager of a request.
     pub(crate) fn of(request: &HttpRequest) -> Result<&Arc<Self>, SetupError> {
+        Self::peek(request).ok_or_else(|| {
+            // Several extractors may ask.
+            match request.extensions_mut().insert(NoManagerLogged) {
+                None => logged(SetupError::NoManager),
+                Some(_) => SetupError::NoManager,
+            }
+        })
+    }
+
+    /// The manager of a request, for a caller to whom it does not matter if there is none.
+    pub(crate) fn peek(request: &HttpRequest) -> Option<&Arc<Self>> {
         let data = request.app_data::<ManagerData>();
         data.map(|data| &data.0)
-            .ok_or_else(|| logged(SetupError::NoManager))
     }
 
     /// The position of a user type in `users`.
@@ -157,6 +167,9 @@ fn logged(error: SetupError) -> SetupError {
     tracing::error!(target: "login", "{error}");
     error
 }
+
+/// Marks a request for which the log says that it has no manager.
+struct NoManagerLogged;
 
 /// The app data through which a request finds its manager; the middleware adds it.
 pub(crate) struct ManagerData(pub(crate) Arc<Manager>);

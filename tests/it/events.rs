@@ -509,8 +509,9 @@ async fn nothing_that_can_be_printed_prints_a_secret() {
     for secret in secrets.iter().filter(|secret| secret.len() > 3) {
         assert!(!text.contains(&**secret), "{secret} is in\n{text}");
     }
-    // Sixty-four times the byte 7 is the application's key.
-    assert!(!text.contains("7, 7, 7"), "{text}");
+    let start_of_key = format!("{:?}", &key().master()[..4]);
+    let start_of_key = start_of_key.trim_matches(['[', ']']);
+    assert!(!text.contains(start_of_key), "{text}");
     assert!(text.contains("Trusted(\"test\")"), "{text}");
     assert!(text.contains(&START.to_string()), "{text}");
 }

@@ -15,6 +15,7 @@ mod database;
 mod deny;
 mod devices;
 mod events;
+mod failures;
 mod first;
 mod fresh;
 mod guards;

@@ -778,11 +778,16 @@ impl Held {
 
 #[actix_web::test]
 async fn no_more_checks_run_than_may_and_another_client_gets_503() {
+    let (log, _guard) = Log::start();
     let mut held = Held::new(cheap().at_most(2, Duration::ZERO));
     let first = held.start().await;
     assert_eq!(held.try_other().await, Ok(true));
     let second = held.start().await;
     assert_eq!(held.try_other().await, Err(PasswordError::Busy));
+    assert_eq!(
+        log.take_ours(),
+        ["WARN event=passwords_busy reason=too many checks are waiting"]
+    );
     assert_eq!(held.passwords.hash(RIGHT).await, Err(PasswordError::Busy));
     // Over HTTP, and for clones of the verifier too.
     let people = People::default();

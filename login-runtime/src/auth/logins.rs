@@ -198,7 +198,8 @@ impl<U: AuthUser> Auth<U> {
     /// The current user, and the record of the login.
     async fn current(&self) -> Result<Current<'_>, LoginError> {
         let records = self.manager().records.as_deref();
-        let records = records.ok_or(LoginError::NoStore)?;
+        let records = records.ok_or(LoginError::NoStore);
+        let records = records.inspect_err(LoginError::log)?;
         let current = self.state.user(&self.request, self.index).await?;
         let current = current.ok_or(LoginError::NotLoggedIn)?;
         let login = current.login.ok_or(LoginError::NotLoggedIn)?;
@@ -304,7 +305,7 @@ impl Logins {
     pub async fn end_all(&self) -> Result<u64, StoreError> {
         let store = &self.records.store;
         store
-            .call_long(|store| store.end_many(LoginSelector::All))
+            .call_long("end_many", |store| store.end_many(LoginSelector::All))
             .await
     }
 
@@ -321,7 +322,7 @@ impl Logins {
         let idle_since = self.records.limits.idle_since(now);
         let store = &self.records.store;
         store
-            .call_long(|store| store.purge(now, idle_since, batch))
+            .call_long("purge", |store| store.purge(now, idle_since, batch))
             .await
     }
 

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, Responder};
 
 use crate::http::escape::QUERY_VALUE;
 use crate::{
-    error::{BuildError, LoadError},
+    error::{BuildError, Causes, LoadError},
     http::{Origin, View},
 };
 
@@ -134,8 +134,27 @@ where
     Box::new(move |request| {
         let response = handler(request.clone());
         let request = request.clone();
-        Box::pin(async move { response.await.respond_to(&request).map_into_boxed_body() })
+        Box::pin(async move {
+            let response = response.await.respond_to(&request).map_into_boxed_body();
+            log_failure(&response);
+            response
+        })
     })
+}
+
+/// Logs why a handler of the application failed. Nobody else sees its error.
+fn log_failure(response: &HttpResponse) {
+    let Some(error) = response.error() else {
+        return;
+    };
+    if !response.status().is_server_error() {
+        return;
+    }
+    let reason = match error.as_error::<Box<dyn std::error::Error>>() {
+        Some(error) => Causes(&**error).to_string(),
+        None => error.to_string().escape_debug().to_string(),
+    };
+    tracing::error!(target: "login", event = "handler_failed", reason);
 }
 
 /// Sends a message through `actix-web-flash-messages`.

@@ -24,7 +24,10 @@ use crate::{
         lookup::{EntryLoad, Found, Lookup, has_other_source},
         state::{FoundRecord, LoginState, RequestUser},
     },
-    store::{LoginRef, deadline::StoreFuture},
+    store::{
+        LoginRef,
+        deadline::{self, StoreFuture},
+    },
     users::{AnyUser, Loading},
 };
 
@@ -176,6 +179,7 @@ impl FastLookup {
                 } => match finding.as_mut().poll(cx) {
                     Poll::Ready(Ok(found)) => lookup.load_user_of(found, *key, *now),
                     Poll::Ready(Err(error)) => {
+                        let error = deadline::report(error, "find_for_auth");
                         return Poll::Ready(Some(lookup.settle(Err(error.into()))));
                     }
                     Poll::Pending if *is_timed => return Poll::Pending,

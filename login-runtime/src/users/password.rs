@@ -378,7 +378,7 @@ impl PasswordVerifier {
         let permit = Arc::clone(&self.shared.permits).acquire_owned();
         let permit = match timeout(self.shared.limits.max_wait, permit).await {
             Ok(Ok(permit)) => permit,
-            Ok(Err(_)) | Err(_) => return Err(PasswordError::Busy),
+            Ok(Err(_)) | Err(_) => return Err(busy("too many checks are waiting")),
         };
         let shared = Arc::clone(&self.shared);
         let (start, has_started) = oneshot::channel();
@@ -391,7 +391,7 @@ impl PasswordVerifier {
         });
         match timeout(MAX_WAIT_FOR_THREAD, has_started).await {
             Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => return Err(PasswordError::Busy),
+            Ok(Err(_)) | Err(_) => return Err(busy("no thread for blocking work is free")),
         }
         let result = done.await.ok().flatten();
         result.ok_or(PasswordError::Hashing)
@@ -415,6 +415,11 @@ fn allowed(memory_kib: u32, passes: u32, lanes: u32) -> Result<Costs, PasswordEr
     } else {
         Err(PasswordError::Costs)
     }
+}
+
+fn busy(reason: &'static str) -> PasswordError {
+    tracing::warn!(target: "login", event = "passwords_busy", reason);
+    PasswordError::Busy
 }
 
 /// Logs why a password was refused, and what the application's operator has to do.
