@@ -81,6 +81,24 @@ pub enum SetupError {
         /// The type that the guard asks for.
         guarded: &'static str,
     },
+    /// A loader asks for the user whom it has to find, and would wait for itself. It is the source of the
+    /// [`LoadError`] that the loader gets.
+    #[display(
+        "a loader of `{user_type}` asks for the current `{user_type}` of the same request, which is what it has \
+         to find; read a header or a cookie of the request in it, and not `CurrentUser`, `MaybeUser` or `Auth`"
+    )]
+    LoaderAsksItself {
+        /// The type of the user.
+        user_type: &'static str,
+    },
+}
+
+impl SetupError {
+    /// Logs the error.
+    pub(crate) fn logged(self) -> Self {
+        tracing::error!(target: "login", event = "setup", "{self}");
+        self
+    }
 }
 
 impl ResponseError for SetupError {}

@@ -107,7 +107,7 @@ impl Manager {
         Self::peek(request).ok_or_else(|| {
             // Several extractors may ask.
             match request.extensions_mut().insert(NoManagerLogged) {
-                None => logged(SetupError::NoManager),
+                None => SetupError::NoManager.logged(),
                 Some(_) => SetupError::NoManager,
             }
         })
@@ -129,7 +129,7 @@ impl Manager {
         let found = loaders.position(|loader| loader.user_type() == user_type);
         found.ok_or_else(|| {
             let (asked, known) = (name(), self.type_names());
-            logged(SetupError::UnknownUser { asked, known })
+            SetupError::UnknownUser { asked, known }.logged()
         })
     }
 
@@ -161,11 +161,6 @@ impl Manager {
         let others = self.other_keys(index);
         others.filter(|_| !self.has_login_cookies())
     }
-}
-
-fn logged(error: SetupError) -> SetupError {
-    tracing::error!(target: "login", "{error}");
-    error
 }
 
 /// Marks a request for which the log says that it has no manager.

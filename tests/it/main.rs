@@ -24,6 +24,7 @@ mod hygiene;
 mod keys;
 mod ledger;
 mod limits;
+mod loader_asks;
 mod loads;
 mod login;
 mod login_cookie;

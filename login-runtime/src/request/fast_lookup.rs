@@ -195,13 +195,13 @@ impl FastLookup {
                     }),
                 },
                 Step::EntryUser(load) => {
-                    let user = ready!(load.loading.as_mut().poll(cx));
+                    let user = ready!(lookup.slot.poll_loader(&mut load.loading, cx));
                     return Poll::Ready(
                         lookup.unless_found(user, |user| lookup.by_entry(user, load)),
                     );
                 }
                 Step::RecordUser(loading) => {
-                    let user = ready!(loading.as_mut().poll(cx));
+                    let user = ready!(lookup.slot.poll_loader(loading, cx));
                     let of_record = |user| lookup.by_quiet_record(user);
                     return Poll::Ready(lookup.unless_found(user, of_record));
                 }

@@ -20,7 +20,7 @@ use crate::{
         EndReason, EntryVerdict, FamilyKey, LoginFacts, LoginRecord, LoginSource, RecordCheck,
         RecordVerdict, resolve,
     },
-    error::LoadError,
+    error::{LoadError, SetupError},
     events::{EventUser, LoginEvent},
     keys::Match,
     manager::Manager,
@@ -63,6 +63,9 @@ impl LoginState {
         };
         if let Some(user) = lookup.slot.found() {
             return Ok(user);
+        }
+        if lookup.slot.is_in_loader() {
+            return Err(lookup.asks_itself());
         }
         let _guard = lookup.slot.lookup.lock().await;
         if let Some(user) = lookup.slot.found() {
@@ -130,6 +133,12 @@ pub(crate) enum EntryRefused {
 }
 
 impl Lookup<'_> {
+    /// The error for a loader that waits for its own result.
+    fn asks_itself(&self) -> LoadError {
+        let user_type = self.user_type.loader.type_name();
+        LoadError::new(SetupError::LoaderAsksItself { user_type }.logged())
+    }
+
     async fn ask_sources(&self) -> Found {
         if let Some(user) = self.by_credential().await? {
             return Ok(Some(user));
@@ -151,7 +160,7 @@ impl Lookup<'_> {
         match judged {
             None => Ok(None),
             Some(Ok(mut load)) => {
-                let user = load.loading.as_mut().await?;
+                let user = self.slot.load(&mut load.loading).await?;
                 Ok(self.by_entry(user, &mut load))
             }
             Some(Err(EntryRefused::Ended(reason))) => self.end(reason, self.owner().as_deref()),
@@ -265,7 +274,7 @@ impl Lookup<'_> {
         };
         let user = match (loaded, self.user_type.loader.load(&record.user_id)) {
             (Some(user), _) => user,
-            (None, Some(loading)) => loading.await?,
+            (None, Some(mut loading)) => self.slot.load(&mut loading).await?,
             (None, None) => None,
         };
         let has_same_hash = |user: &AnyUser| self.same_hash(user, record.hash.as_deref()).is_some();
@@ -342,7 +351,8 @@ impl Lookup<'_> {
         let Some(load) = request_loader(self.manager(), self.index) else {
             return Ok(None);
         };
-        let Some(user) = load(self.request).await? else {
+        let mut loading = self.slot.in_loader(|| load(self.request));
+        let Some(user) = self.slot.load(&mut loading).await? else {
             return Ok(None);
         };
         let event_user = EventUser::new(self.user_type, &*user);

@@ -91,6 +91,10 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// borrow the request, so the loader copies what it needs from it first. The login is not stored, and
     /// not fresh.
     ///
+    /// A loader that asks who the current user is (through [`CurrentUser`](crate::CurrentUser),
+    /// [`MaybeUser`](crate::MaybeUser) or [`Auth`](crate::Auth)) asks itself: it gets an error, and so does the
+    /// client. It may ask for a user of another type.
+    ///
     /// # Security
     ///
     /// The loader checks the credential: compare keys by their hashes, or in constant time.
