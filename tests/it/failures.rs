@@ -15,7 +15,7 @@ use actix_web::{
 use login_runtime::{
     Auth, BoxError, CurrentUser, HasPermission, LoginError, LoginManager, MaybeUser,
     MemoryLoginStore, Permissions, Verified,
-    guards::Condition,
+    guards::{Condition, RefusedRequest},
     login_required,
     store::StoreError,
     test::{Answer, Browser},
@@ -321,7 +321,7 @@ impl HasPermission<Permission> for User {
 
 #[actix_web::test]
 async fn a_request_loader_a_permission_and_a_handler_that_fail_are_in_the_log_with_all_causes() {
-    async fn refused(_: HttpRequest) -> Result<HttpResponse, Box<dyn Error>> {
+    async fn refused(_: RefusedRequest) -> Result<HttpResponse, Box<dyn Error>> {
         Err(outage().into())
     }
     async fn checked(auth: Auth<User>) -> Result<String, actix_web::Error> {

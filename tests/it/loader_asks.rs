@@ -259,18 +259,17 @@ async fn a_request_loader_may_ask_for_a_user_of_another_type() {
     let users = Users::new();
     let (builder, _) = manager(&users);
     let found = users.clone();
-    let builder =
-        builder
-            .user_loader("admin", load_admin)
-            .request_loader(move |request: &HttpRequest| {
-                let (request, users) = (request.clone(), found.clone());
-                async move {
-                    let admin = MaybeUser::<Admin>::extract(&request).await;
-                    let admin = admin.map_err(|error| error.to_string())?;
-                    // An admin sees what Ada sees.
-                    Ok::<_, String>(admin.user().and_then(|_| users.get(1)))
-                }
-            });
+    let builder = builder
+        .user_loader(load_admin)
+        .request_loader(move |request: &HttpRequest| {
+            let (request, users) = (request.clone(), found.clone());
+            async move {
+                let admin = MaybeUser::<Admin>::extract(&request).await;
+                let admin = admin.map_err(|error| error.to_string())?;
+                // An admin sees what Ada sees.
+                Ok::<_, String>(admin.user().and_then(|_| users.get(1)))
+            }
+        });
     let app = site(builder.build(key()).unwrap(), &users).await;
     let browser = Browser::new(&app);
     assert_eq!(at_once(browser.get("/account")).await.status(), 303);

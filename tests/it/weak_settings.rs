@@ -132,7 +132,7 @@ fn assert_warns(warnings: &[String], expected: &[&[&str]]) {
 fn the_strict_choice_for_everything_warns_of_nothing() {
     assert_warns(&warnings(builder()), &[]);
     let all = builder()
-        .user_loader("admin", load_admin)
+        .user_loader(load_admin)
         .login_cookie(CookieSettings::new())
         .remember_cookie(RememberCookie::new())
         .session_protection(SessionProtection::Strong)
@@ -191,9 +191,7 @@ fn each_cookie_attribute_that_weakens_is_named_with_its_cookie() {
 fn remember_and_login_cookies_are_looked_at_for_each_user_type() {
     let weak = || CookieSettings::new().name("sid").same_site(SameSite::None);
     let remember = RememberCookie::new().cookie(weak());
-    let with_admins = builder()
-        .user_loader("admin", load_admin)
-        .remember_cookie(remember);
+    let with_admins = builder().user_loader(load_admin).remember_cookie(remember);
     assert_warns(
         &warnings(with_admins),
         &[

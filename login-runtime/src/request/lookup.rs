@@ -22,6 +22,7 @@ use crate::{
     },
     error::{LoadError, SetupError},
     events::{EventUser, LoginEvent},
+    hooks::Hook,
     keys::Match,
     manager::Manager,
     request::{
@@ -66,6 +67,9 @@ impl LoginState {
         }
         if lookup.slot.is_in_loader() {
             return Err(lookup.asks_itself());
+        }
+        if Hook::is_blocking() && lookup.slot.lookup.is_locked() {
+            return Err(LoadError::asked_within());
         }
         let _guard = lookup.slot.lookup.lock().await;
         if let Some(user) = lookup.slot.found() {

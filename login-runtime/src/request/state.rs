@@ -265,7 +265,7 @@ impl LoginState {
     }
 
     /// Makes the response set a cookie, in place of an earlier decision.
-    fn set_cookie(&self, cookie: SetCookie) {
+    pub(crate) fn set_cookie(&self, cookie: SetCookie) {
         let mut cookies = self.cookies.borrow_mut();
         cookies.retain(|other| other.name() != cookie.name());
         cookies.push(cookie);
