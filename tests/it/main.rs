@@ -14,6 +14,7 @@ mod crowd;
 mod database;
 mod deny;
 mod devices;
+mod event_lines;
 mod events;
 mod failures;
 mod first;

@@ -286,6 +286,7 @@ impl Lookup<'_> {
             Ok(user) => user,
             Err(reason) => {
                 Box::pin(records.end(login)).await?;
+                self.slot.ended_user.replace(Some(record.user_id.clone()));
                 let owner = (reason != EndReason::UserGone).then_some(&*record.user_id);
                 return self.end(reason, owner);
             }

@@ -90,6 +90,8 @@ pub(crate) struct Slot {
     pub(crate) found_record: RefCell<Option<FoundRecord>>,
     /// Whether the remember cookie of the request is void, or replaced by the response.
     pub(crate) remember_settled: Cell<bool>,
+    /// The id, as JSON, of the user whose login the look-up has ended.
+    pub(crate) ended_user: RefCell<Option<String>>,
     /// The login cookie, if logins have their own cookies.
     pub(crate) opened: OpenedLoginCookie,
 }

@@ -454,13 +454,24 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
 
     /// Calls `subscriber` for each [`LoginEvent`].
     ///
-    /// It runs within the request: keep it short, and do longer work elsewhere.
+    /// It runs within the request: keep it short, and do longer work elsewhere. Events outside of requests
+    /// go to [`on_maintenance`](Self::on_maintenance).
     #[must_use]
     pub fn on_event(
         self,
         subscriber: impl Fn(&LoginEvent<'_>, &HttpRequest) + Send + Sync + 'static,
     ) -> Self {
         self.set(|settings| settings.events.subscribers.push(Box::new(subscriber)))
+    }
+
+    /// Calls `subscriber` for each [`LoginEvent`] that belongs to no request: logins that
+    /// [`Logins`](crate::logins::Logins) ended.
+    #[must_use]
+    pub fn on_maintenance(
+        self,
+        subscriber: impl Fn(&LoginEvent<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        self.set(|settings| settings.events.outside.push(Box::new(subscriber)))
     }
 
     /// Keeps a record of each login in `store`, so that logins can be listed, limited and ended.
