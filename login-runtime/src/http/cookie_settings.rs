@@ -70,8 +70,9 @@ impl CookieSettings {
     ///
     /// # Security
     ///
-    /// Each subdomain can then read the cookie and replace it (RFC 6265 §8.6). It is logged when the
-    /// manager is built.
+    /// Every host of the domain can then set a cookie of this name. A browser may send several, and the
+    /// first that is valid counts: a host that an attacker controls can log a user in as the attacker. It is
+    /// logged when the manager is built.
     #[must_use]
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
@@ -125,6 +126,12 @@ impl CookieSettings {
             self.name = self.name.map(|name| format!("{name}-{user_type}"));
             self.user_type = user_type.to_owned();
         }
+        self
+    }
+
+    /// The same attributes for a cookie to which the toolkit gives a name.
+    pub(crate) fn without_name(mut self) -> Self {
+        self.name = None;
         self
     }
 
@@ -213,6 +220,11 @@ pub(crate) struct CheckedCookie {
 }
 
 impl CheckedCookie {
+    /// The length of a cookie that ends with the browser, without its value.
+    pub(crate) fn len_but_value(&self) -> usize {
+        self.name.len() + "=".len() + self.attributes.len()
+    }
+
     /// What makes this cookie weaker than it could be, as the end of a sentence about it.
     pub(crate) fn weaknesses(&self) -> impl Iterator<Item = &'static str> {
         let settings = &self.settings;
