@@ -40,6 +40,7 @@ mod schedule;
 mod secrets;
 mod setup;
 mod sources;
+mod stolen;
 mod stores;
 mod tidy;
 mod time;

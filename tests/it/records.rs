@@ -722,6 +722,11 @@ mod failing {
             self.store.update_family_if(key, expected, family).await
         }
 
+        async fn token_arrived(&self, login: LoginKey, now: i64) -> Result<(), StoreError> {
+            self.step()?;
+            self.store.token_arrived(login, now).await
+        }
+
         async fn purge(
             &self,
             now: i64,

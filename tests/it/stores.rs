@@ -46,6 +46,7 @@ fn login(user: u64, expires_at: i64) -> (LoginKey, LoginRecord) {
         address: String::new(),
         hash: None,
         family: None,
+        unseen_token: None,
     };
     (LoginKey::from_bytes(key), record)
 }
@@ -201,6 +202,10 @@ mod nodes {
             family: &TokenFamily,
         ) -> Result<bool, StoreError> {
             self.next().update_family_if(key, expected, family).await
+        }
+
+        async fn token_arrived(&self, login: LoginKey, now: i64) -> Result<(), StoreError> {
+            self.next().token_arrived(login, now).await
         }
 
         async fn purge(

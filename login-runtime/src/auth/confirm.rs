@@ -89,6 +89,7 @@ impl<U: AuthUser> Auth<U> {
             family: current
                 .login
                 .map(|login| login.tokens().unwrap_or_else(|| login.goes_on())),
+            sends_token: None,
         };
         let confirmed = self.establish(user_type, &user, login).await?;
         let event = LoginEvent::LoginConfirmed {
@@ -113,6 +114,7 @@ impl<U: AuthUser> Auth<U> {
             clears_session: false,
             replaces: continued(Some(login)),
             family: Some(login.goes_on()),
+            sends_token: None,
         };
         self.establish(user_type, &user, continuation).await?;
         if login.tokens().is_some() || remember_cookie::is_carried(&self.request, user_type) {

@@ -26,6 +26,8 @@ pub(crate) struct Establish {
     /// The logins and families that this login replaces.
     pub(crate) replaces: Replaced,
     pub(crate) family: Option<FamilyKey>,
+    /// The generation of the remember token that the response sends together with this login.
+    pub(crate) sends_token: Option<i64>,
 }
 
 impl<U: AuthUser> Auth<U> {
@@ -92,6 +94,7 @@ impl<U: AuthUser> Auth<U> {
                     method: login.method.name(),
                     hash,
                     family,
+                    unseen_token: login.sends_token,
                     not_after: None,
                 };
                 // Boxed, as is everything that only some log ins wait for, so that others need no

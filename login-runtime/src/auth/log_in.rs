@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     auth::{auth::Auth, establish::Establish},
-    core::{AuthUser, FamilyKey, LoginKey, MAX_COOKIE_AGE},
+    core::{AuthUser, FIRST_GENERATION, FamilyKey, LoginKey, MAX_COOKIE_AGE},
     error::LoginError,
     events::{EventUser, LoginEvent},
     guard::CurrentUser,
@@ -183,6 +183,7 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
                 goes_on: false,
             },
             family,
+            sends_token: family.filter(|_| remembered).map(|_| FIRST_GENERATION),
         };
         let established = match auth.establish(user_type, &user, login).await {
             Ok(established) => established,

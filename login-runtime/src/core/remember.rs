@@ -26,22 +26,24 @@
 //! present old tokens too: several requests start with the same token, and a response with the successor
 //! may be lost. [`present`] follows these rules:
 //!
-//! 1. The *current* token is valid. The server records the time at which it first sees the token
-//!    ([`TokenFamily::seen_at`]). It first sees the token when a request uses the restored login and
-//!    also sends the token in its cookie. If there is no such request, it first sees the token when the
-//!    token is presented to restore a login. The token is replaced if it is older than [`COOL_DOWN`]
-//!    and was first seen longer than [`GRACE`] ago. A conditional write on the row's version lets only
-//!    one of several requests replace it; the others find that the row has changed, read it again, and
-//!    fall under rule 2 or 4.
+//! 1. The *current* token is valid. The server records when it first sees the token
+//!    ([`TokenFamily::seen_at`]). That is when the token is presented to restore a login, or when a
+//!    request uses a login whose response also contained the token
+//!    ([`LoginRecord::unseen_token`](super::login::LoginRecord::unseen_token)): the client has that
+//!    response, and so it has the token, whether it ever shows the token or not. The token is replaced
+//!    if it is older than [`COOL_DOWN`] and was first seen longer than [`GRACE`] ago. A conditional
+//!    write on the row's version lets only one of several requests replace it; the others find that the
+//!    row has changed, read it again, and fall under rule 2 or 4.
 //! 2. The *previous* token is valid as long as the server has not seen its successor: the response was
 //!    lost, or has not arrived yet. The server sends the same successor again, no matter whether a
 //!    second or ten days later.
 //! 3. The previous token is valid for [`GRACE`] after the successor was first seen, for requests that
-//!    had started before. These requests get no cookie. A later use of the previous token is theft: the
-//!    browser already had the successor, so another client has a copy of the previous token.
+//!    had started before. These requests get no cookie. A later use of the previous token is theft:
+//!    somebody already had the successor, so two clients have had the previous token.
 //! 4. Requests that arrive within [`SHARE`] after a login was restored share this login: its id is
 //!    computed from seed and time, also with a pseudo-random function. So a hundred tabs that open at
-//!    once create one login and not a hundred.
+//!    once create one login and not a hundred. Each response that contains a login also contains the
+//!    current token if its request presented the previous one; rule 1 relies on this.
 //! 5. A token two or more generations back is theft. An honest browser does not present such a token.
 //!    The current token exists because its predecessor was replaced, and the server replaces a token
 //!    only if it first saw that token more than [`GRACE`] ago. So the browser has had a newer token than
@@ -54,10 +56,11 @@
 //! the row before cannot restore the family.
 //!
 //! A copy is detected when thief and owner have both used their tokens. The first of the two who
-//! restores a login gets the successor, and the next requests of that login show that the successor
+//! restores a login gets the successor, and the first request of that login shows that the successor
 //! arrived. When the other one then presents the predecessor, that is theft. Two cases are not detected:
-//! the owner never comes back, or the thief restores a login and sends no further request in it. No
-//! scheme can detect the first case. In both cases, the copy works at most until the family ends.
+//! the owner never comes back, or the thief uses none of the logins that it restores, and presents the
+//! token for each page. A browser whose responses are all lost looks the same. In both cases, the copy
+//! works at most until the family ends.
 
 use std::time::Duration;
 
@@ -83,6 +86,9 @@ pub(crate) const COOL_DOWN: i64 = 5 * 60;
 /// before the successor arrived takes seconds.
 pub(crate) const GRACE: i64 = 60;
 
+/// The generation of the first token of a family.
+pub(crate) const FIRST_GENERATION: i64 = 1;
+
 /// How long other requests with a token of the same family share a restored login, in seconds.
 pub(crate) const SHARE: i64 = 10;
 
@@ -96,8 +102,13 @@ pub(crate) enum Presented {
         /// Whether the browser needs the row's current token.
         send: bool,
     },
-    /// It shares the login that was restored at this time.
-    Share(i64),
+    /// It shares a login that was just restored.
+    Share {
+        /// When that login was restored.
+        at: i64,
+        /// Whether the browser needs the row's current token.
+        send: bool,
+    },
     /// Its browser had already replaced it, so somebody has a copy.
     Theft,
     /// The family has no such generation.
@@ -121,7 +132,10 @@ pub(crate) fn present(family: &TokenFamily, generation: i64, now: i64) -> Presen
     if let Some(restored_at) = family.restored_at
         && (0..SHARE).contains(&now.saturating_sub(restored_at))
     {
-        return Presented::Share(restored_at);
+        return Presented::Share {
+            at: restored_at,
+            send,
+        };
     }
     let mut next = TokenFamily {
         version: family.version + 1,
@@ -304,21 +318,31 @@ mod tests {
             restored_at: Some(10_500),
             ..family(None)
         };
-        for generation in [4, 5] {
-            assert_eq!(
-                present(&family, generation, 10_500),
-                Presented::Share(10_500)
-            );
-            assert_eq!(
-                present(&family, generation, 10_509),
-                Presented::Share(10_500)
-            );
+        // The response to the request that replaced the token may be lost, so each has the new token.
+        for (generation, send) in [(4, true), (5, false)] {
+            for now in [10_500, 10_509] {
+                assert_eq!(
+                    present(&family, generation, now),
+                    Presented::Share { at: 10_500, send }
+                );
+            }
             assert!(matches!(
                 present(&family, generation, 10_510),
                 Presented::Restore { .. }
             ));
         }
         assert_eq!(present(&family, 3, 10_500), Presented::Theft);
+        let seen = TokenFamily {
+            seen_at: Some(10_500),
+            ..family
+        };
+        assert_eq!(
+            present(&seen, 4, 10_501),
+            Presented::Share {
+                at: 10_500,
+                send: false
+            }
+        );
     }
 
     const TOKEN: Token<'static> = Token {

@@ -218,7 +218,7 @@ impl Lookup<'_> {
         let quiet = RecordVerdict::Load {
             stale: false,
             touch: false,
-            note_token: false,
+            token_arrived: false,
         };
         let is_quiet = self.judge_record(found.as_ref(), records, now) == quiet;
         let record = found.as_ref().filter(|_| is_quiet);

@@ -17,8 +17,8 @@ use actix_web::HttpRequest;
 
 use crate::{
     core::{
-        EndReason, EntryVerdict, FamilyKey, LoginFacts, LoginRecord, LoginSource, RecordCheck,
-        RecordVerdict, resolve,
+        EndReason, EntryVerdict, LoginFacts, LoginRecord, LoginSource, RecordCheck, RecordVerdict,
+        resolve,
     },
     error::LoadError,
     events::{EventUser, LoginEvent},
@@ -27,7 +27,7 @@ use crate::{
     request::{
         client,
         credential::{self, LoginCookieContent, LoginCredential},
-        remember_cookie::{self, proves},
+        remember_cookie,
         state::{LoginState, RequestUser, Slot},
     },
     session::{self, Entry, EntryFacts},
@@ -251,7 +251,7 @@ impl Lookup<'_> {
         let RecordVerdict::Load {
             stale,
             touch,
-            note_token,
+            token_arrived,
         } = verdict
         else {
             if verdict == RecordVerdict::OtherClient {
@@ -284,8 +284,8 @@ impl Lookup<'_> {
                 Box::pin(staling).await?;
             }
         }
-        if let Some(family) = record.family.filter(|_| note_token) {
-            Box::pin(self.note_token(records, family, now)).await;
+        if token_arrived {
+            Box::pin(records.note_arrival(key, now)).await;
         }
         if touch {
             Box::pin(records.touch(key, now)).await;
@@ -349,22 +349,6 @@ impl Lookup<'_> {
         self.emit(&LoginEvent::LoadedFromRequest { user: event_user });
         let facts = LoginFacts::new(LoginSource::Request, None, false);
         Ok(Some(self.user(user, facts, false, None)))
-    }
-
-    /// Records that the browser has the current token of its family: the previous token is stolen if it
-    /// is used again. A store that fails here does not make the request fail.
-    async fn note_token(&self, records: &Records, key: FamilyKey, now: i64) {
-        let (manager, user_type) = (self.manager(), self.user_type);
-        let token = remember_cookie::read_family_token(self.request, manager, user_type);
-        let Some(token) = token.filter(|token| token.family == key) else {
-            return;
-        };
-        let noted = records.note_seen(key, token.generation, now, |family| {
-            proves(manager, user_type, &token, family).is_some()
-        });
-        if let Err(error) = noted.await {
-            tracing::warn!(target: "login", event = "note_failed", reason = ?error);
-        }
     }
 
     pub(crate) fn manager(&self) -> &'_ Manager {

@@ -217,6 +217,7 @@ impl Lookup<'_> {
             method: "remember",
             hash,
             family: Some(key),
+            unseen_token: family.seen_at.is_none().then_some(family.generation),
             not_after: Some(family.expires_at),
         };
         let client = client::of_record(self.request, self.manager());

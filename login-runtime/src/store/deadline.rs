@@ -49,6 +49,7 @@ macro_rules! store_methods {
             insert_family(key: FamilyKey, family: &$a TokenFamily) -> ();
             find_family(key: FamilyKey, now: i64) -> Option<TokenFamily>;
             update_family_if(key: FamilyKey, expected: i64, family: &$a TokenFamily) -> bool;
+            token_arrived(login: LoginKey, now: i64) -> ();
             purge(now: i64, idle_since: Option<i64>, limit: u32) -> u64;
             revoke_session(session: LoginKey, until: i64) -> ();
             is_session_revoked(session: LoginKey, now: i64) -> bool;

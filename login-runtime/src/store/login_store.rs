@@ -116,6 +116,18 @@ pub trait LoginStore: Send + Sync + 'static {
         family: &TokenFamily,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
+    /// Records that the remember token which was sent together with this login has arrived.
+    ///
+    /// If the login has an [`unseen_token`](LoginRecord::unseen_token), this removes it. If that is
+    /// also the current generation of the login's family, and the family has no
+    /// [`seen_at`](TokenFamily::seen_at) yet, this sets `seen_at` to `now` and raises the family's
+    /// version by one.
+    fn token_arrived(
+        &self,
+        login: LoginKey,
+        now: i64,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Deletes expired rows, at most about `limit` of them. Returns how many it deleted, which is
     /// fewer than `limit` if no more are left.
     ///

@@ -19,8 +19,8 @@ use std::{
 
 use crate::{
     core::{
-        FamilyKey, Inserted, Limits, LoginKey, LoginOwner, LoginRecord, LoginSelector, MaxLogins,
-        Presented, TokenFamily, remember,
+        FIRST_GENERATION, FamilyKey, Inserted, Limits, LoginKey, LoginOwner, LoginRecord,
+        LoginSelector, MaxLogins, Presented, TokenFamily, remember,
     },
     error::{LoginError, StoreError},
     keys::{self, LoginToken},
@@ -97,6 +97,9 @@ pub(crate) struct NewLogin<'a> {
     pub(crate) method: &'a str,
     pub(crate) hash: Option<String>,
     pub(crate) family: Option<FamilyKey>,
+    /// The generation of the remember token that the response sends together with the login, if no
+    /// request has shown yet that a browser has it.
+    pub(crate) unseen_token: Option<i64>,
     /// When the login expires, if that is before the absolute limit.
     pub(crate) not_after: Option<i64>,
 }
@@ -128,6 +131,7 @@ impl Records {
             address: client.address,
             hash: login.hash,
             family: login.family,
+            unseen_token: login.unseen_token,
         };
         let key = id.key();
         let before = if max.is_some() || is_restored {
@@ -280,20 +284,14 @@ impl Records {
         Ok(())
     }
 
-    /// Records that the browser has received the current token of a family.
-    pub(crate) async fn note_seen(
-        &self,
-        key: FamilyKey,
-        generation: i64,
-        now: i64,
-        proves: impl Fn(&TokenFamily) -> bool,
-    ) -> Result<(), StoreError> {
-        let family = self.find_current(key, generation, now, proves).await?;
-        if let Some(family) = family.filter(|family| family.seen_at.is_none()) {
-            self.update_family(key, &family, |next| next.seen_at = Some(now))
-                .await?;
+    /// Records that the remember token which was sent together with this login has arrived: using the
+    /// token before it is theft from now on.
+    ///
+    /// A failure is only logged: the next request of the login tries again.
+    pub(crate) async fn note_arrival(&self, key: LoginKey, now: i64) {
+        if let Err(error) = self.store.token_arrived(key, now).await {
+            tracing::warn!(target: "login", event = "note_failed", reason = ?error);
         }
-        Ok(())
     }
 
     /// Records that a login was used.
@@ -370,7 +368,7 @@ impl Records {
             user_id: user_id.to_owned(),
             seed: keys::random_16().map_err(StoreError::new)?,
             version: 1,
-            generation: 1,
+            generation: FIRST_GENERATION,
             rotated_at: now,
             seen_at: None,
             restored_at: None,
@@ -455,7 +453,7 @@ impl Records {
                     self.end_family(key).await?;
                     return Ok(Redeemed::Theft(family));
                 }
-                Presented::Share(at) => (family, at, false),
+                Presented::Share { at, send } => (family, at, send),
                 Presented::Restore { next, send } => {
                     let update = self.store.update_family_if(key, family.version, &next);
                     if !update.await? {

@@ -102,6 +102,8 @@ static INSERT_FAMILY: LazyLock<Script> =
     LazyLock::new(|| script(include_str!("redis/insert_family.lua")));
 static UPDATE_FAMILY_IF: LazyLock<Script> =
     LazyLock::new(|| script(include_str!("redis/update_family_if.lua")));
+static TOKEN_ARRIVED: LazyLock<Script> =
+    LazyLock::new(|| script(include_str!("redis/token_arrived.lua")));
 static PURGE: LazyLock<Script> = LazyLock::new(|| script(include_str!("redis/purge.lua")));
 static REVOKE: LazyLock<Script> = LazyLock::new(|| script(include_str!("redis/revoke.lua")));
 
@@ -299,6 +301,7 @@ fn login_fields(record: &LoginRecord) -> impl ToRedisArgs {
         (
             optional("hash", record.hash.as_ref()),
             optional("family", record.family.map(|family| family.to_string())),
+            optional("unseen_token", record.unseen_token),
         ),
     )
 }
@@ -365,6 +368,7 @@ impl Row {
             address: self.text("address")?,
             hash: self.optional_text("hash")?,
             family: family.transpose()?,
+            unseen_token: self.optional_number("unseen_token")?,
         })
     }
 
@@ -525,6 +529,11 @@ impl LoginStore for RedisLoginStore {
             family_fields(family),
         );
         self.run(&UPDATE_FAMILY_IF, Repeatable::No, args).await
+    }
+
+    async fn token_arrived(&self, login: LoginKey, now: i64) -> Result<(), StoreError> {
+        let args = (login.to_string(), now);
+        self.run(&TOKEN_ARRIVED, Repeatable::Yes, args).await
     }
 
     async fn purge(

@@ -188,6 +188,7 @@ macro_rules! sql_store {
                     address: row.try_get(12)?,
                     hash: row.try_get(13)?,
                     family: family.map(bytes).transpose()?.map(FamilyKey),
+                    unseen_token: row.try_get(15)?,
                 };
                 Ok((LoginKey::from_bytes(bytes(row.try_get(0)?)?), record))
             }
@@ -303,6 +304,7 @@ macro_rules! sql_store {
                         .bind(&record.address)
                         .bind(&record.hash)
                         .bind(record.family.as_ref().map(|family| family.0.as_slice()))
+                        .bind(record.unseen_token)
                         .execute(&mut *tx)
                         .await?;
                     tx.commit().await?;
@@ -431,6 +433,14 @@ macro_rules! sql_store {
             ) -> Result<bool, StoreError> {
                 let update = Self::with_family(statements::UPDATE_FAMILY_IF, key, family);
                 Ok(self.write_one(update.bind(expected)).await? > 0)
+            }
+
+            async fn token_arrived(&self, login: LoginKey, now: i64) -> Result<(), StoreError> {
+                let of = |statement| sqlx::query(statement).bind(login.0.to_vec());
+                let see = of(statements::SEE_TOKEN).bind(now);
+                let forget = of(statements::FORGET_TOKEN);
+                Self::write(self.writer().await?, None, [see, forget]).await?;
+                Ok(())
             }
 
             async fn purge(

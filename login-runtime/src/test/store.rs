@@ -74,6 +74,8 @@ pub async fn run<S: LoginStore>(store: Arc<S>) {
     one_of_many_updates_succeeds(store).await;
     an_ended_family_cannot_be_updated(store).await;
     a_login_stored_before_its_family_ends_also_ends(store).await;
+    the_token_that_was_sent_with_a_login_is_seen_once(store).await;
+    one_of_many_calls_sees_a_token(store).await;
     a_purge_deletes_expired_rows_and_no_others(store).await;
     a_purge_deletes_idle_logins(store).await;
     a_session_is_revoked_until_the_given_time(store).await;
@@ -160,6 +162,7 @@ fn login_at(user_id: &str, created_at: i64) -> LoginRecord {
         address: "192.0.2.1".to_owned(),
         hash: None,
         family: None,
+        unseen_token: None,
     }
 }
 
@@ -251,6 +254,7 @@ async fn logins_read_back_as_written<S: LoginStore>(store: &Arc<S>) {
         address: "2001:db8::1%eth0".to_owned(),
         hash: Some("' OR 1=1 --".to_owned()),
         family: Some(new_family()),
+        unseen_token: Some(i64::MAX),
         ..login(&user)
     };
     let empty = LoginRecord {
@@ -1190,6 +1194,106 @@ async fn a_login_stored_before_its_family_ends_also_ends<S: LoginStore>(store: &
                 "a login stored before its family ended has ended with it"
             );
         }
+    }
+}
+
+/// Stores a login and its family, whose token of generation 7 was sent together with the login.
+async fn insert_with_token<S: LoginStore>(store: &S, user_id: &str) -> (LoginKey, FamilyKey) {
+    let family = TokenFamily {
+        generation: 7,
+        ..family(user_id)
+    };
+    let family_key = insert_family(store, &family).await;
+    let record = LoginRecord {
+        family: Some(family_key),
+        unseen_token: Some(7),
+        ..login(user_id)
+    };
+    (insert(store, &record).await, family_key)
+}
+
+async fn the_token_that_was_sent_with_a_login_is_seen_once<S: LoginStore>(store: &Arc<S>) {
+    let user = new_user();
+    let (key, family_key) = insert_with_token(&**store, &user).await;
+    let (other, other_family) = insert_with_token(&**store, &user).await;
+    let before = ok(store.find_family(family_key, NOW).await);
+    for now in [NOW + 5, NOW + 6] {
+        ok(store.token_arrived(key, now).await);
+        let seen = before.clone().map(|before| TokenFamily {
+            seen_at: Some(NOW + 5),
+            version: before.version + 1,
+            ..before
+        });
+        assert!(
+            ok(store.find_family(family_key, NOW).await) == seen,
+            "the first call sees the token, and the second changes nothing"
+        );
+        let found = ok(store.find_for_auth(key, NOW).await);
+        let unseen = found.map(|found| (found.family, found.unseen_token));
+        assert_eq!(
+            unseen,
+            Some((Some(family_key), None)),
+            "the login no longer waits for its token, and stays in its family"
+        );
+    }
+    let found = ok(store.find(other, NOW).await).and_then(|found| found.unseen_token);
+    assert_eq!(found, Some(7), "another login does not change");
+    let found = ok(store.find_family(other_family, NOW).await).and_then(|found| found.seen_at);
+    assert_eq!(found, None, "another family does not change");
+
+    // The token was replaced after the login was made: the browser may not have the current one.
+    let replaced = TokenFamily {
+        version: 2,
+        generation: 8,
+        ..family(&user)
+    };
+    assert!(ok(store.update_family_if(other_family, 1, &replaced).await));
+    ok(store.token_arrived(other, NOW + 5).await);
+    assert!(
+        ok(store.find_family(other_family, NOW).await) == Some(replaced),
+        "a token that was replaced does not show that its successor arrived"
+    );
+    let found = ok(store.find(other, NOW).await).and_then(|found| found.unseen_token);
+    assert_eq!(found, None, "the login no longer waits for its token");
+
+    // Nothing happens for a login that does not exist, and nothing comes back.
+    ok(store.token_arrived(new_key(), NOW).await);
+    for end_family in [true, false] {
+        let (key, family_key) = insert_with_token(&**store, &user).await;
+        if end_family {
+            ok(store.end_many(LoginSelector::Family(family_key)).await);
+        } else {
+            assert!(ok(store.end(key).await), "the login was stored");
+        }
+        ok(store.token_arrived(key, NOW).await);
+        assert!(
+            !is_stored(&**store, key).await,
+            "an ended login stays ended"
+        );
+        let found = ok(store.find_family(family_key, NOW).await);
+        assert_eq!(
+            found.map(|found| found.seen_at),
+            (!end_family).then_some(None),
+            "an ended family stays ended, and an ended login changes no family"
+        );
+    }
+}
+
+async fn one_of_many_calls_sees_a_token<S: LoginStore>(store: &Arc<S>) {
+    for _ in 0..ROUNDS {
+        let (key, family_key) = insert_with_token(&**store, &new_user()).await;
+        at_once(store, 8, |store, index| async move {
+            let offset = i64::try_from(index).unwrap_or_default();
+            ok(store.token_arrived(key, NOW + offset).await);
+        })
+        .await;
+        let found = ok(store.find_family(family_key, NOW).await);
+        let found = found.map(|found| (found.version, found.seen_at.is_some()));
+        assert_eq!(
+            found,
+            Some((2, true)),
+            "one of many calls sees the token, and raises the version once"
+        );
     }
 }
 

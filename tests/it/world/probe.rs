@@ -33,6 +33,7 @@ pub(crate) enum Call {
     InsertFamily,
     FindFamily,
     ClaimFamily,
+    TokenArrived,
     Purge,
     BurySession,
     IsBuried,
@@ -302,6 +303,10 @@ impl LoginStore for Probe {
             state.claimed.push(family.clone());
         }
         Ok(claimed)
+    }
+
+    async fn token_arrived(&self, login: LoginKey, now: i64) -> Result<(), StoreError> {
+        watched!(self, TokenArrived: token_arrived(login, now))
     }
 
     async fn purge(

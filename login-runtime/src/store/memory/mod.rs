@@ -368,6 +368,30 @@ impl LoginStore for MemoryLoginStore {
         Ok(stored.map(|stored| family.clone_into(stored)).is_some())
     }
 
+    async fn token_arrived(&self, login: LoginKey, now: i64) -> Result<(), StoreError> {
+        // The index is locked so that the two changes, in two shards, are one step for other calls that
+        // add or remove rows.
+        let _index = self.index();
+        let sent = {
+            let mut shard = self.shard(login.0[0]);
+            let login = shard.logins.get_mut(&login);
+            login.and_then(|login| login.bare.family.zip(login.bare.unseen_token.take()))
+        };
+        let Some((key, generation)) = sent else {
+            return Ok(());
+        };
+        let mut shard = self.shard(key.0[0]);
+        let family = shard.families.get_mut(&key);
+        if let Some(family) = family
+            && family.generation == generation
+            && family.seen_at.is_none()
+        {
+            family.seen_at = Some(now);
+            family.version += 1;
+        }
+        Ok(())
+    }
+
     async fn purge(
         &self,
         now: i64,
@@ -417,6 +441,7 @@ mod tests {
             address: "192.0.2.1".to_owned(),
             hash: None,
             family: (number % 4 < 3).then_some(FamilyKey([number / 2; 16])),
+            unseen_token: None,
         };
         (LoginKey([number; 32]), record)
     }

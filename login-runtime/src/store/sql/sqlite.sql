@@ -20,7 +20,8 @@ CREATE TABLE IF NOT EXISTS login_records (
     user_agent TEXT NOT NULL,
     address TEXT NOT NULL,
     hash TEXT,
-    family BLOB
+    family BLOB,
+    unseen_token INTEGER
 );
 CREATE INDEX IF NOT EXISTS login_records_owner ON login_records (user_type, user_id);
 CREATE INDEX IF NOT EXISTS login_records_family ON login_records (family) WHERE family IS NOT NULL;

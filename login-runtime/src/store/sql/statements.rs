@@ -8,7 +8,7 @@ pub(super) type Statement<D> = Query<'static, D, <D as Database>::Arguments<'sta
 macro_rules! record_columns {
     () => {
         "key, user_type, user_id, created_at, authenticated_at, last_seen, expires_at, fresh, allow_inactive, \
-         method, client, user_agent, address, hash, family"
+         method, client, user_agent, address, hash, family, unseen_token"
     };
 }
 
@@ -22,7 +22,7 @@ macro_rules! family_columns {
 pub(super) const INSERT: &str = concat!(
     "INSERT INTO login_records (",
     record_columns!(),
-    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
 );
 pub(super) const IS_STORED: &str =
     "SELECT COUNT(*) > 0 FROM login_records WHERE key = $1 AND expires_at > $2";
@@ -77,6 +77,12 @@ pub(super) const UPDATE_FAMILY_IF: &str = "\
         generation = $6, rotated_at = $7, seen_at = $8, restored_at = $9, authenticated_at = $10, \
         expires_at = $11, hash = $12, lifetime = $13 \
     WHERE key = $1 AND version = $14";
+pub(super) const SEE_TOKEN: &str = "\
+    UPDATE login_families SET seen_at = $2, version = version + 1 \
+    WHERE seen_at IS NULL \
+        AND key = (SELECT family FROM login_records WHERE key = $1) \
+        AND generation = (SELECT unseen_token FROM login_records WHERE key = $1)";
+pub(super) const FORGET_TOKEN: &str = "UPDATE login_records SET unseen_token = NULL WHERE key = $1";
 pub(super) const REVOKE: &str = "\
     INSERT INTO login_revoked_sessions (key, until) VALUES ($1, $2) \
     ON CONFLICT (key) DO UPDATE SET until = excluded.until \
