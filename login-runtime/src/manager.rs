@@ -11,7 +11,7 @@ use derive_more::Debug;
 
 use crate::{
     clock::Clock,
-    core::{AuthUser, ClientCheck, GuardDefaults, Limits},
+    core::{AuthUser, ClientCheck, GuardDefaults, Limits, Remembering},
     error::SetupError,
     events::{Events, RouteRules},
     http::RememberCookie,
@@ -80,6 +80,8 @@ pub(crate) struct Manager {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) client: ClientCheck,
     pub(crate) remember: RememberCookie,
+    /// How long logins are remembered.
+    pub(crate) remembering: Remembering,
     pub(crate) guards: GuardDefaults,
     pub(crate) refusal: RefusalSettings,
     pub(crate) events: Events,

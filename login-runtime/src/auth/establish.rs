@@ -28,6 +28,8 @@ pub(crate) struct Establish {
     pub(crate) family: Option<FamilyKey>,
     /// The generation of the remember token that the response sends together with this login.
     pub(crate) sends_token: Option<i64>,
+    /// When the login ends at the latest, if that is before the absolute limit.
+    pub(crate) not_after: Option<i64>,
 }
 
 impl<U: AuthUser> Auth<U> {
@@ -95,7 +97,8 @@ impl<U: AuthUser> Auth<U> {
                     hash,
                     family,
                     unseen_token: login.sends_token,
-                    not_after: None,
+                    not_after: login.not_after,
+                    is_restored: false,
                 };
                 // Boxed, as is everything that only some log ins wait for, so that others need no
                 // space for it.

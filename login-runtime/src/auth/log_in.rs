@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     auth::{auth::Auth, establish::Establish},
-    core::{AuthUser, FIRST_GENERATION, FamilyKey, LoginKey, MAX_COOKIE_AGE},
+    core::{AuthUser, FIRST_GENERATION, FamilyKey, LoginKey},
     error::LoginError,
     events::{EventUser, LoginEvent},
     guard::CurrentUser,
@@ -91,7 +91,8 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
         self
     }
 
-    /// Remembers the login for this long, and for 400 days at most, as browsers do.
+    /// Remembers the login for this long, and at most for as long as
+    /// [`RememberCookie::at_most`](crate::RememberCookie::at_most) says, or for 400 days, as browsers do.
     pub fn remember_for(mut self, duration: Duration) -> Self {
         self.remember = Remember::For(duration);
         self
@@ -151,8 +152,8 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
         };
         let age = match remember {
             Remember::No => None,
-            Remember::AsConfigured => Some(manager.remember.duration),
-            Remember::For(duration) => Some(duration.min(MAX_COOKIE_AGE)),
+            Remember::AsConfigured => Some(manager.remembering.lifetime(None)),
+            Remember::For(asked) => Some(manager.remembering.lifetime(Some(asked))),
         };
         let (cookie, family) = match age {
             None => (None, previous.keeps_family),
@@ -183,6 +184,7 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
                 goes_on: false,
             },
             family,
+            not_after: None,
             sends_token: family.filter(|_| remembered).map(|_| FIRST_GENERATION),
         };
         let established = match auth.establish(user_type, &user, login).await {

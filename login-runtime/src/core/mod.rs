@@ -19,7 +19,7 @@ pub(crate) use self::{
         LoginSelector, LoginSource, MaxLogins, TokenFamily,
     },
     protection::{CLIENT, ClientCheck, ClientIdentity, SessionProtection, Verdict},
-    remember::{FIRST_GENERATION, MAX_COOKIE_AGE, MAX_LEN, Presented, REMEMBER_FOR, Token},
+    remember::{FIRST_GENERATION, MAX_COOKIE_AGE, MAX_LEN, Presented, Remembering, Token},
     resolve::{EntryVerdict, RecordCheck, RecordVerdict},
     user::AuthUser,
 };

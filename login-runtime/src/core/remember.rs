@@ -71,6 +71,12 @@ use crate::core::login::TokenFamily;
 /// Raising it asks people to log in less often; lowering it shortens the life of a stolen token.
 pub(crate) const REMEMBER_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// How long after credentials were given use can keep a remember cookie valid by default: 90 days.
+///
+/// Raising it asks people who come every day to log in less often; lowering it ends a stolen token sooner
+/// that is kept in use.
+const PROLONGED_FOR: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
 /// The longest lifetime that browsers give a cookie: 400 days (RFC 6265bis §5.5).
 pub(crate) const MAX_COOKIE_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
@@ -91,6 +97,93 @@ pub(crate) const FIRST_GENERATION: i64 = 1;
 
 /// How long other requests with a token of the same family share a restored login, in seconds.
 pub(crate) const SHARE: i64 = 10;
+
+/// How long logins are remembered.
+///
+/// Every remember cookie has an end that use does not move: it is counted from when credentials were
+/// given, and neither prolonging nor a new key changes that time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Remembering {
+    /// The lifetime of a cookie, if a log in does not set its own.
+    duration: Duration,
+    /// How long after credentials were given a cookie ends, whatever lifetime it was given.
+    at_most: Option<Duration>,
+}
+
+impl Remembering {
+    /// `duration` and `at_most` are what the application asks for, and `limit` is what the limits of
+    /// logins allow.
+    ///
+    /// # Errors
+    ///
+    /// The setting that is wrong, and why.
+    pub(crate) fn new(
+        duration: Option<Duration>,
+        at_most: Option<Duration>,
+        limit: Option<Duration>,
+    ) -> Result<Self, (&'static str, &'static str)> {
+        let settings = [
+            ("RememberCookie::duration", duration),
+            ("RememberCookie::at_most", at_most),
+            ("Limits::remember_at_most", limit),
+        ];
+        for (name, setting) in settings {
+            if setting.is_some_and(|time| time.as_secs() == 0 || time > MAX_COOKIE_AGE) {
+                let why =
+                    "is not between 1 second and 400 days, the longest that browsers keep a cookie";
+                return Err((name, why));
+            }
+        }
+        let is_over = |time: Option<Duration>, limit: Option<Duration>| {
+            time.zip(limit).is_some_and(|(time, limit)| time > limit)
+        };
+        for (name, setting) in &settings[..2] {
+            if is_over(*setting, limit) {
+                let why = "is longer than `limits` let a login be remembered; lower it, or raise `Limits::remember_at_most`";
+                return Err((name, why));
+            }
+        }
+        if is_over(duration, at_most) {
+            let why = "is longer than `RememberCookie::at_most`; lower it";
+            return Err(("RememberCookie::duration", why));
+        }
+        let at_most = at_most.or(limit);
+        let default = at_most.map_or(REMEMBER_FOR, |at_most| at_most.min(REMEMBER_FOR));
+        Ok(Self {
+            duration: duration.unwrap_or(default),
+            at_most,
+        })
+    }
+
+    /// The lifetime of a new cookie.
+    pub(crate) fn lifetime(&self, asked: Option<Duration>) -> Duration {
+        let longest = self.at_most.unwrap_or(MAX_COOKIE_AGE);
+        asked.unwrap_or(self.duration).min(longest)
+    }
+
+    /// When a token ends that says when it expires: earlier, if it was made under longer limits.
+    pub(crate) fn end(&self, expires_at: i64, authenticated_at: i64) -> i64 {
+        match self.at_most {
+            None => expires_at,
+            Some(at_most) => expires_at.min(after(authenticated_at, at_most)),
+        }
+    }
+
+    /// When a token of this lifetime, in seconds, ends if it is prolonged now.
+    pub(crate) fn prolonged(&self, now: i64, authenticated_at: i64, lifetime: i64) -> i64 {
+        // Without an end of its own, a token is not made shorter than the log in asked for.
+        let end = match self.at_most {
+            Some(at_most) => after(authenticated_at, at_most),
+            None => after(authenticated_at, PROLONGED_FOR)
+                .max(authenticated_at.saturating_add(lifetime)),
+        };
+        now.saturating_add(lifetime).min(end)
+    }
+}
+
+fn after(time: i64, duration: Duration) -> i64 {
+    time.saturating_add_unsigned(duration.as_secs())
+}
 
 /// What happens with a presented token.
 #[derive(Debug, PartialEq, Eq)]
@@ -343,6 +436,74 @@ mod tests {
                 send: false
             }
         );
+    }
+
+    const DAY: u64 = 24 * 60 * 60;
+
+    fn days(days: u64) -> Option<Duration> {
+        Some(Duration::from_secs(days * DAY))
+    }
+
+    #[test]
+    fn remembering_ends_after_a_time_that_use_does_not_move() {
+        let day = DAY.cast_signed();
+        for (duration, at_most, limit, lifetime, end) in [
+            (None, None, None, 30, 90),
+            (days(7), None, None, 7, 90),
+            (days(200), None, None, 200, 200),
+            (days(7), days(10), None, 7, 10),
+            (None, days(10), None, 10, 10),
+            (None, None, days(1), 1, 1),
+            (days(1), days(2), days(3), 1, 2),
+        ] {
+            let remembering = Remembering::new(duration, at_most, limit).unwrap();
+            let found = remembering.lifetime(None);
+            assert_eq!(Some(found), days(lifetime));
+            let seconds = lifetime.cast_signed() * day;
+            let mut now = 0;
+            let mut expires_at = seconds;
+            // Used in each second before it expires.
+            while now < expires_at {
+                now = expires_at - 1;
+                let prolonged = remembering.prolonged(now, 0, seconds);
+                assert!(prolonged >= expires_at, "use does not shorten it");
+                if prolonged == expires_at {
+                    break;
+                }
+                expires_at = prolonged;
+            }
+            assert_eq!(expires_at, end * day);
+        }
+    }
+
+    #[test]
+    fn a_token_that_was_made_under_longer_limits_ends_with_the_shorter_ones() {
+        let remembering = Remembering::new(None, None, days(1)).unwrap();
+        let day = DAY.cast_signed();
+        assert_eq!(remembering.end(30 * day, 1_000), day + 1_000);
+        assert_eq!(remembering.end(2_000, 1_000), 2_000);
+        assert_eq!(Some(remembering.lifetime(days(9))), days(1));
+        let unlimited = Remembering::new(None, None, None).unwrap();
+        assert_eq!(unlimited.end(30 * day, 1_000), 30 * day);
+        assert_eq!(unlimited.lifetime(days(9_999)), MAX_COOKIE_AGE);
+    }
+
+    #[test]
+    fn remembering_longer_than_the_limits_allow_is_refused() {
+        let zero = Some(Duration::ZERO);
+        for (duration, at_most, limit, expected) in [
+            (zero, None, None, "RememberCookie::duration"),
+            (days(401), None, None, "RememberCookie::duration"),
+            (None, zero, None, "RememberCookie::at_most"),
+            (None, days(401), None, "RememberCookie::at_most"),
+            (None, None, zero, "Limits::remember_at_most"),
+            (days(2), None, days(1), "RememberCookie::duration"),
+            (None, days(2), days(1), "RememberCookie::at_most"),
+            (days(2), days(1), None, "RememberCookie::duration"),
+        ] {
+            let refused = Remembering::new(duration, at_most, limit);
+            assert_eq!(refused.unwrap_err().0, expected);
+        }
     }
 
     const TOKEN: Token<'static> = Token {

@@ -240,7 +240,13 @@ impl Lookup<'_> {
             Some(user) if self.same_hash(&user, record.hash.as_deref()).is_some() => {
                 let (key, family) = (found.key, record.family);
                 let login = LoginRef { key, family };
-                Some(self.by_record_facts(user, record, record.fresh, login))
+                let known = self.by_record_facts(user, record, record.fresh, login);
+                if known.authenticated {
+                    return Some(known);
+                }
+                // The logins of a user who is inactive end.
+                found.user = Some(Some(known.user));
+                None
             }
             user => {
                 found.user = Some(user);

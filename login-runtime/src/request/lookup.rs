@@ -17,8 +17,8 @@ use actix_web::HttpRequest;
 
 use crate::{
     core::{
-        EndReason, EntryVerdict, LoginFacts, LoginRecord, LoginSource, RecordCheck, RecordVerdict,
-        resolve,
+        EndReason, EntryVerdict, LoginFacts, LoginOwner, LoginRecord, LoginSource, RecordCheck,
+        RecordVerdict, resolve,
     },
     error::LoadError,
     events::{EventUser, LoginEvent},
@@ -277,6 +277,14 @@ impl Lookup<'_> {
                 return self.end(reason, owner);
             }
         };
+        if !record.allow_inactive && !self.user_type.loader.is_authenticated(&*user) {
+            // This request is refused because of the user, and the next ones have no login.
+            let owner = self.owner_of(&record.user_id);
+            Box::pin(records.end_inactive(owner, now)).await?;
+            self.clear_remember_cookie();
+            let _ = self.end(EndReason::Inactive, Some(&record.user_id));
+            return Ok(Some(self.by_record_facts(user, &record, false, login)));
+        }
         if stale {
             self.emit_protected();
             if record.fresh {
@@ -422,6 +430,13 @@ impl Lookup<'_> {
                 .drop_login_cookie(self.request, self.index, false);
         } else {
             session::forget(&session, key, owner);
+        }
+    }
+
+    pub(crate) fn owner_of<'b>(&'b self, user_id: &'b str) -> LoginOwner<'b> {
+        LoginOwner {
+            user_type: &self.user_type.name,
+            user_id,
         }
     }
 

@@ -57,8 +57,13 @@ impl Lookup<'_> {
             return self.refuse_cookie(EndReason::Invalid);
         };
         let token = Token::read(&text, now);
-        let Some((token, loading)) =
-            token.and_then(|token| Some((token, user_type.loader.load(token.id)?)))
+        let end = |token: &Token<'_>| {
+            let remembering = &manager.remembering;
+            remembering.end(token.expires_at, token.authenticated_at)
+        };
+        let Some((token, loading)) = token
+            .filter(|token| now < end(token))
+            .and_then(|token| Some((token, user_type.loader.load(token.id)?)))
         else {
             return self.refuse_cookie(EndReason::Invalid);
         };
@@ -78,7 +83,8 @@ impl Lookup<'_> {
         }
         let facts = EntryFacts {
             authenticated_at: token.authenticated_at,
-            started_at: now,
+            // The login ends with the token, as one that has a record does.
+            started_at: manager.limits.started_at(end(&token), now),
             fresh: false,
             remembered: true,
             allow_inactive: false,
@@ -99,7 +105,13 @@ impl Lookup<'_> {
             return self.refuse_cookie(EndReason::Invalid);
         };
         let key = token.family;
-        let is_proof = |family: &_| proves(manager, user_type, &token, family).is_some();
+        let end = |family: &TokenFamily| {
+            let remembering = &manager.remembering;
+            remembering.end(family.expires_at, family.authenticated_at)
+        };
+        let is_proof = |family: &TokenFamily| {
+            proves(manager, user_type, &token, family).is_some() && now < end(family)
+        };
         let redeemed = records.redeem(key, token.generation, now, is_proof);
         let (family, at, send) = match redeemed.await? {
             Redeemed::Good { family, at, send } => (family, at, send),
@@ -150,7 +162,7 @@ impl Lookup<'_> {
         });
         // The browser may not have the successor of its token, or an older key made the token.
         if send || proves(manager, user_type, &token, &family) == Some(Match::Older) {
-            let age = family.expires_at.saturating_sub(now);
+            let age = end(&family).saturating_sub(now);
             let cookie = remember_cookie::family_cookie(manager, user_type, key, &family, age);
             if let Some(cookie) = cookie {
                 self.state.set_remember_cookie(self.index, cookie);
@@ -172,9 +184,13 @@ impl Lookup<'_> {
             Some(loading) => loading.await?,
             None => None,
         };
+        let mut inactive = None;
         let reason = match user {
             None => EndReason::UserGone,
-            Some(user) if !self.user_type.loader.is_authenticated(&*user) => EndReason::Inactive,
+            Some(user) if !self.user_type.loader.is_authenticated(&*user) => {
+                inactive = self.user_type.loader.id(&*user);
+                EndReason::Inactive
+            }
             Some(user) => match self.same_hash(&user, hash) {
                 None => EndReason::SessionHashChanged,
                 Some(found) => {
@@ -190,6 +206,10 @@ impl Lookup<'_> {
         };
         if let Some((records, family)) = self.manager().records.as_ref().zip(family) {
             end_family(records, family).await?;
+            if let Some(owner) = inactive.as_deref() {
+                let owner = self.owner_of(owner);
+                records.end_inactive(owner, self.manager().now()).await?;
+            }
         }
         self.refuse_cookie(reason)
     }
@@ -218,7 +238,12 @@ impl Lookup<'_> {
             hash,
             family: Some(key),
             unseen_token: family.seen_at.is_none().then_some(family.generation),
-            not_after: Some(family.expires_at),
+            not_after: Some(
+                self.manager()
+                    .remembering
+                    .end(family.expires_at, family.authenticated_at),
+            ),
+            is_restored: true,
         };
         let client = client::of_record(self.request, self.manager());
         let (login, inserted) = records.insert(id, login, records.max, client, now).await?;

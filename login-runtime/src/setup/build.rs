@@ -15,7 +15,7 @@ use actix_web::cookie::Key;
 
 use crate::{
     clock::SystemClock,
-    core::{Limits, MAX_COOKIE_AGE},
+    core::{Limits, Remembering},
     error::BuildError,
     http::{CheckedCookie, CookieSettings},
     keys::{self, KeyRing},
@@ -52,6 +52,9 @@ pub(crate) fn manager<S: SessionStore + 'static>(
     let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
     let deadline = settings.store_deadline.unwrap_or(STORE_DEADLINE);
     let (limits, records) = records(&mut settings, deadline)?;
+    let remember = &settings.remember;
+    let remembering = Remembering::new(remember.duration, remember.at_most, limits.remember())
+        .or_else(|(name, why)| invalid(name, why))?;
     let session = match sessions {
         Sessions::Own(factory) => factory,
         Sessions::Stored(make) => {
@@ -72,6 +75,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         clock,
         client: settings.client,
         remember: settings.remember,
+        remembering,
         guards: settings.guards,
         refusal: settings.refusal,
         events: settings.events,
@@ -122,11 +126,6 @@ fn invalid<T>(name: &'static str, why: &'static str) -> Result<T, BuildError> {
 
 /// The user types, with their cookies.
 fn user_types(settings: &mut Settings) -> Result<Vec<Arc<UserType>>, BuildError> {
-    let duration = settings.remember.duration;
-    if duration.as_secs() == 0 || duration > MAX_COOKIE_AGE {
-        let why = "is not between 1 second and 400 days, the longest that browsers keep a cookie";
-        return invalid("RememberCookie::duration", why);
-    }
     let mut users: Vec<Arc<UserType>> = Vec::new();
     for (name, loader) in settings.users.drain(..) {
         let has_loader = |user: &Arc<UserType>| user.loader.user_type() == loader.user_type();

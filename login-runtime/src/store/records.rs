@@ -20,7 +20,7 @@ use std::{
 use crate::{
     core::{
         FIRST_GENERATION, FamilyKey, Inserted, Limits, LoginKey, LoginOwner, LoginRecord,
-        LoginSelector, MaxLogins, Presented, TokenFamily, remember,
+        LoginSelector, MaxLogins, Presented, Remembering, TokenFamily, remember,
     },
     error::{LoginError, StoreError},
     keys::{self, LoginToken},
@@ -102,6 +102,8 @@ pub(crate) struct NewLogin<'a> {
     pub(crate) unseen_token: Option<i64>,
     /// When the login expires, if that is before the absolute limit.
     pub(crate) not_after: Option<i64>,
+    /// Whether a remember token restored the login.
+    pub(crate) is_restored: bool,
 }
 
 impl Records {
@@ -115,7 +117,7 @@ impl Records {
         now: i64,
     ) -> Result<(LoginRef, Inserted), StoreError> {
         let expires_at = self.limits.expires_at(now);
-        let is_restored = login.not_after.is_some();
+        let is_restored = login.is_restored;
         let record = LoginRecord {
             user_type: login.user_type.to_owned(),
             user_id: login.user_id,
@@ -303,6 +305,39 @@ impl Records {
         }
     }
 
+    /// Ends the logins of a user who may not be logged in any more, and the user's families, so that
+    /// none of them comes back if the user is allowed again later (ASVS 7.4.2).
+    ///
+    /// Logins that the application allowed although the user was inactive stay.
+    pub(crate) async fn end_inactive(
+        &self,
+        owner: LoginOwner<'_>,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let logins = self.store.list(owner, now).await?;
+        let (allowed, ended): (Vec<_>, Vec<_>) = logins
+            .into_iter()
+            .partition(|(_, login)| login.allow_inactive);
+        let (but, but_family) = match &*allowed {
+            [] => (None, None),
+            [(key, login)] => (Some(*key), login.family),
+            _ => {
+                for (key, login) in ended {
+                    let family = login.family;
+                    self.end(LoginRef { key, family }).await?;
+                }
+                return Ok(());
+            }
+        };
+        let which = LoginSelector::Of {
+            owner,
+            but,
+            but_family,
+        };
+        self.store.end_many(which).await?;
+        Ok(())
+    }
+
     /// Ends a login and its family.
     ///
     /// Completes even if the client disconnects, because half a log out would leave the user logged
@@ -410,7 +445,8 @@ impl Records {
         Ok(())
     }
 
-    /// Extends a family to its whole lifetime from now on, if its current token was presented.
+    /// Extends a family to its whole lifetime from now on, if its current token was presented, but not
+    /// beyond the end of remembering. Returns the family, and when it ends.
     ///
     /// Writes the row at most once a minute.
     pub(crate) async fn prolong(
@@ -418,11 +454,16 @@ impl Records {
         key: FamilyKey,
         generation: i64,
         now: i64,
+        remembering: &Remembering,
         proves: impl Fn(&TokenFamily) -> bool,
-    ) -> Result<Option<TokenFamily>, StoreError> {
+    ) -> Result<Option<(TokenFamily, i64)>, StoreError> {
         let family = self.find_current(key, generation, now, proves).await?;
-        if let Some(family) = &family {
-            let expires_at = now.saturating_add(family.lifetime);
+        let family = family.map(|family| {
+            let end = remembering.prolonged(now, family.authenticated_at, family.lifetime);
+            (family, end)
+        });
+        if let Some((family, expires_at)) = &family {
+            let expires_at = *expires_at;
             if expires_at.saturating_sub(family.expires_at) >= 60 {
                 self.update_family(key, family, |next| next.expires_at = expires_at)
                     .await?;
