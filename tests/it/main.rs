@@ -16,6 +16,7 @@ mod deny;
 mod devices;
 mod ends;
 mod events;
+mod filling;
 mod first;
 mod fresh;
 mod guards;

@@ -703,6 +703,15 @@ mod failing {
             self.store.insert_family(key, family).await
         }
 
+        async fn end_oldest_families(
+            &self,
+            owner: LoginOwner<'_>,
+            keep: u32,
+        ) -> Result<u64, StoreError> {
+            self.step()?;
+            self.store.end_oldest_families(owner, keep).await
+        }
+
         async fn find_family(
             &self,
             key: FamilyKey,
@@ -737,9 +746,15 @@ mod failing {
             self.store.purge(now, idle_since, limit).await
         }
 
-        async fn revoke_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
+        async fn revoke_session(
+            &self,
+            session: LoginKey,
+            owner: LoginOwner<'_>,
+            until: i64,
+            max: u32,
+        ) -> Result<(), StoreError> {
             self.step()?;
-            self.store.revoke_session(session, until).await
+            self.store.revoke_session(session, owner, until, max).await
         }
 
         async fn is_session_revoked(

@@ -47,6 +47,9 @@ impl<U: AuthUser> Auth<U> {
         }
         let user: AnyUser = Rc::clone(user) as AnyUser;
         let user_id = user_type.loader.id(&*user).ok_or(LoginError::UnfitId)?;
+        if manager.records.is_some() {
+            fate::belongs_to(&user_type.name, &user_id);
+        }
         let hash = credential::fingerprint(manager, user_type, &*user);
         let now = manager.now();
         let Establish {

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     auth::{auth::Auth, establish::Establish},
-    core::{AuthUser, FIRST_GENERATION, FamilyKey, LoginKey},
+    core::{AuthUser, FIRST_GENERATION, FamilyKey, LoginKey, LoginOwner},
     error::LoginError,
     events::{EventUser, LoginEvent},
     guard::CurrentUser,
@@ -203,6 +203,11 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
             // The token of another user would restore that user's login when the session ends.
             None if previous.drops_cookie => state.clear_remember_cookie(auth.index),
             None => {}
+        }
+        if let Some(records) = manager.records.as_ref().filter(|_| remembered) {
+            let (user_type, user_id) = (&*user_type.name, &*id);
+            let owner = LoginOwner { user_type, user_id };
+            Box::pin(records.limit_families(owner)).await;
         }
         let event = LoginEvent::LoggedIn {
             user: EventUser::new(user_type, &*user),

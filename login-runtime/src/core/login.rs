@@ -261,6 +261,22 @@ pub enum MaxLogins {
     Refuse(u32),
 }
 
+impl MaxLogins {
+    /// What applies if the application sets no limit: the oldest of more than a hundred logins ends.
+    ///
+    /// Raising it lets a user have more devices, and fill more of the store; lowering it may end logins
+    /// of people who share an account.
+    pub(crate) const DEFAULT: Self = Self::EndOldest(100);
+
+    /// How many logins a user may have. A new login is never ended to make room for itself.
+    pub(crate) fn limit(self) -> u32 {
+        match self {
+            Self::EndOldest(limit) => limit.max(1),
+            Self::Refuse(limit) => limit,
+        }
+    }
+}
+
 /// The outcome of storing a new login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -30,7 +30,7 @@ use crate::{
         remember_cookie,
         state::{LoginState, RequestUser, Slot},
     },
-    session::{self, Entry, EntryFacts},
+    session::{self, Entry, EntryFacts, fate},
     store::{LoginRef, LoginStore as _, Records},
     users::{AnyUser, Loading, RequestLoader, UserType},
 };
@@ -423,6 +423,9 @@ impl Lookup<'_> {
     }
 
     fn forget(&self, owner: Option<&str>) {
+        if let Some(owner) = owner.filter(|_| self.manager().records.is_some()) {
+            fate::belongs_to(&self.user_type.name, owner);
+        }
         let (session, key) = (session::of(self.request), &self.user_type.session_key);
         if self.user_type.login_cookie.is_some() {
             session::leave(&session, key, owner);

@@ -19,7 +19,7 @@ use crate::{
         lookup::{Found, Lookup},
         remember_cookie::{self, end_family, proves},
     },
-    session::{self, EntryFacts, Session},
+    session::{self, EntryFacts, Session, fate},
     store::{LoginRef, LoginStore as _, NewLogin, Records, Redeemed},
     users::{AnyUser, Loading},
 };
@@ -261,6 +261,7 @@ impl Lookup<'_> {
 
     /// Gives the session a new id, and the user whom the remember cookie restored.
     fn take_session(&self, id: &str, write: impl FnOnce(&Session)) {
+        fate::belongs_to(&self.user_type.name, id);
         session::restore(&session::of(self.request), |session| {
             if self.state.is_session_of_another(session, self.index, id) {
                 session::clear_but(session, self.manager().kept_keys(self.index));

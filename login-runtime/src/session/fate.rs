@@ -70,6 +70,8 @@ pub(crate) struct SessionTracker {
     pub(crate) lock: RefCell<Lock>,
     /// The id that a renewed session in a cookie keeps.
     pub(crate) id: RefCell<Option<String>>,
+    /// The name of the user type, and the id as JSON, of the user whose session this is.
+    pub(crate) owner: RefCell<(String, String)>,
     /// Whether logins that the request did not make may have ended with the session.
     pub(crate) only_own_logins: Cell<bool>,
     /// Whether a store failed.
@@ -122,6 +124,20 @@ pub(crate) fn with_tracker<T: Default>(use_tracker: impl FnOnce(&SessionTracker)
     TRACKER
         .try_with(|tracker| use_tracker(tracker))
         .unwrap_or_default()
+}
+
+/// Notes whose session the request has, so that the end of the session counts as that user's.
+pub(crate) fn belongs_to(user_type: &str, user_id: &str) {
+    with_tracker(|tracker| {
+        tracker
+            .owner
+            .replace((user_type.to_owned(), user_id.to_owned()))
+    });
+}
+
+/// The name of the user type, and the id as JSON, that [`belongs_to`] noted; both are empty otherwise.
+pub(crate) fn owner() -> (String, String) {
+    with_tracker(|tracker| tracker.owner.borrow().clone())
 }
 
 /// Whether the current request has a tracker.

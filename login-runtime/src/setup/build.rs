@@ -15,7 +15,7 @@ use actix_web::cookie::Key;
 
 use crate::{
     clock::SystemClock,
-    core::{Limits, Remembering},
+    core::{Limits, MaxLogins, Remembering},
     error::BuildError,
     http::{CheckedCookie, CookieSettings},
     keys::{self, KeyRing},
@@ -225,10 +225,11 @@ fn records(
         let why = "contradicts `login_store`; leave out one of them";
         return invalid("session_only", why);
     }
+    let default = (!settings.unlimited_logins).then_some(MaxLogins::DEFAULT);
     let records = Records {
         store: TimedStore::new(store, deadline),
         limits,
-        max,
+        max: max.or(default),
         relieved_at: AtomicI64::new(i64::MIN),
     };
     Ok((limits, Some(Arc::new(records))))

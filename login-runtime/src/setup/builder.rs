@@ -446,10 +446,30 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.limits = Some(limits))
     }
 
-    /// How many logins a user may have at the same time; any number by default.
+    /// How many logins a user may have at the same time. By default, the oldest ends if there are more
+    /// than 100.
+    ///
+    /// A user may have as many remembered browsers as logins: if there are more, the one that has not come
+    /// back for the longest time is forgotten.
     #[must_use]
     pub fn max_logins(self, max: MaxLogins) -> Self {
-        self.set(|settings| settings.max_logins = Some(max))
+        self.set(|settings| {
+            settings.max_logins = Some(max);
+            settings.unlimited_logins = false;
+        })
+    }
+
+    /// Lets a user have any number of logins and remembered browsers.
+    ///
+    /// # Security
+    ///
+    /// A single user can then fill the login store.
+    #[must_use]
+    pub fn danger_any_number_of_logins(self) -> Self {
+        self.set(|settings| {
+            settings.max_logins = None;
+            settings.unlimited_logins = true;
+        })
     }
 
     /// Uses `clock` for the time.

@@ -98,6 +98,16 @@ pub trait LoginStore: Send + Sync + 'static {
         family: &TokenFamily,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Ends the families of a user but for this many, and keeps those whose tokens were replaced last.
+    /// Returns how many ended. Their logins stay.
+    ///
+    /// Expired families may count.
+    fn end_oldest_families(
+        &self,
+        owner: LoginOwner<'_>,
+        keep: u32,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
     /// Finds a family that has not expired.
     fn find_family(
         &self,
@@ -142,11 +152,15 @@ pub trait LoginStore: Send + Sync + 'static {
 
     /// Records that the session with this id has ended, so that a late request does not restore it.
     ///
-    /// The store may delete this after `until`; the latest `until` of several calls counts.
+    /// The store may delete this after `until`; the latest `until` of several calls counts. It keeps at
+    /// most `max` of them for each user, and deletes those with the earliest `until` first. `owner` has
+    /// an empty id if the user is unknown.
     fn revoke_session(
         &self,
         session: LoginKey,
+        owner: LoginOwner<'_>,
         until: i64,
+        max: u32,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Whether the session with this id is recorded as ended.

@@ -8,9 +8,10 @@
 //!    ran at the same time stays final.
 //! 4. A login that is unused for too long does not count towards the limit of logins, nor does an
 //!    older login of the browser that a remember token restores.
-//! 5. When the limit ends a login, its family of remember tokens ends too; otherwise a token would
+//! 5. A user's remembered browsers, and the notes about the user's ended sessions, are limited too.
+//! 6. When the limit ends a login, its family of remember tokens ends too; otherwise a token would
 //!    restore that login, and end another in turn.
-//! 6. A log out ends the login and its family, even if the client disconnects.
+//! 7. A log out ends the login and its family, even if the client disconnects.
 
 use std::{
     sync::atomic::{AtomicI64, Ordering},
@@ -136,21 +137,38 @@ impl Records {
             unseen_token: login.unseen_token,
         };
         let key = id.key();
-        let before = if max.is_some() || is_restored {
-            self.make_room(key, &record, now).await?
-        } else {
-            Vec::new()
-        };
-        let insert = || self.store.insert(key, &record, max, now);
-        let inserted = match insert().await {
-            Err(error) if error.is_full() && self.purge_unused(now).await? => insert().await?,
-            answer => answer?,
-        };
+        if is_restored {
+            self.make_room(key, &record, now).await?;
+        }
+        // Most users are below the limit, so that nothing has to be listed.
+        let if_below = max.map(|max| MaxLogins::Refuse(max.limit()));
+        let mut before = Vec::new();
+        let mut inserted = self.insert_once(key, &record, if_below, now).await?;
+        if inserted == Inserted::Refused {
+            before = self.make_room(key, &record, now).await?;
+            inserted = self.insert_once(key, &record, max, now).await?;
+        }
         if matches!(inserted, Inserted::Done { ended } if ended > 0) {
             self.end_families_of_ended(before, &record, now).await?;
         }
         let family = record.family;
         Ok((LoginRef { key, family }, inserted))
+    }
+
+    /// Stores a record. If the store is full, deletes unused logins first.
+    async fn insert_once(
+        &self,
+        key: LoginKey,
+        record: &LoginRecord,
+        max: Option<MaxLogins>,
+        now: i64,
+    ) -> Result<Inserted, StoreError> {
+        match self.store.insert(key, record, max, now).await {
+            Err(error) if error.is_full() && self.purge_unused(now).await? => {
+                self.store.insert(key, record, max, now).await
+            }
+            answer => answer,
+        }
     }
 
     /// Deletes the logins in a full store that were unused for too long. Returns whether there were
@@ -268,11 +286,10 @@ impl Records {
         owner: LoginOwner<'_>,
         now: i64,
     ) -> Result<(), LoginError> {
-        let (limit, ends_oldest) = match self.max {
-            None => return Ok(()),
-            Some(MaxLogins::EndOldest(limit)) => (limit.max(1), true),
-            Some(MaxLogins::Refuse(limit)) => (limit, false),
+        let Some(max) = self.max else {
+            return Ok(());
         };
+        let (limit, ends_oldest) = (max.limit(), matches!(max, MaxLogins::EndOldest(_)));
         let logins = self.store.list(owner, now).await?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         if logins.len() > limit && !ends_oldest {
@@ -364,10 +381,39 @@ impl Records {
     /// does not remove the cookie of its next login.
     ///
     /// A failure is only logged: a late response may then remove that cookie.
-    pub(crate) async fn revoke(&self, login: LoginKey, now: i64) {
+    pub(crate) async fn revoke(&self, login: LoginKey, owner: LoginOwner<'_>, now: i64) {
         let until = now.saturating_add(REVOKED_FOR);
-        if let Err(error) = self.store.revoke_session(login, until).await {
+        if let Err(error) = self.revoke_session(login, owner, until).await {
             tracing::warn!(target: "login", event = "revocation_failed", reason = ?error);
+        }
+    }
+
+    /// Records that a session of this user has ended. The id of an unknown user is empty.
+    pub(crate) async fn revoke_session(
+        &self,
+        session: LoginKey,
+        owner: LoginOwner<'_>,
+        until: i64,
+    ) -> Result<(), StoreError> {
+        let max = if owner.user_id.is_empty() {
+            MAX_REVOKED_OF_UNKNOWN
+        } else {
+            MAX_REVOKED
+        };
+        self.store.revoke_session(session, owner, until, max).await
+    }
+
+    /// Ends the user's families beyond the limit of logins: those that were not used for the longest
+    /// time.
+    ///
+    /// A failure is only logged, because the user has just logged in; the next log in tries again.
+    pub(crate) async fn limit_families(&self, owner: LoginOwner<'_>) {
+        let Some(max) = self.max else {
+            return;
+        };
+        let keep = max.limit().max(1);
+        if let Err(error) = self.store.end_oldest_families(owner, keep).await {
+            tracing::warn!(target: "login", event = "limit_failed", reason = ?error);
         }
     }
 
@@ -540,6 +586,16 @@ fn cut(text: &str, max: usize) -> &str {
 /// Raising it stores more revocations; lowering it lets requests that take longer restore revoked
 /// sessions. Seven days also outlast most copies of a cookie.
 pub(crate) const REVOKED_FOR: i64 = 7 * 24 * 60 * 60;
+
+/// How many ended sessions of a user a store remembers at most. If there are more, a copy of an older
+/// session's cookie has its data again, but no login.
+///
+/// Raising it keeps the data of more sessions away from copies; lowering it limits how much of the store
+/// a user can fill by logging in and out.
+const MAX_REVOKED: u32 = 100;
+
+/// The same for all sessions whose user is not known when they end.
+const MAX_REVOKED_OF_UNKNOWN: u32 = 10_000;
 
 /// How many seconds after the end of a session a request with its cookie still counts as late.
 ///

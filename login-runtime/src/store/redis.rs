@@ -42,6 +42,10 @@ const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(5);
 /// Raising it tolerates larger differences between clocks; lowering it saves memory.
 const SLACK: i64 = 24 * 60 * 60;
 
+/// How many seconds Redis keeps the list of a user's revoked sessions after its last change: longer than
+/// the manager revokes a session for.
+const REVOKED_TTL: i64 = 8 * 24 * 60 * 60;
+
 /// The longest time to live in seconds. Redis cannot add much more to its clock.
 const MAX_TTL: i64 = 3_000_000_000;
 
@@ -100,6 +104,8 @@ static END_FAMILY: LazyLock<Script> =
 static LIST: LazyLock<Script> = LazyLock::new(|| script(include_str!("redis/list.lua")));
 static INSERT_FAMILY: LazyLock<Script> =
     LazyLock::new(|| script(include_str!("redis/insert_family.lua")));
+static END_OLDEST_FAMILIES: LazyLock<Script> =
+    LazyLock::new(|| script(include_str!("redis/end_oldest_families.lua")));
 static UPDATE_FAMILY_IF: LazyLock<Script> =
     LazyLock::new(|| script(include_str!("redis/update_family_if.lua")));
 static TOKEN_ARRIVED: LazyLock<Script> =
@@ -505,6 +511,15 @@ impl LoginStore for RedisLoginStore {
         self.run(&INSERT_FAMILY, Repeatable::Yes, args).await
     }
 
+    async fn end_oldest_families(
+        &self,
+        owner: LoginOwner<'_>,
+        keep: u32,
+    ) -> Result<u64, StoreError> {
+        let args = (owner_name(owner), keep);
+        self.run(&END_OLDEST_FAMILIES, Repeatable::Yes, args).await
+    }
+
     async fn find_family(
         &self,
         key: FamilyKey,
@@ -558,8 +573,15 @@ impl LoginStore for RedisLoginStore {
         Ok(u64::from(limit - left))
     }
 
-    async fn revoke_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
-        let args = (session.to_string(), until);
+    async fn revoke_session(
+        &self,
+        session: LoginKey,
+        owner: LoginOwner<'_>,
+        until: i64,
+        max: u32,
+    ) -> Result<(), StoreError> {
+        let owner = owner_name(owner);
+        let args = (session.to_string(), owner, until, max, REVOKED_TTL);
         self.run(&REVOKE, Repeatable::Yes, args).await
     }
 

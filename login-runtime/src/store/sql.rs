@@ -412,6 +412,18 @@ macro_rules! sql_store {
                 Ok(())
             }
 
+            async fn end_oldest_families(
+                &self,
+                owner: LoginOwner<'_>,
+                keep: u32,
+            ) -> Result<u64, StoreError> {
+                let end = sqlx::query(statements::END_OLDEST_FAMILIES)
+                    .bind(owner.user_type.to_owned())
+                    .bind(owner.user_id.to_owned())
+                    .bind(i64::from(keep));
+                Self::write(self.writer().await?, $dialect::lock(Some(owner)), [end]).await
+            }
+
             async fn find_family(
                 &self,
                 key: FamilyKey,
@@ -477,10 +489,22 @@ macro_rules! sql_store {
             async fn revoke_session(
                 &self,
                 session: LoginKey,
+                owner: LoginOwner<'_>,
                 until: i64,
+                max: u32,
             ) -> Result<(), StoreError> {
-                let revoke = sqlx::query(statements::REVOKE).bind(session.0.to_vec());
-                self.write_one(revoke.bind(until)).await?;
+                let (user_type, user_id) = (owner.user_type.to_owned(), owner.user_id.to_owned());
+                let revoke = sqlx::query(statements::REVOKE)
+                    .bind(session.0.to_vec())
+                    .bind(until)
+                    .bind(user_type.clone())
+                    .bind(user_id.clone());
+                let limit = sqlx::query(statements::FORGET_REVOKED)
+                    .bind(user_type)
+                    .bind(user_id)
+                    .bind(i64::from(max));
+                let lock = $dialect::lock(Some(owner));
+                Self::write(self.writer().await?, lock, [revoke, limit]).await?;
                 Ok(())
             }
 

@@ -40,6 +40,12 @@ use crate::store::{
 /// The present time of most tests.
 const NOW: i64 = 1_700_000_000;
 
+/// The id of a user who is not known.
+const NOBODY: &str = "";
+
+/// More revocations than other tests make.
+const MANY_REVOKED: u32 = 1_000_000;
+
 /// The number of concurrent calls.
 const MANY: usize = 64;
 
@@ -79,6 +85,8 @@ pub async fn run<S: LoginStore>(store: Arc<S>) {
     a_purge_deletes_expired_rows_and_no_others(store).await;
     a_purge_deletes_idle_logins(store).await;
     a_session_is_revoked_until_the_given_time(store).await;
+    the_families_of_a_user_are_limited(store).await;
+    the_revocations_of_a_user_are_limited(store).await;
     a_cancelled_call_does_no_harm(store).await;
 }
 
@@ -1351,8 +1359,12 @@ async fn a_purge_deletes_expired_rows_and_no_others<S: LoginStore>(store: &Arc<S
     }
     let kept_family = insert_family(&**store, &valid_family).await;
     let (expired_session, valid_session) = (new_key(), new_key());
-    ok(store.revoke_session(expired_session, then).await);
-    ok(store.revoke_session(valid_session, then + 1).await);
+    ok(store
+        .revoke_session(expired_session, owner(NOBODY), then, MANY_REVOKED)
+        .await);
+    ok(store
+        .revoke_session(valid_session, owner(NOBODY), then + 1, MANY_REVOKED)
+        .await);
 
     let purged = purge_all(&**store, then, None).await;
     assert!(
@@ -1441,7 +1453,9 @@ async fn a_purge_deletes_idle_logins<S: LoginStore>(store: &Arc<S>) {
 
 async fn a_session_is_revoked_until_the_given_time<S: LoginStore>(store: &Arc<S>) {
     let session = new_key();
-    ok(store.revoke_session(session, NOW + 100).await);
+    ok(store
+        .revoke_session(session, owner(NOBODY), NOW + 100, MANY_REVOKED)
+        .await);
     assert!(
         ok(store.is_session_revoked(session, NOW + 99).await),
         "a revoked session is revoked until the given time"
@@ -1454,20 +1468,113 @@ async fn a_session_is_revoked_until_the_given_time<S: LoginStore>(store: &Arc<S>
         !ok(store.is_session_revoked(new_key(), NOW).await),
         "another session is not revoked"
     );
-    ok(store.revoke_session(session, NOW + 200).await);
-    ok(store.revoke_session(session, NOW + 50).await);
+    ok(store
+        .revoke_session(session, owner(NOBODY), NOW + 200, MANY_REVOKED)
+        .await);
+    ok(store
+        .revoke_session(session, owner(NOBODY), NOW + 50, MANY_REVOKED)
+        .await);
     assert!(
         ok(store.is_session_revoked(session, NOW + 199).await),
         "the longest of several revocations counts"
     );
     let answers = at_once(store, 8, |store, _| async move {
-        ok(store.revoke_session(session, NOW + 300).await);
+        ok(store
+            .revoke_session(session, owner(NOBODY), NOW + 300, MANY_REVOKED)
+            .await);
         ok(store.is_session_revoked(session, NOW + 299).await)
     })
     .await;
     assert!(
         answers.into_iter().all(|revoked| revoked),
         "concurrent calls may revoke the same session"
+    );
+}
+
+async fn the_families_of_a_user_are_limited<S: LoginStore>(store: &Arc<S>) {
+    let (user, other) = (new_user(), new_user());
+    let kept = insert_family(&**store, &family(&other)).await;
+    let mut keys = Vec::new();
+    // Neither the order of the keys nor that of the calls decides.
+    for offset in [3, 1, 4, 0, 2] {
+        let family = TokenFamily {
+            rotated_at: NOW + offset,
+            ..family(&user)
+        };
+        keys.push((offset, insert_family(&**store, &family).await));
+    }
+    let login_key = insert(
+        &**store,
+        &LoginRecord {
+            family: keys
+                .iter()
+                .find(|(offset, _)| *offset == 0)
+                .map(|(_, key)| *key),
+            ..login(&user)
+        },
+    )
+    .await;
+    for (keep, ended) in [(9, 0), (5, 0), (3, 2), (3, 0), (1, 2)] {
+        assert_eq!(
+            ok(store.end_oldest_families(owner(&user), keep).await),
+            ended,
+            "as many families end as are too many"
+        );
+        for (offset, key) in &keys {
+            let found = ok(store.find_family(*key, NOW).await).is_some();
+            assert_eq!(
+                found,
+                5 - offset <= i64::from(keep),
+                "the families whose tokens were replaced last remain"
+            );
+        }
+    }
+    assert!(
+        ok(store.find_family(kept, NOW).await).is_some(),
+        "the families of another user remain"
+    );
+    assert!(is_stored(&**store, login_key).await, "logins remain");
+
+    at_once(store, MANY, |store, _| {
+        let user = user.clone();
+        async move {
+            insert_family(&*store, &family(&user)).await;
+            ok(store.end_oldest_families(owner(&user), 3).await);
+        }
+    })
+    .await;
+    assert_eq!(
+        ok(store.end_oldest_families(owner(&user), 3).await),
+        0,
+        "the limit holds when many log in at once"
+    );
+}
+
+async fn the_revocations_of_a_user_are_limited<S: LoginStore>(store: &Arc<S>) {
+    let (user, other) = (new_user(), new_user());
+    let kept = new_key();
+    ok(store.revoke_session(kept, owner(&other), NOW + 1, 3).await);
+    let mut sessions = Vec::new();
+    for offset in [10, 30, 20, 40, 50] {
+        let session = new_key();
+        ok(store
+            .revoke_session(session, owner(&user), NOW + offset, 3)
+            .await);
+        sessions.push((session, offset));
+    }
+    // To revoke a session again is not one more.
+    for (session, offset) in sessions.iter().skip(3) {
+        ok(store
+            .revoke_session(*session, owner(&user), NOW + offset, 3)
+            .await);
+    }
+    for (session, offset) in sessions {
+        let found = ok(store.is_session_revoked(session, NOW).await);
+        assert_eq!(found, offset >= 30, "the latest revocations remain");
+    }
+    assert!(
+        ok(store.is_session_revoked(kept, NOW).await),
+        "the revocations of another user remain"
     );
 }
 
@@ -1516,7 +1623,9 @@ async fn all_logins_and_families_end<S: LoginStore>(store: &Arc<S>) {
         families.push(insert_family(&**store, &family(user)).await);
     }
     let session = new_key();
-    ok(store.revoke_session(session, NOW + 100).await);
+    ok(store
+        .revoke_session(session, owner(NOBODY), NOW + 100, MANY_REVOKED)
+        .await);
     let ended = ok(store.end_many(LoginSelector::All).await);
     assert!(ended >= 400, "all logins of all users end");
     for key in keys {

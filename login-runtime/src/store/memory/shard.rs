@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use super::index::OwnerKey;
 use crate::store::{FamilyKey, LoginKey, LoginRecord, TokenFamily};
 
 type KeyMap<K, V> = HashMap<K, V, BuildHasherDefault<KeyHasher>>;
@@ -17,8 +18,15 @@ type KeyMap<K, V> = HashMap<K, V, BuildHasherDefault<KeyHasher>>;
 pub(super) struct Shard {
     pub(super) logins: KeyMap<LoginKey, Box<Login>>,
     pub(super) families: KeyMap<FamilyKey, Box<TokenFamily>>,
-    /// Revoked sessions, each with the time after which it may be deleted.
-    pub(super) revoked_sessions: KeyMap<LoginKey, i64>,
+    /// Revoked sessions.
+    pub(super) revoked_sessions: KeyMap<LoginKey, Box<Revocation>>,
+}
+
+/// The revocation of a session.
+pub(super) struct Revocation {
+    /// The time after which it may be deleted.
+    pub(super) until: i64,
+    pub(super) owner: OwnerKey,
 }
 
 impl Shard {
@@ -43,10 +51,11 @@ impl Shard {
         (logins, families.collect())
     }
 
-    /// Deletes up to `limit` revocations that are no longer needed. Returns how many it deleted.
-    pub(super) fn delete_revocations(&mut self, limit: usize, now: i64) -> usize {
-        let expired = self.revoked_sessions.extract_if(|_, until| *until <= now);
-        expired.take(limit).count()
+    /// The keys of up to `limit` revocations that are no longer needed.
+    pub(super) fn old_revocations(&self, limit: usize, now: i64) -> Vec<LoginKey> {
+        let all = self.revoked_sessions.iter();
+        let old = all.filter(|(_, revocation)| revocation.until <= now);
+        old.map(|(key, _)| *key).take(limit).collect()
     }
 
     /// Frees memory, but keeps room for twice as many rows as there are.
@@ -105,6 +114,7 @@ mod tests {
     use std::{collections::HashSet, hash::BuildHasher};
 
     use super::*;
+    use crate::store::LoginOwner;
 
     #[test]
     fn keys_that_differ_in_one_byte_have_different_lowest_bits() {
@@ -124,15 +134,27 @@ mod tests {
     fn a_shard_frees_memory_when_it_shrinks() {
         let mut shard = Shard::default();
         let key = |number: u16| LoginKey([number.to_le_bytes(); 16].concat().try_into().unwrap());
-        shard
-            .revoked_sessions
-            .extend((0..1000).map(|number| (key(number), i64::from(number))));
+        shard.revoked_sessions.extend((0..1000).map(|number| {
+            let owner = LoginOwner {
+                user_type: "",
+                user_id: "",
+            };
+            let revocation = Revocation {
+                until: i64::from(number),
+                owner: owner.into(),
+            };
+            (key(number), Box::new(revocation))
+        }));
         shard.shrink();
         assert!(shard.revoked_sessions.capacity() >= 1000);
-        assert_eq!(shard.delete_revocations(900, 989), 900);
-        assert_eq!(shard.delete_revocations(900, 989), 90);
+        for (limit, found) in [(900, 900), (1_000, 990)] {
+            assert_eq!(shard.old_revocations(limit, 989).len(), found);
+        }
+        for key in shard.old_revocations(1_000, 989) {
+            shard.revoked_sessions.remove(&key);
+        }
         shard.shrink();
         assert!(shard.revoked_sessions.capacity() < 100);
-        assert_eq!(shard.revoked_sessions.get(&key(990)), Some(&990));
+        assert!(shard.revoked_sessions.contains_key(&key(990)));
     }
 }

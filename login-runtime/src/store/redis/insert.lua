@@ -14,7 +14,7 @@ if stored and tonumber(stored) > tonumber(now) and redis.call('ZSCORE', logins, 
 end
 
 local ended = 0
-if at_limit ~= '' then
+if at_limit ~= '' and redis.call('ZCARD', logins) >= limit then
   local live = {}
   for _, other in ipairs(redis.call('ZRANGE', logins, 0, -1)) do
     local live_until = redis.call('HGET', p .. 'login:' .. other, 'expires_at')

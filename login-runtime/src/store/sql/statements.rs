@@ -84,9 +84,19 @@ pub(super) const SEE_TOKEN: &str = "\
         AND generation = (SELECT unseen_token FROM login_records WHERE key = $1)";
 pub(super) const FORGET_TOKEN: &str = "UPDATE login_records SET unseen_token = NULL WHERE key = $1";
 pub(super) const REVOKE: &str = "\
-    INSERT INTO login_revoked_sessions (key, until) VALUES ($1, $2) \
+    INSERT INTO login_revoked_sessions (key, until, user_type, user_id) VALUES ($1, $2, $3, $4) \
     ON CONFLICT (key) DO UPDATE SET until = excluded.until \
     WHERE login_revoked_sessions.until < excluded.until";
+/// Deletes all revocations of a user but the latest `$3`.
+pub(super) const FORGET_REVOKED: &str = "\
+    DELETE FROM login_revoked_sessions WHERE key IN (\
+        SELECT key FROM login_revoked_sessions WHERE user_type = $1 AND user_id = $2 \
+        ORDER BY until DESC, key DESC LIMIT 9223372036854775807 OFFSET $3)";
+/// Deletes all families of a user but the `$3` whose tokens were replaced last.
+pub(super) const END_OLDEST_FAMILIES: &str = "\
+    DELETE FROM login_families WHERE key IN (\
+        SELECT key FROM login_families WHERE user_type = $1 AND user_id = $2 \
+        ORDER BY rotated_at DESC, key DESC LIMIT 9223372036854775807 OFFSET $3)";
 pub(super) const IS_REVOKED: &str =
     "SELECT 1 FROM login_revoked_sessions WHERE key = $1 AND until > $2";
 pub(super) const TABLES_VERSION: &str = "SELECT COALESCE(MAX(version), 0) FROM login_schema";
