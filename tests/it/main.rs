@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod clocks;
 #[cfg(feature = "redis")]
 mod counts;
 mod crowd;

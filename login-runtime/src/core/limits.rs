@@ -8,6 +8,12 @@ use std::{fmt, time::Duration};
 /// the error within a tenth.
 const STEPS: u64 = 10;
 
+/// How far the clocks of two nodes may be apart, in seconds.
+///
+/// Nobody is taken for a thief, or treated as late, because two nodes disagree about the time by this
+/// much. Raising it tolerates worse clocks; lowering it notices thieves and late requests more exactly.
+pub(crate) const CLOCK_SKEW: i64 = 120;
+
 const MINUTE: u64 = 60;
 
 const HOUR: u64 = 60 * MINUTE;
@@ -18,6 +24,9 @@ const DAY: u64 = 24 * HOUR;
 ///
 /// The server checks both limits at each request that asks for the user. The idle limit needs a login
 /// store, which records when a login was last used; the absolute limit always applies.
+///
+/// With several nodes, the limits are as exact as the clocks of the nodes agree: keep the clocks
+/// synchronized, and choose an idle limit well above the difference that is left.
 ///
 /// `Display` writes the limits for a security policy (ASVS 7.1.1):
 ///

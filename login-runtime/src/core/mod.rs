@@ -13,7 +13,7 @@ pub(crate) mod user;
 
 pub(crate) use self::{
     freshness::{Freshness, GuardDefaults, RefusalReason, Requirement},
-    limits::Limits,
+    limits::{CLOCK_SKEW, Limits},
     login::{
         EndReason, FamilyKey, Inserted, LoginFacts, LoginKey, LoginOwner, LoginRecord,
         LoginSelector, LoginSource, MaxLogins, TokenFamily,

@@ -12,10 +12,11 @@
 //!    the browser may have newer ones.
 //! 3. A late request that renews the session does not create a new session, unless it logs a user in:
 //!    two clicks on the same log in button both succeed. Two log outs both succeed, too.
-//! 4. A request is also late if its session was ended by a log in or log out within the last minute: it
-//!    is assumed that the browser sent the request before it got that response. After the minute, it is
-//!    assumed that the browser never got that response, and the browser starts with a new session. A log
-//!    in is never treated as late.
+//! 4. A request is also late if its session was ended by a log in or log out within the last three
+//!    minutes: it is assumed that the browser sent the request before it got that response. One minute is
+//!    for slow requests, and two for nodes whose clocks differ. After that, it is assumed that the browser
+//!    never got that response, and the browser starts with a new session. A log in is never treated as
+//!    late.
 //! 5. If a session store fails or does not answer in time, the response is 503.
 //!
 //! If the server keeps the sessions, the store knows which of them have ended. The server cannot end a

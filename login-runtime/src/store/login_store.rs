@@ -142,7 +142,8 @@ pub trait LoginStore: Send + Sync + 'static {
     /// fewer than `limit` if no more are left.
     ///
     /// Rows are logins, families, and revocations of sessions. Logins that were not used since
-    /// `idle_since` are deleted too.
+    /// `idle_since` are deleted too. If the store has its own clock, and that of the caller is ahead of it,
+    /// the store's clock counts: a wrong clock on one node must not delete the logins of all.
     fn purge(
         &self,
         now: i64,

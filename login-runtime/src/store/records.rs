@@ -20,8 +20,8 @@ use std::{
 
 use crate::{
     core::{
-        FIRST_GENERATION, FamilyKey, Inserted, Limits, LoginKey, LoginOwner, LoginRecord,
-        LoginSelector, MaxLogins, Presented, Remembering, TokenFamily, remember,
+        CLOCK_SKEW, FIRST_GENERATION, FamilyKey, Inserted, Limits, LoginKey, LoginOwner,
+        LoginRecord, LoginSelector, MaxLogins, Presented, Remembering, TokenFamily, remember,
     },
     error::{LoginError, StoreError},
     keys::{self, LoginToken},
@@ -138,14 +138,15 @@ impl Records {
         };
         let key = id.key();
         if is_restored {
-            self.make_room(key, &record, now).await?;
+            self.make_room(key, &record, remember::GRACE, now).await?;
         }
         // Most users are below the limit, so that nothing has to be listed.
         let if_below = max.map(|max| MaxLogins::Refuse(max.limit()));
         let mut before = Vec::new();
         let mut inserted = self.insert_once(key, &record, if_below, now).await?;
         if inserted == Inserted::Refused {
-            before = self.make_room(key, &record, now).await?;
+            let age = remember::GRACE - CLOCK_SKEW;
+            before = self.make_room(key, &record, age, now).await?;
             inserted = self.insert_once(key, &record, max, now).await?;
         }
         if matches!(inserted, Inserted::Done { ended } if ended > 0) {
@@ -171,6 +172,15 @@ impl Records {
         }
     }
 
+    /// Deletes up to about `batch` rows that have been over for [`KEPT_FOR`]. Returns how many.
+    pub(crate) async fn purge(&self, now: i64, batch: u32) -> Result<u64, StoreError> {
+        let then = now.saturating_sub(KEPT_FOR);
+        let idle_since = self.limits.idle_since(then);
+        self.store
+            .call_long(|store| store.purge(then, idle_since, batch))
+            .await
+    }
+
     /// Deletes the logins in a full store that were unused for too long. Returns whether there were
     /// any.
     async fn purge_unused(&self, now: i64) -> Result<bool, StoreError> {
@@ -183,11 +193,13 @@ impl Records {
     }
 
     /// Ends the logins that must not count against a new one: those that were unused for too long,
-    /// and those of the browser whose login it restores. Returns the others.
+    /// and those of the browser whose login it restores, if they are older than `age`. Returns the
+    /// others.
     async fn make_room(
         &self,
         key: LoginKey,
         record: &LoginRecord,
+        age: i64,
         now: i64,
     ) -> Result<Vec<(LoginKey, LoginRecord)>, StoreError> {
         let logins = self.store.list(record.owner(), now).await?;
@@ -198,7 +210,7 @@ impl Records {
             let same_browser = login.family.is_some()
                 && login.family == record.family
                 && other != key
-                && login.created_at < now.saturating_sub(remember::GRACE);
+                && login.created_at < now.saturating_sub(age);
             if same_browser || self.limits.is_idle(login.last_seen, now) {
                 self.store.end(other).await?;
             } else {
@@ -587,6 +599,12 @@ fn cut(text: &str, max: usize) -> &str {
 /// sessions. Seven days also outlast most copies of a cookie.
 pub(crate) const REVOKED_FOR: i64 = 7 * 24 * 60 * 60;
 
+/// How many seconds a purge keeps rows that are over.
+///
+/// The clock of the node that purges may be ahead of the clocks of others, for which the rows are still
+/// valid. Raising it tolerates worse clocks; lowering it frees space sooner.
+const KEPT_FOR: i64 = 60 * 60;
+
 /// How many ended sessions of a user a store remembers at most. If there are more, a copy of an older
 /// session's cookie has its data again, but no login.
 ///
@@ -601,4 +619,6 @@ const MAX_REVOKED_OF_UNKNOWN: u32 = 10_000;
 ///
 /// Raising it covers slower networks. But for that long, a browser that never received the response
 /// which ended its session cannot write to a new one.
-pub(crate) const LATE_FOR: i64 = 60;
+///
+/// It is a minute, and as much as the clocks of two nodes may differ.
+pub(crate) const LATE_FOR: i64 = 60 + CLOCK_SKEW;

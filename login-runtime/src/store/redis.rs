@@ -2,8 +2,9 @@
 //!
 //! 1. Each call that must be atomic is one script, and Redis runs one script at a time.
 //!    `redis/common.lua` lists the keys.
-//! 2. The clock of Redis decides nothing. Each row contains the time at which it expires; its time to
-//!    live in Redis only deletes rows that expired long ago.
+//! 2. The clock of Redis does not decide which rows are valid. Each row contains the time at which it
+//!    expires; its time to live in Redis only deletes rows that expired long ago. A node whose clock is
+//!    ahead deletes nothing that is valid by the clock of Redis.
 //! 3. A call that may not have reached Redis is sent again, if sending it twice does no harm.
 
 use std::{cmp::Reverse, collections::HashMap, fmt, str::FromStr, sync::LazyLock, time::Duration};

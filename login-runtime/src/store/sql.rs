@@ -463,6 +463,12 @@ macro_rules! sql_store {
             ) -> Result<u64, StoreError> {
                 let limit = u64::from(limit);
                 let mut purged = 0;
+                let clock: i64 = sqlx::query_scalar($dialect::CLOCK)
+                    .fetch_one(&mut *$dialect::connect(&self.pool).await?)
+                    .await?;
+                let ahead = now.saturating_sub(clock).max(0);
+                let now = now.saturating_sub(ahead);
+                let idle_since = idle_since.map(|since| since.saturating_sub(ahead));
                 let before = [Some(now), idle_since, Some(now), Some(now)];
                 for (statement, before) in $dialect::PURGE.into_iter().zip(before) {
                     let Some(before) = before else {

@@ -53,6 +53,11 @@ local function drop_revoked(id)
   redis.call('ZREM', p .. 'revoked', id)
 end
 
+-- The time that decides what is deleted: that of the caller, unless it is ahead of the clock of Redis.
+local function time_of(now)
+  return math.min(tonumber(now), tonumber(redis.call('TIME')[1]))
+end
+
 -- Deletes at most `limit` expired rows. Returns how many.
 local function drop_expired(now, limit)
   local names = redis.call('ZRANGEBYSCORE', p .. 'expiry', '-inf', now, 'LIMIT', 0, limit)
