@@ -260,7 +260,11 @@ impl<U: AuthUser> Auth<U> {
         if let Some(LoginRef { key, .. }) = self.state.login(&self.request, self.index) {
             if let Some(record) = records.store.find(key, now).await? {
                 previous.login = Some(key);
-                previous.is_other_user = record.user_id != id;
+                let owner = LoginOwner {
+                    user_type: &user_type.name,
+                    user_id: id,
+                };
+                previous.is_other_user = record.owner() != owner;
                 let tokens = record.family.filter(FamilyKey::has_tokens);
                 previous.families.extend(tokens);
                 previous.keeps_family = tokens.filter(|_| !previous.is_other_user);

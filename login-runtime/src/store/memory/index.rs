@@ -3,37 +3,10 @@
 //! These are ordered sets, because a hash set moves all its elements when it grows, and all calls
 //! would wait for that.
 
-use std::{
-    cmp::Reverse,
-    collections::BTreeSet,
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-};
+use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
 
-use super::shard::Login;
-use crate::store::{FamilyKey, LoginKey, LoginOwner, LoginRecord};
-
-/// A [`LoginOwner`] with its own copies of the texts.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct OwnerKey {
-    /// The first field, so that few comparisons read the texts, which are elsewhere in memory. Two
-    /// owners may have the same hash.
-    hash: u64,
-    user_id: Box<str>,
-    user_type: Box<str>,
-}
-
-impl From<LoginOwner<'_>> for OwnerKey {
-    fn from(owner: LoginOwner<'_>) -> Self {
-        let mut hasher = DefaultHasher::new();
-        owner.hash(&mut hasher);
-        Self {
-            hash: hasher.finish(),
-            user_id: owner.user_id.into(),
-            user_type: owner.user_type.into(),
-        }
-    }
-}
+use super::shard::{Login, OwnerKey};
+use crate::store::{FamilyKey, LoginKey, LoginRecord};
 
 #[derive(Default)]
 pub(super) struct Index {
@@ -178,20 +151,21 @@ fn under<A: Ord, B: Copy + Ord>(pairs: &BTreeSet<(A, B)>, first: A, lowest: B) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::LoginOwner;
 
     #[test]
     fn those_who_have_the_most_rows_give_up_some() {
-        let owner = |user_id| {
-            OwnerKey::from(LoginOwner {
-                user_type: "",
-                user_id,
-            })
-        };
-        let users = ["5", "3", "1", "5"];
+        fn owner(index: usize) -> OwnerKey {
+            let user_id = &*index.to_string();
+            let user_type = "";
+            LoginOwner { user_type, user_id }.into()
+        }
+        let counts = [5_u8, 3, 1, 5];
         let mut rows = BTreeSet::new();
-        for (index, count) in users.iter().enumerate() {
-            let user_id = index.to_string();
-            rows.extend((0..count.parse().unwrap()).map(|row: u8| (owner(&user_id), row)));
+        for (index, count) in counts.iter().enumerate() {
+            for row in 0..*count {
+                rows.insert((owner(index), row));
+            }
         }
         for (many, expected) in [
             (1, [1, 0, 0, 0]),
@@ -203,8 +177,8 @@ mod tests {
             (100, [4, 2, 0, 4]),
         ] {
             let given = fullest(&rows, many);
-            let found = ["0", "1", "2", "3"].map(|user_id| {
-                let mut given = given.iter().filter(|given| given.0 == owner(user_id));
+            let found = [0, 1, 2, 3].map(|index| {
+                let mut given = given.iter().filter(|given| given.0 == owner(index));
                 given.next().map_or(0, |given| given.1)
             });
             let total: usize = expected.iter().sum();

@@ -13,8 +13,8 @@ use std::{
 use tokio::task::yield_now;
 
 use self::{
-    index::{Index, OwnerKey, fullest},
-    shard::{Login, Revocation, Shard},
+    index::{Index, fullest},
+    shard::{Login, OwnerKey, Revocation, Shard},
 };
 use super::{
     FamilyKey, Full, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, LoginStore,

@@ -2,12 +2,11 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
+    hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
 
-use super::index::OwnerKey;
-use crate::store::{FamilyKey, LoginKey, LoginRecord, TokenFamily};
+use crate::store::{FamilyKey, LoginKey, LoginOwner, LoginRecord, TokenFamily};
 
 type KeyMap<K, V> = HashMap<K, V, BuildHasherDefault<KeyHasher>>;
 
@@ -20,6 +19,28 @@ pub(super) struct Shard {
     pub(super) families: KeyMap<FamilyKey, Box<TokenFamily>>,
     /// Revoked sessions.
     pub(super) revoked_sessions: KeyMap<LoginKey, Box<Revocation>>,
+}
+
+/// A [`LoginOwner`] with its own copies of the texts.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct OwnerKey {
+    /// The first field, so that few comparisons read the texts, which are elsewhere in memory. Two
+    /// owners may have the same hash.
+    hash: u64,
+    user_id: Box<str>,
+    user_type: Box<str>,
+}
+
+impl From<LoginOwner<'_>> for OwnerKey {
+    fn from(owner: LoginOwner<'_>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        owner.hash(&mut hasher);
+        Self {
+            hash: hasher.finish(),
+            user_id: owner.user_id.into(),
+            user_type: owner.user_type.into(),
+        }
+    }
 }
 
 /// The revocation of a session.
@@ -114,7 +135,6 @@ mod tests {
     use std::{collections::HashSet, hash::BuildHasher};
 
     use super::*;
-    use crate::store::LoginOwner;
 
     #[test]
     fn keys_that_differ_in_one_byte_have_different_lowest_bits() {
