@@ -11,7 +11,7 @@ use derive_more::Debug;
 
 use crate::{
     clock::Clock,
-    core::{AuthUser, ClientCheck, GuardDefaults, Limits, NextError},
+    core::{AuthUser, ClientCheck, GuardDefaults, Limits, NextError, Remembering},
     error::SetupError,
     events::{Events, RouteRules},
     http::{RememberCookie, SessionCookie},
@@ -114,6 +114,8 @@ pub(crate) struct Manager {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) client: ClientCheck,
     pub(crate) remember: RememberCookie,
+    /// How long logins are remembered.
+    pub(crate) remembering: Remembering,
     pub(crate) guards: GuardDefaults,
     pub(crate) refusal: Arc<RefusalSettings>,
     pub(crate) events: Events,

@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod clocks;
 #[cfg(feature = "redis")]
 mod counts;
 mod crowd;
@@ -15,9 +16,11 @@ mod database;
 mod deny;
 mod destinations;
 mod devices;
+mod ends;
 mod event_lines;
 mod events;
 mod failures;
+mod filling;
 mod first;
 mod fresh;
 mod guards;
@@ -51,6 +54,7 @@ mod schedule;
 mod secrets;
 mod setup;
 mod sources;
+mod stolen;
 mod stores;
 mod tidy;
 mod time;

@@ -129,6 +129,7 @@ fn record(number: u64, expires_at: i64) -> LoginRecord {
         address: "203.0.113.77".to_owned(),
         hash: Some("AbCdEfGhIjKlMnOpQrStUv".to_owned()),
         family: None,
+        unseen_token: None,
     }
 }
 

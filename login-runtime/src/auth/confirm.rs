@@ -9,7 +9,7 @@ use crate::{
     events::{EventUser, LoginEvent},
     guard::CurrentUser,
     request::remember_cookie,
-    store::{LoginRef, Replaced},
+    store::{LoginRef, LoginStore as _, Replaced},
     users::{AuthMethod, IntoVerified, Verified},
 };
 
@@ -90,6 +90,8 @@ impl<U: AuthUser> Auth<U> {
             family: current
                 .login
                 .map(|login| login.tokens().unwrap_or_else(|| login.goes_on())),
+            sends_token: None,
+            not_after: None,
         };
         let confirmed = self.establish(user_type, &user, login).await?;
         let event = LoginEvent::LoginConfirmed {
@@ -105,6 +107,10 @@ impl<U: AuthUser> Auth<U> {
         let user_type = self.user_type()?;
         let current = self.state.user(&self.request, self.index).await?;
         let current = current.ok_or(LoginError::NotLoggedIn)?;
+        let records = self.manager().records.as_ref();
+        let records = records.ok_or(LoginError::NoStore)?;
+        let record = records.store.find(login.key, self.manager().now());
+        let record = record.await?;
         let continuation = Establish {
             fresh: current.facts.fresh,
             remembered: false,
@@ -114,6 +120,9 @@ impl<U: AuthUser> Auth<U> {
             clears_session: false,
             replaces: continued(Some(login)),
             family: Some(login.goes_on()),
+            sends_token: None,
+            // Nobody gave credentials for the login itself, so it does not last longer.
+            not_after: record.map(|record| record.expires_at),
         };
         let established = self.establish(user_type, &user, continuation).await;
         established.inspect_err(LoginError::log)?;

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     auth::{auth::Auth, establish::Establish},
-    core::{AuthUser, FamilyKey, LoginKey, LoginOwner, MAX_COOKIE_AGE},
+    core::{AuthUser, FIRST_GENERATION, FamilyKey, LoginKey, LoginOwner},
     error::LoginError,
     events::{EventUser, LoginEvent},
     guard::CurrentUser,
@@ -91,7 +91,8 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
         self
     }
 
-    /// Remembers the login for this long, and for 400 days at most, as browsers do.
+    /// Remembers the login for this long, and at most for as long as
+    /// [`RememberCookie::at_most`](crate::RememberCookie::at_most) says, or for 400 days, as browsers do.
     pub fn remember_for(mut self, duration: Duration) -> Self {
         self.remember = Remember::For(duration);
         self
@@ -151,8 +152,8 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
         };
         let age = match remember {
             Remember::No => None,
-            Remember::AsConfigured => Some(manager.remember.duration),
-            Remember::For(duration) => Some(duration.min(MAX_COOKIE_AGE)),
+            Remember::AsConfigured => Some(manager.remembering.lifetime(None)),
+            Remember::For(asked) => Some(manager.remembering.lifetime(Some(asked))),
         };
         let (cookie, family) = match age {
             None => (None, previous.keeps_family),
@@ -183,6 +184,8 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
                 goes_on: false,
             },
             family,
+            not_after: None,
+            sends_token: family.filter(|_| remembered).map(|_| FIRST_GENERATION),
         };
         let established = match auth.establish(user_type, &user, login).await {
             Ok(established) => established,
@@ -200,6 +203,11 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
             // The token of another user would restore that user's login when the session ends.
             None if previous.drops_cookie => state.clear_remember_cookie(auth.index),
             None => {}
+        }
+        if let Some(records) = manager.records.as_ref().filter(|_| remembered) {
+            let (user_type, user_id) = (&*user_type.name, &*id);
+            let owner = LoginOwner { user_type, user_id };
+            Box::pin(records.limit_families(owner)).await;
         }
         let event = LoginEvent::LoggedIn {
             user: EventUser::new(user_type, &*user),

@@ -50,6 +50,12 @@ impl<U: AuthUser> Auth<U> {
             None
         };
         let current = user.as_ref().and_then(|user| user.login);
+        let id = user
+            .as_ref()
+            .and_then(|user| user_type.loader.id(&*user.user));
+        if let Some(id) = id.filter(|_| manager.records.is_some()) {
+            fate::belongs_to(&user_type.name, &id);
+        }
         let session = session::of(request);
         let mut is_late = false;
         if let Some(records) = &manager.records {
@@ -72,9 +78,9 @@ impl<U: AuthUser> Auth<U> {
         state.acted.set(true);
         session::clear_but(&session, manager.kept_keys(self.index));
         session.renew();
-        fate::logged_out(
-            user_type.login_cookie.is_some() && credential::is_carried(request, user_type),
-        );
+        // A cookie that does not open held no login, so anybody can send it.
+        let sent = || credential::read(request, manager, user_type, None, |_| Some(()));
+        fate::logged_out(user_type.login_cookie.is_some() && sent().is_some());
         state.end_session_if_empty.set(true);
         state.set_user(self.index, None);
         let user = user

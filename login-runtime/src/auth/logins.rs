@@ -339,10 +339,12 @@ impl Logins {
         Ok(ended)
     }
 
-    /// Deletes up to about `batch` rows that are over. Returns how many; if it is `batch`, call again.
+    /// Deletes up to about `batch` rows that have been over for an hour. Returns how many; if it is
+    /// `batch`, call again.
     ///
     /// This only frees space: logins are over without it, too. Run it regularly, in batches so small
-    /// that log ins do not wait.
+    /// that log ins do not wait. The hour is for nodes whose clocks differ: none deletes what is still
+    /// valid for another.
     ///
     /// Rows are over by the limits of this manager. Applications that share a login store need the same
     /// idle limit, or the shorter one counts for all of them.
@@ -351,12 +353,7 @@ impl Logins {
     ///
     /// The store's error.
     pub async fn purge(&self, batch: u32) -> Result<u64, StoreError> {
-        let now = self.manager.now();
-        let idle_since = self.records.limits.idle_since(now);
-        let store = &self.records.store;
-        store
-            .call_long("purge", |store| store.purge(now, idle_since, batch))
-            .await
+        self.records.purge(self.manager.now(), batch).await
     }
 
     /// The name of the user type, and the id as JSON.

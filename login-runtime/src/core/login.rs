@@ -187,6 +187,9 @@ pub struct LoginRecord {
     /// The family of the browser's remember tokens. A login that continued under a new id without
     /// tokens has the key that it shares with its predecessors and successors.
     pub family: Option<FamilyKey>,
+    /// The generation of the remember token that was sent together with this login, until a request of
+    /// the login shows that they arrived.
+    pub unseen_token: Option<i64>,
 }
 
 impl LoginRecord {
@@ -217,7 +220,7 @@ pub struct TokenFamily {
     pub generation: i64,
     /// When the current token replaced the one before.
     pub rotated_at: i64,
-    /// When a browser first presented the current token.
+    /// When a request first showed that a browser has the current token.
     pub seen_at: Option<i64>,
     /// When a token last restored a login.
     pub restored_at: Option<i64>,
@@ -256,6 +259,22 @@ pub enum MaxLogins {
     EndOldest(u32),
     /// Is refused.
     Refuse(u32),
+}
+
+impl MaxLogins {
+    /// What applies if the application sets no limit: the oldest of more than a hundred logins ends.
+    ///
+    /// Raising it lets a user have more devices, and fill more of the store; lowering it may end logins
+    /// of people who share an account.
+    pub(crate) const DEFAULT: Self = Self::EndOldest(100);
+
+    /// How many logins a user may have. A new login is never ended to make room for itself.
+    pub(crate) fn limit(self) -> u32 {
+        match self {
+            Self::EndOldest(limit) => limit.max(1),
+            Self::Refuse(limit) => limit,
+        }
+    }
 }
 
 /// The outcome of storing a new login.

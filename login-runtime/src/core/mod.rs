@@ -16,14 +16,14 @@ pub(crate) mod weak_secret;
 
 pub(crate) use self::{
     freshness::{Freshness, GuardDefaults, RefusalReason, Requirement},
-    limits::Limits,
+    limits::{CLOCK_SKEW, Limits},
     login::{
         EndReason, FamilyKey, Inserted, LoginFacts, LoginKey, LoginOwner, LoginRecord,
         LoginSelector, LoginSource, MaxLogins, TokenFamily,
     },
     next::{NEXT_LEN, NextError},
     protection::{AddressPart, CLIENT, ClientCheck, ClientIdentity, SessionProtection, Verdict},
-    remember::{MAX_COOKIE_AGE, MAX_LEN, Presented, REMEMBER_FOR, Token},
+    remember::{FIRST_GENERATION, MAX_COOKIE_AGE, MAX_LEN, Presented, Remembering, Token},
     resolve::{EntryVerdict, RecordCheck, RecordVerdict},
     user::AuthUser,
 };

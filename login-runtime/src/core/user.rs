@@ -90,7 +90,9 @@ pub trait AuthUser: Sized + 'static {
     /// Whether this user may be logged in.
     ///
     /// It is called at log in and at each request that asks for the user, so a user who is deactivated
-    /// is refused at the next request (ASVS 7.4.2).
+    /// is refused at the next request. With a login store, that request also ends all logins and remember
+    /// cookies of the user (ASVS 7.4.2). To end them at once, call
+    /// [`Logins::end_all_of`](crate::logins::Logins::end_all_of) when you deactivate the user.
     fn is_active(&self) -> bool {
         true
     }

@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use actix_web::cookie::{Cookie, SameSite};
 
-use crate::{
-    core::{MAX_COOKIE_AGE, REMEMBER_FOR},
-    error::BuildError,
-    http::set_cookie::SetCookie,
-};
+use crate::{core::MAX_COOKIE_AGE, error::BuildError, http::set_cookie::SetCookie};
 
 /// The attributes of a cookie.
 ///
@@ -289,16 +285,19 @@ impl CheckedCookie {
 #[derive(Clone, Debug)]
 pub struct RememberCookie {
     pub(crate) cookie: CookieSettings,
-    pub(crate) duration: Duration,
+    pub(crate) duration: Option<Duration>,
+    pub(crate) at_most: Option<Duration>,
     pub(crate) refresh_each_request: bool,
 }
 
 impl RememberCookie {
-    /// Strict attributes and 30 days, which use does not extend.
+    /// Strict attributes and 30 days, which use does not extend; less if [`Limits`](crate::Limits) allow
+    /// less.
     pub fn new() -> Self {
         Self {
             cookie: CookieSettings::new(),
-            duration: REMEMBER_FOR,
+            duration: None,
+            at_most: None,
             refresh_each_request: false,
         }
     }
@@ -310,17 +309,31 @@ impl RememberCookie {
         self
     }
 
-    /// How long a login is remembered, at most 400 days.
+    /// How long a login is remembered, at most 400 days; 30 days by default.
     ///
-    /// [`LogIn::remember_for`](crate::logins::LogIn::remember_for) overrides it for one login.
+    /// [`LogIn::remember_for`](crate::logins::LogIn::remember_for) overrides it for one login. The manager
+    /// cannot be built with more than [`at_most`](Self::at_most), or than
+    /// [`Limits::remember_at_most`](crate::Limits::remember_at_most), which the presets of `Limits` set.
     #[must_use]
     pub fn duration(mut self, duration: Duration) -> Self {
-        self.duration = duration;
+        self.duration = Some(duration);
+        self
+    }
+
+    /// How long after credentials were given a login is remembered at most, however often the cookie is
+    /// used; at most 400 days.
+    ///
+    /// By default that is what [`Limits::remember_at_most`](crate::Limits::remember_at_most) says. If that
+    /// says nothing, use can keep a cookie valid for 90 days.
+    #[must_use]
+    pub fn at_most(mut self, limit: Duration) -> Self {
+        self.at_most = Some(limit);
         self
     }
 
     /// Sends a new token with each response to a client that has a login and a valid token. The token
-    /// then expires only if it was not used for the whole duration.
+    /// then expires if it was not used for the whole duration, and at the end that
+    /// [`at_most`](Self::at_most) sets.
     #[must_use]
     pub fn refresh_each_request(mut self) -> Self {
         self.refresh_each_request = true;

@@ -222,7 +222,7 @@ impl Lookup<'_> {
         let quiet = RecordVerdict::Load {
             stale: false,
             touch: false,
-            note_token: false,
+            token_arrived: false,
         };
         let is_quiet = self.judge_record(found.as_ref(), records, now) == quiet;
         let record = found.as_ref().filter(|_| is_quiet);
@@ -244,7 +244,13 @@ impl Lookup<'_> {
             Some(user) if self.same_hash(&user, record.hash.as_deref()).is_some() => {
                 let (key, family) = (found.key, record.family);
                 let login = LoginRef { key, family };
-                Some(self.by_record_facts(user, record, record.fresh, login))
+                let known = self.by_record_facts(user, record, record.fresh, login);
+                if known.authenticated {
+                    return Some(known);
+                }
+                // The logins of a user who is inactive end.
+                found.user = Some(Some(known.user));
+                None
             }
             user => {
                 found.user = Some(user);

@@ -17,7 +17,7 @@ use actix_web::HttpRequest;
 
 use crate::{
     core::{
-        EndReason, EntryVerdict, FamilyKey, LoginFacts, LoginRecord, LoginSource, RecordCheck,
+        EndReason, EntryVerdict, LoginFacts, LoginOwner, LoginRecord, LoginSource, RecordCheck,
         RecordVerdict, resolve,
     },
     error::{LoadError, SetupError},
@@ -28,10 +28,10 @@ use crate::{
     request::{
         client,
         credential::{self, LoginCookieContent, LoginCredential},
-        remember_cookie::{self, proves},
+        remember_cookie,
         state::{LoginState, RequestUser, Slot},
     },
-    session::{self, Entry, EntryFacts},
+    session::{self, Entry, EntryFacts, fate},
     store::{LoginRef, LoginStore as _, Records},
     users::{AnyUser, Loading, RequestLoader, UserType},
 };
@@ -276,7 +276,7 @@ impl Lookup<'_> {
         let RecordVerdict::Load {
             stale,
             touch,
-            note_token,
+            token_arrived,
         } = verdict
         else {
             if verdict == RecordVerdict::OtherClient {
@@ -303,6 +303,14 @@ impl Lookup<'_> {
                 return self.end(reason, owner);
             }
         };
+        if !record.allow_inactive && !self.user_type.loader.is_authenticated(&*user) {
+            // This request is refused because of the user, and the next ones have no login.
+            let owner = self.owner_of(&record.user_id);
+            Box::pin(records.end_inactive(owner, now)).await?;
+            self.clear_remember_cookie();
+            let _ = self.end(EndReason::Inactive, Some(&record.user_id));
+            return Ok(Some(self.by_record_facts(user, &record, false, login)));
+        }
         if stale {
             self.emit_protected();
             if record.fresh {
@@ -310,8 +318,8 @@ impl Lookup<'_> {
                 Box::pin(staling).await?;
             }
         }
-        if let Some(family) = record.family.filter(|_| note_token) {
-            Box::pin(self.note_token(records, family, now)).await;
+        if token_arrived {
+            Box::pin(records.note_arrival(key, now)).await;
         }
         if touch {
             Box::pin(records.touch(key, now)).await;
@@ -378,21 +386,6 @@ impl Lookup<'_> {
         Ok(Some(self.user(user, facts, false, None)))
     }
 
-    /// Records that the browser has the current token of its family: the previous token is stolen if it
-    /// is used again. A store that fails here does not make the request fail.
-    async fn note_token(&self, records: &Records, key: FamilyKey, now: i64) {
-        let (manager, user_type) = (self.manager(), self.user_type);
-        let tokens = remember_cookie::read_family_tokens(self.request, manager, user_type);
-        let Some(token) = tokens.into_iter().find(|token| token.family == key) else {
-            return;
-        };
-        let noted = records.note_seen(key, token.generation, now, |family| {
-            proves(manager, user_type, &token, family).is_some()
-        });
-        // The store's failure is in the log.
-        let _ = noted.await;
-    }
-
     pub(crate) fn manager(&self) -> &'_ Manager {
         &self.state.manager
     }
@@ -457,6 +450,9 @@ impl Lookup<'_> {
     }
 
     fn forget(&self, owner: Option<&str>) {
+        if let Some(owner) = owner.filter(|_| self.manager().records.is_some()) {
+            fate::belongs_to(&self.user_type.name, owner);
+        }
         let (session, key) = (session::of(self.request), &self.user_type.session_key);
         if self.user_type.login_cookie.is_some() {
             session::leave(&session, key, owner);
@@ -464,6 +460,13 @@ impl Lookup<'_> {
                 .drop_login_cookie(self.request, self.index, false);
         } else {
             session::forget(&session, key, owner);
+        }
+    }
+
+    pub(crate) fn owner_of<'b>(&'b self, user_id: &'b str) -> LoginOwner<'b> {
+        LoginOwner {
+            user_type: &self.user_type.name,
+            user_id,
         }
     }
 

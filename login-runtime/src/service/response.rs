@@ -10,6 +10,7 @@
 use actix_web::{Error, HttpRequest, dev::ServiceResponse, http::header::SET_COOKIE};
 
 use crate::{
+    core::LoginOwner,
     error::{LoginError, StoreError},
     events::{EventUser, LoginEvent},
     http::{SetCookie, cookies, set_cookie},
@@ -112,6 +113,18 @@ impl<'a> Review<'a> {
         self.cookies.iter().any(|cookie| cookie.name() == name)
     }
 
+    /// The name of the user type, and the id as JSON, of the user of this request; the id is empty if the
+    /// user is unknown.
+    fn owner(&self, index: usize) -> (String, String) {
+        let found = self.state.and_then(|state| state.found(index)).flatten();
+        let user_type = self.manager.users.get(index);
+        let known = found.zip(user_type).and_then(|(found, user_type)| {
+            let id = user_type.loader.id(&*found.user)?;
+            Some((user_type.name.clone(), id))
+        });
+        known.unwrap_or_else(fate::owner)
+    }
+
     /// Ends the logins of a request whose session the application has purged. Logins that the session
     /// itself holds have ended with it.
     async fn end_purged(&mut self, arrived: i64) -> Result<(), LoginError> {
@@ -134,7 +147,7 @@ impl<'a> Review<'a> {
             let found = found.as_ref();
             let mut user_id = None;
             if found.is_none() && !is_gone {
-                user_id = self.owner(index, user_type).await;
+                user_id = self.carried_id(index, user_type).await;
             }
             if let Some(records) = &manager.records {
                 let sent = credential::sent_login(request, manager, user_type);
@@ -142,6 +155,15 @@ impl<'a> Review<'a> {
                 let made = state
                     .and_then(|state| state.login(request, index))
                     .filter(|made| Some(*made) != sent);
+                // The session ends later, when the record that says whose it was is gone.
+                let mut owner = self.owner(index);
+                if let Some(sent) = sent.filter(|_| owner.1.is_empty()) {
+                    let record = records.store.find(sent.key, manager.now()).await?;
+                    if let Some(record) = record {
+                        owner = (record.user_type, record.user_id);
+                    }
+                }
+                fate::belongs_to(&owner.0, &owner.1);
                 for login in [sent, made].into_iter().flatten() {
                     records.end(login).await?;
                 }
@@ -154,13 +176,17 @@ impl<'a> Review<'a> {
                             .await
                             .unwrap_or_default(),
                     };
-                    records.revoke(login.key, manager.now()).await;
+                    let (user_type, user_id) = (&*owner.0, &*owner.1);
+                    let owner = LoginOwner { user_type, user_id };
+                    records.revoke(login.key, owner, manager.now()).await;
                 }
             }
             self.cookies.retain(|other| other.name() != cookie.name);
             if carries {
                 self.cookies.push(cookie.clear());
-                fate::held_elsewhere();
+                if credential::read(request, manager, user_type, None, |_| Some(())).is_some() {
+                    fate::held_elsewhere();
+                }
             }
             if !is_gone {
                 let event = LoginEvent::LoggedOut {
@@ -178,7 +204,7 @@ impl<'a> Review<'a> {
     }
 
     /// The id, as JSON, of the user whose login the request carries, for the log.
-    async fn owner(&self, index: usize, user_type: &UserType) -> Option<String> {
+    async fn carried_id(&self, index: usize, user_type: &UserType) -> Option<String> {
         let (request, manager) = (self.request, self.manager);
         let opened = self.opened(index);
         let read = |credential: LoginCredential<'_>| {
@@ -211,7 +237,7 @@ impl<'a> Review<'a> {
             carried.push(sent.key);
             let now = self.state.and_then(|state| state.login(request, index));
             if self.sets(&cookie.name) && now.is_none_or(|now| now.key != sent.key) {
-                replaced.push(sent.key);
+                replaced.push((index, sent.key));
             }
         }
         if !self.cookies.is_empty() {
@@ -222,10 +248,13 @@ impl<'a> Review<'a> {
                 self.cookies.clear();
             } else {
                 // With this response the browser replaces them, so requests that arrive later are late.
-                for login in &replaced {
-                    records.revoke(*login, manager.now()).await;
+                for (index, login) in &replaced {
+                    let (user_type, user_id) = self.owner(*index);
+                    let (user_type, user_id) = (&*user_type, &*user_id);
+                    let owner = LoginOwner { user_type, user_id };
+                    records.revoke(*login, owner, manager.now()).await;
                 }
-                carried.retain(|login| !replaced.contains(login));
+                carried.retain(|login| replaced.iter().all(|(_, other)| other != login));
             }
         }
         fate::carries_logins(carried, arrived);

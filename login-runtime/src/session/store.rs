@@ -19,14 +19,15 @@ use tokio::sync::RwLock;
 
 use crate::{
     clock::Clock,
-    core::{LoginKey, MAX_LEN},
+    core::{LoginKey, LoginOwner, MAX_LEN},
     error::{Causes, StoreError},
     keys,
     session::{
         contents::{is_short, json_len, log_too_long},
         entry::{self, ID_KEY, ID_LEN},
         fate::{
-            Lock, SessionFate, State, has_logged_in, may_lose, note_failure, set_fate, with_tracker,
+            self, Lock, SessionFate, State, has_logged_in, may_lose, note_failure, set_fate,
+            with_tracker,
         },
     },
     store::{
@@ -307,15 +308,40 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         note_failure(revocations.records.any_was_given_up(&logins, arrived).await)
     }
 
-    /// Records that a session has ended.
-    async fn revoke(&self, key: &SessionKey) -> Result<(), StoreError> {
+    /// The user whose session ends: the name of the user type, and the id as JSON.
+    async fn owner_of(
+        &self,
+        revocations: &Revocations,
+        state: Option<&State>,
+    ) -> Result<(String, String), StoreError> {
+        let noted = fate::owner();
+        if !noted.1.is_empty() {
+            return Ok(noted);
+        }
+        // The application has ended the session, and nothing has asked for the user.
+        let logins = state.into_iter().flatten();
+        let mut logins = logins.filter(|(key, _)| entry::is_login_key(key));
+        let login = logins.find_map(|(_, text)| entry::read_login_id(text));
+        let Some((id, _)) = login else {
+            return Ok(noted);
+        };
+        let now = revocations.clock.now();
+        let record = revocations.records.store.find(id.key(), now).await?;
+        Ok(record.map_or(noted, |record| (record.user_type, record.user_id)))
+    }
+
+    /// Records that a session with these contents has ended.
+    async fn revoke(&self, key: &SessionKey, state: Option<&State>) -> Result<(), StoreError> {
         let revocations = self.revocations.get();
         let Some((revocations, session)) = revocations.zip(Self::revocation_key(key)) else {
             return Ok(());
         };
         let until = revocations.clock.now().saturating_add(Self::revoked_for());
-        let store = &revocations.records.store;
-        let revoked = store.revoke_session(session, until);
+        let owner = self.owner_of(revocations, state);
+        let (user_type, user_id) = note_failure(owner.await)?;
+        let (user_type, user_id) = (&*user_type, &*user_id);
+        let owner = LoginOwner { user_type, user_id };
+        let revoked = revocations.records.revoke_session(session, owner, until);
         note_failure(revoked.await)
     }
 
@@ -539,7 +565,7 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
                 || state.as_ref().is_some_and(entry::holds_login)
                 || has_logged_in()
             {
-                self.revoke(key).await?;
+                self.revoke(key, state.as_ref()).await?;
             } else {
                 with_tracker(|tracker| tracker.id.replace(json_id_in_cookie(key)));
             }

@@ -15,7 +15,7 @@ use actix_web::cookie::Key;
 
 use crate::{
     clock::SystemClock,
-    core::{Limits, MAX_COOKIE_AGE},
+    core::{Limits, MaxLogins, Remembering},
     error::BuildError,
     http::{CheckedCookie, CookieSettings, SessionCookie},
     keys::{self, KeyRing},
@@ -70,6 +70,9 @@ pub(crate) fn manager<S: SessionStore + 'static>(
     let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
     let deadline = settings.store_deadline.unwrap_or(STORE_DEADLINE);
     let (limits, records) = records(&mut settings, deadline)?;
+    let remember = &settings.remember;
+    let remembering = Remembering::new(remember.duration, remember.at_most, limits.remember())
+        .or_else(|(name, why)| invalid(name, why))?;
     let checked_cookie = matches!(sessions, Sessions::Stored(_)).then(|| cookie.clone());
     let (session, session_cookie) = match sessions {
         Sessions::Own(factory) => {
@@ -111,6 +114,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         clock,
         client: settings.client,
         remember: settings.remember,
+        remembering,
         guards: settings.guards,
         refusal: Arc::new(settings.refusal),
         events: settings.events,
@@ -191,11 +195,6 @@ fn is_name(text: &str) -> bool {
 
 /// The user types, with their cookies.
 fn user_types(settings: &mut Settings, realm: &str) -> Result<Vec<Arc<UserType>>, BuildError> {
-    let duration = settings.remember.duration;
-    if duration.as_secs() == 0 || duration > MAX_COOKIE_AGE {
-        let why = "is not between 1 second and 400 days, the longest that browsers keep a cookie";
-        return invalid("RememberCookie::duration", why);
-    }
     let mut users: Vec<Arc<UserType>> = Vec::new();
     for loader in settings.users.drain(..) {
         let (name, user_type) = (loader.name(), loader.type_name());
@@ -310,10 +309,11 @@ fn records(
         let why = "contradicts `login_store`; leave out one of them";
         return invalid("session_only", why);
     }
+    let default = (!settings.unlimited_logins).then_some(MaxLogins::DEFAULT);
     let records = Records {
         store: TimedStore::new(store, deadline),
         limits,
-        max,
+        max: max.or(default),
         relieved_at: AtomicI64::new(i64::MIN),
     };
     Ok((limits, Some(Arc::new(records))))

@@ -526,7 +526,8 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// The server then does not know that a login has ended. If sessions are stored in their cookie, a log
     /// out does not end a *copy* of that cookie: the copy works until the login reaches its
     /// [absolute limit](Limits::absolute), or the user's session hash or the key changes. Remember cookies
-    /// do not rotate and cannot be revoked. There is no idle limit, no list of devices and no way to end a
+    /// do not rotate and cannot be revoked. A login of a user who is disabled is refused, but it is valid again
+    /// if the user is enabled before the limit; change the session hash to end it. There is no idle limit, no list of devices and no way to end a
     /// login on another device. A [login store](Self::login_store) provides all of these.
     #[must_use]
     pub fn session_only(self) -> Self {
@@ -547,6 +548,8 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
 
     /// How long logins last; by default 30 minutes without use, and at most 12 hours.
     ///
+    /// The presets also limit how long a login may be remembered; see [`Limits::remember_at_most`].
+    ///
     /// Without a login store there is no idle limit, and `limits` must not have one:
     /// `Limits::new().danger_no_idle_limit()`.
     #[must_use]
@@ -554,10 +557,30 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.limits = Some(limits))
     }
 
-    /// How many logins a user may have at the same time; any number by default.
+    /// How many logins a user may have at the same time. By default, the oldest ends if there are more
+    /// than 100.
+    ///
+    /// A user may have as many remembered browsers as logins: if there are more, the one that has not come
+    /// back for the longest time is forgotten.
     #[must_use]
     pub fn max_logins(self, max: MaxLogins) -> Self {
-        self.set(|settings| settings.max_logins = Some(max))
+        self.set(|settings| {
+            settings.max_logins = Some(max);
+            settings.unlimited_logins = false;
+        })
+    }
+
+    /// Lets a user have any number of logins and remembered browsers.
+    ///
+    /// # Security
+    ///
+    /// A single user can then fill the login store.
+    #[must_use]
+    pub fn danger_any_number_of_logins(self) -> Self {
+        self.set(|settings| {
+            settings.max_logins = None;
+            settings.unlimited_logins = true;
+        })
     }
 
     /// Uses `clock` for the time.

@@ -47,10 +47,14 @@ macro_rules! store_methods {
             end_many(which: LoginSelector<$a>) -> u64;
             list(owner: LoginOwner<$a>, now: i64) -> Vec<(LoginKey, LoginRecord)>;
             insert_family(key: FamilyKey, family: &$a TokenFamily) -> ();
+            end_oldest_families(owner: LoginOwner<$a>, keep: u32) -> u64;
             find_family(key: FamilyKey, now: i64) -> Option<TokenFamily>;
             update_family_if(key: FamilyKey, expected: i64, family: &$a TokenFamily) -> bool;
+            token_arrived(login: LoginKey, now: i64) -> ();
             purge(now: i64, idle_since: Option<i64>, limit: u32) -> u64;
-            revoke_session(session: LoginKey, until: i64) -> ();
+            revoke_session(
+                session: LoginKey, owner: LoginOwner<$a>, until: i64, max: u32
+            ) -> ();
             is_session_revoked(session: LoginKey, now: i64) -> bool;
         }
     };
