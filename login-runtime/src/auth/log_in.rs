@@ -305,6 +305,6 @@ impl<'a, U: AuthUser> IntoFuture for LogIn<'a, U> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + 'a>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+        Box::pin(async { self.run().await.inspect_err(LoginError::log) })
     }
 }

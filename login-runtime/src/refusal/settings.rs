@@ -7,7 +7,7 @@ use derive_more::Debug;
 
 use crate::{
     core::{NEXT_LEN, RefusalReason},
-    error::{BuildError, LoadError},
+    error::{BuildError, Causes, LoadError},
     hooks::Hook,
     http::{Origin, View, escape::QUERY_VALUE},
     refusal::kept_next::NextCookie,
@@ -291,10 +291,25 @@ where
     Box::new(move |refused| {
         let request = refused.request.clone();
         let response = hook.run(|| handler(refused));
-        Box::pin(
-            hook.run_async(
-                async move { response.await.respond_to(&request).map_into_boxed_body() },
-            ),
-        )
+        Box::pin(hook.run_async(async move {
+            let response = response.await.respond_to(&request).map_into_boxed_body();
+            log_failure(&response);
+            response
+        }))
     })
+}
+
+/// Logs why a handler of the application failed. Nobody else sees its error.
+fn log_failure(response: &HttpResponse) {
+    let Some(error) = response.error() else {
+        return;
+    };
+    if !response.status().is_server_error() {
+        return;
+    }
+    let reason = match error.as_error::<Box<dyn std::error::Error>>() {
+        Some(error) => Causes(&**error).to_string(),
+        None => error.to_string().escape_debug().to_string(),
+    };
+    tracing::error!(target: "login", event = "handler_failed", reason);
 }

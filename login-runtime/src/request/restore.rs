@@ -177,7 +177,7 @@ impl Lookup<'_> {
         family: Option<FamilyKey>,
     ) -> Result<Option<Remembered>, LoadError> {
         let user = match loading {
-            Some(loading) => loading.await?,
+            Some(mut loading) => self.slot.load(&mut loading).await?,
             None => None,
         };
         let reason = match user {

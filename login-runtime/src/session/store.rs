@@ -20,7 +20,7 @@ use tokio::sync::RwLock;
 use crate::{
     clock::Clock,
     core::{LoginKey, MAX_LEN},
-    error::StoreError,
+    error::{Causes, StoreError},
     keys,
     session::{
         contents::{is_short, json_len, log_too_long},
@@ -29,7 +29,9 @@ use crate::{
             Lock, SessionFate, State, has_logged_in, may_lose, note_failure, set_fate, with_tracker,
         },
     },
-    store::{LATE_FOR, LoginStore as _, REVOKED_FOR, Records, STORE_DEADLINE, in_time},
+    store::{
+        LATE_FOR, LoginStore as _, REVOKED_FOR, Records, STORE_DEADLINE, deadline::is_new, in_time,
+    },
 };
 
 /// The number of locks; each session uses one of them.
@@ -126,6 +128,56 @@ impl<T> Clone for SharedStore<T> {
     }
 }
 
+/// An error of a session store.
+trait Failed {
+    /// The failure itself, if the store failed.
+    fn cause(&self) -> Option<&anyhow::Error>;
+
+    /// Logs the failure with its causes, once in a request: actix-session only shows its own words.
+    fn log(&self) {
+        if let Some(error) = self.cause() {
+            let reason = Causes(error.as_ref()).to_string();
+            if is_new(&reason) {
+                tracing::error!(
+                    target: "login", event = "session_store_failed", reason,
+                    "the session store failed"
+                );
+            }
+        }
+    }
+}
+
+impl Failed for LoadError {
+    fn cause(&self) -> Option<&anyhow::Error> {
+        match self {
+            Self::Other(error) => Some(error),
+            Self::Deserialization(_) => None,
+        }
+    }
+}
+
+impl Failed for SaveError {
+    fn cause(&self) -> Option<&anyhow::Error> {
+        match self {
+            Self::Serialization(error) | Self::Other(error) => Some(error),
+        }
+    }
+}
+
+impl Failed for UpdateError {
+    fn cause(&self) -> Option<&anyhow::Error> {
+        match self {
+            Self::Serialization(error) | Self::Other(error) => Some(error),
+        }
+    }
+}
+
+impl Failed for anyhow::Error {
+    fn cause(&self) -> Option<&anyhow::Error> {
+        Some(self)
+    }
+}
+
 /// Why a late write is refused.
 #[derive(Debug, Display, Error)]
 #[display("the session ended while the request was in progress")]
@@ -166,7 +218,7 @@ impl<T: SessionStore + 'static> SharedStore<T> {
     }
 
     /// Waits for the session store's answer until the deadline.
-    async fn ask<R, E>(
+    async fn ask<R, E: Failed>(
         &self,
         question: impl Future<Output = Result<R, E>>,
         other: impl FnOnce(anyhow::Error) -> E,
@@ -176,7 +228,8 @@ impl<T: SessionStore + 'static> SharedStore<T> {
             return question.await;
         }
         let answer = in_time(self.deadline, question).await;
-        note_failure(answer.unwrap_or_else(|too_slow| Err(other(too_slow.into()))))
+        let answer = answer.unwrap_or_else(|too_slow| Err(other(too_slow.into())));
+        note_failure(answer.inspect_err(Failed::log))
     }
 
     /// Locks a session and reads its contents, if it still exists. Nothing else in this process changes
@@ -203,7 +256,7 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         };
         match in_time(self.deadline, looking).await {
             Ok(looked) => looked,
-            Err(too_slow) => note_failure(Err(too_slow.into())),
+            Err(too_slow) => note_failure(Err(too_slow.into()).inspect_err(Failed::log)),
         }
     }
 

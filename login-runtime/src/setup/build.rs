@@ -25,6 +25,7 @@ use crate::{
     setup::{
         sessions::{Sessions, session_frame},
         settings::Settings,
+        warnings,
     },
     store::{Records, STORE_DEADLINE, TimedStore},
     users::{RequestLoader, UserType},
@@ -44,6 +45,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
     if let Some(error) = settings.error {
         return Err(error);
     }
+    check_keys(&key, &settings.fallback_keys)?;
     settings.refusal.check()?;
     check_sessions(&settings, &sessions)?;
     let mut cookie = settings.session_cookie.take().unwrap_or_default();
@@ -68,6 +70,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
     let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
     let deadline = settings.store_deadline.unwrap_or(STORE_DEADLINE);
     let (limits, records) = records(&mut settings, deadline)?;
+    let checked_cookie = matches!(sessions, Sessions::Stored(_)).then(|| cookie.clone());
     let (session, session_cookie) = match sessions {
         Sessions::Own(factory) => {
             let is_in_cookie = store::is_in_cookie::<S>();
@@ -117,10 +120,23 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         records,
         routes: settings.routes,
     };
+    warnings::log(&manager, checked_cookie.as_ref());
     Ok(LoginManager {
         manager: Arc::new(manager),
         session,
     })
+}
+
+/// Refuses keys that are obviously none.
+fn check_keys(key: &Key, fallback_keys: &[Key]) -> Result<(), BuildError> {
+    if keys::is_obviously_none(key) {
+        return Err(BuildError::WeakKey { setting: "build" });
+    }
+    if fallback_keys.iter().any(keys::is_obviously_none) {
+        let setting = "fallback_keys";
+        return Err(BuildError::WeakKey { setting });
+    }
+    Ok(())
 }
 
 /// Refuses settings that contradict the application's own session middleware, or login cookies.

@@ -135,6 +135,10 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// borrow the request, so the loader copies what it needs from it first. The login is not stored, and
     /// not fresh.
     ///
+    /// A loader that asks who the current user is (through [`CurrentUser`](crate::CurrentUser),
+    /// [`MaybeUser`](crate::MaybeUser) or [`Auth`](crate::Auth)) asks itself: it gets an error, and so does the
+    /// client. It may ask for a user of another type.
+    ///
     /// # Security
     ///
     /// The loader checks the credential: compare keys by their hashes, or in constant time.
@@ -486,13 +490,24 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
 
     /// Calls `subscriber` for each [`LoginEvent`].
     ///
-    /// It runs within the request: keep it short, and do longer work elsewhere.
+    /// It runs within the request: keep it short, and do longer work elsewhere. Events outside of requests
+    /// go to [`on_maintenance`](Self::on_maintenance).
     #[must_use]
     pub fn on_event(
         self,
         subscriber: impl Fn(&LoginEvent<'_>, &HttpRequest) + Send + Sync + 'static,
     ) -> Self {
         self.set(|settings| settings.events.subscribers.push(Box::new(subscriber)))
+    }
+
+    /// Calls `subscriber` for each [`LoginEvent`] that belongs to no request: logins that
+    /// [`Logins`](crate::logins::Logins) ended.
+    #[must_use]
+    pub fn on_maintenance(
+        self,
+        subscriber: impl Fn(&LoginEvent<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        self.set(|settings| settings.events.outside.push(Box::new(subscriber)))
     }
 
     /// Keeps a record of each login in `store`, so that logins can be listed, limited and ended.
@@ -661,12 +676,28 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// Checks the settings and makes the manager.
     ///
     /// `key` is the application's secret: at least 64 random bytes that stay the same across restarts, as
-    /// in `Key::try_from(bytes)`. With `Key::generate()` all logins end when the application stops. The
+    /// in `Key::try_from(bytes)`. A key that is obviously no secret is refused; the log names the settings
+    /// that weaken a login. With `Key::generate()` all logins end when the application stops. The
     /// session cookie, remember tokens and fingerprints each have their own key, derived from it.
     ///
     /// # Errors
     ///
     /// A [`BuildError`] says which setting is invalid.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use actix_web::cookie::Key;
+    /// use login_runtime::{AuthUser, BuildError, LoginManager, MemoryLoginStore};
+    ///
+    /// #[derive(AuthUser)]
+    /// struct User { id: i64 }
+    ///
+    /// let builder = LoginManager::builder(|id| async move { Ok::<_, String>(Some(User { id })) })
+    ///     .login_store(MemoryLoginStore::new());
+    /// let refused = builder.build(Key::from(&[0; 64]));
+    /// assert!(matches!(refused, Err(BuildError::WeakKey { .. })));
+    /// ```
     pub fn build(self, key: Key) -> Result<LoginManager<S>, BuildError> {
         build::manager(self.settings, self.sessions, key)
     }
