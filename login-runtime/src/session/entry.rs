@@ -33,9 +33,9 @@ pub(crate) const ID_KEY: &str = "_session_id";
 /// The length of the id in a session, as JSON: the key, and sixteen bytes as base64, quoted twice.
 pub(crate) const ID_LEN: usize = ID_KEY.len() + 2 + 22 + 6 + 2;
 
-/// The length at most of the text, as JSON, that carries the id of a login record: two numbers of 32 and
-/// 16 bytes as base64, and their quotes.
-pub(crate) const LOGIN_ID_LEN: usize = 43 + 22 + 20;
+/// The length at most of the text, as JSON, that carries the id of a login record: 32 bytes as base64, 16
+/// bytes in digits, and their quotes.
+pub(crate) const LOGIN_ID_LEN: usize = 43 + 32 + 20;
 
 /// A session key that never has a value.
 pub(crate) const NOTHING: &str = "_login_nothing";
