@@ -270,12 +270,12 @@ impl<'a> Review<'a> {
             }
             let prolonged = match &self.manager.records {
                 None => self.prolong_token(index, user_type),
-                Some(records) => match self.prolong_family(records, index, user_type).await {
-                    Ok(cookie) => cookie,
-                    // The request has succeeded; a store that fails now does not undo that. The failure is
-                    // in the log.
-                    Err(_) => None,
-                },
+                // The request has succeeded; a store that fails now does not undo that. The failure is in
+                // the log.
+                Some(records) => self
+                    .prolong_family(records, index, user_type)
+                    .await
+                    .unwrap_or_default(),
             };
             self.cookies.extend(prolonged);
         }

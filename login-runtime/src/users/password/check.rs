@@ -132,6 +132,10 @@ pub(super) struct Checks {
 }
 
 /// A stored hash.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, on the stack"
+)]
 enum Stored<'a> {
     Argon2 {
         hash: PasswordHash,
