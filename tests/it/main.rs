@@ -47,5 +47,6 @@ mod stores;
 mod tidy;
 mod time;
 mod types;
+mod views;
 mod world;
 mod zoo;

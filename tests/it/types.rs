@@ -613,7 +613,7 @@ fn views_origins_and_hosts_are_checked_when_the_manager_is_built() {
     );
     check(
         builder()
-            .login_view("login_page")
+            .login_view(login_runtime::config::View::route("login_page"))
             .refresh_view("https://auth.test/again")
             .origins(["https://app.test", "http://localhost:8080"])
             .force_host_for_redirects("app.test:8443"),

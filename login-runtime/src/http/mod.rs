@@ -13,5 +13,5 @@ pub(crate) use self::{
     escape::QUERY_VALUE,
     pass_through::PassThrough,
     set_cookie::SetCookie,
-    view::{Origin, View},
+    view::{IntoView, Origin, PathPattern, ViewAddress},
 };

@@ -6,9 +6,11 @@ pub(crate) mod messages;
 pub(crate) mod redirect;
 pub(crate) mod scope;
 pub(crate) mod settings;
+pub(crate) mod views;
 
 pub(crate) use self::{
     answer::{Refusing, forbid, keep_private, load_failed, refuse, view_url},
-    redirect::ResolvedView,
+    scope::ScopeViews,
     settings::{Flash, FlashHook, RefusalKind, RefusalSettings, RefusedRequest, erase_handler},
+    views::ResolvedViews,
 };

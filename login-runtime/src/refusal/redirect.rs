@@ -7,7 +7,6 @@ use std::borrow::Cow;
 
 use actix_web::{
     HttpRequest,
-    error::UrlGenerationError,
     http::{Method, header},
     web::Query,
 };
@@ -16,7 +15,7 @@ use url::{Position, Url};
 
 use crate::{
     core::next,
-    http::{Origin, QUERY_VALUE, View},
+    http::{Origin, QUERY_VALUE, ViewAddress},
     refusal::settings::RefusalSettings,
     session,
 };
@@ -26,7 +25,7 @@ use crate::{
 /// `None` if the view is a route that does not exist, or the page that the client asked for: a login view
 /// that requires a login would redirect browsers in a loop.
 pub(crate) fn location(
-    view: &View,
+    view: &ViewAddress,
     request: &HttpRequest,
     settings: &RefusalSettings,
 ) -> Option<Vec<u8>> {
@@ -35,7 +34,7 @@ pub(crate) fn location(
 
 /// The same for a client that is not refused: the view itself gets its own address, without `next`.
 pub(crate) fn url(
-    view: &View,
+    view: &ViewAddress,
     request: &HttpRequest,
     settings: &RefusalSettings,
 ) -> Option<Vec<u8>> {
@@ -43,26 +42,16 @@ pub(crate) fn url(
 }
 
 fn address(
-    view: &View,
+    view: &ViewAddress,
     request: &HttpRequest,
     settings: &RefusalSettings,
     is_refused: bool,
 ) -> Option<Vec<u8>> {
-    let url;
     let target = match view {
-        View::Path { address, path_len } => Target::new(None, address, *path_len),
-        View::Url(url) => Target::of_url(url, Some(url.origin().ascii_serialization())),
-        View::Name(name) => {
-            url = match ResolvedView::of(request, name) {
-                Ok(url) => url,
-                Err(error) => {
-                    tracing::error!(target: "login", "no route is called `{name}`; give that name to the login page ({error})");
-                    return None;
-                }
-            };
-            let base = (!is_own(&url, request)).then(|| url.origin().ascii_serialization());
-            Target::of_url(&url, base)
-        }
+        ViewAddress::Path { address, path_len } => Target::new(None, address, *path_len),
+        ViewAddress::Url(url) => Target::of_url(url, Some(url.origin().ascii_serialization())),
+        // `views::resolve` makes a path or a URL of all others.
+        ViewAddress::Pattern(_) | ViewAddress::Name(_) | ViewAddress::Function(_) => return None,
     };
     if target.path == request.path() && target.is_here(request, settings) {
         if !is_refused {
@@ -82,15 +71,6 @@ fn address(
         session::keep_next(&session::of(request), &next);
     }
     Some(target.address(next.as_deref(), settings))
-}
-
-/// Whether a URL of `url_for` has the host of the request. `url_for` takes scheme and host from headers
-/// that any client can set; only an external resource has another host.
-fn is_own(url: &Url, request: &HttpRequest) -> bool {
-    let info = request.connection_info();
-    // `Url` changes case and drops ports, so both are compared in its form.
-    let own = Url::parse(&format!("{}://{}", info.scheme(), info.host()));
-    own.is_ok_and(|own| own[..Position::BeforePath] == url[..Position::BeforePath])
 }
 
 /// Splits a text at the first `separator`.
@@ -117,20 +97,6 @@ fn next_in_query(request: &HttpRequest, settings: &RefusalSettings) -> Option<St
     // With two values, a program in front of this one may have checked the other value.
     let (_, next) = values.next()?;
     values.next().is_none().then_some(next)
-}
-
-/// The address of a login view that is the name of a route, in the data of a request that does not know
-/// the routes of the application.
-pub(crate) struct ResolvedView(pub(crate) Result<Url, UrlGenerationError>);
-
-impl ResolvedView {
-    fn of(request: &HttpRequest, name: &str) -> Result<Url, String> {
-        let resolved = match request.app_data::<Self>() {
-            Some(Self(resolved)) => resolved,
-            None => &request.url_for_static(name),
-        };
-        resolved.as_ref().cloned().map_err(ToString::to_string)
-    }
 }
 
 /// Whether a GET to `next` repeats the request.

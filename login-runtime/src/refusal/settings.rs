@@ -9,7 +9,7 @@ use crate::{
     core::RefusalReason,
     error::{BuildError, LoadError},
     hooks::Hook,
-    http::{Origin, View, escape::QUERY_VALUE},
+    http::{Origin, ViewAddress, escape::QUERY_VALUE},
 };
 
 /// Flask-Login's message for the login view.
@@ -155,8 +155,8 @@ pub(crate) struct Message {
 
 /// The settings for refusals.
 pub(crate) struct RefusalSettings {
-    pub(crate) login_view: Option<View>,
-    pub(crate) refresh_view: Option<View>,
+    pub(crate) login_view: Option<ViewAddress>,
+    pub(crate) refresh_view: Option<ViewAddress>,
     pub(crate) next_field: String,
     /// The name of the query parameter as an address has it, and `=`.
     pub(crate) next_parameter: Vec<u8>,
@@ -223,6 +223,11 @@ impl RefusalSettings {
             Some(localize) => Cow::Owned(localize(request, text)),
             None => Cow::Borrowed(text),
         })
+    }
+
+    /// Both views, as far as there are any.
+    pub(crate) fn views(&self) -> impl Iterator<Item = &ViewAddress> {
+        self.login_view.iter().chain(&self.refresh_view)
     }
 
     /// Whether code of the application runs at a refusal, which may write into the session.

@@ -72,6 +72,7 @@ use actix_web::{
 use derive_more::{Display, Error};
 
 use crate::routes::{
+    audited_views::AuditedView,
     behind,
     probe::{Answer, Question},
     samples::{Headers, SAMPLES, fill, headers, is_known},
@@ -147,12 +148,15 @@ impl Auditor {
             auditor: self,
             app,
             routes: Vec::new(),
+            views: Vec::new(),
         };
+        walk.note_views(&default);
         // A route that takes every path is listed as that route.
         if default.arrival.pattern.is_none() && default.is_there {
             walk.add("*", "{default}", None, &default);
         }
         walk.node(&Place::root(&tree.root), &default.decision).await;
+        let broken_views = walk.broken_views(default.is_there).await;
         let mut routes = walk.routes;
         routes.sort_by(|a, b| {
             (&a.pattern, &a.method, &a.condition).cmp(&(&b.pattern, &b.method, &b.condition))
@@ -161,6 +165,7 @@ impl Auditor {
         Ok(Audit {
             routes,
             middleware: behind::middleware(default.arrival.service),
+            broken_views,
         })
     }
 }
@@ -170,6 +175,8 @@ struct Walk<'a, S> {
     auditor: &'a Auditor,
     app: &'a S,
     routes: Vec<Route>,
+    /// The views of the manager and of the scopes, each once.
+    views: Vec<AuditedView>,
 }
 
 impl<S, B, E> Walk<'_, S>
@@ -177,6 +184,35 @@ where
     S: Service<Request, Response = ServiceResponse<B>, Error = E>,
     B: MessageBody,
 {
+    fn note_views(&mut self, answer: &Answer) {
+        for view in &answer.views {
+            if !self.views.contains(view) {
+                self.views.push(view.clone());
+            }
+        }
+    }
+
+    /// What is wrong with the views. A default service may answer for any path.
+    async fn broken_views(&self, has_default: bool) -> Vec<String> {
+        let mut broken = Vec::new();
+        for view in &self.views {
+            let mut found = None;
+            for path in &view.paths {
+                let answer = Question::new(Method::GET, path).ask(self.app).await;
+                let is_declared = answer.decision != Decision::Undeclared;
+                if answer.arrival.pattern.is_some() || is_declared || has_default {
+                    found = Some(answer.decision);
+                    break;
+                }
+            }
+            broken.extend(match found {
+                Some(decision) => view.fault(&decision),
+                None => Some(view.is_nowhere()),
+            });
+        }
+        broken
+    }
+
     fn add(&mut self, method: &str, pattern: &str, condition: Option<String>, answer: &Answer) {
         self.routes.push(Route {
             method: method.to_owned(),
@@ -269,6 +305,7 @@ where
                 question = question.run_undeclared();
             }
             let answer = question.ask(self.app).await;
+            self.note_views(&answer);
             // With more headers and the same decision, it counts as the same route.
             let is_known = found.iter().any(|(fewer, other)| {
                 fewer.iter().all(|header| combination.contains(header))
