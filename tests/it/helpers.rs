@@ -224,7 +224,11 @@ async fn said(assertion: impl Future<Output = ()>) -> String {
             Err(panic) => Poll::Ready(Err(panic)),
         }
     });
-    *failed.await.expect_err("passed").downcast::<String>().unwrap()
+    *failed
+        .await
+        .expect_err("passed")
+        .downcast::<String>()
+        .unwrap()
 }
 
 #[actix_web::test]

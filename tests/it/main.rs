@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod audited;
 #[cfg(feature = "redis")]
 mod counts;
 mod crowd;

@@ -342,6 +342,7 @@ const MACROS: &[&str] = &[
     "conditions/parse.rs",
     "conditions/model.rs",
     "options.rs",
+    "source_text.rs",
     "routes.rs",
     "handler.rs",
     "errors.rs",

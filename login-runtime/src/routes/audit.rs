@@ -14,12 +14,23 @@
 //!   [`Auditor::example`] gives a path that matches;
 //! - handlers of unsafe methods on the same path, if only a header guard distinguishes them.
 //!
-//! The audit also looks for default services, and for routes that accept every method. For this, it
-//! sends GET requests to paths that do not exist, and requests with a method that does not exist to the
-//! paths of routes. Such a request runs the default service if it is undeclared. It also runs a handler
-//! that accepts every method, if the handler is undeclared or public. If a path has routes with header
-//! guards, the audit runs an undeclared GET handler of that path, to find out whether the route works
-//! without the header.
+//! A guard in the list is written as its attribute is, with the expression of a `check`. So the list
+//! changes when a check is changed. Of a check that is a function, the list shows the path.
+//!
+//! # What an audit runs
+//!
+//! Middleware runs for each request of the audit. A handler runs only if nothing else shows whether it is
+//! there:
+//!
+//! | what | when it runs | with which request |
+//! |---|---|---|
+//! | a guarded handler | never | |
+//! | a handler for certain methods that is public | never | |
+//! | a handler for certain methods that is undeclared | if it takes GET, and its path has routes with header guards | GET, for each combination of these headers that leads to it |
+//! | a handler that takes every method, undeclared or public | once for each combination of headers of its path | the method `AUDIT`, without a body |
+//! | a default service | if it is undeclared | GET to a path with `.login-runtime-audit` in it, once for the application and once for each scope |
+//!
+//! [`is_audit`] tells a handler or a middleware that the request is one of an audit.
 //!
 //! # Examples
 //!
@@ -64,6 +75,7 @@ pub use crate::routes::report::{Audit, Decision, Route};
 
 use actix_http::Request;
 use actix_web::{
+    HttpRequest,
     body::MessageBody,
     dev::{Service, ServiceResponse},
     http::Method,
@@ -74,7 +86,7 @@ use derive_more::{Display, Error};
 use crate::routes::{
     audited_views::AuditedView,
     behind,
-    probe::{Answer, Question},
+    probe::{Answer, Question, is_audited},
     samples::{Headers, SAMPLES, fill, headers, is_known},
 };
 
@@ -95,6 +107,13 @@ where
     B: MessageBody,
 {
     Auditor::new().audit(app).await
+}
+
+/// Whether a request is one of an audit. No client can send such a request.
+///
+/// For handlers and middleware that an audit runs, and whose effects a test does not want.
+pub fn is_audit(request: &HttpRequest) -> bool {
+    is_audited(request)
 }
 
 /// The application has no login manager.
@@ -231,7 +250,10 @@ where
         // A scope may have its own default service, or be declared as a whole.
         let prefix = place.node.full_path.trim_end_matches('/');
         let mut default = default.clone();
-        if let Some(path) = self.sample(prefix).await {
+        // The default service of the application is known already.
+        if !prefix.is_empty()
+            && let Some(path) = self.sample(prefix).await
+        {
             let path = format!("{}/{NO_PATH}", path.trim_end_matches('/'));
             let question = Question::new(Method::GET, &path).run_undeclared();
             let found = question.ask(self.app).await;

@@ -7,7 +7,7 @@ use std::{cell::RefCell, future::Future, rc::Rc};
 
 use actix_http::Request;
 use actix_web::{
-    Error, HttpMessage as _,
+    Error, HttpMessage as _, HttpRequest,
     body::{BodySize, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse},
     error::ErrorServiceUnavailable,
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Whether a request is one of an audit.
-pub(crate) fn is_audited(request: &ServiceRequest) -> bool {
+pub(crate) fn is_audited(request: &HttpRequest) -> bool {
     request.extensions().contains::<Rc<Probe>>()
 }
 
