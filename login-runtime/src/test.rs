@@ -142,6 +142,12 @@ pub(crate) fn asked(request: &HttpRequest) -> Option<impl Future<Output = ()> + 
     Some(ask(request.clone()))
 }
 
+/// Fails a test.
+#[allow(clippy::panic, reason = "it fails a test")]
+fn fail(why: String) -> ! {
+    panic!("{why}")
+}
+
 /// The path of requests that only ask. No application has it.
 const ASK_PATH: &str = "/.login-runtime/test";
 
@@ -313,9 +319,7 @@ where
     ///
     /// If there is no login manager for the user type, or the user cannot be loaded.
     pub async fn current_user<U: AuthUser>(&self) -> Option<CurrentUser<U>> {
-        self.look_up()
-            .await
-            .unwrap_or_else(|error| panic!("{error}"))
+        self.look_up().await.unwrap_or_else(|why| fail(why))
     }
 
     async fn look_up<U: AuthUser>(&self) -> Result<Option<CurrentUser<U>>, String> {
@@ -352,7 +356,7 @@ where
                 Ok(None) => "nobody is logged in".to_owned(),
                 Err(error) => error,
             };
-            panic!("at {place}: {why}")
+            fail(format!("at {place}: {why}"))
         }
     }
 
@@ -370,7 +374,7 @@ where
                 Ok(Some(_)) => "a user is logged in".to_owned(),
                 Err(error) => error,
             };
-            panic!("at {place}: {why}")
+            fail(format!("at {place}: {why}"))
         }
     }
 

@@ -26,10 +26,12 @@ pub(crate) type Handler = Box<dyn Fn(RefusedRequest) -> ResponseFuture + Send + 
 
 type Localize = Box<dyn Fn(&HttpRequest, &str) -> String + Send + Sync>;
 
+type FlashFn = dyn Fn(&HttpRequest, Flash<'_>) + Send + Sync;
+
 /// How the message for a refused client reaches the next page.
 pub(crate) enum FlashHook {
     /// Through a function of the application.
-    Own(Box<dyn Fn(&HttpRequest, Flash<'_>) + Send + Sync>),
+    Own(Box<FlashFn>),
     /// Through `actix-web-flash-messages`.
     #[cfg(feature = "flash-messages")]
     Framework,
