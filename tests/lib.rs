@@ -67,6 +67,7 @@ impl User {
 
 /// Another user type, whose id is a string.
 #[derive(AuthUser, Clone, Debug, PartialEq, Eq)]
+#[auth(name = "admin")]
 pub struct Admin {
     /// The id.
     #[auth(id)]

@@ -232,6 +232,31 @@ impl Errors {
         );
     }
 
+    pub(crate) fn not_a_name(&mut self, name: &LitStr) {
+        self.on(
+            name,
+            "the name of a user type has 1 to 32 ASCII letters, digits, `-` and `_`",
+        );
+    }
+
+    pub(crate) fn type_name_unfit(&mut self, user: &Ident) {
+        self.on(
+            user,
+            format!(
+                "`{}` does not fit into cookies and records, where a name has 1 to 32 ASCII letters, digits, `-` and `_`; add `#[auth(name = \"customer\")]`",
+                user.unraw(),
+            ),
+        );
+    }
+
+    pub(crate) fn generic_without_name(&mut self, param: impl ToTokens) {
+        self.on(
+            param,
+            "a generic user type needs a name; add `#[auth(name = T::NAME)]` with a constant of each parameter, \
+             or `#[auth(name = \"customer\")]` if there is only one",
+        );
+    }
+
     pub(crate) fn marked_twice(&mut self, mark: &Ident) {
         let name = mark.unraw();
         self.on(

@@ -27,13 +27,26 @@ pub enum SetupError {
     /// The manager has no loader for the user type.
     #[display(
         "the login manager does not load `{asked}` but {known:?}; \
-         add `.user_loader(\"name\", ..)` for it"
+         add `.user_loader(..)` for it"
     )]
     UnknownUser {
         /// The type that was asked for.
         asked: &'static str,
         /// The types that the manager loads.
         known: Vec<&'static str>,
+    },
+    /// A login manager is wrapped inside another one, and the two would change each other's logins.
+    #[display(
+        "a login manager for {inner:?} is inside one for {outer:?}, and {why}; \
+         wrap the `App` in one manager that loads both: `.user_loader(..)`"
+    )]
+    NestedManagers {
+        /// The user types of the inner manager.
+        inner: Vec<&'static str>,
+        /// The user types of the outer manager.
+        outer: Vec<&'static str>,
+        /// What the two share.
+        why: String,
     },
     /// A condition, or an argument that carries a proof, is about one user type, and its guard asks for
     /// another.
@@ -267,17 +280,40 @@ pub enum BuildError {
     /// The request loader returns users of a type that no user loader loads.
     #[display(
         "the request loader finds `{user_type}`, which no user loader loads; \
-         add `.user_loader(\"name\", ..)` for it"
+         add `.user_loader(..)` for it"
     )]
     RequestLoader {
         /// The type that it returns.
         user_type: &'static str,
     },
-    /// Two user types have the same name, or two loaders the same user type.
-    #[display("`{twice}` has two user loaders; give each user type one, each with its own name")]
+    /// A user type has two loaders.
+    #[display("`{twice}` has two user loaders; keep one")]
     Loaders {
-        /// The name or type that occurs twice.
-        twice: String,
+        /// The type.
+        twice: &'static str,
+    },
+    /// Two user types have the same name, so a login of one would be a login of the other.
+    #[display(
+        "`{first}` and `{second}` are both called `{name}`; give one of them another name: \
+         `#[auth(name = \"..\")]`"
+    )]
+    SameName {
+        /// The name.
+        name: &'static str,
+        /// The first of the two types.
+        first: &'static str,
+        /// The second.
+        second: &'static str,
+    },
+    /// The name of a user type is not one that cookies and records can contain.
+    #[display(
+        "`{user_type}` is called {name:?}; a name has 1 to 32 ASCII letters, digits, `-` and `_`"
+    )]
+    UserName {
+        /// The type.
+        user_type: &'static str,
+        /// Its [`AuthUser::NAME`](crate::AuthUser::NAME).
+        name: &'static str,
     },
 }
 

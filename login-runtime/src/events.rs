@@ -178,7 +178,7 @@ pub enum LoginEvent<'a> {
     /// A remember token was presented that its browser had already replaced: somebody has a copy. The
     /// family of tokens has ended, and with it all logins that it restored.
     RememberTokenReused {
-        /// The name of the user type; empty for the manager's first.
+        /// The name of the user type. It starts with the realm and a slash, if the manager has a realm.
         user_type: &'a str,
         /// The user's id as JSON.
         user_id: &'a str,
@@ -232,7 +232,7 @@ impl<'a> EventUser<'a> {
         self.user_type.loader.id(self.user).unwrap_or_default()
     }
 
-    /// The name of the user type; empty for the manager's first.
+    /// The name of the user type. It starts with the realm and a slash, if the manager has a realm.
     pub fn user_type(&self) -> &'a str {
         &self.user_type.name
     }

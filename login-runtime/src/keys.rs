@@ -1,11 +1,11 @@
 //! Everything that needs a key or random bytes: signing, encrypting, hashing, ids.
 //!
-//! 1. Every key is derived from one of the application's secrets, with its purpose and version as the
-//!    input. A signature covers only a value, so under a shared key a value made for one cookie would be
-//!    accepted as another.
+//! 1. Every key is derived from one of the application's secrets, with its purpose and version and the
+//!    realm of the manager as the input. A signature covers only a value, so under a shared key a value
+//!    made for one cookie would be accepted as another.
 //! 2. The first secret signs and encrypts; all of them verify and decrypt. [`Match`] says which it was,
 //!    so that a value under an older key is written again.
-//! 3. Every value is bound to its user type.
+//! 3. Every value is bound to the name of its user type: user 2 of one type is never user 2 of another.
 //! 4. Comparisons take constant time.
 
 use std::{hash::Hasher, net::IpAddr};
@@ -56,9 +56,13 @@ const SESSION: [&str; 2] = [
     "login-runtime session cookie 1 2",
 ];
 
-fn derive(secret: &Key, purpose: &str) -> [u8; 32] {
+/// Derives a key. The realm is empty if the manager has none.
+fn derive(secret: &Key, realm: &str, purpose: &str) -> [u8; 32] {
     let mut mac = new_mac(secret.master());
+    // The length first, so that the end of a purpose cannot pass as the start of a realm.
+    mac.update(&(purpose.len() as u64).to_be_bytes());
     mac.update(purpose.as_bytes());
+    mac.update(realm.as_bytes());
     mac.finalize().into_bytes().into()
 }
 
@@ -67,9 +71,13 @@ fn new_mac(key: &[u8]) -> Hmac<Sha256> {
     <Hmac<Sha256> as Mac>::new_from_slice(key).unwrap_or_else(|_| Mac::new(&Default::default()))
 }
 
-/// The key for the session cookie, derived from the application's secret.
-pub(crate) fn session_key(secret: &Key) -> Key {
-    Key::from(&SESSION.map(|purpose| derive(secret, purpose)).concat())
+/// The key for the session cookie of a realm, derived from the application's secret.
+pub(crate) fn session_key(secret: &Key, realm: &str) -> Key {
+    Key::from(
+        &SESSION
+            .map(|purpose| derive(secret, realm, purpose))
+            .concat(),
+    )
 }
 
 /// The keys that are derived from one of the application's secrets.
@@ -84,10 +92,10 @@ struct Keys {
 }
 
 impl Keys {
-    fn new(secret: &Key) -> Self {
-        let mac_key = |purpose| MacKey(new_mac(&derive(secret, purpose)));
+    fn new(secret: &Key, realm: &str) -> Self {
+        let mac_key = |purpose| MacKey(new_mac(&derive(secret, realm, purpose)));
         let mut client = [0; 16];
-        client.copy_from_slice(&derive(secret, CLIENT_IDENTITY)[..16]);
+        client.copy_from_slice(&derive(secret, realm, CLIENT_IDENTITY)[..16]);
         Self {
             remember: mac_key(REMEMBER),
             fingerprint: mac_key(FINGERPRINT),
@@ -95,7 +103,7 @@ impl Keys {
             family_tag: mac_key(FAMILY_TAG),
             restored: mac_key(RESTORED),
             client: SipHasher13::new_with_key(&client),
-            login: Aes256Gcm::new(&derive(secret, LOGIN).into()),
+            login: Aes256Gcm::new(&derive(secret, realm, LOGIN).into()),
         }
     }
 
@@ -123,8 +131,10 @@ impl MacKey {
     /// The code of a user type and some parts. All parts but the last have a fixed length.
     fn mac(&self, user_type: &str, parts: &[&[u8]]) -> Hmac<Sha256> {
         let mut mac = self.0.clone();
-        // The length first, so that the end of a user type cannot pass as the start of the parts.
-        mac.update(&(user_type.len() as u64).to_be_bytes());
+        // The length first, so that the end of a user type cannot pass as the start of the parts. Two bytes
+        // hold the length of every name, and most tokens fit into one block of the hash.
+        let len = u16::try_from(user_type.len()).unwrap_or(u16::MAX);
+        mac.update(&len.to_be_bytes());
         mac.update(user_type.as_bytes());
         parts.iter().for_each(|part| mac.update(part));
         mac
@@ -153,8 +163,8 @@ impl Match {
 pub(crate) struct KeyRing(Vec<Keys>);
 
 impl KeyRing {
-    pub(crate) fn new<'a>(secrets: impl Iterator<Item = &'a Key>) -> Self {
-        Self(secrets.map(Keys::new).collect())
+    pub(crate) fn new<'a>(secrets: impl Iterator<Item = &'a Key>, realm: &str) -> Self {
+        Self(secrets.map(|secret| Keys::new(secret, realm)).collect())
     }
 
     fn matching(&self, is_match: impl Fn(&Keys) -> bool) -> Option<Match> {
@@ -406,7 +416,7 @@ mod tests {
 
     fn ring(secrets: &[u8]) -> KeyRing {
         let keys: Vec<_> = secrets.iter().map(|byte| Key::from(&[*byte; 64])).collect();
-        KeyRing::new(keys.iter())
+        KeyRing::new(keys.iter(), "")
     }
 
     const TOKEN: Token<'static> = Token {
@@ -590,8 +600,69 @@ mod tests {
             SESSION[0],
             SESSION[1],
         ];
-        let derived: HashSet<_> = purposes.map(|purpose| derive(&secret, purpose)).into();
+        let derived: HashSet<_> = purposes.map(|purpose| derive(&secret, "", purpose)).into();
         assert_eq!(derived.len(), purposes.len());
-        assert_ne!(session_key(&secret).master(), secret.master());
+        assert_ne!(session_key(&secret, "").master(), secret.master());
+    }
+
+    #[test]
+    fn keys_for_different_realms_differ() {
+        let secret = Key::from(&[1; 64]);
+        let derived: HashSet<_> = [
+            derive(&secret, "", "purpose"),
+            derive(&secret, "shop", "purpose"),
+            derive(&secret, "office", "purpose"),
+            // The end of the one is the start of the other.
+            derive(&secret, "e", "purpos"),
+            derive(&secret, "purpose", ""),
+        ]
+        .into();
+        assert_eq!(derived.len(), 5);
+        let session = |realm| session_key(&secret, realm).master().to_vec();
+        assert_ne!(session("shop"), session("office"));
+        assert_ne!(session("shop"), session(""));
+    }
+
+    /// Everything that is made in one realm, or for one user type, and read in another.
+    #[test]
+    fn nothing_of_one_realm_is_read_in_another() {
+        let secret = Key::from(&[1; 64]);
+        let of = |realm| KeyRing::new([&secret].into_iter(), realm);
+        let (shop, office) = (of("shop"), of("office"));
+        let (family, seed) = (FamilyKey([5; 16]), [6; 16]);
+        let token = shop.sign("user", &TOKEN).unwrap();
+        assert_eq!(office.verify("user", &token), None);
+        let sealed = shop.seal("user", b"secret").unwrap();
+        let open = |ring: &KeyRing| ring.open("user", sealed.as_bytes(), |_, _| Some(()));
+        assert_eq!((open(&shop), open(&office)), (Some(()), None));
+        let kept = shop.fingerprint("user", b"hash").unwrap();
+        let same = |ring: &KeyRing| ring.same_hash("user", Some(&*kept), Some(b"hash"));
+        assert_eq!((same(&shop), same(&office)), (Some(Match::Current), None));
+        let value = shop.family_token("user", family, &seed, 7).unwrap();
+        assert!(office.read_family_token("user", &value).is_none());
+        let token = shop.read_family_token("user", &value).unwrap();
+        assert_eq!(office.proves("user", &token, &seed), None);
+        let restored = |ring: &KeyRing| ring.restored_login("user", family, &seed, 9).unwrap();
+        assert_ne!(restored(&shop).key(), restored(&office).key());
+        let client = |ring: &KeyRing| {
+            let mut clients = ring.clients(ClientIdentity::default(), Some(b"browser"), None);
+            clients.next().unwrap()
+        };
+        assert_ne!(client(&shop), client(&office));
+    }
+
+    /// The end of a user type is not the start of what is signed.
+    #[test]
+    fn a_user_type_ends_where_it_says() {
+        let ring = ring(&[1]);
+        let fingerprint =
+            |user_type: &str, hash: &str| ring.fingerprint(user_type, hash.as_bytes()).unwrap();
+        assert_ne!(fingerprint("user", "shash"), fingerprint("users", "hash"));
+        assert_ne!(fingerprint("", "userhash"), fingerprint("user", "hash"));
+        let keys = Keys::new(&Key::from(&[1; 64]), "");
+        let code =
+            |user_type, parts: &[&[u8]]| keys.family.mac(user_type, parts).finalize().into_bytes();
+        assert_ne!(code("user", &[b"s", b"x"]), code("users", &[b"", b"x"]));
+        assert_ne!(code("shop/user", &[b"x"]), code("shop", &[b"/userx"]));
     }
 }

@@ -1,6 +1,6 @@
 //! A built login manager: the loaders, handlers and settings that all workers share.
 
-use std::{any::TypeId, sync::Arc};
+use std::{any::TypeId, collections::HashSet, sync::Arc};
 
 use actix_session::{
     SessionMiddleware,
@@ -74,6 +74,8 @@ impl<S: SessionStore> Clone for LoginManager<S> {
 /// The parts of a built manager that all workers share.
 pub(crate) struct Manager {
     pub(crate) users: Vec<Arc<UserType>>,
+    /// The name of the session cookie; `None` if the application has its own session middleware.
+    pub(crate) session_cookie: Option<String>,
     /// The request loader, and the position of its user type in `users`.
     pub(crate) request_loader: Option<(usize, RequestLoader)>,
     pub(crate) keys: KeyRing,
@@ -121,6 +123,36 @@ impl Manager {
             let (asked, known) = (name(), self.type_names());
             logged(SetupError::UnknownUser { asked, known })
         })
+    }
+
+    /// Checks that this manager and the one around it, if there is one, do not change each other's logins.
+    ///
+    /// Whether a manager is inside another is only known when a request reaches both.
+    pub(crate) fn check_nesting(self: &Arc<Self>, request: &HttpRequest) -> Result<(), SetupError> {
+        let Some(ManagerData(outer)) = request.app_data::<ManagerData>() else {
+            return Ok(());
+        };
+        let theirs: HashSet<_> = outer.cookie_names().collect();
+        let why = if Arc::ptr_eq(self, outer) {
+            "it is the same one, wrapped twice".to_owned()
+        } else if let Some(name) = self.cookie_names().find(|name| theirs.contains(name)) {
+            format!("both have the cookie `{name}`")
+        } else if !(self.has_login_cookies() && outer.has_login_cookies()) {
+            // actix-session has one session for each request, which the inner middleware takes away.
+            "a request has only one session, where one of them keeps its logins".to_owned()
+        } else {
+            return Ok(());
+        };
+        let (inner, outer) = (self.type_names(), outer.type_names());
+        Err(logged(SetupError::NestedManagers { inner, outer, why }))
+    }
+
+    fn cookie_names(&self) -> impl Iterator<Item = &str> {
+        let users = || self.users.iter();
+        let remember = users().map(|user_type| &user_type.remember);
+        let login = users().filter_map(|user_type| user_type.login_cookie.as_ref());
+        let ours = remember.chain(login).map(|cookie| cookie.name.as_str());
+        ours.chain(self.session_cookie.as_deref())
     }
 
     fn type_names(&self) -> Vec<&'static str> {

@@ -86,6 +86,7 @@ pub const fn assert_term<U, C: Term<U>>() {}
 pub struct UnknownUser;
 
 impl AuthUser for UnknownUser {
+    const NAME: &'static str = "Unknown";
     type Id = UnknownId;
 
     fn get_id(&self) -> UnknownId {

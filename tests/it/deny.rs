@@ -20,7 +20,7 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 use login_runtime::{
-    CurrentUser,
+    CookieSettings, CurrentUser,
     config::{LoginManagerBuilder, View},
     events::LoginEvent,
     guards::{RefusedRequest, guarded, routes_behind},
@@ -164,7 +164,7 @@ async fn who_is_logged_in_gets_to_undeclared_routes() {
 async fn a_stale_login_is_a_login_and_an_ended_one_is_none() {
     let users = Users::new();
     users.put(User::new(4, "dee"));
-    let builder = denying(&users).user_loader("admin", load_admin);
+    let builder = denying(&users).user_loader(load_admin);
     let app = app(builder.build(key()).unwrap(), pages).await;
     let [stale, admin, inactive, deleted] = [(); 4].map(|()| Browser::new(&app));
     stale.log_in(ada()).stale().await;
@@ -443,13 +443,19 @@ async fn a_gate_in_a_scope_shows_what_is_in_it() {
 
 #[actix_web::test]
 async fn a_gate_in_front_of_another_manager_opens_nothing() {
-    let inner = || manager(&Users::new()).0.build(key()).unwrap();
-    let app = app(denying(&Users::new()).build(key()).unwrap(), |routes| {
+    // Managers inside each other need login cookies of different names.
+    let outer = denying(&Users::new()).login_cookie(CookieSettings::new());
+    let inside = |builder: LoginManagerBuilder| {
+        let builder = builder.realm("inner").login_cookie(CookieSettings::new());
+        builder.build(key()).unwrap()
+    };
+    let inner = || inside(manager(&Users::new()).0);
+    let app = app(outer.build(key()).unwrap(), |routes| {
         let scope = |path| web::scope(path).service((forgotten, open_page));
         routes.service(scope("/one").wrap(routes_behind(inner())));
         let two = scope("/two").wrap(routes_behind(from_fn(wait)));
         routes.service(two.wrap(routes_behind(inner())));
-        let denying = denying(&Users::new()).build(key()).unwrap();
+        let denying = inside(denying(&Users::new()));
         routes.service(scope("/three").wrap(routes_behind(denying)));
     })
     .await;
@@ -643,7 +649,7 @@ async fn a_strict_configuration_declares_what_is_in_it() {
                 scope.route("/page", web::get().to(page));
             });
     });
-    let builder = denying(&users).user_loader("admin", load_admin);
+    let builder = denying(&users).user_loader(load_admin);
     let app = app(builder.build(key()).unwrap(), routes).await;
     let browser = Browser::new(&app);
     let known = Browser::new(&app);

@@ -41,7 +41,7 @@ async fn everything_that_happens_to_a_login_is_reported_once_with_its_user() {
     let users = Users::new();
     let (builder, clock) = manager(&users);
     let builder = with_api_keys(builder, &users)
-        .user_loader("admin", load_admin)
+        .user_loader(load_admin)
         .session_protection(SessionProtection::Strong);
     let (builder, events) = Events::of(builder);
     let app = site(builder.build(key()).unwrap(), &users).await;
@@ -183,7 +183,7 @@ async fn an_event_tells_more_than_its_name() {
     let see = Arc::clone(&seen);
     let (builder, _) = manager(&users);
     let builder = builder
-        .user_loader("admin", load_admin)
+        .user_loader(load_admin)
         .on_event(move |event, request| {
             let mut words = format!("{} {}", request.path(), event.name());
             if let Some(user) = event.user() {
@@ -211,7 +211,7 @@ async fn an_event_tells_more_than_its_name() {
     assert_eq!(
         *seen.lock().unwrap(),
         [
-            r#"/login/1 logged_in ""1 (true, false) form true"#,
+            r#"/login/1 logged_in "User"1 (true, false) form true"#,
             r#"/.login-runtime/test/log-in logged_in "admin""root" (false, true) test false"#,
             "/who accessed",
             "/who load_failed the user could not be loaded",
@@ -318,7 +318,7 @@ async fn the_log_has_a_line_for_each_event_with_its_fields() {
     let users = Users::new();
     let (builder, _) = manager(&users);
     let builder = with_api_keys(builder, &users)
-        .user_loader("admin", load_admin)
+        .user_loader(load_admin)
         .refresh_view("/refresh");
     let app = site(builder.build(key()).unwrap(), &users).await;
     let browser = Browser::new(&app);
@@ -333,9 +333,9 @@ async fn the_log_has_a_line_for_each_event_with_its_fields() {
         "INFO event=unauthorized reason=anonymous",
     ]);
     browser.post("/login/3").await;
-    logged(&["WARN event=log_in_refused reason=inactive user=3 user_type="]);
+    logged(&["WARN event=log_in_refused reason=inactive user=3 user_type=User"]);
     browser.post("/login/1?remember=true&stale=true").await;
-    logged(&["INFO event=logged_in reason=form remembered=true user=1 user_type="]);
+    logged(&["INFO event=logged_in reason=form remembered=true user=1 user_type=User"]);
     browser.get("/settings").await;
     logged(&[
         "TRACE event=accessed",
@@ -344,7 +344,7 @@ async fn the_log_has_a_line_for_each_event_with_its_fields() {
     browser.post("/confirm/1").await;
     logged(&[
         "TRACE event=accessed",
-        "INFO event=login_confirmed user=1 user_type=",
+        "INFO event=login_confirmed user=1 user_type=User",
     ]);
     browser.set_user_agent("test/2");
     browser.get("/account").await;
@@ -356,12 +356,12 @@ async fn the_log_has_a_line_for_each_event_with_its_fields() {
     browser.get("/account").await;
     logged(&[
         "TRACE event=accessed",
-        "INFO event=loaded_from_cookie user=1 user_type=",
+        "INFO event=loaded_from_cookie user=1 user_type=User",
     ]);
     browser.post("/logout").await;
     logged(&[
         "TRACE event=accessed",
-        "INFO event=logged_out user=1 user_type=",
+        "INFO event=logged_out user=1 user_type=User",
     ]);
     browser.post("/logout").await;
     logged(&["TRACE event=accessed", "INFO event=logged_out"]);

@@ -124,6 +124,7 @@ mod shadowed {
 
     #[derive(AuthUser)]
     #[auth(active = Self::may_log_in)]
+    #[auth(name = "guest")]
     pub(super) struct Guest<I> {
         pub(super) id: I,
         #[auth(session_hash)]
@@ -324,6 +325,7 @@ mod strict {
 
     /// A guest.
     #[derive(AuthUser, Clone, Debug)]
+    #[auth(name = "guest")]
     pub(super) struct Guest<Id>(pub(super) Id);
 
     /// Anybody.

@@ -242,7 +242,7 @@ async fn what_an_application_signs_with_the_secret_is_no_login() {
     browser.post("/login/1?remember=true").await;
     for name in [SESSION, REMEMBER] {
         let good = browser.cookie(name).unwrap();
-        for value in [r#"{"_login":"[1,1700000000,1,0,null,1]"}"#, &good] {
+        for value in [r#"{"_login:User":"[1,1700000000,1,0,null,1]"}"#, &good] {
             let mut jar = CookieJar::new();
             jar.signed_mut(&secret(1))
                 .add(Cookie::new(name, value.to_owned()));
@@ -284,7 +284,7 @@ async fn a_name_that_only_decodes_to_ours_is_not_ours() {
 async fn the_users_own_kind_is_part_of_what_a_token_says() {
     let users = Users::new();
     let (builder, _) = manager(&users);
-    let manager = builder.user_loader("admin", load_admin).build(secret(1));
+    let manager = builder.user_loader(load_admin).build(secret(1));
     let app = app(manager.unwrap(), |routes| pages(routes, users.clone())).await;
     let admin = Browser::new(&app);
     admin.log_in(Admin::new("1")).remember().await;

@@ -199,12 +199,10 @@ async fn each_user_type_has_a_load_of_its_own() {
     let users = Users::new();
     let admins = Arc::new(Mutex::new(0));
     let counter = Arc::clone(&admins);
-    let builder = manager(&users)
-        .0
-        .user_loader("admin", move |login: String| {
-            *counter.lock().unwrap() += 1;
-            async move { Ok::<_, String>(Some(Admin::new(&login))) }
-        });
+    let builder = manager(&users).0.user_loader(move |login: String| {
+        *counter.lock().unwrap() += 1;
+        async move { Ok::<_, String>(Some(Admin::new(&login))) }
+    });
     let app = app(builder.build(key()).unwrap(), |routes| {
         routes.service(both);
     })

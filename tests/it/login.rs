@@ -246,7 +246,7 @@ async fn a_session_planted_before_login_is_not_logged_in_after_it() {
     for (id, state) in sessions.contents() {
         assert_ne!(id, planted);
         assert_eq!(
-            state.contains_key("_login"),
+            state.contains_key("_login:User"),
             state["cart"] == "\"bait\"",
             "{state:?}"
         );

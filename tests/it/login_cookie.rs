@@ -222,7 +222,7 @@ async fn what_is_no_login_cookie_disturbs_nothing() {
     for with_records in WITH_RECORDS {
         let users = Users::new();
         let (plain, _) = builder(&users, with_records);
-        let app = more(plain.user_loader("admin", load_admin), &users).await;
+        let app = more(plain.user_loader(load_admin), &users).await;
         let other = builder(&users, with_records).0;
         let other = site(other.build(Key::from(&[8; 64])).unwrap(), &users).await;
 
@@ -285,7 +285,7 @@ async fn lobby(guest: CurrentUser<Guest>) -> String {
 async fn that_of_one_user_type_is_none_of_another_with_the_same_ids() {
     for with_records in WITH_RECORDS {
         let builder = LoginManager::builder(load_guest)
-            .user_loader("admin", load_admin)
+            .user_loader(load_admin)
             .login_cookie(CookieSettings::new());
         let builder = record_logins(builder, with_records.then(MemoryLoginStore::new));
         let app = app(builder.build(key()).unwrap(), |routes| {
@@ -415,7 +415,7 @@ async fn purging_the_session_ends_the_login() {
             for with_session in [false, true] {
                 let users = Users::new();
                 let (builder, events) = Events::of(builder(&users, with_records).0);
-                let manager = builder.user_loader("admin", load_admin).build(key());
+                let manager = builder.user_loader(load_admin).build(key());
                 let manager = manager.unwrap();
                 let logins = manager.logins();
                 let app = app(manager, |routes| more_pages(routes, users.clone())).await;
@@ -452,7 +452,7 @@ async fn purging_the_session_ends_the_logins_of_all_user_types() {
         for page in ["/purge", "/out-and-purge"] {
             let users = Users::new();
             let (builder, _) = builder(&users, with_records);
-            let app = more(builder.user_loader("admin", load_admin), &users).await;
+            let app = more(builder.user_loader(load_admin), &users).await;
             let browser = Browser::new(&app);
             browser.post("/login/1").await;
             browser.post("/admin/login/root").await;
@@ -475,7 +475,7 @@ async fn purging_the_session_ends_a_login_that_was_just_made() {
         for before in [None, Some("/login/2")] {
             let users = Users::new();
             let (builder, _) = builder(&users, with_records);
-            let app = more(builder.user_loader("admin", load_admin), &users).await;
+            let app = more(builder.user_loader(load_admin), &users).await;
             let browser = Browser::new(&app);
             if let Some(before) = before {
                 browser.post(before).await;
@@ -492,7 +492,7 @@ async fn clearing_the_session_does_not_end_the_login() {
     for with_records in WITH_RECORDS {
         let users = Users::new();
         let (builder, _) = builder(&users, with_records);
-        let app = more(builder.user_loader("admin", load_admin), &users).await;
+        let app = more(builder.user_loader(load_admin), &users).await;
         let browser = Browser::new(&app);
         browser.post("/login/1").await;
         browser.post("/cart/tea").await;
@@ -547,7 +547,7 @@ async fn what_happened_last_in_a_request_counts() {
         for before in [None, Some("/login/1"), Some("/login/2")] {
             let users = Users::new();
             let (builder, _) = builder(&users, with_records);
-            let app = more(builder.user_loader("admin", load_admin), &users).await;
+            let app = more(builder.user_loader(load_admin), &users).await;
             let browser = Browser::new(&app);
             if let Some(before) = before {
                 browser.post(before).await;

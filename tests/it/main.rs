@@ -49,5 +49,6 @@ mod tidy;
 mod time;
 mod types;
 mod views;
+mod user_types;
 mod world;
 mod zoo;

@@ -26,9 +26,10 @@ struct Node {
 }
 
 impl Node {
-    fn start(store: &str) -> Self {
+    fn start(store: &str, realm: &str) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_node"))
             .env("LOGIN_STORE", store)
+            .env("LOGIN_REALM", realm)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -101,7 +102,7 @@ async fn account(browser: &Browser<'_, Node>) -> Result<String, u16> {
 }
 
 async fn know_of_each_other(store: &str) {
-    let (first, second) = (Node::start(store), Node::start(store));
+    let (first, second) = (Node::start(store, "shop"), Node::start(store, "shop"));
     let by = |node: &Node| Ok(format!("ada in {}", node.process.id()));
     assert_ne!(by(&first), by(&second));
 
@@ -143,12 +144,32 @@ async fn know_of_each_other(store: &str) {
     assert_eq!(account(&kept).await, by(&first));
 }
 
+/// Two applications that call their users the same, with one secret and one store.
+async fn know_nothing_of_each_other(store: &str) {
+    let (shop, office) = (Node::start(store, "shop"), Node::start(store, "office"));
+    let (ada, thief) = (Browser::new(&shop), Browser::new(&office));
+    assert_eq!(ada.post("/login/1").await.status(), 200);
+    for name in ada.cookie_names() {
+        let value = ada.cookie(&name).unwrap();
+        thief.set_cookie(&name, &value);
+        thief.set_cookie(&name.replace("shop", "office"), &value);
+    }
+    assert_eq!(account(&thief).await, Err(401));
+    // User 1 of the office ends the other logins of user 1: none of them is the shop's.
+    let worker = Browser::new(&office);
+    assert_eq!(worker.post("/login/1").await.status(), 200);
+    assert_eq!(worker.post("/end-others").await.text(), "0");
+    let by_the_shop = Ok(format!("ada in {}", shop.process.id()));
+    assert_eq!(account(&ada).await, by_the_shop);
+}
+
 #[cfg(feature = "redis")]
 #[actix_web::test]
 async fn two_processes_know_of_each_others_logins_through_redis() {
     // One of the test's own: the processes use the prefix that is the default.
     if let Some(redis) = login_tests::services::Redis::start() {
         know_of_each_other(&redis.url()).await;
+        know_nothing_of_each_other(&redis.url()).await;
     }
 }
 
@@ -157,5 +178,6 @@ async fn two_processes_know_of_each_others_logins_through_redis() {
 async fn two_processes_know_of_each_others_logins_through_postgres() {
     if let Some(postgres) = login_tests::services::postgres() {
         know_of_each_other(&postgres.database()).await;
+        know_nothing_of_each_other(&postgres.database()).await;
     }
 }

@@ -235,7 +235,7 @@ mod renamed {
 #[actix_web::test]
 async fn arguments_of_ours_may_have_other_names() {
     let manager = LoginManager::builder(|_| ready(Ok::<_, String>(Some(ann()))))
-        .user_loader("admin", |id| ready(Ok::<_, String>(Some(Admin { id }))))
+        .user_loader(|id| ready(Ok::<_, String>(Some(Admin { id }))))
         .session_only()
         .login_view("/login")
         .build(key())

@@ -346,7 +346,7 @@ async fn what_a_session_keeps_of_its_client_names_neither_agent_nor_address() {
         let browser = Browser::new(&app);
         browser.post("/login/2").await;
         for state in sessions.contents().into_values() {
-            let login = &state["_login"];
+            let login = &state["_login:User"];
             assert!(!login.contains("test/1") && !login.contains("127.0.0.1"));
             kept.push(login.clone());
         }

@@ -803,7 +803,7 @@ async fn next_can_be_kept_in_the_session() {
     let answer = browser.post("/login/1").await;
     assert_eq!(answer.location(), Some("/"));
     for state in sessions.contents().into_values() {
-        assert_eq!(state.keys().collect::<Vec<_>>(), ["_login"]);
+        assert_eq!(state.keys().collect::<Vec<_>>(), ["_login:User"]);
     }
     let answer = browser.post("/login/1?next=/query").await;
     assert_eq!(answer.location(), Some("/query"));

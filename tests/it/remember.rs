@@ -491,7 +491,7 @@ async fn the_session_of_a_user_who_is_gone_is_dropped() {
         ["login_ended UserGone", "unauthorized Anonymous"]
     );
     for state in sessions.contents().into_values() {
-        assert!(!state.contains_key("_login"), "{state:?}");
+        assert!(!state.contains_key("_login:User"), "{state:?}");
     }
     // The id is given out again, even with the same credentials: the old client is not in.
     users.put(User::new(1, "ada"));

@@ -125,7 +125,7 @@ async fn dump(world: &World, families: &[FamilyKey]) -> Vec<u8> {
             let mut dump = format!("{store:?}").into_bytes();
             for user_id in ["1", "2"] {
                 let owner = LoginOwner {
-                    user_type: "",
+                    user_type: "User",
                     user_id,
                 };
                 let logins = store.list(owner, 0).await.unwrap();

@@ -125,7 +125,7 @@ async fn a_user_type_that_nobody_loads_is_named() {
             assert_eq!(
                 answer.text(),
                 "the login manager does not load `login_tests::Admin` but [\"login_tests::User\"]; \
-                 add `.user_loader(\"name\", ..)` for it",
+                 add `.user_loader(..)` for it",
                 "{path}",
             );
         }
@@ -133,10 +133,7 @@ async fn a_user_type_that_nobody_loads_is_named() {
     }
     let (builder, _) = manager(&Users::new());
     let with = app(
-        builder
-            .user_loader("admin", load_admin)
-            .build(key())
-            .unwrap(),
+        builder.user_loader(load_admin).build(key()).unwrap(),
         admin_routes,
     );
     let with = with.await;
@@ -180,33 +177,16 @@ async fn load_robot(id: u32) -> Result<Option<Robot>, String> {
 #[test]
 fn user_types_and_their_names_are_kept_apart() {
     check(
-        builder().user_loader("user", async |_: i64| Ok::<Option<User>, String>(None)),
-        "`login_tests::User` has two user loaders; give each user type one, each with its own name",
-    );
-    check(
-        builder()
-            .user_loader("other", load_admin)
-            .user_loader("other", load_robot),
-        "`other` has two user loaders; give each user type one, each with its own name",
+        builder().user_loader(async |_: i64| Ok::<Option<User>, String>(None)),
+        "`login_tests::User` has two user loaders; keep one",
     );
     check(
         builder().request_loader(|_| async { Ok::<Option<Robot>, String>(None) }),
         "the request loader finds `it::setup::Robot`, which no user loader loads; \
-         add `.user_loader(\"name\", ..)` for it",
+         add `.user_loader(..)` for it",
     );
-    let two = builder()
-        .user_loader("admin", load_admin)
-        .user_loader("robot", load_robot);
+    let two = builder().user_loader(load_admin).user_loader(load_robot);
     assert!(two.build(key()).is_ok());
-}
-
-#[test]
-fn a_user_type_has_a_name_that_fits_into_a_cookie() {
-    check(
-        builder().user_loader("ad min", load_admin),
-        "the cookie `__Host-remember-ad min` is not a cookie name; \
-         use ASCII letters, digits, `-` and `_`",
-    );
 }
 
 #[test]

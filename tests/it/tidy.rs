@@ -216,6 +216,7 @@ const RUNTIME: &[&str] = &[
     "lib.rs",
     "config.rs",
     "guards.rs",
+    "guide.rs",
     "logins.rs",
     "password.rs",
     "private.rs",

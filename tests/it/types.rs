@@ -35,7 +35,7 @@ async fn both(user: CurrentUser<User>, admin: CurrentUser<Admin>) -> String {
 /// An application with users and admins.
 async fn two_types(users: &Users) -> impl App + use<> {
     let (builder, _) = manager(users);
-    let builder = builder.user_loader("admin", load_admin);
+    let builder = builder.user_loader(load_admin);
     let users = users.clone();
     let store = builder.session_store(MemorySessions::new());
     app(store.build(key()).unwrap(), |routes| {
@@ -171,7 +171,7 @@ async fn a_token_of_one_type_is_no_token_of_another_with_the_same_ids() {
         Ok(Some(Guest { id }))
     }
     for with_store in [false, true] {
-        let builder = LoginManager::builder(load).user_loader("admin", load_admin);
+        let builder = LoginManager::builder(load).user_loader(load_admin);
         let builder = record_logins(builder, with_store.then(MemoryLoginStore::new));
         let app = app(builder.build(key()).unwrap(), |routes| {
             routes
@@ -208,7 +208,7 @@ async fn a_log_in_under_way_brings_no_login_of_another_type_back() {
     let gates = Gates::default();
     let (builder, _) = manager(&users);
     let builder = builder
-        .user_loader("admin", load_admin)
+        .user_loader(load_admin)
         .session_store(MemorySessions::new());
     let app = app(builder.build(key()).unwrap(), |routes| {
         gated_pages(routes, users.clone(), gates.clone());
@@ -429,6 +429,7 @@ async fn guards_ask_both_questions_of_a_user_written_by_hand() {
         authenticated: bool,
     }
     impl AuthUser for Odd {
+        const NAME: &'static str = "odd";
         type Id = (bool, bool);
         fn get_id(&self) -> (bool, bool) {
             (self.active, self.authenticated)
@@ -625,15 +626,12 @@ fn views_origins_and_hosts_are_checked_when_the_manager_is_built() {
 fn two_loaders_for_one_type_are_one_too_many() {
     let users = |_: i64| async { Ok::<Option<User>, Infallible>(None) };
     check(
-        builder().user_loader("other", users),
-        Err(
-            "`login_tests::User` has two user loaders; give each user type one, each with its own \
-             name",
-        ),
+        builder().user_loader(users),
+        Err("`login_tests::User` has two user loaders; keep one"),
     );
     check(
         builder()
-            .user_loader("admin", load_admin)
+            .user_loader(load_admin)
             .request_loader(|_: &HttpRequest| async { Ok::<Option<Admin>, Infallible>(None) }),
         Ok(()),
     );
@@ -641,7 +639,7 @@ fn two_loaders_for_one_type_are_one_too_many() {
         builder().request_loader(|_: &HttpRequest| async { Ok::<Option<Admin>, Infallible>(None) }),
         Err(
             "the request loader finds `login_tests::Admin`, which no user loader loads; add \
-             `.user_loader(\"name\", ..)` for it",
+             `.user_loader(..)` for it",
         ),
     );
 }

@@ -212,7 +212,7 @@ fn zoo(routes: &mut ServiceConfig) {
 }
 
 fn managed(users: &Users) -> LoginManagerBuilder {
-    manager(users).0.user_loader("admin", load_admin)
+    manager(users).0.user_loader(load_admin)
 }
 
 async fn audit_of(routes: impl FnOnce(&mut ServiceConfig)) -> Audit {

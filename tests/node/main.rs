@@ -1,6 +1,7 @@
 //! One process of an application with several: says its address, and serves until its input ends.
 //!
-//! `LOGIN_STORE` is the address of the Redis or PostgreSQL that the processes share.
+//! `LOGIN_STORE` is the address of the Redis or PostgreSQL that the processes share, and `LOGIN_REALM` the
+//! realm of this one.
 
 #![allow(
     clippy::unwrap_used,
@@ -72,7 +73,9 @@ async fn main() -> io::Result<()> {
         async move { Ok::<_, Infallible>(users.get(id)) }
     });
     let address = env::var("LOGIN_STORE").expect("LOGIN_STORE is an address");
-    let manager = with_store(builder, &address).await.build(key()).unwrap();
+    let realm = env::var("LOGIN_REALM").expect("LOGIN_REALM is a name");
+    let builder = with_store(builder.realm(realm), &address).await;
+    let manager = builder.build(key()).unwrap();
     let server = HttpServer::new(move || {
         App::new()
             .wrap(manager.clone())

@@ -1,11 +1,17 @@
 //! Checks that compare parts of the model.
 
-use super::model::{FieldKey, Model, Shape, Struct};
+use syn::GenericParam;
+
+use super::model::{FieldKey, Model, Shape, Struct, UserName};
 use crate::errors::Errors;
+
+/// The longest name of a user type, as in `login-runtime`.
+const MAX_NAME: usize = 32;
 
 impl Model<'_> {
     pub(super) fn check(&self, errors: &mut Errors) {
         self.check_lifetimes(errors);
+        self.check_name(errors);
         match &self.shape {
             Shape::Struct(fields) => {
                 self.check_id(fields, errors);
@@ -25,6 +31,26 @@ impl Model<'_> {
     fn check_lifetimes(&self, errors: &mut Errors) {
         if let Some(param) = self.input.generics.lifetimes().next() {
             errors.borrowed_user(&param.lifetime);
+        }
+    }
+
+    // The name is part of cookies and records. Two types with one name would share their logins.
+    fn check_name(&self, errors: &mut Errors) {
+        if self.has_lifetime_parameter() {
+            return; // That is a mistake of its own.
+        }
+        let params = &self.input.generics.params;
+        let param = params
+            .iter()
+            .find(|param| !matches!(param, GenericParam::Lifetime(_)));
+        match (&self.name, param) {
+            (Some(UserName::Text(name)), _) if !is_name(&name.value()) => errors.not_a_name(name),
+            (Some(_), _) => {}
+            (None, Some(param)) => errors.generic_without_name(param),
+            (None, None) if !is_name(&self.own_name()) => {
+                errors.type_name_unfit(&self.input.ident);
+            }
+            (None, None) => {}
         }
     }
 
@@ -68,4 +94,9 @@ impl Model<'_> {
             _ => {}
         }
     }
+}
+
+fn is_name(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(is_allowed)
 }

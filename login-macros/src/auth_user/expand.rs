@@ -7,7 +7,7 @@ use syn::{
     spanned::Spanned as _,
 };
 
-use super::model::{Enum, Field, FieldKey, Model, Shape, Struct};
+use super::model::{Enum, Field, FieldKey, Model, Shape, Struct, UserName};
 use crate::spans::locate;
 
 impl Field<'_> {
@@ -36,9 +36,10 @@ impl Model<'_> {
 
     pub(super) fn impl_auth_user(&self, methods: &TokenStream) -> TokenStream {
         let header = self.header(&format_ident!("AuthUser"));
-        let id = self.id_items();
+        let (name, id) = (self.name(), self.id_items());
         quote! {
             #header {
+                const NAME: &'static ::core::primitive::str = #name;
                 #id
                 #methods
             }
@@ -61,6 +62,14 @@ impl Model<'_> {
                     #set
                 }
             }
+        }
+    }
+
+    fn name(&self) -> TokenStream {
+        match &self.name {
+            Some(UserName::Text(name)) => name.to_token_stream(),
+            Some(UserName::Constant(path)) => path.to_token_stream(),
+            None => self.own_name().to_token_stream(),
         }
     }
 

@@ -1,19 +1,27 @@
 //! What the derive knows about its input.
 
 use proc_macro2::Ident;
-use syn::{DeriveInput, ExprPath, Member, Token, Type, ext::IdentExt as _};
+use syn::{
+    DeriveInput, ExprPath, LitStr, Member, Token, Type,
+    ext::IdentExt as _,
+    parse::{Parse, ParseStream},
+};
 
 use crate::{options::Table, paths::Root};
 
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum ItemKey {
     Active,
+    Name,
     Crate,
 }
 
 /// The options of `#[auth(..)]` on the struct or enum.
-pub(super) const ITEM_OPTIONS: Table<ItemKey> =
-    &[("active", ItemKey::Active), ("crate", ItemKey::Crate)];
+pub(super) const ITEM_OPTIONS: Table<ItemKey> = &[
+    ("active", ItemKey::Active),
+    ("name", ItemKey::Name),
+    ("crate", ItemKey::Crate),
+];
 
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum FieldKey {
@@ -40,7 +48,26 @@ pub(super) struct Model<'a> {
     pub(super) root: Root,
     /// The function given as `active = path`.
     pub(super) active_fn: Option<ExprPath>,
+    /// What was given as `name = ..`.
+    pub(super) name: Option<UserName>,
     pub(super) shape: Shape<'a>,
+}
+
+/// The name of a user type.
+pub(super) enum UserName {
+    Text(LitStr),
+    /// A constant, such as `T::KIND` for a generic type.
+    Constant(ExprPath),
+}
+
+impl Parse for UserName {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        if input.peek(LitStr) {
+            input.parse().map(Self::Text)
+        } else {
+            input.parse().map(Self::Constant)
+        }
+    }
 }
 
 pub(super) enum Shape<'a> {
@@ -80,6 +107,11 @@ pub(super) struct Variant<'a> {
 }
 
 impl Model<'_> {
+    /// The name of the struct or enum, without the `r#` of a keyword.
+    pub(super) fn own_name(&self) -> String {
+        self.input.ident.unraw().to_string()
+    }
+
     pub(super) fn has_lifetime_parameter(&self) -> bool {
         self.input.generics.lifetimes().next().is_some()
     }

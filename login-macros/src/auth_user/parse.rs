@@ -18,6 +18,7 @@ impl<'a> Model<'a> {
             input,
             root: Root::default(),
             active_fn: None,
+            name: None,
             shape: match &input.data {
                 Data::Struct(data) => Shape::Struct(Struct::parse(&data.fields, errors)),
                 Data::Enum(data) => Shape::Enum(Enum::parse(&data.variants, errors)),
@@ -31,6 +32,9 @@ impl<'a> Model<'a> {
             match key {
                 ItemKey::Active => {
                     model.active_fn = opt.value("active = Self::may_log_in", errors);
+                }
+                ItemKey::Name => {
+                    model.name = opt.value("name = \"customer\"", errors);
                 }
                 ItemKey::Crate => {
                     model.root = opt.root(errors);

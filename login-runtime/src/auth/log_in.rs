@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     auth::{auth::Auth, establish::Establish},
-    core::{AuthUser, FamilyKey, LoginKey, MAX_COOKIE_AGE},
+    core::{AuthUser, FamilyKey, LoginKey, LoginOwner, MAX_COOKIE_AGE},
     error::LoginError,
     events::{EventUser, LoginEvent},
     guard::CurrentUser,
@@ -252,7 +252,11 @@ impl<U: AuthUser> Auth<U> {
         if let Some(LoginRef { key, .. }) = self.state.login(&self.request, self.index) {
             if let Some(record) = records.store.find(key, now).await? {
                 previous.login = Some(key);
-                previous.is_other_user = record.user_id != id;
+                let owner = LoginOwner {
+                    user_type: &user_type.name,
+                    user_id: id,
+                };
+                previous.is_other_user = record.owner() != owner;
                 let tokens = record.family.filter(FamilyKey::has_tokens);
                 previous.families.extend(tokens);
                 previous.keeps_family = tokens.filter(|_| !previous.is_other_user);

@@ -267,12 +267,19 @@ impl Logins {
     }
 
     /// Ends one login, and forgets the browser it was made with. Returns whether there was such a login.
+    /// The key of a login of another application, which shares the store, ends nothing.
     ///
     /// # Errors
     ///
     /// The store's error.
     pub async fn end(&self, key: LoginKey) -> Result<bool, StoreError> {
-        let Some(record) = self.records.store.find(key, self.manager.now()).await? else {
+        let found = self.records.store.find(key, self.manager.now()).await?;
+        // The store may have logins of other applications, too.
+        let is_ours = |record: &LoginRecord| {
+            let mut users = self.manager.users.iter();
+            users.any(|user_type| user_type.name == record.user_type)
+        };
+        let Some(record) = found.filter(is_ours) else {
             return Ok(false);
         };
         let family = record.family;
@@ -298,6 +305,8 @@ impl Logins {
 
     /// Ends all logins of all users, and forgets all browsers. Returns how many logins ended.
     ///
+    /// This includes the logins of other applications that share the login store.
+    ///
     /// # Errors
     ///
     /// The store's error.
@@ -312,6 +321,9 @@ impl Logins {
     ///
     /// This only frees space: logins are over without it, too. Run it regularly, in batches so small
     /// that log ins do not wait.
+    ///
+    /// Rows are over by the limits of this manager. Applications that share a login store need the same
+    /// idle limit, or the shorter one counts for all of them.
     ///
     /// # Errors
     ///

@@ -149,7 +149,7 @@ impl fmt::Display for FamilyKey {
 /// Identifies the user of a login: the name of the user type, and the user's id as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LoginOwner<'a> {
-    /// The name of the user type; empty for the manager's first.
+    /// The name of the user type. It starts with the realm and a slash, if the manager has a realm.
     pub user_type: &'a str,
     /// The user's id as JSON.
     pub user_id: &'a str,
@@ -158,7 +158,7 @@ pub struct LoginOwner<'a> {
 /// What a store keeps about a login. All times are in seconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginRecord {
-    /// The name of the user type; empty for the manager's first.
+    /// The name of the user type. It starts with the realm and a slash, if the manager has a realm.
     pub user_type: String,
     /// The user's id as JSON.
     pub user_id: String,
@@ -204,7 +204,7 @@ impl LoginRecord {
 /// No token is stored, not even its hash; the documentation of the `remember` module says why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenFamily {
-    /// The name of the user type; empty for the manager's first.
+    /// The name of the user type. It starts with the realm and a slash, if the manager has a realm.
     pub user_type: String,
     /// The user's id as JSON.
     pub user_id: String,

@@ -16,6 +16,7 @@ use serde::{Serialize, de::DeserializeOwned};
 /// | `session_hash` | field | every login of the user ends when this changes | the `password_hash` |
 /// | `password_hash` | field | the PHC string; implements [`PasswordUser`] too | |
 /// | `roles` | field | the user's role or roles: one or several strings, or a [`Roles`](crate::Roles) | none |
+/// | `name = ".."` | struct, enum | the [name](AuthUser::NAME) of the user type in cookies and records | the name of the struct |
 /// | `crate = path` | struct, enum | where `login_runtime` is, if it is re-exported | `::login_runtime` |
 ///
 /// The id is cloned at log in, and read from the session afterwards. It can be of any type that serde
@@ -71,6 +72,15 @@ pub use login_macros::AuthUser;
     note = "add `#[derive(AuthUser)]` to `{Self}`, or implement the trait by hand"
 )]
 pub trait AuthUser: Sized + 'static {
+    /// The name of this user type: the name of the struct, if it is derived.
+    ///
+    /// It is part of every key, cookie, record and session: user 2 of one type is never user 2 of another,
+    /// even if two managers share a secret or a login store. Two user types of a manager have different
+    /// names. A name has 1 to 32 ASCII letters, digits, `-` and `_`. It must not change once logins exist:
+    /// all logins of the type would end. So if the struct gets another name, keep the old one with
+    /// `#[auth(name = "..")]`.
+    const NAME: &'static str;
+
     /// The type of the user's id.
     type Id: UserId;
 

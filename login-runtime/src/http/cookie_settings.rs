@@ -18,6 +18,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct CookieSettings {
     name: Option<String>,
+    /// The start of the name that the toolkit picks.
+    realm: String,
     /// The end of the name that the toolkit picks.
     user_type: String,
     pub(crate) path: String,
@@ -32,6 +34,7 @@ impl CookieSettings {
     pub fn new() -> Self {
         Self {
             name: None,
+            realm: String::new(),
             user_type: String::new(),
             path: "/".to_owned(),
             domain: None,
@@ -93,6 +96,13 @@ impl CookieSettings {
         self
     }
 
+    /// The same attributes for an application in this realm, which is part of the name that the toolkit
+    /// picks: browsers send the cookies of two applications on one host to both.
+    pub(crate) fn for_realm(mut self, realm: &str) -> Self {
+        realm.clone_into(&mut self.realm);
+        self
+    }
+
     /// The same attributes for another user type, whose name is appended to the cookie's name.
     pub(crate) fn for_user_type(mut self, user_type: &str) -> Self {
         if !user_type.is_empty() {
@@ -110,8 +120,11 @@ impl CookieSettings {
                 (true, false) => "__Secure-",
                 (false, _) => "",
             };
+            // Neither the realm nor the user type contains a dot.
+            let dot = if self.realm.is_empty() { "" } else { "." };
             let dash = if self.user_type.is_empty() { "" } else { "-" };
-            format!("{prefix}{base_name}{dash}{}", self.user_type)
+            let (realm, user_type) = (&self.realm, &self.user_type);
+            format!("{prefix}{realm}{dot}{base_name}{dash}{user_type}")
         });
         if let Some(why) = self.mistake(&name) {
             return Err(BuildError::Cookie { name, why });

@@ -62,6 +62,7 @@ where
         let login = LoginService {
             service: Rc::new(service),
             data: Rc::new(data),
+            is_checked: Cell::default(),
             has_login_cookies: self.manager.has_login_cookies(),
             manager: Arc::clone(&self.manager),
             is_nested: Rc::clone(&is_nested),
@@ -86,6 +87,9 @@ pub struct LoginService<S> {
     /// Lets handlers and guards find the manager.
     data: Rc<Extensions>,
     manager: Arc<Manager>,
+    /// Whether the first request has shown that no manager around this one disturbs it. All requests that
+    /// reach this service come through the same middleware.
+    is_checked: Cell<bool>,
     /// Whether logins have their own cookies.
     has_login_cookies: bool,
     /// Whether another login manager is around this one.
@@ -118,6 +122,12 @@ where
 
     #[inline]
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
+        if !self.is_checked.get() {
+            if let Err(error) = self.manager.check_nesting(request.request()) {
+                return LoginFuture::boxed(async move { Err(error.into()) });
+            }
+            self.is_checked.set(true);
+        }
         request.add_data_container(Rc::clone(&self.data));
         #[cfg(feature = "test-util")]
         if let Some(asked) = crate::test::asked(request.request()) {

@@ -21,9 +21,8 @@ use crate::{core::FamilyKey, keys::LoginToken};
 /// with this number.
 pub(crate) const RECORD_VERSION: u8 = 2;
 
-/// The session key of the login of the manager's first user type. Another user type appends a colon
-/// and its name.
-const LOGIN_KEY: &str = "_login";
+/// The start of the session key of a login. The name of the user type follows.
+const LOGIN_KEY: &str = "_login:";
 
 /// Suffix of the key that stores the id of the user whose login ended in the session.
 pub(crate) const LEFT: &str = ".left";
@@ -55,17 +54,12 @@ const RESTORED: u8 = 16;
 
 /// The session key for a user type.
 pub(crate) fn login_key(user_type: &str) -> String {
-    if user_type.is_empty() {
-        LOGIN_KEY.to_owned()
-    } else {
-        format!("{LOGIN_KEY}:{user_type}")
-    }
+    format!("{LOGIN_KEY}{user_type}")
 }
 
 /// Whether a session keeps logins under this key.
 pub(crate) fn is_login_key(key: &str) -> bool {
-    let rest = key.strip_prefix(LOGIN_KEY);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':') && !rest.ends_with(LEFT))
+    key.starts_with(LOGIN_KEY) && !key.ends_with(LEFT)
 }
 
 /// Whether a session with these contents keeps a login.

@@ -26,6 +26,11 @@ use crate::{
     users::{RequestLoader, UserType},
 };
 
+/// The longest realm, and the longest name of a user type. Both are in cookies and in each record.
+///
+/// `login-macros` checks the names that it knows by the same rule.
+const MAX_NAME: usize = 32;
+
 /// Makes the manager, or returns the first mistake in the settings.
 pub(crate) fn manager<S: SessionStore + 'static>(
     mut settings: Settings,
@@ -45,14 +50,16 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         settings.login_cookie = settings.login_cookie.map(CookieSettings::danger_insecure);
         tracing::warn!(target: "login", "browsers send login cookies over plain http; this is for development only");
     }
-    let cookie = cookie.check("session")?;
-    let users = user_types(&mut settings)?;
+    let realm = realm(&mut settings)?;
+    let cookie = cookie.for_realm(&realm).check("session")?;
+    let users = user_types(&mut settings, &realm)?;
     check_cookies(&users, &cookie, matches!(sessions, Sessions::Stored(_)))?;
     let request_loader = request_loader(&mut settings, &users)?;
     let clock = settings.clock.take();
     let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
     let deadline = settings.store_deadline.unwrap_or(STORE_DEADLINE);
     let (limits, records) = records(&mut settings, deadline)?;
+    let session_cookie = matches!(sessions, Sessions::Stored(_)).then(|| cookie.name.clone());
     let session = match sessions {
         Sessions::Own(factory) => factory,
         Sessions::Stored(make) => {
@@ -62,14 +69,15 @@ pub(crate) fn manager<S: SessionStore + 'static>(
                 records,
                 clock: Arc::clone(&clock),
             });
-            let key = keys::session_key(&key);
+            let key = keys::session_key(&key, &realm);
             make(key, cookie, lifecycle, revocations, deadline)
         }
     };
     let manager = Manager {
         users,
+        session_cookie,
         request_loader,
-        keys: KeyRing::new(iter::once(&key).chain(&settings.fallback_keys)),
+        keys: KeyRing::new(iter::once(&key).chain(&settings.fallback_keys), &realm),
         clock,
         client: settings.client,
         remember: settings.remember,
@@ -121,26 +129,60 @@ fn invalid<T>(name: &'static str, why: &'static str) -> Result<T, BuildError> {
     Err(BuildError::Setting { name, why })
 }
 
+/// The realm; empty if there is none.
+fn realm(settings: &mut Settings) -> Result<String, BuildError> {
+    match settings.realm.take() {
+        Some(realm) if !is_name(&realm) => {
+            let why = "is not a name; use 1 to 32 ASCII letters, digits, `-` and `_`";
+            invalid("realm", why)
+        }
+        realm => Ok(realm.unwrap_or_default()),
+    }
+}
+
+/// Whether a text can be a realm or the name of a user type. Both are part of names of cookies.
+fn is_name(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(is_allowed)
+}
+
 /// The user types, with their cookies.
-fn user_types(settings: &mut Settings) -> Result<Vec<Arc<UserType>>, BuildError> {
+fn user_types(settings: &mut Settings, realm: &str) -> Result<Vec<Arc<UserType>>, BuildError> {
     let duration = settings.remember.duration;
     if duration.as_secs() == 0 || duration > MAX_COOKIE_AGE {
         let why = "is not between 1 second and 400 days, the longest that browsers keep a cookie";
         return invalid("RememberCookie::duration", why);
     }
     let mut users: Vec<Arc<UserType>> = Vec::new();
-    for (name, loader) in settings.users.drain(..) {
-        let has_loader = |user: &Arc<UserType>| user.loader.user_type() == loader.user_type();
-        if users.iter().any(has_loader) {
-            let twice = loader.type_name().to_owned();
+    for loader in settings.users.drain(..) {
+        let (name, user_type) = (loader.name(), loader.type_name());
+        if !is_name(name) {
+            return Err(BuildError::UserName { user_type, name });
+        }
+        let is_same = |user: &Arc<UserType>| user.loader.user_type() == loader.user_type();
+        if users.iter().any(is_same) {
+            let twice = user_type;
             return Err(BuildError::Loaders { twice });
         }
-        if users.iter().any(|user| user.name == name) {
-            return Err(BuildError::Loaders { twice: name });
+        if let Some(first) = users.iter().find(|user| user.loader.name() == name) {
+            let (first, second) = (first.loader.type_name(), user_type);
+            return Err(BuildError::SameName {
+                name,
+                first,
+                second,
+            });
         }
-        let remember = settings.remember.cookie.clone().for_user_type(&name);
+        // The names of cookies are short for most applications, which have one user type.
+        let in_cookies = if users.is_empty() { "" } else { name };
+        let of_type = |cookie: CookieSettings| cookie.for_realm(realm).for_user_type(in_cookies);
+        let remember = of_type(settings.remember.cookie.clone());
         let login = settings.login_cookie.clone();
-        let login = login.map(|cookie| cookie.for_user_type(&name).check("login"));
+        let login = login.map(|cookie| of_type(cookie).check("login"));
+        let name = if realm.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{realm}/{name}")
+        };
         users.push(Arc::new(UserType {
             session_key: entry::login_key(&name),
             login_cookie: login.transpose()?,

@@ -70,20 +70,63 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// Adds another user type, with its own loader.
     ///
     /// Logins of different types are separate: each type has its own entry in the session and its own
-    /// remember cookie. Both are named after `name`, which must not change once logins exist.
+    /// remember cookie. Both contain [the name of the type](AuthUser::NAME).
     /// `#[login_required(user = Admin)]` requires this type.
     #[must_use]
-    pub fn user_loader<U, F, E>(self, name: &str, user_loader: F) -> Self
+    pub fn user_loader<U, F, E>(self, user_loader: F) -> Self
     where
         U: AuthUser,
         F: AsyncFn(U::Id) -> Result<Option<U>, E> + Send + Sync + 'static,
         E: Into<BoxError> + 'static,
     {
-        self.set(|settings| {
-            settings
-                .users
-                .push((name.to_owned(), loader::user_loader(user_loader)))
-        })
+        self.set(|settings| settings.users.push(loader::user_loader(user_loader)))
+    }
+
+    /// Separates this application from others that have the same secret, or the same login store.
+    ///
+    /// The realm is part of every key, record and session, and of the cookies' default names: no login, cookie
+    /// or remember token of one realm is valid in another, and no list of logins shows both. It has 1 to 32
+    /// ASCII letters, digits, `-` and `_`, and must not change once logins exist: all of them would end.
+    ///
+    /// Without a realm only the [name of the user type](AuthUser::NAME) separates two applications. If both
+    /// call their user type `User`, user 2 of one is user 2 of the other.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use actix_web::cookie::Key;
+    /// use login_runtime::{AuthUser, LoginManager, MemoryLoginStore};
+    ///
+    /// #[derive(AuthUser)]
+    /// struct User { id: i64 }
+    ///
+    /// # fn main() -> Result<(), login_runtime::BuildError> {
+    /// # let secret = Key::generate();
+    /// # let store = std::sync::Arc::new(MemoryLoginStore::new());
+    /// let builder = || LoginManager::builder(|id| async move { Ok::<_, String>(Some(User { id })) })
+    ///     .login_store(store.clone());
+    /// let shop = builder().realm("shop").build(secret.clone())?;
+    /// let back_office = builder().realm("back-office").build(secret.clone())?;
+    /// # let _ = (shop, back_office);
+    ///
+    /// let error = builder().realm("back office").build(secret).unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "`realm` is not a name; use 1 to 32 ASCII letters, digits, `-` and `_`",
+    /// );
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// A realm is no replacement for a secret of its own: an application that leaks the shared secret leaks
+    /// the logins of all of them. [`Logins::end_all`](crate::logins::Logins::end_all) and
+    /// [`Logins::purge`](crate::logins::Logins::purge) act on the whole login store, whatever realm
+    /// calls them.
+    #[must_use]
+    pub fn realm(self, realm: impl Into<String>) -> Self {
+        self.set(|settings| settings.realm = Some(realm.into()))
     }
 
     /// Finds the user from the request itself, for API keys and bearer tokens.

@@ -21,8 +21,10 @@ use crate::{
 /// Everything that does not depend on the type of the session store.
 #[derive(Default)]
 pub(crate) struct Settings {
-    /// The names and loaders of the user types.
-    pub(crate) users: Vec<(String, Box<dyn Loader>)>,
+    /// The loaders of the user types.
+    pub(crate) users: Vec<Box<dyn Loader>>,
+    /// The name of the application among those that share a secret or a store.
+    pub(crate) realm: Option<String>,
     /// The user type of the request loader, the name of that type, and the loader.
     pub(crate) request_loader: Option<(TypeId, &'static str, RequestLoader)>,
     pub(crate) fallback_keys: Vec<Key>,
@@ -51,7 +53,7 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn new(user_loader: Box<dyn Loader>) -> Self {
         Self {
-            users: vec![(String::new(), user_loader)],
+            users: vec![user_loader],
             ..Self::default()
         }
     }

@@ -31,6 +31,9 @@ pub(crate) trait Loader: Send + Sync {
     /// The user type.
     fn user_type(&self) -> TypeId;
 
+    /// The name that the application has given the user type.
+    fn name(&self) -> &'static str;
+
     /// The name of the Rust type, for messages.
     fn type_name(&self) -> &'static str;
 
@@ -105,6 +108,10 @@ where
 {
     fn user_type(&self) -> TypeId {
         TypeId::of::<U>()
+    }
+
+    fn name(&self) -> &'static str {
+        U::NAME
     }
 
     fn type_name(&self) -> &'static str {

@@ -5,7 +5,8 @@ use crate::{http::CheckedCookie, users::loader::Loader};
 /// One user type of the application.
 pub(crate) struct UserType {
     pub(crate) loader: Box<dyn Loader>,
-    /// Empty for the manager's first user type.
+    /// The name of the user type: part of every key, record and session. It starts with the realm and a
+    /// slash, if the manager has a realm.
     pub(crate) name: String,
     /// The key of the login in the session.
     pub(crate) session_key: String,

@@ -533,7 +533,7 @@ async fn forbidding(auth: Auth<Member>) -> Result<&'static str, Refusal> {
 #[actix_web::test]
 async fn a_condition_about_another_user_type_is_an_error_of_the_setup() {
     let (builder, _) = members();
-    let builder = builder.user_loader("admin", login_tests::load_admin);
+    let builder = builder.user_loader(login_tests::load_admin);
     let app = app(builder.build(key()).unwrap(), |routes| {
         let of_admins = || Condition::check(|admin: &login_tests::Admin| admin.login == "root");
         routes.service(

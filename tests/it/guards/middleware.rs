@@ -168,10 +168,7 @@ fn two_kinds_of_routes(routes: &mut ServiceConfig) {
 #[actix_web::test]
 async fn a_wrapped_guard_asks_for_its_user_type() {
     let (builder, _) = manager(&Users::new());
-    let manager = builder
-        .user_loader("admin", load_admin)
-        .build(key())
-        .unwrap();
+    let manager = builder.user_loader(load_admin).build(key()).unwrap();
     let app = app(manager, two_kinds_of_routes).await;
     let browser = Browser::new(&app);
     for path in ["/admin", "/user", "/first"] {

@@ -28,10 +28,7 @@ async fn two_kinds(
     TestClock,
 ) {
     let (builder, clock) = manager(&Users::new());
-    let manager = builder
-        .user_loader("admin", load_admin)
-        .build(key())
-        .unwrap();
+    let manager = builder.user_loader(load_admin).build(key()).unwrap();
     (app(manager, routes).await, clock)
 }
 

@@ -157,7 +157,7 @@ async fn a_late_write_brings_nothing_back_after_all_types_were_logged_out() {
     let users = Users::new();
     let gates = Gates::default();
     let (builder, _) = builder(&users, true);
-    let manager = builder.user_loader("admin", load_admin).build(key());
+    let manager = builder.user_loader(load_admin).build(key());
     let app = app(manager.unwrap(), |routes| {
         more_pages(routes, users.clone());
         routes.app_data(Data::new(gates.clone()));

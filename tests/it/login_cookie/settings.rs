@@ -89,12 +89,12 @@ fn its_name_is_no_other_cookies_name() {
         &twice(LOGIN),
     );
     check(plain().session_cookie(named(LOGIN)), &twice(LOGIN));
-    let admins = plain().user_loader("admin", load_admin);
+    let admins = plain().user_loader(load_admin);
     check(
         admins.session_cookie(named(LOGIN_ADMIN)),
         &twice(LOGIN_ADMIN),
     );
-    let admins = plain().user_loader("admin", load_admin);
+    let admins = plain().user_loader(load_admin);
     assert!(admins.login_cookie(named("__Host-l")).build(key()).is_ok());
 }
 
@@ -125,7 +125,7 @@ async fn over_plain_http_it_has_no_prefix() {
     let users = Users::new();
     for with_records in WITH_RECORDS {
         let (builder, _) = builder(&users, with_records);
-        let builder = builder.user_loader("admin", load_admin);
+        let builder = builder.user_loader(load_admin);
         let app = more(builder.danger_insecure_cookies(), &users).await;
         let browser = Browser::new(&app);
         let answer = browser.post("/login/1").await;

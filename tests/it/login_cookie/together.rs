@@ -49,7 +49,7 @@ async fn each_user_type_has_its_own() {
     for with_records in WITH_RECORDS {
         let users = Users::new();
         let (builder, _) = builder(&users, with_records);
-        let app = more(builder.user_loader("admin", load_admin), &users).await;
+        let app = more(builder.user_loader(load_admin), &users).await;
         let both = Browser::new(&app);
         let pages = async |browser: &Browser<'_, _>| {
             let (user, admin) = (
@@ -108,7 +108,7 @@ async fn routes_that_declare_nothing_are_open_to_who_is_logged_in() {
         let users = Users::new();
         let (builder, clock) = builder(&users, with_records);
         let builder = builder
-            .user_loader("admin", load_admin)
+            .user_loader(load_admin)
             .fallback_keys([secret(9)])
             .deny_by_default();
         let purge = async |session: Session| {
@@ -301,7 +301,7 @@ async fn an_error_of_a_middleware_loses_what_was_set_but_ends_records() {
     for with_records in WITH_RECORDS {
         let users = Users::new();
         let (builder, _) = builder(&users, with_records);
-        let manager = builder.user_loader("admin", load_admin).build(key());
+        let manager = builder.user_loader(load_admin).build(key());
         let app = app(manager.unwrap(), |routes| {
             more_pages(routes, users.clone());
             let failing = web::scope("/failing").wrap(from_fn(fail));

@@ -18,5 +18,5 @@ async fn find_admin(id: i64) -> Result<Option<Admin>, std::io::Error> {
 }
 
 fn main() {
-    let _ = LoginManager::builder(find).user_loader("admin", find_admin);
+    let _ = LoginManager::builder(find).user_loader(find_admin);
 }

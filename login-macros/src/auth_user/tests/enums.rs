@@ -25,6 +25,7 @@ fn an_enum_delegates_to_the_user_it_wraps() {
     );
     expands(
         quote!(
+            #[auth(name = "either")]
             enum Either<A, B> {
                 A(A),
                 B(B),

@@ -17,6 +17,7 @@ fn a_field_called_id_is_the_id() {
     let expected = quote! {
         #[automatically_derived]
         impl ::login_runtime::AuthUser for User {
+            const NAME: &'static ::core::primitive::str = "User";
             type Id = i64;
             fn get_id(&self) -> Self::Id {
                 ::core::clone::Clone::clone(&self.id)
@@ -183,6 +184,7 @@ fn a_function_decides_over_a_field_called_is_active() {
 fn a_generic_flag_gets_a_bound() {
     expands(
         quote!(
+            #[auth(name = "user")]
             struct User<F> {
                 id: u8,
                 #[auth(active)]
@@ -328,7 +330,7 @@ fn every_wrong_option_is_reported_at_once() {
             "`id` takes no value",
             "`active = path` goes on the struct; on a field, `active` takes no value",
             "`id` goes on a field",
-            "unknown option `logn`, expected `active` or `crate`",
+            "unknown option `logn`, expected `active`, `name` or `crate`",
             "`active` needs a value, such as `active = Self::may_log_in`",
             "`crate` needs a value, such as `crate = ::my_app::login_runtime`",
         ],
@@ -345,7 +347,7 @@ fn an_attribute_without_options_is_a_mistake() {
     ] {
         check(
             quote!(#attr struct User { id: u8 }),
-            &["`#[auth(..)]` needs options in its parentheses: `active` or `crate`"],
+            &["`#[auth(..)]` needs options in its parentheses: `active`, `name` or `crate`"],
         );
     }
 }
@@ -369,6 +371,7 @@ fn the_crate_can_have_another_path() {
 fn generics_keep_their_bounds_and_get_what_the_id_needs() {
     expands(
         quote! {
+            #[auth(name = "user")]
             struct User<T: Key = u8, const N: usize = 1> where T: Send {
                 #[auth(id)] key: Option<T>,
                 rest: [u8; N],
@@ -384,6 +387,7 @@ fn generics_keep_their_bounds_and_get_what_the_id_needs() {
     );
     expands(
         quote!(
+            #[auth(name = "user")]
             struct User<T> {
                 id: u8,
                 extra: T,
@@ -461,4 +465,115 @@ fn a_deprecated_field_does_not_warn_about_the_derive() {
     )))
     .to_string();
     assert!(!output.contains("deprecated"));
+}
+
+#[test]
+fn a_user_type_is_called_like_its_struct_or_as_the_attribute_says() {
+    for (input, name) in [
+        (
+            quote!(
+                struct Customer(u8);
+            ),
+            quote!("Customer"),
+        ),
+        (
+            quote!(
+                struct r#type(u8);
+            ),
+            quote!("type"),
+        ),
+        (
+            quote!(
+                #[auth(name = "staff-member_2")]
+                struct Employee(u8);
+            ),
+            quote!("staff-member_2"),
+        ),
+        (
+            quote!(
+                #[auth(name = names::EMPLOYEE)]
+                struct Employee(u8);
+            ),
+            quote!(names::EMPLOYEE),
+        ),
+        (
+            quote!(
+                #[auth(name = T::NAME)]
+                struct Account<T: Kind> {
+                    id: u8,
+                    kind: T,
+                }
+            ),
+            quote!(T::NAME),
+        ),
+    ] {
+        let expected = quote!(const NAME: &'static ::core::primitive::str = #name;);
+        expands(input, &[expected]);
+    }
+}
+
+#[test]
+fn a_name_that_no_cookie_can_contain_is_refused() {
+    let not_a_name = "the name of a user type has 1 to 32 ASCII letters, digits, `-` and `_`";
+    for name in ["", "a b", "a.b", "a/b", "caf\u{e9}", "a;b", &"x".repeat(33)] {
+        check(
+            quote!(
+                #[auth(name = #name)]
+                struct User {
+                    id: u8,
+                }
+            ),
+            &[not_a_name],
+        );
+    }
+    let longest = "x".repeat(32);
+    check(
+        quote!(
+            #[auth(name = #longest)]
+            struct User {
+                id: u8,
+            }
+        ),
+        &[],
+    );
+    let user = quote::format_ident!("Caf\u{e9}Guest");
+    check(
+        quote!(struct #user { id: u8 }),
+        &[
+            "`Caf\u{e9}Guest` does not fit into cookies and records, where a name has 1 to 32 ASCII letters, digits, `-` and `_`; add `#[auth(name = \"customer\")]`",
+        ],
+    );
+    check(quote!(#[auth(name = "guest")] struct #user { id: u8 }), &[]);
+    for value in [quote!(), quote!(= 7)] {
+        check(
+            quote!(
+                #[auth(name #value)]
+                struct User {
+                    id: u8,
+                }
+            ),
+            &["`name` needs a value, such as `name = \"customer\"`"],
+        );
+    }
+}
+
+#[test]
+fn a_generic_user_type_is_not_called_the_same_for_every_parameter() {
+    let needs_a_name = "a generic user type needs a name; add `#[auth(name = T::NAME)]` with a constant of each parameter, \
+         or `#[auth(name = \"customer\")]` if there is only one";
+    for input in [
+        quote!(
+            struct Account<T> {
+                id: u8,
+                kind: T,
+            }
+        ),
+        quote!(
+            struct Account<const ADMIN: bool> {
+                id: u8,
+            }
+        ),
+    ] {
+        check(input, &[needs_a_name]);
+    }
 }
