@@ -148,8 +148,9 @@ fn fail(why: String) -> ! {
     panic!("{why}")
 }
 
-/// The path of requests that only ask. No application has it.
-const ASK_PATH: &str = "/.login-runtime/test";
+/// The paths of requests that only ask. No application has them.
+const LOG_IN_PATH: &str = "/.login-runtime/test/log-in";
+const WHO_PATH: &str = "/.login-runtime/test/who";
 
 /// A user who has just logged in, for a handler that a test calls directly.
 ///
@@ -331,7 +332,7 @@ where
             let inactive = user.inactive().cloned();
             Ok(user.into_user().or(inactive))
         });
-        self.send(TestRequest::get().uri(ASK_PATH), Some(asked))
+        self.send(TestRequest::get().uri(WHO_PATH), Some(asked))
             .await;
         let none = || Err("no login manager around this application".to_owned());
         outcome.take().unwrap_or_else(none)
@@ -551,7 +552,7 @@ where
         Box::pin(async move {
             let (asked, outcome) = Asked::new(log_in);
             // Any response carries the cookies of the login.
-            let request = TestRequest::get().uri(ASK_PATH);
+            let request = TestRequest::get().uri(LOG_IN_PATH);
             browser.send(request, Some(asked)).await;
             let outcome = outcome.take();
             assert!(

@@ -48,7 +48,7 @@ mod stores;
 mod tidy;
 mod time;
 mod types;
-mod views;
 mod user_types;
+mod views;
 mod world;
 mod zoo;
