@@ -7,16 +7,14 @@ use login_runtime::{
     config::{LoginManagerBuilder, SessionProtection},
     test::Browser,
 };
-use login_tests::{Admin, START, User, Users, app, load_admin, manager, sessions::MemorySessions};
+use login_tests::{
+    Admin, START, User, Users, app, key_of as secret, load_admin, manager, sessions::MemorySessions,
+};
 
 use crate::world::{
     DAY, Events, REMEMBER, SESSION, Who, assert_clears, assert_leaves, assert_no_cookies,
     assert_sets, pages, site, who,
 };
-
-fn secret(byte: u8) -> Key {
-    Key::from(&[byte; 64])
-}
 
 /// A manager whose session cookies are signed with a key that does not change.
 fn on_server(

@@ -335,9 +335,9 @@ async fn what_a_session_keeps_of_its_client_names_neither_agent_nor_address() {
     let users = Users::new();
     let sessions = MemorySessions::new();
     let mut kept = Vec::new();
-    for secret in [[7; 64], [8; 64]] {
+    for number in [7, 8] {
         let (builder, _) = protected(&users, Basic);
-        let key = actix_web::cookie::Key::from(&secret);
+        let key = login_tests::key_of(number);
         let app = site(
             builder.session_store(sessions.clone()).build(key).unwrap(),
             &users,

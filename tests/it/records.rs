@@ -437,7 +437,7 @@ async fn a_remembered_browser_moves_to_the_new_key() {
     let users = Users::new();
     let store = Arc::new(MemoryLoginStore::new());
     let clock = TestClock::at(login_tests::START);
-    let secret = |byte: u8| actix_web::cookie::Key::from(&[byte; 64]);
+    let secret = login_tests::key_of;
     let build = |secret, old: Vec<_>| {
         let (builder, _) = manager_base(&users);
         let builder = builder.login_store(Arc::clone(&store)).clock(clock.clone());

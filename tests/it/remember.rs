@@ -572,7 +572,7 @@ async fn a_forged_cookie_is_ignored_and_cleared() {
     let good = good_token().await;
     let of_another = {
         let users = Users::new();
-        let other_key = actix_web::cookie::Key::from(&[8; 64]);
+        let other_key = login_tests::key_of(8);
         let app = site(manager(&users).0.build(other_key).unwrap(), &users).await;
         let browser = Browser::new(&app);
         browser.post("/login/1?remember=true").await;

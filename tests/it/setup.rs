@@ -2,7 +2,7 @@
 
 use actix_web::{
     App, HttpResponse, Responder,
-    cookie::{Key, SameSite},
+    cookie::SameSite,
     get,
     test::init_service,
     web::{self, ServiceConfig},
@@ -345,7 +345,7 @@ fn an_own_session_middleware_brings_its_own_cookie() {
 fn debug_output_shows_user_types_and_no_secret() {
     let manager = LoginManager::builder(load_robot)
         .session_only()
-        .build(Key::from(&[b'k'; 64]))
+        .build(key())
         .unwrap();
     assert_eq!(
         format!("{manager:?}"),

@@ -2,11 +2,7 @@
 
 use std::{convert::Infallible, future::IntoFuture, time::Duration};
 
-use actix_web::{
-    HttpRequest, HttpResponse, Responder,
-    cookie::{Key, SameSite},
-    web,
-};
+use actix_web::{HttpRequest, HttpResponse, Responder, cookie::SameSite, web};
 use login_runtime::{
     Auth, AuthUser, BuildError, CookieSettings, CurrentUser, LoginError, LoginManager, LoginScope,
     MaybeUser, MemoryLoginStore, RememberCookie, Verified, config::LoginManagerBuilder,
@@ -489,7 +485,7 @@ fn check<S: actix_session::storage::SessionStore + 'static>(
     builder: LoginManagerBuilder<S>,
     expected: Result<(), &str>,
 ) {
-    let built: Result<_, BuildError> = builder.build(Key::from(&[7; 64]));
+    let built: Result<_, BuildError> = builder.build(key());
     assert_eq!(
         built.map(|_| ()).map_err(|error| error.to_string()),
         expected.map_err(str::to_owned)

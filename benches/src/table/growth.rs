@@ -270,7 +270,7 @@ fn pages(what: &str, sizes: &[usize], add: Add) -> Vec<Curve> {
     eprintln!("measuring: {what}");
     let (mut floor, mut ours) = (Vec::new(), Vec::new());
     for &size in sizes {
-        let key = Key::from(&[7; 64]);
+        let key = Key::derive_from(&[7; 64]);
         let by_hand = App::new()
             .wrap(SessionMiddleware::new(
                 CookieSessionStore::default(),

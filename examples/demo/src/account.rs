@@ -4,8 +4,8 @@ use actix_web::{
     HttpResponse, Responder, Result, error::ErrorNotFound, get, http::StatusCode, post, web,
 };
 use login_runtime::{
-    Auth, CurrentUser, LoginError, guards::FreshUser, login_required, logins::Keep,
-    password::PasswordVerifier, public, store::LoginKey,
+    Auth, CurrentUser, guards::FreshUser, login_required, logins::Keep, password::PasswordVerifier,
+    public, store::LoginKey,
 };
 use serde::Deserialize;
 use sqlx::SqlitePool;
@@ -41,19 +41,12 @@ pub(crate) async fn log_in(
     let found = db::user_named(&pool, &form.name).await;
     let found = found.map_err(db::failed)?;
     let Some(user) = passwords.verify(found, &form.password).await? else {
-        // Which of the two is wrong stays untold, and so does who has an account.
+        // Which of the two is wrong stays untold, and so does who has an account or a closed one.
         let problem = "There is no user with this name and this password.";
         return Ok(pages::again(StatusCode::UNAUTHORIZED, LOGIN, problem));
     };
-    match auth.log_in(user).remember(form.remember).await {
-        Ok(_) => Ok(auth.redirect_to_next_or("/")),
-        // Only told to who knows the password.
-        Err(LoginError::Inactive) => {
-            let problem = "An admin has closed this account.";
-            Ok(pages::again(StatusCode::FORBIDDEN, LOGIN, problem))
-        }
-        Err(error) => Err(error.into()),
-    }
+    auth.log_in(user).remember(form.remember).await?;
+    Ok(auth.redirect_to_next_or("/"))
 }
 
 #[public]

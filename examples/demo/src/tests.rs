@@ -136,7 +136,7 @@ async fn who_is_deactivated_is_out_at_the_next_request() {
         "There is no user with this name and this password.",
     );
     let right = ben.post("/login").form(first("ben")).await;
-    assert_shows(&right, 403, "An admin has closed this account.");
+    assert_eq!((right.status(), right.body()), (401, wrong.body()));
     assert_is!(ben, "Nobody is logged in.");
 }
 

@@ -54,7 +54,8 @@ impl<U: AuthUser> Auth<U> {
     /// [`LoginError::NotLoggedIn`] if there is no login in the session, [`LoginError::OtherUser`] if the
     /// credentials are another user's. In both cases, nothing is written.
     pub fn confirm_login(&self, verified: impl IntoVerified<U>) -> Confirming<'_, U> {
-        Box::pin(self.confirm(verified.into_verified()))
+        let confirming = self.confirm(verified.into_verified());
+        Box::pin(async { confirming.await.inspect_err(LoginError::log) })
     }
 
     async fn confirm(&self, verified: Verified<U>) -> Result<CurrentUser<U>, LoginError> {
@@ -114,7 +115,8 @@ impl<U: AuthUser> Auth<U> {
             replaces: continued(Some(login)),
             family: Some(login.goes_on()),
         };
-        self.establish(user_type, &user, continuation).await?;
+        let established = self.establish(user_type, &user, continuation).await;
+        established.inspect_err(LoginError::log)?;
         if login.tokens().is_some() || remember_cookie::is_carried(&self.request, user_type) {
             self.state.clear_remember_cookie(self.index);
         }

@@ -265,7 +265,7 @@ impl<U: AuthUser> Auth<U> {
                 previous.is_other_user = true;
             }
         }
-        if let Some((family, row)) = self.genuine_family(records, user_type).await? {
+        for (family, row) in self.genuine_families(records, user_type).await? {
             if !previous.families.contains(&family) {
                 previous.families.push(family);
             }
@@ -305,6 +305,6 @@ impl<'a, U: AuthUser> IntoFuture for LogIn<'a, U> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + 'a>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+        Box::pin(async { self.run().await.inspect_err(LoginError::log) })
     }
 }

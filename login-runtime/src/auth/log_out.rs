@@ -41,6 +41,8 @@ impl<U: AuthUser> Auth<U> {
         let (request, manager, state) = (&self.request, self.manager(), &*self.state);
         // This is the login to end, even if the look-up drops it.
         let named = state.login(request, self.index);
+        // For the event, if the user is gone or is not loaded.
+        let mut user_id = self.carried_entry(|entry| entry.id.to_owned());
         // Without records, the user is only needed for the event.
         let user = if manager.records.is_some() || manager.events.is_heard() {
             state.user(request, self.index).await.ok().flatten()
@@ -51,7 +53,9 @@ impl<U: AuthUser> Auth<U> {
         let session = session::of(request);
         let mut is_late = false;
         if let Some(records) = &manager.records {
-            Box::pin(self.end_records(records, user_type, current, named)).await?;
+            let ending = Box::pin(self.end_records(records, user_type, current, named));
+            let ended_before = || state.slot(self.index)?.ended_user.take();
+            user_id = ending.await?.or_else(ended_before).or(user_id);
             if user_type.login_cookie.is_some() {
                 is_late = Box::pin(self.give_up_carried(records, user_type)).await;
             }
@@ -63,6 +67,7 @@ impl<U: AuthUser> Auth<U> {
             state.clear_remember_cookie(self.index);
         }
         state.settle_remember_cookie(self.index);
+        state.take_kept_next(request);
         state.drop_login_cookie(request, self.index, is_late);
         state.acted.set(true);
         session::clear_but(&session, manager.kept_keys(self.index));
@@ -75,26 +80,32 @@ impl<U: AuthUser> Auth<U> {
         let user = user
             .as_ref()
             .map(|user| EventUser::new(user_type, &*user.user));
-        manager
-            .events
-            .emit(&LoginEvent::LoggedOut { user }, request);
+        let event = LoginEvent::LoggedOut {
+            user,
+            user_type: &user_type.name,
+            user_id: user_id.as_deref().filter(|_| user.is_none()),
+        };
+        manager.events.emit(&event, request);
         Ok(())
     }
 
-    /// Ends the login of this request, and everything else that could restore it.
+    /// Ends the login of this request, and everything else that could restore it. Returns the id of its
+    /// user as JSON, unless the user is known.
     async fn end_records(
         &self,
         records: &Records,
         user_type: &UserType,
         current: Option<LoginRef>,
         named: Option<LoginRef>,
-    ) -> Result<(), LoginError> {
+    ) -> Result<Option<String>, LoginError> {
+        let mut user_id = None;
         let login = match (current, named) {
             (Some(login), _) => Some(login),
             // The user could not be loaded or is inactive, or another request was faster.
             (None, Some(LoginRef { key, family })) => {
                 let record = records.store.find(key, self.manager().now()).await?;
-                let family = record.map_or(family, |record| record.family);
+                let family = record.as_ref().map_or(family, |record| record.family);
+                user_id = record.map(|record| record.user_id);
                 Some(LoginRef { key, family })
             }
             (None, None) => None,
@@ -103,9 +114,14 @@ impl<U: AuthUser> Auth<U> {
             records.end(login).await?;
         }
         // The browser keeps its token if a login was restored in another one, or ended by itself.
-        if let Some((family, _)) = self.genuine_family(records, user_type).await? {
+        for (family, row) in self.genuine_families(records, user_type).await? {
             end_family(records, family).await?;
+            user_id.get_or_insert(row.user_id);
         }
-        Ok(())
+        // Another domain of the application may have left cookies that no response of this one clears.
+        for other in credential::other_logins(&self.request, self.manager(), user_type) {
+            records.end(other).await?;
+        }
+        Ok(user_id)
     }
 }

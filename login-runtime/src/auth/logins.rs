@@ -109,6 +109,11 @@ impl<U: AuthUser> Auth<U> {
         };
         let family = record.family;
         records.end(LoginRef { key, family }).await?;
+        let event = LoginEvent::LoginsEnded {
+            user: Some(EventUser::new(current.user_type, &*current.user)),
+            logins: 1,
+        };
+        self.manager().events.emit(&event, &self.request);
         Ok(true)
     }
 
@@ -198,7 +203,8 @@ impl<U: AuthUser> Auth<U> {
     /// The current user, and the record of the login.
     async fn current(&self) -> Result<Current<'_>, LoginError> {
         let records = self.manager().records.as_deref();
-        let records = records.ok_or(LoginError::NoStore)?;
+        let records = records.ok_or(LoginError::NoStore);
+        let records = records.inspect_err(LoginError::log)?;
         let current = self.state.user(&self.request, self.index).await?;
         let current = current.ok_or(LoginError::NotLoggedIn)?;
         let login = current.login.ok_or(LoginError::NotLoggedIn)?;
@@ -284,7 +290,19 @@ impl Logins {
         };
         let family = record.family;
         self.records.end(LoginRef { key, family }).await?;
+        self.revoked(Some((&record.user_type, &record.user_id)), 1);
         Ok(true)
+    }
+
+    /// Reports logins that have ended.
+    fn revoked(&self, owner: Option<(&str, &str)>, logins: u64) {
+        self.manager
+            .events
+            .emit_outside(&LoginEvent::LoginsRevoked {
+                user_type: owner.map(|(user_type, _)| user_type),
+                user_id: owner.map(|(_, user_id)| user_id),
+                logins,
+            });
     }
 
     /// Ends all logins of a user, and forgets all the user's browsers. Returns how many logins ended.
@@ -300,7 +318,9 @@ impl Logins {
             but: None,
             but_family: None,
         };
-        self.records.store.end_many(all).await
+        let ended = self.records.store.end_many(all).await?;
+        self.revoked(Some((user_type, user_id)), ended);
+        Ok(ended)
     }
 
     /// Ends all logins of all users, and forgets all browsers. Returns how many logins ended.
@@ -312,9 +332,11 @@ impl Logins {
     /// The store's error.
     pub async fn end_all(&self) -> Result<u64, StoreError> {
         let store = &self.records.store;
-        store
-            .call_long(|store| store.end_many(LoginSelector::All))
-            .await
+        let ended = store
+            .call_long("end_many", |store| store.end_many(LoginSelector::All))
+            .await?;
+        self.revoked(None, ended);
+        Ok(ended)
     }
 
     /// Deletes up to about `batch` rows that are over. Returns how many; if it is `batch`, call again.
@@ -333,7 +355,7 @@ impl Logins {
         let idle_since = self.records.limits.idle_since(now);
         let store = &self.records.store;
         store
-            .call_long(|store| store.purge(now, idle_since, batch))
+            .call_long("purge", |store| store.purge(now, idle_since, batch))
             .await
     }
 

@@ -145,9 +145,7 @@ impl Subject {
 /// Reports a condition or an argument about `U` in a guard that asks for another user type.
 pub(crate) fn other_user<U>(guarded: &'static str) -> SetupError {
     let asked = type_name::<U>();
-    let error = SetupError::OtherUser { asked, guarded };
-    tracing::error!(target: "login", "{error}");
-    error
+    SetupError::OtherUser { asked, guarded }.logged()
 }
 
 impl Condition {

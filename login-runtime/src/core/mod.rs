@@ -2,6 +2,8 @@
 //!
 //! Time arrives as an argument. Each security decision is a function, which a table tests.
 
+#[cfg(feature = "password")]
+pub(crate) mod costs;
 pub(crate) mod freshness;
 pub(crate) mod limits;
 pub(crate) mod login;
@@ -10,6 +12,7 @@ pub(crate) mod protection;
 pub(crate) mod remember;
 pub(crate) mod resolve;
 pub(crate) mod user;
+pub(crate) mod weak_secret;
 
 pub(crate) use self::{
     freshness::{Freshness, GuardDefaults, RefusalReason, Requirement},
@@ -18,7 +21,8 @@ pub(crate) use self::{
         EndReason, FamilyKey, Inserted, LoginFacts, LoginKey, LoginOwner, LoginRecord,
         LoginSelector, LoginSource, MaxLogins, TokenFamily,
     },
-    protection::{CLIENT, ClientCheck, ClientIdentity, SessionProtection, Verdict},
+    next::{NEXT_LEN, NextError},
+    protection::{AddressPart, CLIENT, ClientCheck, ClientIdentity, SessionProtection, Verdict},
     remember::{MAX_COOKIE_AGE, MAX_LEN, Presented, REMEMBER_FOR, Token},
     resolve::{EntryVerdict, RecordCheck, RecordVerdict},
     user::AuthUser,

@@ -46,7 +46,8 @@ impl CookieSettings {
 
     /// The cookie's whole name, including the prefix.
     ///
-    /// By default the toolkit picks a name, with the strictest prefix that the other settings allow.
+    /// By default the toolkit picks a name, with the strictest prefix that the other settings allow. A name
+    /// without it is logged when the manager is built.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
@@ -54,6 +55,11 @@ impl CookieSettings {
     }
 
     /// The browser sends the cookie only to this path and the paths below it; `/` by default.
+    ///
+    /// # Security
+    ///
+    /// A path is no protection (RFC 6265 §8.5), and it rules out the prefix `__Host-`. It is logged when
+    /// the manager is built.
     #[must_use]
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
@@ -61,6 +67,12 @@ impl CookieSettings {
     }
 
     /// The browser also sends the cookie to `domain` and its subdomains; by default only to this host.
+    ///
+    /// # Security
+    ///
+    /// Every host of the domain can then set a cookie of this name. A browser may send several, and the
+    /// first that is valid counts: a host that an attacker controls can log a user in as the attacker. It is
+    /// logged when the manager is built.
     #[must_use]
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
@@ -70,6 +82,11 @@ impl CookieSettings {
     /// When the browser sends the cookie with requests that another site starts; `Lax` by default.
     ///
     /// Without the attribute (`None`) some browsers send a new cookie with cross-site POST requests too.
+    ///
+    /// # Security
+    ///
+    /// With `SameSite::None`, and without the attribute, other sites can send requests in the name of the
+    /// user (ASVS 3.3.2). Both are logged when the manager is built.
     #[must_use]
     pub fn same_site(mut self, same_site: impl Into<Option<SameSite>>) -> Self {
         self.same_site = same_site.into();
@@ -109,6 +126,12 @@ impl CookieSettings {
             self.name = self.name.map(|name| format!("{name}-{user_type}"));
             self.user_type = user_type.to_owned();
         }
+        self
+    }
+
+    /// The same attributes for a cookie to which the toolkit gives a name.
+    pub(crate) fn without_name(mut self) -> Self {
+        self.name = None;
         self
     }
 
@@ -197,6 +220,51 @@ pub(crate) struct CheckedCookie {
 }
 
 impl CheckedCookie {
+    /// The length of a cookie that ends with the browser, without its value.
+    pub(crate) fn len_but_value(&self) -> usize {
+        self.name.len() + "=".len() + self.attributes.len()
+    }
+
+    /// What makes this cookie weaker than it could be, as the end of a sentence about it.
+    pub(crate) fn weaknesses(&self) -> impl Iterator<Item = &'static str> {
+        let settings = &self.settings;
+        let name = self.name.to_ascii_lowercase();
+        let has_prefix = name.starts_with("__host-")
+            || name.starts_with("__secure-") && !settings.is_for_whole_host();
+        let is_everywhere = settings.same_site == Some(SameSite::None);
+        [
+            (
+                settings.domain.is_some(),
+                "has a domain, so all subdomains get it, and each of them can replace it; leave out \
+                 `.domain(..)` if one host needs it",
+            ),
+            (
+                settings.path != "/",
+                "has a path, so its name cannot start with `__Host-`, and another host of the same domain \
+                 can replace it; leave out `.path(..)`",
+            ),
+            (
+                // Without Secure, a cookie can have no prefix.
+                settings.secure && !has_prefix,
+                "has a name without the strictest prefix that its other settings allow, so another host of \
+                 the same domain can replace it; leave out `.name(..)`, or start the name with `__Host-` \
+                 (with a domain or a path, `__Secure-`)",
+            ),
+            (
+                is_everywhere,
+                "has SameSite=None, so browsers send it with requests that other sites start: protect all \
+                 forms against cross-site requests, or leave out `.same_site(..)`",
+            ),
+            (
+                settings.same_site.is_none(),
+                "has no SameSite attribute, so some browsers send it with requests that other sites start; \
+                 leave out `.same_site(..)`",
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(is_weak, why)| is_weak.then_some(why))
+    }
+
     /// A cookie with this value that ends with the browser. `None` if it is longer than browsers keep.
     pub(crate) fn until_closed(&self, value: &str) -> Option<SetCookie> {
         Some(SetCookie::new(&self.name, &[value, &self.attributes])).filter(SetCookie::fits)

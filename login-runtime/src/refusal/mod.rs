@@ -1,8 +1,10 @@
 //! The answer to a refused client.
 
 pub(crate) mod answer;
+pub(crate) mod kept_next;
 #[cfg(feature = "flash-messages")]
 pub(crate) mod messages;
+pub(crate) mod navigation;
 pub(crate) mod redirect;
 pub(crate) mod scope;
 pub(crate) mod settings;
@@ -10,6 +12,7 @@ pub(crate) mod views;
 
 pub(crate) use self::{
     answer::{Refusing, forbid, keep_private, load_failed, refuse, view_url},
+    kept_next::NextCookie,
     scope::ScopeViews,
     settings::{Flash, FlashHook, RefusalKind, RefusalSettings, RefusedRequest, erase_handler},
     views::ResolvedViews,

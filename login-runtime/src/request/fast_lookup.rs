@@ -24,7 +24,10 @@ use crate::{
         lookup::{EntryLoad, Found, Lookup, has_other_source},
         state::{FoundRecord, LoginState, RequestUser},
     },
-    store::{LoginRef, deadline::StoreFuture},
+    store::{
+        LoginRef,
+        deadline::{self, StoreFuture},
+    },
     users::{AnyUser, Loading},
 };
 
@@ -176,6 +179,7 @@ impl FastLookup {
                 } => match finding.as_mut().poll(cx) {
                     Poll::Ready(Ok(found)) => lookup.load_user_of(found, *key, *now),
                     Poll::Ready(Err(error)) => {
+                        let error = deadline::report(error, "find_for_auth");
                         return Poll::Ready(Some(lookup.settle(Err(error.into()))));
                     }
                     Poll::Pending if *is_timed => return Poll::Pending,
@@ -191,13 +195,13 @@ impl FastLookup {
                     }),
                 },
                 Step::EntryUser(load) => {
-                    let user = ready!(load.loading.as_mut().poll(cx));
+                    let user = ready!(lookup.slot.poll_loader(&mut load.loading, cx));
                     return Poll::Ready(
                         lookup.unless_found(user, |user| lookup.by_entry(user, load)),
                     );
                 }
                 Step::RecordUser(loading) => {
-                    let user = ready!(loading.as_mut().poll(cx));
+                    let user = ready!(lookup.slot.poll_loader(loading, cx));
                     let of_record = |user| lookup.by_quiet_record(user);
                     return Poll::Ready(lookup.unless_found(user, of_record));
                 }

@@ -11,7 +11,7 @@
 //! protection ends it because another client uses it. A failure is not kept, so the next to ask tries
 //! again. It makes no difference if the one who asks stops waiting.
 
-use std::{any::Any, future::poll_fn, sync::Arc};
+use std::{any::Any, sync::Arc};
 
 use actix_web::HttpRequest;
 
@@ -20,7 +20,7 @@ use crate::{
         EndReason, EntryVerdict, FamilyKey, LoginFacts, LoginRecord, LoginSource, RecordCheck,
         RecordVerdict, resolve,
     },
-    error::LoadError,
+    error::{LoadError, SetupError},
     events::{EventUser, LoginEvent},
     hooks::Hook,
     keys::Match,
@@ -65,7 +65,10 @@ impl LoginState {
         if let Some(user) = lookup.slot.found() {
             return Ok(user);
         }
-        if lookup.is_asked_within() {
+        if lookup.slot.is_in_loader() {
+            return Err(lookup.asks_itself());
+        }
+        if Hook::is_blocking() && lookup.slot.lookup.is_locked() {
             return Err(LoadError::asked_within());
         }
         let _guard = lookup.slot.lookup.lock().await;
@@ -134,6 +137,12 @@ pub(crate) enum EntryRefused {
 }
 
 impl Lookup<'_> {
+    /// The error for a loader that waits for its own result.
+    fn asks_itself(&self) -> LoadError {
+        let user_type = self.user_type.loader.type_name();
+        LoadError::new(SetupError::LoaderAsksItself { user_type }.logged())
+    }
+
     async fn ask_sources(&self) -> Found {
         if let Some(user) = self.by_credential().await? {
             return Ok(Some(user));
@@ -145,8 +154,20 @@ impl Lookup<'_> {
         self.by_request_loader().await
     }
 
-    /// Loads the user of the login that the session or the login cookie names.
+    /// Loads the user of the login that the session or the first good login cookie names.
     async fn by_credential(&self) -> Found {
+        loop {
+            let found = self.by_one_credential().await?;
+            let (state, opened) = (self.state, &self.slot.opened);
+            if found.is_some() || !opened.open_next(self.request, self.manager(), self.user_type) {
+                return Ok(found);
+            }
+            // The response would clear the cookie that is opened now, too.
+            state.keep_login_cookie(self.index);
+        }
+    }
+
+    async fn by_one_credential(&self) -> Found {
         if let Some(records) = &self.manager().records {
             // Boxed: together, the two futures are too large for an allocator's cache.
             return Box::pin(self.by_record(records)).await;
@@ -155,7 +176,7 @@ impl Lookup<'_> {
         match judged {
             None => Ok(None),
             Some(Ok(mut load)) => {
-                let user = load.loading.as_mut().await?;
+                let user = self.slot.load(&mut load.loading).await?;
                 Ok(self.by_entry(user, &mut load))
             }
             Some(Err(EntryRefused::Ended(reason))) => self.end(reason, self.owner().as_deref()),
@@ -269,7 +290,7 @@ impl Lookup<'_> {
         };
         let user = match (loaded, self.user_type.loader.load(&record.user_id)) {
             (Some(user), _) => user,
-            (None, Some(loading)) => loading.await?,
+            (None, Some(mut loading)) => self.slot.load(&mut loading).await?,
             (None, None) => None,
         };
         let has_same_hash = |user: &AnyUser| self.same_hash(user, record.hash.as_deref()).is_some();
@@ -277,6 +298,7 @@ impl Lookup<'_> {
             Ok(user) => user,
             Err(reason) => {
                 Box::pin(records.end(login)).await?;
+                self.slot.ended_user.replace(Some(record.user_id.clone()));
                 let owner = (reason != EndReason::UserGone).then_some(&*record.user_id);
                 return self.end(reason, owner);
             }
@@ -346,9 +368,8 @@ impl Lookup<'_> {
         let Some(load) = request_loader(self.manager(), self.index) else {
             return Ok(None);
         };
-        let mut loading = self.within_loader(|| load(self.request));
-        let loaded = poll_fn(|cx| self.within_loader(|| loading.as_mut().poll(cx)));
-        let Some(user) = loaded.await? else {
+        let mut loading = self.slot.in_loader(|| load(self.request));
+        let Some(user) = self.slot.load(&mut loading).await? else {
             return Ok(None);
         };
         let event_user = EventUser::new(self.user_type, &*user);
@@ -357,33 +378,19 @@ impl Lookup<'_> {
         Ok(Some(self.user(user, facts, false, None)))
     }
 
-    /// Runs code of the request loader, which must not wait for the look-up that it is part of.
-    fn within_loader<T>(&self, run: impl FnOnce() -> T) -> T {
-        let before = self.slot.loads.replace(true);
-        let result = run();
-        self.slot.loads.set(before);
-        result
-    }
-
-    /// Whether the code that asks has to return before the look-up can continue.
-    fn is_asked_within(&self) -> bool {
-        self.slot.loads.get() || Hook::is_blocking() && self.slot.lookup.is_locked()
-    }
-
     /// Records that the browser has the current token of its family: the previous token is stolen if it
     /// is used again. A store that fails here does not make the request fail.
     async fn note_token(&self, records: &Records, key: FamilyKey, now: i64) {
         let (manager, user_type) = (self.manager(), self.user_type);
-        let token = remember_cookie::read_family_token(self.request, manager, user_type);
-        let Some(token) = token.filter(|token| token.family == key) else {
+        let tokens = remember_cookie::read_family_tokens(self.request, manager, user_type);
+        let Some(token) = tokens.into_iter().find(|token| token.family == key) else {
             return;
         };
         let noted = records.note_seen(key, token.generation, now, |family| {
             proves(manager, user_type, &token, family).is_some()
         });
-        if let Err(error) = noted.await {
-            tracing::warn!(target: "login", event = "note_failed", reason = ?error);
-        }
+        // The store's failure is in the log.
+        let _ = noted.await;
     }
 
     pub(crate) fn manager(&self) -> &'_ Manager {

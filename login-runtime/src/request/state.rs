@@ -5,15 +5,17 @@
 
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
     rc::Rc,
     sync::Arc,
+    task::{Context, Poll},
 };
 
 use actix_web::{HttpMessage, HttpRequest};
 
 use crate::{
     core::{LoginFacts, LoginKey, LoginRecord},
-    error::SetupError,
+    error::{LoadError, SetupError},
     events::LoginEvent,
     http::{SetCookie, cookies},
     manager::Manager,
@@ -24,7 +26,7 @@ use crate::{
     },
     session::{self, Session},
     store::LoginRef,
-    users::{AnyUser, UserType},
+    users::{AnyUser, Loading, UserType},
 };
 
 /// The user of a request, and the login of that user.
@@ -71,6 +73,8 @@ pub(crate) struct LoginState {
     pub(crate) passive: Cell<bool>,
     /// Whether to end the session if it is empty when the response is made.
     pub(crate) end_session_if_empty: Cell<bool>,
+    /// Whether the request has taken the address that it was sent with.
+    pub(crate) next_taken: Cell<bool>,
     /// Whether the request has logged a user in or out. Its cookies are sent even if it is late.
     pub(crate) acted: Cell<bool>,
 }
@@ -80,14 +84,16 @@ pub(crate) struct LoginState {
 pub(crate) struct Slot {
     /// `Some(None)` if the client is anonymous, `None` if nothing has asked.
     pub(crate) user: RefCell<Option<Option<RequestUser>>>,
-    /// Whether the request loader is running for this user type.
-    pub(crate) loads: Cell<bool>,
     /// Held while the user is looked up, so that others who ask wait and share the result.
     pub(crate) lookup: LocalMutex,
+    /// Whether a loader for this user is being polled, so that whatever asks now is the loader itself.
+    in_loader: Cell<bool>,
     /// The record that a fast look-up found, for itself and for [`LoginState::user`].
     pub(crate) found_record: RefCell<Option<FoundRecord>>,
     /// Whether the remember cookie of the request is void, or replaced by the response.
     pub(crate) remember_settled: Cell<bool>,
+    /// The id, as JSON, of the user whose login the look-up has ended.
+    pub(crate) ended_user: RefCell<Option<String>>,
     /// The login cookie, if logins have their own cookies.
     pub(crate) opened: OpenedLoginCookie,
 }
@@ -105,6 +111,39 @@ impl Slot {
     /// The result of the look-up, if there was one.
     pub(crate) fn found(&self) -> Option<Option<RequestUser>> {
         self.user.borrow().clone()
+    }
+
+    /// Whether the code that asks is part of the loader that is being waited for.
+    pub(crate) fn is_in_loader(&self) -> bool {
+        self.in_loader.get()
+    }
+
+    /// Runs code of a loader.
+    pub(crate) fn in_loader<T>(&self, run: impl FnOnce() -> T) -> T {
+        /// Also resets the mark if the loader panics.
+        struct Inside<'a>(&'a Cell<bool>);
+        impl Drop for Inside<'_> {
+            fn drop(&mut self) {
+                self.0.set(false);
+            }
+        }
+        self.in_loader.set(true);
+        let _inside = Inside(&self.in_loader);
+        run()
+    }
+
+    /// Polls a loader.
+    pub(crate) fn poll_loader(
+        &self,
+        loading: &mut Loading,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<AnyUser>, LoadError>> {
+        self.in_loader(|| loading.as_mut().poll(cx))
+    }
+
+    /// Waits for a loader.
+    pub(crate) async fn load(&self, loading: &mut Loading) -> Result<Option<AnyUser>, LoadError> {
+        poll_fn(|cx| self.poll_loader(loading, cx)).await
     }
 }
 
@@ -130,6 +169,7 @@ impl LoginState {
             accessed: Cell::default(),
             passive: Cell::default(),
             end_session_if_empty: Cell::default(),
+            next_taken: Cell::default(),
             acted: Cell::default(),
         });
         let mut extensions = request.extensions_mut();
@@ -236,6 +276,16 @@ impl LoginState {
         cookies.push(cookie);
     }
 
+    /// Takes the address that the client asked for when it was refused, if a cookie keeps it.
+    pub(crate) fn take_kept_next(&self, request: &HttpRequest) -> Option<String> {
+        let kept = self.manager.refusal.kept_next.as_ref()?;
+        if self.next_taken.replace(true) || !kept.is_carried(request) {
+            return None;
+        }
+        self.set_cookie(kept.clear());
+        kept.read(request)
+    }
+
     /// Reports the first access to a user.
     pub(crate) fn accessed(&self, request: &HttpRequest) {
         if !self.accessed.replace(true) {
@@ -261,6 +311,27 @@ impl LoginState {
         if let Some(user_type) = self.manager.users.get(index) {
             self.set_remember_cookie(index, user_type.remember.clear());
         }
+    }
+
+    /// Takes back that the response clears the remember cookie: the request has another one to try.
+    pub(crate) fn keep_remember_cookie(&self, index: usize) {
+        if let Some((user_type, slot)) = self.manager.users.get(index).zip(self.slot(index)) {
+            self.keep_cookie(&user_type.remember.name);
+            slot.remember_settled.set(false);
+        }
+    }
+
+    /// The same for the login cookie.
+    pub(crate) fn keep_login_cookie(&self, index: usize) {
+        let user_type = self.manager.users.get(index);
+        if let Some(cookie) = user_type.and_then(|user_type| user_type.login_cookie.as_ref()) {
+            self.keep_cookie(&cookie.name);
+        }
+    }
+
+    fn keep_cookie(&self, name: &str) {
+        let mut cookies = self.cookies.borrow_mut();
+        cookies.retain(|cookie| cookie.name() != name);
     }
 
     /// Ignores the remember cookie of the request from now on.

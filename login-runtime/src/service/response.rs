@@ -21,7 +21,7 @@ use crate::{
         remember_cookie,
     },
     session::{self, fate},
-    store::Records,
+    store::{LoginStore as _, Records},
     users::UserType,
 };
 
@@ -130,6 +130,12 @@ impl<'a> Review<'a> {
                 // The request itself logged the user out, or there is no login.
                 continue;
             }
+            let found = state.and_then(|state| state.found(index)).flatten();
+            let found = found.as_ref();
+            let mut user_id = None;
+            if found.is_none() && !is_gone {
+                user_id = self.owner(index, user_type).await;
+            }
             if let Some(records) = &manager.records {
                 let sent = credential::sent_login(request, manager, user_type);
                 // The request may have logged a user in, too.
@@ -157,18 +163,34 @@ impl<'a> Review<'a> {
                 fate::held_elsewhere();
             }
             if !is_gone {
-                let found = state.and_then(|state| state.found(index)).flatten();
-                let found = found.as_ref();
-                let user = found.map(|found| EventUser::new(user_type, &*found.user));
-                manager
-                    .events
-                    .emit(&LoginEvent::LoggedOut { user }, request);
+                let event = LoginEvent::LoggedOut {
+                    user: found.map(|found| EventUser::new(user_type, &*found.user)),
+                    user_type: &user_type.name,
+                    user_id: user_id.as_deref(),
+                };
+                manager.events.emit(&event, request);
             }
         }
         if is_late {
             self.cookies.clear();
         }
         Ok(())
+    }
+
+    /// The id, as JSON, of the user whose login the request carries, for the log.
+    async fn owner(&self, index: usize, user_type: &UserType) -> Option<String> {
+        let (request, manager) = (self.request, self.manager);
+        let opened = self.opened(index);
+        let read = |credential: LoginCredential<'_>| {
+            let id = credential.entry().map(|entry| entry.id.to_owned());
+            Some((id, credential.login()))
+        };
+        let (id, login) = credential::read(request, manager, user_type, opened, read)?;
+        let Some((records, login)) = manager.records.as_ref().zip(login) else {
+            return id;
+        };
+        let record = records.store.find(login.key, manager.now()).await;
+        record.ok().flatten().map(|record| record.user_id)
     }
 
     /// Withholds the cookies if a login whose cookie the request carries has ended meanwhile.
@@ -221,11 +243,9 @@ impl<'a> Review<'a> {
                 None => self.prolong_token(index, user_type),
                 Some(records) => match self.prolong_family(records, index, user_type).await {
                     Ok(cookie) => cookie,
-                    // The request has succeeded; a store that fails now does not undo that.
-                    Err(error) => {
-                        tracing::warn!(target: "login", event = "prolong_failed", reason = ?error);
-                        None
-                    }
+                    // The request has succeeded; a store that fails now does not undo that. The failure is
+                    // in the log.
+                    Err(_) => None,
                 },
             };
             self.cookies.extend(prolonged);

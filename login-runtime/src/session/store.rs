@@ -19,20 +19,20 @@ use tokio::sync::RwLock;
 
 use crate::{
     clock::Clock,
-    core::LoginKey,
-    error::StoreError,
+    core::{LoginKey, MAX_LEN},
+    error::{Causes, StoreError},
     keys,
     session::{
-        entry,
+        contents::{is_short, json_len, log_too_long},
+        entry::{self, ID_KEY, ID_LEN},
         fate::{
             Lock, SessionFate, State, has_logged_in, may_lose, note_failure, set_fate, with_tracker,
         },
     },
-    store::{LATE_FOR, LoginStore as _, REVOKED_FOR, Records, STORE_DEADLINE, in_time},
+    store::{
+        LATE_FOR, LoginStore as _, REVOKED_FOR, Records, STORE_DEADLINE, deadline::is_new, in_time,
+    },
 };
-
-/// The key that stores the id of a session that is kept in its cookie.
-const ID_KEY: &str = "_session_id";
 
 /// The number of locks; each session uses one of them.
 ///
@@ -52,6 +52,8 @@ pub struct SharedStore<T> {
     revocations: Arc<OnceLock<Revocations>>,
     locks: Arc<Locks>,
     deadline: time::Duration,
+    /// The length of a session cookie without the session, if sessions are in their cookies.
+    frame: Arc<OnceLock<usize>>,
 }
 
 /// A request holds one of these locks from the check that a session exists until it has acted on it.
@@ -89,6 +91,7 @@ impl<T> SharedStore<T> {
             revocations: Arc::default(),
             locks: Arc::new(Locks::new()),
             deadline: STORE_DEADLINE,
+            frame: Arc::default(),
         }
     }
 
@@ -100,6 +103,11 @@ impl<T> SharedStore<T> {
     pub fn deadline(mut self, limit: time::Duration) -> Self {
         self.deadline = limit;
         self
+    }
+
+    /// Takes the length of a session cookie without the session.
+    pub(crate) fn set_frame(&self, frame: usize) {
+        let _ = self.frame.set(frame);
     }
 
     /// Records here which sessions have ended.
@@ -115,7 +123,58 @@ impl<T> Clone for SharedStore<T> {
             revocations: Arc::clone(&self.revocations),
             locks: Arc::clone(&self.locks),
             deadline: self.deadline,
+            frame: Arc::clone(&self.frame),
         }
+    }
+}
+
+/// An error of a session store.
+trait Failed {
+    /// The failure itself, if the store failed.
+    fn cause(&self) -> Option<&anyhow::Error>;
+
+    /// Logs the failure with its causes, once in a request: actix-session only shows its own words.
+    fn log(&self) {
+        if let Some(error) = self.cause() {
+            let reason = Causes(error.as_ref()).to_string();
+            if is_new(&reason) {
+                tracing::error!(
+                    target: "login", event = "session_store_failed", reason,
+                    "the session store failed"
+                );
+            }
+        }
+    }
+}
+
+impl Failed for LoadError {
+    fn cause(&self) -> Option<&anyhow::Error> {
+        match self {
+            Self::Other(error) => Some(error),
+            Self::Deserialization(_) => None,
+        }
+    }
+}
+
+impl Failed for SaveError {
+    fn cause(&self) -> Option<&anyhow::Error> {
+        match self {
+            Self::Serialization(error) | Self::Other(error) => Some(error),
+        }
+    }
+}
+
+impl Failed for UpdateError {
+    fn cause(&self) -> Option<&anyhow::Error> {
+        match self {
+            Self::Serialization(error) | Self::Other(error) => Some(error),
+        }
+    }
+}
+
+impl Failed for anyhow::Error {
+    fn cause(&self) -> Option<&anyhow::Error> {
+        Some(self)
     }
 }
 
@@ -136,8 +195,30 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         Self::is_in_cookie() && self.revocations.get().is_none()
     }
 
+    /// Refuses a session that browsers may not keep in its cookie. actix-session only measures the text that
+    /// it encrypts.
+    fn check_room(&self, state: &State) -> Result<(), TooLong> {
+        if !Self::is_in_cookie() || is_short(state, ID_LEN) {
+            return Ok(());
+        }
+        let len = |(key, value): (&String, &String)| json_len(key) + json_len(value) + ":,".len();
+        let len = "{}".len() + state.iter().map(len).sum::<usize>();
+        let id = if state.contains_key(ID_KEY) {
+            0
+        } else {
+            ID_LEN
+        };
+        let frame = self.frame.get().copied().unwrap_or_default();
+        let bytes = frame + keys::sealed_session_len(len + id);
+        if bytes <= MAX_LEN {
+            return Ok(());
+        }
+        log_too_long(bytes);
+        Err(TooLong)
+    }
+
     /// Waits for the session store's answer until the deadline.
-    async fn ask<R, E>(
+    async fn ask<R, E: Failed>(
         &self,
         question: impl Future<Output = Result<R, E>>,
         other: impl FnOnce(anyhow::Error) -> E,
@@ -147,7 +228,8 @@ impl<T: SessionStore + 'static> SharedStore<T> {
             return question.await;
         }
         let answer = in_time(self.deadline, question).await;
-        note_failure(answer.unwrap_or_else(|too_slow| Err(other(too_slow.into()))))
+        let answer = answer.unwrap_or_else(|too_slow| Err(other(too_slow.into())));
+        note_failure(answer.inspect_err(Failed::log))
     }
 
     /// Locks a session and reads its contents, if it still exists. Nothing else in this process changes
@@ -174,7 +256,7 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         };
         match in_time(self.deadline, looking).await {
             Ok(looked) => looked,
-            Err(too_slow) => note_failure(Err(too_slow.into())),
+            Err(too_slow) => note_failure(Err(too_slow.into()).inspect_err(Failed::log)),
         }
     }
 
@@ -256,6 +338,11 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         }
     }
 }
+
+/// Why a session is not written into its cookie.
+#[derive(Debug, Display, Error)]
+#[display("the session does not fit into its cookie")]
+struct TooLong;
 
 /// Whether a store keeps sessions in their cookies.
 pub(crate) fn is_in_cookie<S: 'static>() -> bool {
@@ -344,6 +431,8 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
     }
 
     async fn save(&self, mut state: State, ttl: &Duration) -> Result<SessionKey, SaveError> {
+        self.check_room(&state)
+            .map_err(|error| SaveError::Other(error.into()))?;
         if self.never_ends() {
             return self.store.save(state, ttl).await;
         }
@@ -384,6 +473,8 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
         mut state: State,
         ttl: &Duration,
     ) -> Result<SessionKey, UpdateError> {
+        self.check_room(&state)
+            .map_err(|error| UpdateError::Other(error.into()))?;
         if self.never_ends() {
             return self.store.update(key, state, ttl).await;
         }

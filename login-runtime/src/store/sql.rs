@@ -38,9 +38,27 @@ mod statements;
 /// The version of the tables.
 const VERSION: i64 = 1;
 
+/// PostgreSQL's codes for a table, a column and a schema that do not exist.
+const MISSING: [&str; 3] = ["42P01", "42703", "3F000"];
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        Self::new(error)
+        // SQLite has one code for all mistakes in a statement, and PostgreSQL speaks many languages.
+        let lacks_tables = error.as_database_error().is_some_and(|error| {
+            let message = error.message();
+            error.code().is_some_and(|code| MISSING.contains(&&*code))
+                || message.contains("no such table")
+                || message.contains("no such column")
+        });
+        let error = Self::new(error);
+        if lacks_tables {
+            error.advise(
+                "the login tables are missing, or are those of another version: call the store's \
+                 `migrate()` when the application starts, or run its `SCHEMA`",
+            )
+        } else {
+            error
+        }
     }
 }
 
