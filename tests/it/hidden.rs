@@ -96,11 +96,19 @@ fn denying() -> (LoginManagerBuilder, Reports) {
     (builder, reports)
 }
 
+/// A manager whose logins are not in the session, of which a request has only one.
+fn outer() -> (LoginManagerBuilder, Reports) {
+    let (builder, reports) = denying();
+    (builder.login_cookie(CookieSettings::new()), reports)
+}
+
 /// Gives a manager other cookies than those of the manager around it.
 fn inner(builder: LoginManagerBuilder) -> LoginManagerBuilder {
     let remember = RememberCookie::new().cookie(CookieSettings::new().name("inner-remember"));
     let session = CookieSettings::new().name("inner");
-    builder.session_cookie(session).remember_cookie(remember)
+    let login = CookieSettings::new().name("inner-login");
+    let builder = builder.session_cookie(session).remember_cookie(remember);
+    builder.login_cookie(login)
 }
 
 /// An application with this middleware between the manager and the routes.
@@ -213,7 +221,7 @@ macro_rules! is_open_where_declared {
 
 #[actix_web::test]
 async fn two_managers_around_the_same_routes_close_only_what_is_undeclared() {
-    let outer = || denying().0.build(key()).unwrap();
+    let outer = || outer().0.build(key()).unwrap();
     let denies = || inner(denying().0).build(key()).unwrap();
     let plain = || inner(manager(&Users::new()).0).build(key()).unwrap();
     is_open_where_declared!(behind!(outer(), denies()));
@@ -227,7 +235,7 @@ async fn two_managers_around_the_same_routes_close_only_what_is_undeclared() {
 
 #[actix_web::test]
 async fn a_declaration_around_the_inner_manager_counts_inside_it() {
-    let (builder, reports) = denying();
+    let (builder, reports) = outer();
     let inner = inner(manager(&Users::new()).0).build(key()).unwrap();
     let scope = web::scope("/open").route("/page", web::get().to(page));
     let scope = scope.wrap(inner).wrap(public());
@@ -239,7 +247,7 @@ async fn a_declaration_around_the_inner_manager_counts_inside_it() {
 
 #[actix_web::test]
 async fn the_audit_sees_the_routes_behind_two_managers() {
-    let outer = denying().0.build(key()).unwrap();
+    let outer = outer().0.build(key()).unwrap();
     let inner = inner(denying().0);
     let one = audit(&behind!(outer.clone(),)).await.unwrap();
     let two = audit(&behind!(outer, inner.build(key()).unwrap())).await;
