@@ -353,9 +353,9 @@ pub use crate::{
     guard::current::{CurrentUser, MaybeUser},
     http::cookie_settings::{CookieSettings, RememberCookie},
     manager::LoginManager,
-    refusal::scope::LoginScope,
     routes::{
         declare::public,
+        login_scope::LoginScope,
         scope_guard::{fresh_login_required, login_required},
         strict::strict,
     },

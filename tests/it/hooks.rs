@@ -199,7 +199,7 @@ async fn a_handler_that_waits_does_not_answer_for_another_guard() {
         .0
         .unauthorized_handler(async |_: RefusedRequest| {
             tokio::task::yield_now().await;
-            HttpResponse::ImATeapot()
+            HttpResponse::ImATeapot().finish()
         });
     let app = app(builder.build(key()).unwrap(), |routes| {
         routes.route("/both", web::get().to(both));

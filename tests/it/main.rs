@@ -8,6 +8,7 @@
 )]
 
 mod clocks;
+mod audited;
 #[cfg(feature = "redis")]
 mod counts;
 mod crowd;
@@ -60,6 +61,7 @@ mod tidy;
 mod time;
 mod types;
 mod user_types;
+mod views;
 mod weak_settings;
 mod world;
 mod zoo;

@@ -200,7 +200,7 @@ fn views_are_addresses() {
         ("/log in", "is not a path; escape what a URL cannot contain"),
         ("javascript:alert(1)", "is not an http or https URL"),
         ("ftp://auth.test", "is not an http or https URL"),
-        ("", "is empty; write a path, a URL or the name of a route"),
+        ("", "is empty; write a path or a URL"),
     ] {
         let expected = format!("the view `{view}` {why}");
         check(builder().login_view(view), &expected);
@@ -210,7 +210,7 @@ fn views_are_addresses() {
         let error = LoginScope::new().refresh_view(view).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
-    for view in ["/login?a=b#c", "https://auth.test/login", "login_page"] {
+    for view in ["/login?a=b#c", "https://auth.test/login", "/{lang}/login"] {
         assert!(
             builder()
                 .login_view(view)

@@ -58,7 +58,7 @@ async fn users_and_admins_log_in_apart() {
     assert_eq!(browser.get("/admin/settings").await.status(), 303);
     assert_eq!(browser.get("/both").await.status(), 303);
 
-    browser.post("/admin/login/root").await.assert_logged_in();
+    browser.post("/admin/login/root").await.assert_page_shown();
     assert_eq!(browser.get("/admin/page").await.text(), "admin root");
     assert_eq!(
         browser.get("/admin/settings").await.text(),
@@ -380,7 +380,7 @@ async fn what_a_session_keeps_can_be_another_id_than_the_primary_one() {
     token.log_in(now).remember().await;
     token.restart();
     let kept = token.copy();
-    kept.get("/page").await.assert_logged_in();
+    kept.get("/page").await.assert_page_shown();
     member.lock().unwrap().session = Uuid::from_u128(2);
     for browser in [session, token] {
         assert_eq!(browser.get("/page").await.status(), 401);
@@ -610,7 +610,7 @@ fn views_origins_and_hosts_are_checked_when_the_manager_is_built() {
     );
     check(
         builder()
-            .login_view("login_page")
+            .login_view(login_runtime::config::View::route("login_page"))
             .refresh_view("https://auth.test/again")
             .origins(["https://app.test", "http://localhost:8080"])
             .force_host_for_redirects("app.test:8443"),

@@ -9,7 +9,7 @@ use crate::{
     core::{NEXT_LEN, RefusalReason},
     error::{BuildError, Causes, LoadError},
     hooks::Hook,
-    http::{Origin, View, escape::QUERY_VALUE},
+    http::{Origin, ViewAddress, escape::QUERY_VALUE},
     refusal::kept_next::NextCookie,
 };
 
@@ -27,10 +27,12 @@ pub(crate) type Handler = Box<dyn Fn(RefusedRequest) -> ResponseFuture + Send + 
 
 type Localize = Box<dyn Fn(&HttpRequest, &str) -> String + Send + Sync>;
 
+type FlashFn = dyn Fn(&HttpRequest, Flash<'_>) + Send + Sync;
+
 /// How the message for a refused client reaches the next page.
 pub(crate) enum FlashHook {
     /// Through a function of the application.
-    Own(Box<dyn Fn(&HttpRequest, Flash<'_>) + Send + Sync>),
+    Own(Box<FlashFn>),
     /// Through `actix-web-flash-messages`.
     #[cfg(feature = "flash-messages")]
     Framework,
@@ -156,8 +158,8 @@ pub(crate) struct Message {
 
 /// The settings for refusals.
 pub(crate) struct RefusalSettings {
-    pub(crate) login_view: Option<View>,
-    pub(crate) refresh_view: Option<View>,
+    pub(crate) login_view: Option<ViewAddress>,
+    pub(crate) refresh_view: Option<ViewAddress>,
     pub(crate) next_field: String,
     /// The name of the query parameter as an address has it, and `=`.
     pub(crate) next_parameter: Vec<u8>,
@@ -237,6 +239,11 @@ impl RefusalSettings {
             Some(localize) => Cow::Owned(localize(request, text)),
             None => Cow::Borrowed(text),
         })
+    }
+
+    /// Both views, as far as there are any.
+    pub(crate) fn views(&self) -> impl Iterator<Item = &ViewAddress> {
+        self.login_view.iter().chain(&self.refresh_view)
     }
 
     /// Whether code of the application runs at a refusal, which may write into the session.

@@ -16,7 +16,7 @@ use crate::{
     error::{BoxError, BuildError},
     events::LoginEvent,
     hooks::Hook,
-    http::{CookieSettings, Origin, RememberCookie, View},
+    http::{CookieSettings, IntoView, Origin, RememberCookie},
     manager::LoginManager,
     refusal::{Flash, FlashHook, RefusedRequest, erase_handler},
     session::SharedStore,
@@ -159,15 +159,16 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         })
     }
 
-    /// Redirects clients without a login to this page: a path (`/login`), a URL, or the name of a route.
+    /// Redirects clients without a login to this page: a path (`/login`), a URL, a
+    /// [`View`](crate::config::View), or a function from the request to an address.
     ///
     /// The query parameter `next` contains the address that the client asked for; a form without an
     /// `action` keeps it. Without a login view clients get 401. Scripts and API clients always do: those
     /// whose `Sec-Fetch-Mode`, `X-Requested-With` or `Accept` header says that they do not show a page.
     #[must_use]
-    pub fn login_view(self, view: impl Into<String>) -> Self {
+    pub fn login_view(self, view: impl IntoView) -> Self {
         self.try_set(|settings| {
-            settings.refusal.login_view = Some(View::parse(&view.into())?);
+            settings.refusal.login_view = Some(view.into_view()?.into());
             Ok(())
         })
     }
@@ -176,9 +177,9 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     ///
     /// Without it they get 401, even if there is a login view.
     #[must_use]
-    pub fn refresh_view(self, view: impl Into<String>) -> Self {
+    pub fn refresh_view(self, view: impl IntoView) -> Self {
         self.try_set(|settings| {
-            settings.refusal.refresh_view = Some(View::parse(&view.into())?);
+            settings.refusal.refresh_view = Some(view.into_view()?.into());
             Ok(())
         })
     }
