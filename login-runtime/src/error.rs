@@ -85,6 +85,14 @@ impl LoadError {
         }
     }
 
+    /// Code of the application asked for the user that it has been called to find.
+    pub(crate) fn asked_within() -> Self {
+        let why = "the request loader, or another hook, asks for the user who is being looked up; \
+                   it would wait for itself";
+        tracing::error!(target: "login", "{why}");
+        Self::new(why)
+    }
+
     pub(crate) fn of_permission(source: BoxError) -> Self {
         Self {
             what: "the permission could not be looked up",

@@ -21,6 +21,7 @@ use crate::{
     conditions::Condition,
     core::SessionProtection,
     error::LoadError,
+    hooks::Hook,
     users::{AuthMethod, UserType},
 };
 
@@ -36,9 +37,15 @@ impl Events {
     /// Sends an event to the log and the subscribers.
     pub(crate) fn emit(&self, event: &LoginEvent<'_>, request: &HttpRequest) {
         event.log();
-        for subscriber in &self.subscribers {
-            subscriber(event, request);
+        // What a subscriber itself causes goes only to the log.
+        if self.subscribers.is_empty() || Hook::Subscriber.is_running() {
+            return;
         }
+        Hook::Subscriber.run(|| {
+            for subscriber in &self.subscribers {
+                subscriber(event, request);
+            }
+        });
     }
 
     /// Whether the log or a subscriber takes events that name a user.
@@ -70,14 +77,16 @@ const METHODS: [Method; 9] = [
 pub(crate) struct RouteRules {
     /// Whether anonymous clients are refused there.
     pub(crate) deny_by_default: bool,
-    pub(crate) undeclared: UndeclaredRoutes,
+    pub(crate) undeclared: SeenRoutes,
+    /// Those that declare something behind middleware that hides it.
+    pub(crate) hidden: SeenRoutes,
 }
 
-/// The undeclared routes that were requested, so that each is reported once.
+/// Routes that were requested, so that each is reported once.
 #[derive(Default)]
-pub(crate) struct UndeclaredRoutes(Mutex<HashSet<(Option<Method>, String)>>);
+pub(crate) struct SeenRoutes(Mutex<HashSet<(Option<Method>, String)>>);
 
-impl UndeclaredRoutes {
+impl SeenRoutes {
     pub(crate) fn is_first(&self, method: &Method, pattern: &str) -> bool {
         // Clients cannot make this grow: there are as many patterns as routes, and all non-standard
         // methods count as one.
@@ -180,6 +189,18 @@ pub enum LoginEvent<'a> {
     UndeclaredRoute {
         /// The pattern that the path matches, such as `/users/{id}`.
         pattern: &'a str,
+        /// The middleware between the login manager and the routes that may hide what the route declares,
+        /// as far as it is known.
+        middleware: Option<&'a str>,
+    },
+    /// Under [`deny_by_default`](crate::config::LoginManagerBuilder::deny_by_default), a user who is logged
+    /// in came to a route whose declaration was hidden by middleware, so that anonymous clients are refused
+    /// there. Reported once for each method and pattern.
+    HiddenRoute {
+        /// The pattern of the route, such as `/users/{id}`.
+        pattern: &'a str,
+        /// The middleware, as far as it is known.
+        middleware: Option<&'a str>,
     },
     /// A loader, the login store or a permission check failed; the client got a 503.
     LoadFailed {
@@ -237,6 +258,7 @@ impl LoginEvent<'_> {
             Self::RememberCookieRefused { .. } => "remember_cookie_refused",
             Self::RememberTokenReused { .. } => "remember_token_reused",
             Self::UndeclaredRoute { .. } => "undeclared_route",
+            Self::HiddenRoute { .. } => "hidden_route",
             Self::LoadFailed { .. } => "load_failed",
         }
     }
@@ -299,7 +321,33 @@ impl LoginEvent<'_> {
             Self::RememberTokenReused { user_type, user_id } => {
                 tracing::error!(target: "login", event, user_type, user = user_id);
             }
-            Self::UndeclaredRoute { pattern } => {
+            Self::UndeclaredRoute {
+                pattern,
+                middleware: Some(middleware),
+            } => {
+                tracing::warn!(
+                    target: "login", event, pattern, middleware,
+                    "anonymous clients are refused at this pattern; if its route has `#[login_required]` or \
+                     `#[public]`, middleware hides them by awaiting something before it calls the routes: wrap \
+                     that middleware in `routes_behind(..)`, or wrap it around the login manager"
+                );
+            }
+            Self::HiddenRoute {
+                pattern,
+                middleware,
+            } => {
+                tracing::error!(
+                    target: "login", event, pattern, middleware,
+                    "this route declares who may reach it, but middleware between the login manager and the \
+                     route awaits something before it calls the route, which hides the declaration, so anonymous \
+                     clients are refused; wrap that middleware in `routes_behind(..)`, or wrap it around the \
+                     login manager"
+                );
+            }
+            Self::UndeclaredRoute {
+                pattern,
+                middleware: None,
+            } => {
                 tracing::warn!(
                     target: "login", event, pattern,
                     "a route under this pattern declares nothing, or none takes the method, so anonymous \

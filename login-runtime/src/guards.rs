@@ -27,7 +27,9 @@ pub use crate::{
     guard::{
         guarded::{GuardedHandler, guarded},
         proof::{AuthorizedUser, FreshUser},
+        views::{login_url, refresh_url},
     },
+    refusal::settings::RefusedRequest,
     routes::{
         declare::Declared,
         gate::{RoutesBehind, routes_behind},

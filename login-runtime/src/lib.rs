@@ -169,6 +169,12 @@
 //! login has its own cookie, which is opened only when the request asks for the user. The session then
 //! contains only the application's data.
 //!
+//! # The guide
+//!
+//! The module [`guide`] has a page for each task: [keys](guide::keys), [login stores](guide::stores),
+//! [the order of middlewares](guide::middlewares), [pages of other origins](guide::cross_site),
+//! [WebSockets](guide::sockets) and [tests](guide::testing).
+//!
 //! # Features
 //!
 //! None is on by default.
@@ -190,6 +196,7 @@ pub mod __private;
 // Pages of the public interface.
 pub mod config;
 pub mod guards;
+pub mod guide;
 pub mod logins;
 pub mod password;
 
@@ -201,6 +208,7 @@ mod core;
 mod error;
 pub mod events;
 mod guard;
+mod hooks;
 mod http;
 mod keys;
 mod manager;

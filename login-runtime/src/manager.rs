@@ -83,7 +83,7 @@ pub(crate) struct Manager {
     pub(crate) client: ClientCheck,
     pub(crate) remember: RememberCookie,
     pub(crate) guards: GuardDefaults,
-    pub(crate) refusal: RefusalSettings,
+    pub(crate) refusal: Arc<RefusalSettings>,
     pub(crate) events: Events,
     /// How long logins last.
     pub(crate) limits: Limits,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use actix_web::{
-    App, Error, HttpRequest, HttpResponse, Responder,
+    App, Error, HttpResponse, Responder,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     get, guard,
@@ -23,7 +23,7 @@ use login_runtime::{
     CookieSettings, CurrentUser,
     config::LoginManagerBuilder,
     events::LoginEvent,
-    guards::{guarded, routes_behind},
+    guards::{RefusedRequest, guarded, routes_behind},
     login_required, public, strict,
     test::{Answer, Browser},
 };
@@ -554,7 +554,7 @@ async fn an_undeclared_route_is_reported_once_with_its_pattern() {
 
 #[actix_web::test]
 async fn refusals_are_those_of_the_manager() {
-    async fn no(request: HttpRequest) -> HttpResponse {
+    async fn no(request: RefusedRequest) -> HttpResponse {
         let agent = request.headers().contains_key("user-agent");
         let who = format!("{} {} {agent}", request.method(), request.uri());
         HttpResponse::ImATeapot().body(who)

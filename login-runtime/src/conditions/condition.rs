@@ -9,6 +9,7 @@ use crate::{
     conditions::outcome::Outcome,
     core::AuthUser,
     error::{LoadError, SetupError},
+    hooks,
     users::{AnyUser, Permissions, UserType, permission::HasPermission as _},
 };
 
@@ -219,8 +220,8 @@ impl Condition {
                 ConditionAnswer::Now(Ok(loader.has_role(&*subject.user, role)))
             }
             Test::Permission(test) => (test.ask)(test.number, subject),
-            Test::Check(CheckFn::Static(check)) => ConditionAnswer::Now(check(subject)),
-            Test::Check(CheckFn::Shared(check)) => ConditionAnswer::Now(check(subject)),
+            Test::Check(CheckFn::Static(check)) => check_once(check, subject),
+            Test::Check(CheckFn::Shared(check)) => check_once(&**check, subject),
             Test::Any(list) => ask_in_order(list, true, subject),
             Test::All(list) => ask_in_order(list, false, subject),
             Test::Not(list) => match ask_in_order(list, true, subject) {
@@ -316,6 +317,18 @@ fn ask_in_order(list: &List, stop: bool, subject: &Subject) -> ConditionAnswer {
     ConditionAnswer::Now(Ok(!stop))
 }
 
+fn check_once<C>(check: &C, subject: &Subject) -> ConditionAnswer
+where
+    C: Fn(&Subject) -> Result<bool, Unanswered> + ?Sized,
+{
+    let answer = hooks::nested(|| check(subject));
+    ConditionAnswer::Now(answer.unwrap_or_else(|| Err(asks_for_itself())))
+}
+
+fn asks_for_itself() -> Unanswered {
+    LoadError::of_permission("a condition asks for itself, or for too many others".into()).into()
+}
+
 fn ask_permission<P: Permissions>(number: usize, subject: &Subject) -> ConditionAnswer {
     let Ok(user) = Rc::clone(&subject.user).downcast::<P::User>() else {
         return ConditionAnswer::Now(Err(subject.other_user::<P::User>()));
@@ -325,7 +338,9 @@ fn ask_permission<P: Permissions>(number: usize, subject: &Subject) -> Condition
         let Some(permission) = P::of_number(number) else {
             return Ok(false);
         };
-        let answer = user.has_permission(permission, &request).await;
-        Ok(answer.map_err(LoadError::of_permission)?)
+        match hooks::nested_async(user.has_permission(permission, &request)).await {
+            Some(answer) => Ok(answer.map_err(LoadError::of_permission)?),
+            None => Err(asks_for_itself()),
+        }
     }))
 }

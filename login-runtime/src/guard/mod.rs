@@ -7,6 +7,7 @@ pub(crate) mod guarded;
 pub(crate) mod policy;
 pub(crate) mod proof;
 pub(crate) mod terms;
+pub(crate) mod views;
 
 pub(crate) use self::{
     current::{CurrentUser, MaybeUser},

@@ -9,7 +9,7 @@
 //! 5. If a loader failed, the answer is 503.
 //! 6. Caches must not store any of these answers.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
@@ -20,14 +20,20 @@ use actix_web::{
     },
 };
 
+#[cfg(feature = "flash-messages")]
+use crate::refusal::messages;
 use crate::{
     core::RefusalReason,
     error::{CHALLENGE, LoadError, Refusal},
     events::{Events, LoginEvent},
+    hooks::Hook,
+    http::{SetCookie, View, set_cookie},
     refusal::{
         redirect,
         scope::ScopeViews,
-        settings::{Flash, Message, RefusalSettings, ResponseFuture},
+        settings::{
+            Flash, FlashHook, RefusalKind, RefusalSettings, Refused, RefusedRequest, ResponseFuture,
+        },
     },
 };
 
@@ -48,28 +54,6 @@ const COOKIE: HeaderValue = HeaderValue::from_static("Cookie");
 static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 static X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
-
-/// The two kinds of 401, by what the client has to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RefusalKind {
-    /// There is no login: the client has to log in.
-    Unauthorized,
-    /// The login is stale: the user has to give the credentials again.
-    NeedsRefresh,
-}
-
-impl RefusalKind {
-    pub(crate) fn of(reason: RefusalReason) -> Self {
-        match reason {
-            RefusalReason::Stale => Self::NeedsRefresh,
-            // `forbid` answers forbidden users.
-            RefusalReason::Anonymous
-            | RefusalReason::Inactive
-            | RefusalReason::Forbidden
-            | RefusalReason::Asked => Self::Unauthorized,
-        }
-    }
-}
 
 /// A refusal, or the future of the application's handler that makes it.
 pub(crate) enum Refusing {
@@ -92,41 +76,102 @@ impl Refusing {
 /// the answer.
 pub(crate) fn refuse(
     request: &HttpRequest,
-    settings: &RefusalSettings,
+    settings: &Arc<RefusalSettings>,
     events: &Events,
     kind: RefusalKind,
     reason: RefusalReason,
     max_age: Option<Duration>,
 ) -> Refusing {
-    let (event, handler, view, message) = match kind {
-        RefusalKind::Unauthorized => (
-            LoginEvent::Unauthorized { reason },
-            &settings.unauthorized,
-            ScopeViews::login_view(request).or(settings.login_view.as_ref()),
-            &settings.login_message,
-        ),
-        RefusalKind::NeedsRefresh => (
-            LoginEvent::NeedsRefresh { reason },
-            &settings.needs_refresh,
-            ScopeViews::refresh_view(request).or(settings.refresh_view.as_ref()),
-            &settings.refresh_message,
-        ),
+    let (event, handler) = match kind {
+        RefusalKind::Unauthorized => (LoginEvent::Unauthorized { reason }, &settings.unauthorized),
+        RefusalKind::NeedsRefresh => (LoginEvent::NeedsRefresh { reason }, &settings.needs_refresh),
     };
     events.emit(&event, request);
-    if let Some(handler) = handler {
-        return Refusing::Later(reason, handler(request));
+    if let Some(handler) = handler
+        && !kind.hook().is_running()
+    {
+        return Refusing::Later(
+            reason,
+            handler(RefusedRequest {
+                request: request.clone(),
+                reason,
+                refused: Refused::Client(kind, max_age),
+                settings: Arc::clone(settings),
+            }),
+        );
     }
-    let location = view
+    let response = send_to_view(request, settings, kind, max_age);
+    Refusing::Now(Box::new(Refusal::new(reason, response)))
+}
+
+/// The view of a scope or of the manager.
+fn view<'a>(
+    request: &'a HttpRequest,
+    settings: &'a RefusalSettings,
+    kind: RefusalKind,
+) -> Option<&'a View> {
+    match kind {
+        RefusalKind::Unauthorized => {
+            ScopeViews::login_view(request).or(settings.login_view.as_ref())
+        }
+        RefusalKind::NeedsRefresh => {
+            ScopeViews::refresh_view(request).or(settings.refresh_view.as_ref())
+        }
+    }
+}
+
+/// Redirects the client to the view, or answers 401.
+fn send_to_view(
+    request: &HttpRequest,
+    settings: &RefusalSettings,
+    kind: RefusalKind,
+    max_age: Option<Duration>,
+) -> HttpResponse {
+    let location = view(request, settings, kind)
         .filter(|_| wants_page(request))
         .and_then(|view| redirect::location(view, request, settings));
-    let response = match location {
-        Some(location) => {
-            flash(request, settings, message);
-            see_other(location)
-        }
-        None => unauthorized(request, kind, max_age),
+    let Some(location) = location else {
+        return unauthorized(request, kind, max_age);
     };
-    Refusing::Now(Box::new(Refusal::new(reason, response)))
+    let kept = flash(request, settings, kind);
+    let mut response = see_other(location);
+    if let Some(cookie) = kept {
+        set_cookie::append(response.headers_mut(), cookie);
+    }
+    response
+}
+
+/// The address of a view for a client that is not refused, with `next`. `None` if there is no such view.
+pub(crate) fn view_url(
+    request: &HttpRequest,
+    settings: &RefusalSettings,
+    kind: RefusalKind,
+) -> Option<String> {
+    let view = view(request, settings, kind)?;
+    String::from_utf8(redirect::url(view, request, settings)?).ok()
+}
+
+impl RefusedRequest {
+    /// The response that this crate makes without the handler: the redirect with `next` and the message,
+    /// 401 or 403.
+    pub fn default_response(&self) -> HttpResponse {
+        match self.refused {
+            Refused::Client(kind, max_age) => {
+                send_to_view(&self.request, &self.settings, kind, max_age)
+            }
+            Refused::Forbidden => forbidden(&self.request),
+        }
+    }
+
+    /// The address of the login view, with `next`; see [`login_url`](crate::guards::login_url).
+    pub fn login_url(&self) -> Option<String> {
+        view_url(&self.request, &self.settings, RefusalKind::Unauthorized)
+    }
+
+    /// The address of the refresh view, with `next`; see [`refresh_url`](crate::guards::refresh_url).
+    pub fn refresh_url(&self) -> Option<String> {
+        view_url(&self.request, &self.settings, RefusalKind::NeedsRefresh)
+    }
 }
 
 /// Redirects a client to a view.
@@ -148,18 +193,31 @@ fn see_other(location: Vec<u8>) -> HttpResponse {
 /// in a loop.
 pub(crate) fn forbid(
     request: &HttpRequest,
-    settings: &RefusalSettings,
+    settings: &Arc<RefusalSettings>,
     events: &Events,
     event: &LoginEvent<'_>,
     reason: RefusalReason,
 ) -> Refusing {
     events.emit(event, request);
-    if let Some(handler) = &settings.forbidden {
-        return Refusing::Later(reason, handler(request));
+    if let Some(handler) = &settings.forbidden
+        && !Hook::Forbidden.is_running()
+    {
+        return Refusing::Later(
+            reason,
+            handler(RefusedRequest {
+                request: request.clone(),
+                reason,
+                refused: Refused::Forbidden,
+                settings: Arc::clone(settings),
+            }),
+        );
     }
+    Refusing::Now(Box::new(Refusal::new(reason, forbidden(request))))
+}
+
+fn forbidden(request: &HttpRequest) -> HttpResponse {
     let text = "Forbidden: you may not do this.";
-    let response = explain(request, HttpResponse::Forbidden(), text, "forbidden");
-    Refusing::Now(Box::new(Refusal::new(reason, response)))
+    explain(request, HttpResponse::Forbidden(), text, "forbidden")
 }
 
 /// The answer when a loader failed.
@@ -169,8 +227,10 @@ pub(crate) fn load_failed(
     error: &LoadError,
 ) -> HttpResponse {
     private(match &settings.load_failed {
-        Some(handler) => handler(request, error),
-        None => HttpResponse::ServiceUnavailable().finish(),
+        Some(handler) if !Hook::LoadFailed.is_running() => {
+            Hook::LoadFailed.run(|| handler(request, error))
+        }
+        _ => HttpResponse::ServiceUnavailable().finish(),
     })
 }
 
@@ -291,24 +351,29 @@ fn explain(
     })
 }
 
-/// Hands the message of a refusal to the application, which shows it on the next page.
-fn flash(request: &HttpRequest, settings: &RefusalSettings, message: &Message) {
-    let Some((hook, text)) = settings
-        .flash
-        .as_ref()
-        .zip(message.text.as_deref().filter(|text| !text.is_empty()))
-    else {
-        return;
-    };
-    let text = match &settings.localize {
-        Some(localize) => Cow::Owned(localize(request, text)),
-        None => Cow::Borrowed(text),
-    };
-    hook(
-        request,
-        Flash {
-            text: &text,
-            category: &message.category,
-        },
-    );
+/// Hands the message of a refusal to the application, which shows it on the next page. Returns a cookie
+/// if the message has to be kept until then.
+fn flash(
+    request: &HttpRequest,
+    settings: &RefusalSettings,
+    kind: RefusalKind,
+) -> Option<SetCookie> {
+    let hook = settings.flash.as_ref()?;
+    // A hook that is refused itself sends no second message.
+    if Hook::Message.is_running() {
+        return None;
+    }
+    Hook::Message.run(|| {
+        let text = settings.text(request, kind)?;
+        let category = &settings.message(kind).category;
+        match hook {
+            FlashHook::Own(hook) => {
+                let text = &text;
+                hook(request, Flash { text, category });
+                None
+            }
+            #[cfg(feature = "flash-messages")]
+            FlashHook::Framework => messages::send(request, settings, kind, &text),
+        }
+    })
 }

@@ -30,6 +30,24 @@ pub(crate) fn location(
     request: &HttpRequest,
     settings: &RefusalSettings,
 ) -> Option<Vec<u8>> {
+    address(view, request, settings, true)
+}
+
+/// The same for a client that is not refused: the view itself gets its own address, without `next`.
+pub(crate) fn url(
+    view: &View,
+    request: &HttpRequest,
+    settings: &RefusalSettings,
+) -> Option<Vec<u8>> {
+    address(view, request, settings, false)
+}
+
+fn address(
+    view: &View,
+    request: &HttpRequest,
+    settings: &RefusalSettings,
+    is_refused: bool,
+) -> Option<Vec<u8>> {
     let url;
     let target = match view {
         View::Path { address, path_len } => Target::new(None, address, *path_len),
@@ -47,6 +65,9 @@ pub(crate) fn location(
         }
     };
     if target.path == request.path() && target.is_here(request, settings) {
+        if !is_refused {
+            return Some(target.address(None, settings));
+        }
         tracing::error!(
             target: "login",
             "the view `{}` refuses the clients that are sent there; make it a public page",

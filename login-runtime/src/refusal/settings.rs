@@ -1,13 +1,15 @@
 //! How a manager refuses: views, `next`, messages and handlers of the application.
 
-use std::{future::Future, pin::Pin};
+use std::{borrow::Cow, future::Future, ops::Deref, pin::Pin, sync::Arc, time::Duration};
 
 use actix_web::{HttpRequest, HttpResponse, Responder};
+use derive_more::Debug;
 
-use crate::http::escape::QUERY_VALUE;
 use crate::{
+    core::RefusalReason,
     error::{BuildError, LoadError},
-    http::{Origin, View},
+    hooks::Hook,
+    http::{Origin, View, escape::QUERY_VALUE},
 };
 
 /// Flask-Login's message for the login view.
@@ -20,13 +22,120 @@ const REFRESH_MESSAGE: &str = "Please reauthenticate to access this page.";
 pub(crate) type ResponseFuture = Pin<Box<dyn Future<Output = HttpResponse>>>;
 
 /// The application's handler for refused clients.
-pub(crate) type Handler = Box<dyn Fn(&HttpRequest) -> ResponseFuture + Send + Sync>;
+pub(crate) type Handler = Box<dyn Fn(RefusedRequest) -> ResponseFuture + Send + Sync>;
 
 type Localize = Box<dyn Fn(&HttpRequest, &str) -> String + Send + Sync>;
 
-type FlashHook = Box<dyn Fn(&HttpRequest, Flash<'_>) + Send + Sync>;
+/// How the message for a refused client reaches the next page.
+pub(crate) enum FlashHook {
+    /// Through a function of the application.
+    Own(Box<dyn Fn(&HttpRequest, Flash<'_>) + Send + Sync>),
+    /// Through `actix-web-flash-messages`.
+    #[cfg(feature = "flash-messages")]
+    Framework,
+}
 
 pub(crate) type LoadFailed = Box<dyn Fn(&HttpRequest, &LoadError) -> HttpResponse + Send + Sync>;
+
+/// The two kinds of 401, by what the client has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RefusalKind {
+    /// There is no login: the client has to log in.
+    Unauthorized,
+    /// The login is stale: the user has to give the credentials again.
+    NeedsRefresh,
+}
+
+impl RefusalKind {
+    pub(crate) fn of(reason: RefusalReason) -> Self {
+        match reason {
+            RefusalReason::Stale => Self::NeedsRefresh,
+            // `forbid` answers forbidden users.
+            RefusalReason::Anonymous
+            | RefusalReason::Inactive
+            | RefusalReason::Forbidden
+            | RefusalReason::Asked => Self::Unauthorized,
+        }
+    }
+
+    pub(crate) fn hook(self) -> Hook {
+        match self {
+            Self::Unauthorized => Hook::Unauthorized,
+            Self::NeedsRefresh => Hook::NeedsRefresh,
+        }
+    }
+}
+
+/// What is refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Refused {
+    /// A client without a fitting login; the age is that of the login that would fit.
+    Client(RefusalKind, Option<Duration>),
+    /// A user who may not do this.
+    Forbidden,
+}
+
+/// A request that is refused, for the application's handler that answers it.
+///
+/// It dereferences to the request.
+///
+/// # Examples
+///
+/// Programs get a body of the application's own, and browsers what they get without a handler:
+///
+/// ```
+/// use actix_web::{HttpResponse, cookie::Key, http::header::ACCEPT};
+/// use login_runtime::{AuthUser, LoginManager, MemoryLoginStore, guards::RefusedRequest};
+///
+/// #[derive(AuthUser)]
+/// struct User { id: i64 }
+///
+/// async fn refuse(refused: RefusedRequest) -> HttpResponse {
+///     let accept = refused.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
+///     if accept == Some("application/vnd.api+json") {
+///         return HttpResponse::Unauthorized().body(r#"{"errors":[{"status":"401"}]}"#);
+///     }
+///     refused.default_response()
+/// }
+///
+/// # fn main() -> Result<(), login_runtime::BuildError> {
+/// let login_manager = LoginManager::builder(|id| async move { Ok::<_, String>(Some(User { id })) })
+///     .login_store(MemoryLoginStore::new())
+///     .login_view("/login")
+///     .unauthorized_handler(refuse)
+///     .build(Key::generate())?;
+/// # let _ = login_manager;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[debug("RefusedRequest({reason:?})")]
+pub struct RefusedRequest {
+    pub(crate) request: HttpRequest,
+    pub(crate) reason: RefusalReason,
+    pub(crate) refused: Refused,
+    pub(crate) settings: Arc<RefusalSettings>,
+}
+
+impl RefusedRequest {
+    /// The request.
+    pub fn request(&self) -> &HttpRequest {
+        &self.request
+    }
+
+    /// Why it is refused.
+    pub fn reason(&self) -> RefusalReason {
+        self.reason
+    }
+}
+
+impl Deref for RefusedRequest {
+    type Target = HttpRequest;
+
+    fn deref(&self) -> &HttpRequest {
+        &self.request
+    }
+}
 
 /// A message for a refused client, which the next page shows.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +169,8 @@ pub(crate) struct RefusalSettings {
     pub(crate) refresh_message: Message,
     pub(crate) localize: Option<Localize>,
     pub(crate) flash: Option<FlashHook>,
+    /// Whether browsers send this crate's cookies only over https.
+    pub(crate) secure: bool,
     pub(crate) unauthorized: Option<Handler>,
     pub(crate) needs_refresh: Option<Handler>,
     pub(crate) forbidden: Option<Handler>,
@@ -86,6 +197,7 @@ impl Default for RefusalSettings {
             refresh_message: message(REFRESH_MESSAGE),
             localize: None,
             flash: None,
+            secure: true,
             unauthorized: None,
             needs_refresh: None,
             forbidden: None,
@@ -95,6 +207,32 @@ impl Default for RefusalSettings {
 }
 
 impl RefusalSettings {
+    /// The message for clients that are redirected to this view.
+    pub(crate) fn message(&self, kind: RefusalKind) -> &Message {
+        match kind {
+            RefusalKind::Unauthorized => &self.login_message,
+            RefusalKind::NeedsRefresh => &self.refresh_message,
+        }
+    }
+
+    /// The same, translated. `None` if there is none.
+    pub(crate) fn text(&self, request: &HttpRequest, kind: RefusalKind) -> Option<Cow<'_, str>> {
+        let text = self.message(kind).text.as_deref();
+        let text = text.filter(|text| !text.is_empty())?;
+        Some(match &self.localize {
+            Some(localize) => Cow::Owned(localize(request, text)),
+            None => Cow::Borrowed(text),
+        })
+    }
+
+    /// Whether code of the application runs at a refusal, which may write into the session.
+    pub(crate) fn may_write_session(&self) -> bool {
+        self.session_for_next
+            || self.localize.is_some()
+            || self.unauthorized.is_some()
+            || matches!(self.flash, Some(FlashHook::Own(_)))
+    }
+
     pub(crate) fn set_next_field(&mut self, name: String) {
         self.next_parameter.clear();
         QUERY_VALUE.push(&mut self.next_parameter, &name);
@@ -125,29 +263,19 @@ impl RefusalSettings {
 }
 
 /// Erases the types of a handler.
-pub(crate) fn erase_handler<F, Fut, R>(handler: F) -> Handler
+pub(crate) fn erase_handler<F, Fut, R>(hook: Hook, handler: F) -> Handler
 where
-    F: Fn(HttpRequest) -> Fut + Send + Sync + 'static,
+    F: Fn(RefusedRequest) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = R> + 'static,
     R: Responder + 'static,
 {
-    Box::new(move |request| {
-        let response = handler(request.clone());
-        let request = request.clone();
-        Box::pin(async move { response.await.respond_to(&request).map_into_boxed_body() })
+    Box::new(move |refused| {
+        let request = refused.request.clone();
+        let response = hook.run(|| handler(refused));
+        Box::pin(
+            hook.run_async(
+                async move { response.await.respond_to(&request).map_into_boxed_body() },
+            ),
+        )
     })
-}
-
-/// Sends a message through `actix-web-flash-messages`.
-#[cfg(feature = "flash-messages")]
-pub(crate) fn send_flash_message(flash: Flash<'_>) {
-    use actix_web_flash_messages::{FlashMessage, Level};
-    let level = match flash.category {
-        "debug" => Level::Debug,
-        "success" => Level::Success,
-        "warning" => Level::Warning,
-        "error" => Level::Error,
-        _ => Level::Info,
-    };
-    FlashMessage::new(flash.text.to_owned(), level).send();
 }

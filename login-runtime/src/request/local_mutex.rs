@@ -19,6 +19,10 @@ impl LocalMutex {
         !self.locked.replace(true)
     }
 
+    pub(crate) fn is_locked(&self) -> bool {
+        self.locked.get()
+    }
+
     pub(crate) async fn lock(&self) -> LocalMutexGuard<'_> {
         poll_fn(|cx| {
             if self.try_lock() {

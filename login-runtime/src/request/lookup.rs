@@ -11,7 +11,7 @@
 //! protection ends it because another client uses it. A failure is not kept, so the next to ask tries
 //! again. It makes no difference if the one who asks stops waiting.
 
-use std::{any::Any, sync::Arc};
+use std::{any::Any, future::poll_fn, sync::Arc};
 
 use actix_web::HttpRequest;
 
@@ -22,6 +22,7 @@ use crate::{
     },
     error::LoadError,
     events::{EventUser, LoginEvent},
+    hooks::Hook,
     keys::Match,
     manager::Manager,
     request::{
@@ -63,6 +64,9 @@ impl LoginState {
         };
         if let Some(user) = lookup.slot.found() {
             return Ok(user);
+        }
+        if lookup.is_asked_within() {
+            return Err(LoadError::asked_within());
         }
         let _guard = lookup.slot.lookup.lock().await;
         if let Some(user) = lookup.slot.found() {
@@ -342,13 +346,28 @@ impl Lookup<'_> {
         let Some(load) = request_loader(self.manager(), self.index) else {
             return Ok(None);
         };
-        let Some(user) = load(self.request).await? else {
+        let mut loading = self.within_loader(|| load(self.request));
+        let loaded = poll_fn(|cx| self.within_loader(|| loading.as_mut().poll(cx)));
+        let Some(user) = loaded.await? else {
             return Ok(None);
         };
         let event_user = EventUser::new(self.user_type, &*user);
         self.emit(&LoginEvent::LoadedFromRequest { user: event_user });
         let facts = LoginFacts::new(LoginSource::Request, None, false);
         Ok(Some(self.user(user, facts, false, None)))
+    }
+
+    /// Runs code of the request loader, which must not wait for the look-up that it is part of.
+    fn within_loader<T>(&self, run: impl FnOnce() -> T) -> T {
+        let before = self.slot.loads.replace(true);
+        let result = run();
+        self.slot.loads.set(before);
+        result
+    }
+
+    /// Whether the code that asks has to return before the look-up can continue.
+    fn is_asked_within(&self) -> bool {
+        self.slot.loads.get() || Hook::is_blocking() && self.slot.lookup.is_locked()
     }
 
     /// Records that the browser has the current token of its family: the previous token is stolen if it

@@ -2,6 +2,8 @@
 
 pub(crate) mod client;
 pub(crate) mod credential;
+#[cfg(feature = "flash-messages")]
+pub(crate) mod due_message;
 pub(crate) mod fast_lookup;
 pub(crate) mod local_mutex;
 pub(crate) mod lookup;

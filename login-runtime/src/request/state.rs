@@ -80,6 +80,8 @@ pub(crate) struct LoginState {
 pub(crate) struct Slot {
     /// `Some(None)` if the client is anonymous, `None` if nothing has asked.
     pub(crate) user: RefCell<Option<Option<RequestUser>>>,
+    /// Whether the request loader is running for this user type.
+    pub(crate) loads: Cell<bool>,
     /// Held while the user is looked up, so that others who ask wait and share the result.
     pub(crate) lookup: LocalMutex,
     /// The record that a fast look-up found, for itself and for [`LoginState::user`].
@@ -228,7 +230,7 @@ impl LoginState {
     }
 
     /// Makes the response set a cookie, in place of an earlier decision.
-    fn set_cookie(&self, cookie: SetCookie) {
+    pub(crate) fn set_cookie(&self, cookie: SetCookie) {
         let mut cookies = self.cookies.borrow_mut();
         cookies.retain(|other| other.name() != cookie.name());
         cookies.push(cookie);

@@ -31,6 +31,10 @@ pub(crate) struct RouteTrace {
     declared: Cell<bool>,
     /// Whether an inner gate decides instead.
     gated: Cell<bool>,
+    /// Whether the owner has decided already, because the request had passed no declaration.
+    decided: Cell<bool>,
+    /// The type of the service behind the owner.
+    service: &'static str,
     /// Also receives the declarations.
     listener: Option<Rc<dyn Listener>>,
     /// The state of a layer that no longer has the request.
@@ -38,6 +42,14 @@ pub(crate) struct RouteTrace {
 }
 
 impl RouteTrace {
+    /// A trace for the requests to a service of this type.
+    pub(crate) fn before(service: &'static str) -> Self {
+        Self {
+            service,
+            ..Self::default()
+        }
+    }
+
     /// A trace that passes each declaration to `listener`.
     #[cfg(feature = "audit")]
     pub(crate) fn heard_by(listener: Rc<dyn Listener>) -> Self {
@@ -62,8 +74,19 @@ impl RouteTrace {
         Rc::clone(self.state.get()?).downcast().ok()
     }
 
-    pub(crate) fn note_declared(&self) {
+    /// Notes a declaration, and says whether it came too late to count.
+    pub(crate) fn note_declared(&self) -> bool {
         self.declared.set(true);
+        self.decided.get()
+    }
+
+    pub(crate) fn note_decided(&self) {
+        self.decided.set(true);
+    }
+
+    /// The type of the service behind the owner.
+    pub(crate) fn service(&self) -> &'static str {
+        self.service
     }
 
     pub(crate) fn tell(&self, request: &ServiceRequest, what: impl FnOnce() -> Declaration) {

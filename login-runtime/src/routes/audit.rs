@@ -72,6 +72,7 @@ use actix_web::{
 use derive_more::{Display, Error};
 
 use crate::routes::{
+    behind,
     probe::{Answer, Question},
     samples::{Headers, SAMPLES, fill, headers, is_known},
 };
@@ -157,7 +158,10 @@ impl Auditor {
             (&a.pattern, &a.method, &a.condition).cmp(&(&b.pattern, &b.method, &b.condition))
         });
         routes.dedup();
-        Ok(Audit { routes })
+        Ok(Audit {
+            routes,
+            middleware: behind::middleware(default.arrival.service),
+        })
     }
 }
 

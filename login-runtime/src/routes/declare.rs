@@ -10,25 +10,49 @@ use actix_web::dev::{Service, ServiceRequest, Transform};
 use derive_more::Debug;
 
 use crate::{
+    events::LoginEvent,
     guard::{GuardOptions, describe},
     http::PassThrough,
+    manager::Manager,
     request::{Declaration, RouteTrace},
+    routes::behind,
 };
 
 /// Notes that the request has reached a declaration. Only an audit makes the declaration itself.
 pub(crate) fn declare(request: &ServiceRequest, declaration: impl FnOnce() -> Declaration) {
     if let Some(trace) = RouteTrace::of(request) {
-        trace.note_declared();
+        if trace.note_declared() {
+            report_hidden(request, &trace);
+        }
+        #[cfg(feature = "flash-messages")]
+        crate::request::due_message::show(request);
         trace.tell(request, declaration);
     }
 }
 
-/// Notes that the request has reached a gate.
-pub(crate) fn declare_gate(request: &ServiceRequest) {
-    if let Some(trace) = RouteTrace::of(request) {
+/// Reports a route whose declaration was hidden while the gate decided.
+fn report_hidden(request: &ServiceRequest, trace: &RouteTrace) {
+    let request = request.request();
+    if let (Ok(manager), Some(pattern)) = (Manager::of(request), request.match_pattern())
+        && manager.routes.hidden.is_first(request.method(), &pattern)
+    {
+        let middleware = behind::middleware(trace.service());
+        let event = LoginEvent::HiddenRoute {
+            pattern: &pattern,
+            middleware: middleware.as_deref(),
+        };
+        manager.events.emit(&event, request);
+    }
+}
+
+/// Notes that the request has reached a gate. Returns whether a gate around it is interested.
+pub(crate) fn declare_gate(request: &ServiceRequest) -> bool {
+    let trace = RouteTrace::of(request);
+    if let Some(trace) = &trace {
         trace.leave_to_gate();
         trace.tell(request, || Declaration::Gate);
     }
+    trace.is_some()
 }
 
 /// Declares a route, resource or scope public, for

@@ -9,6 +9,7 @@
 //!    route. So the gate keeps the parts that it needs for the decision, and builds a stand-in from them.
 
 use std::{
+    any::type_name,
     future::{Future, ready},
     pin::Pin,
     rc::Rc,
@@ -30,8 +31,14 @@ use crate::{
     manager::{Manager, ManagerData},
     refusal::{self, RefusalKind, ResolvedView},
     request::{LoginState, RouteTrace},
-    routes::declare::declare_gate,
-    session::SharedSession,
+    routes::{behind, declare::declare_gate},
+    session::{self, Session, SharedSession},
+};
+
+#[cfg(feature = "flash-messages")]
+use crate::refusal::{
+    FlashHook,
+    messages::{self, Framework},
 };
 
 /// The parts of a request that the decision needs after the route has taken the request.
@@ -43,12 +50,21 @@ pub(crate) struct Gate {
     /// The pattern of the resource that the path leads to; `None` if there is no such resource.
     pattern: Option<String>,
     login_view: Option<ResolvedView>,
+    /// The framework for messages, if it is around the gate.
+    #[cfg(feature = "flash-messages")]
+    framework: Option<Framework>,
 }
 
 impl Gate {
     /// Traces a request from here on.
-    pub(crate) fn watch(request: &ServiceRequest, manager: &Arc<Manager>) -> Self {
-        let trace = Rc::new(RouteTrace::default());
+    ///
+    /// `service` is the type of the service that the request goes to.
+    pub(crate) fn watch(
+        request: &ServiceRequest,
+        manager: &Arc<Manager>,
+        service: &'static str,
+    ) -> Self {
+        let trace = Rc::new(RouteTrace::before(service));
         request.extensions_mut().insert(Rc::clone(&trace));
         let request = request.request();
         Self {
@@ -61,6 +77,10 @@ impl Gate {
                 Some(View::Name(name)) => Some(ResolvedView(request.url_for_static(name))),
                 _ => None,
             },
+            #[cfg(feature = "flash-messages")]
+            framework: matches!(manager.refusal.flash, Some(FlashHook::Framework))
+                .then(|| messages::framework(request))
+                .flatten(),
         }
     }
 
@@ -74,12 +94,19 @@ impl Gate {
     pub(crate) async fn decide(self) -> Result<(), (HttpRequest, HttpResponse)> {
         let manager = Arc::clone(&self.manager);
         let pattern = self.pattern.clone();
+        let service = self.trace.service();
+        self.trace.note_decided();
         let request = self.stand_in();
         let (undeclared, events) = (&manager.routes.undeclared, &manager.events);
         if let Some(pattern) = &pattern
             && undeclared.is_first(request.method(), pattern)
         {
-            events.emit(&LoginEvent::UndeclaredRoute { pattern }, &request);
+            let middleware = behind::middleware(service);
+            let event = LoginEvent::UndeclaredRoute {
+                pattern,
+                middleware: middleware.as_deref(),
+            };
+            events.emit(&event, &request);
         }
         let answer = match reason_to_refuse(&request, &manager).await {
             Ok(None) => return Ok(()),
@@ -88,8 +115,15 @@ impl Gate {
             Ok(Some(_)) if pattern.is_none() => HttpResponse::NotFound().finish(),
             Ok(Some(reason)) => {
                 let (kind, settings) = (RefusalKind::of(reason), &manager.refusal);
+                // Events and hooks may write into the session.
+                let writes = settings.may_write_session() || !events.subscribers.is_empty();
+                let shared = writes.then(|| session::copy_shared(&request)).flatten();
                 let refusing = refusal::refuse(&request, settings, events, kind, reason, None);
-                refusing.done().await.into_response()
+                let answer = refusing.done().await.into_response();
+                if let Some(shared) = shared {
+                    drop_unchanged_copy(&request, shared);
+                }
+                answer
             }
             Err(answer) => answer,
         };
@@ -107,8 +141,29 @@ impl Gate {
         *request.head_mut() = self.head;
         request.extensions_mut().insert(self.trace);
         request.extensions_mut().insert(self.session);
+        #[cfg(feature = "flash-messages")]
+        if let Some(framework) = self.framework {
+            request.extensions_mut().insert(framework);
+        }
         request.into_parts().0
     }
+}
+
+/// Drops the copy of a session that nothing has changed: it would be saved otherwise.
+fn drop_unchanged_copy(request: &HttpRequest, shared: Session) {
+    if session::is_copy_changed(&session::of(request), &shared) {
+        return;
+    }
+    let mut extensions = request.extensions_mut();
+    let mut all = std::mem::take(&mut *extensions);
+    // The type of the session is private to actix-session, so the rest is kept and not the session removed.
+    if let Some(trace) = all.remove::<Rc<RouteTrace>>() {
+        extensions.insert(trace);
+    }
+    if let Some(state) = all.remove::<Rc<LoginState>>() {
+        extensions.insert(state);
+    }
+    extensions.insert(SharedSession::new(shared));
 }
 
 /// Why a request may not reach an undeclared route: it has no active user of any type.
@@ -187,7 +242,9 @@ where
         Box::pin(async move {
             Ok(PassThrough {
                 service: middleware.await?,
-                on_request: Box::new(|request| declare_gate(request)),
+                on_request: Box::new(|request| {
+                    declare_gate(request);
+                }),
             })
         })
     }
@@ -214,7 +271,7 @@ where
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
         #[cfg(feature = "audit")]
-        if let Some(probe) = crate::routes::probe::Probe::of(&request) {
+        if let Some(probe) = crate::routes::probe::Probe::of(&request, type_name::<S>()) {
             let inner = self.service.call(request);
             return Box::pin(async move { Ok(probe.answer(inner).await?.map_into_left_body()) });
         }
@@ -233,7 +290,7 @@ where
             let inner = self.service.call(request);
             return Box::pin(async move { Ok(inner.await?.map_into_left_body()) });
         }
-        let gate = Gate::watch(&request, &manager);
+        let gate = Gate::watch(&request, &manager, type_name::<S>());
         let inner = self.service.call(request);
         Box::pin(async move {
             let trace = Rc::clone(&gate.trace);

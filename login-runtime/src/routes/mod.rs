@@ -2,6 +2,7 @@
 
 #[cfg(feature = "audit")]
 pub mod audit;
+pub(crate) mod behind;
 pub(crate) mod declare;
 pub(crate) mod gate;
 #[cfg(feature = "audit")]
@@ -13,4 +14,4 @@ pub(crate) mod samples;
 pub(crate) mod scope_guard;
 pub(crate) mod strict;
 
-pub(crate) use self::gate::Gate;
+pub(crate) use self::{declare::declare_gate, gate::Gate};

@@ -44,17 +44,21 @@ pub(crate) struct Arrival {
     /// The pattern of the resource that the path leads to.
     pub(crate) pattern: Option<String>,
     pub(crate) name: Option<String>,
+    /// The type of the service behind the login layer.
+    pub(crate) service: &'static str,
 }
 
 impl Probe {
-    /// The probe of a request, which is traced from here on.
-    pub(crate) fn of(request: &ServiceRequest) -> Option<Rc<Self>> {
+    /// The probe of a request, which is traced from here on. `service` is the type of the service that the
+    /// request goes to.
+    pub(crate) fn of(request: &ServiceRequest, service: &'static str) -> Option<Rc<Self>> {
         let probe = request.extensions().get::<Rc<Self>>().cloned()?;
         let (resources, path) = (request.resource_map(), request.path());
         probe.arrival.replace(Arrival {
             tree: request.app_data::<Data<IntrospectionTree>>().cloned(),
             pattern: resources.match_pattern(path),
             name: resources.match_name(path).map(str::to_owned),
+            service,
         });
         let listener: Rc<dyn Listener> = Rc::clone(&probe) as _;
         let trace = RouteTrace::heard_by(listener);

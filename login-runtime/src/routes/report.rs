@@ -100,6 +100,7 @@ impl Route {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
     pub(crate) routes: Vec<Route>,
+    pub(crate) middleware: Option<String>,
 }
 
 impl Audit {
@@ -122,6 +123,25 @@ impl Audit {
             .filter(|route| route.is_public_and_unsafe())
     }
 
+    /// The middleware between the login manager and the routes that may hide what the routes declare, as far
+    /// as its type shows it.
+    ///
+    /// If such middleware awaits something before it calls the routes, all routes are listed as undeclared.
+    /// Wrap it in [`routes_behind`](crate::guards::routes_behind()), or around the login manager.
+    pub fn hidden_by(&self) -> Option<&str> {
+        self.middleware.as_deref()
+    }
+
+    /// What else may be the cause of undeclared routes, if there are any.
+    pub(crate) fn note(&self) -> Option<String> {
+        self.undeclared().next()?;
+        let middleware = self.hidden_by()?;
+        Some(format!(
+            "note: `{middleware}` is between the login manager and the routes; if it awaits something before it \
+             calls them, it hides what they declare; wrap it in `routes_behind(..)`, or around the login manager\n"
+        ))
+    }
+
     /// The routes as a JSON array.
     pub fn to_json(&self) -> String {
         // Strings can always be written as JSON.
@@ -142,6 +162,6 @@ impl fmt::Display for Audit {
             let line = format!("{a:method$}  {b:route$}  {c:who$}  {d}");
             writeln!(f, "{}", line.trim_end())?;
         }
-        Ok(())
+        f.write_str(&self.note().unwrap_or_default())
     }
 }

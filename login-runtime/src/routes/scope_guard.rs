@@ -179,10 +179,13 @@ where
             let inner = self.service.call(request);
             return Box::pin(async move { inner.await.map(ServiceResponse::map_into_left_body) });
         }
-        let outcome = check(request.request(), *find, *requirement, condition);
         let service = Rc::clone(&self.service);
+        let (find, requirement, condition) = (*find, *requirement, condition.clone());
         Box::pin(async move {
-            match outcome.await {
+            // Not before the first poll: what a hook sends earlier does not reach a middleware around the
+            // guard that keeps messages in a task local.
+            let outcome = check(request.request(), find, requirement, &condition).await;
+            match outcome {
                 Ok(_) => service
                     .call(request)
                     .await

@@ -4,8 +4,10 @@
 //! replaces or trims the response.
 
 use std::{
+    cell::Cell,
     future::Future,
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll},
 };
 
@@ -20,6 +22,7 @@ use pin_project_lite::pin_project;
 
 use crate::{
     refusal,
+    routes::declare_gate,
     session::{SessionFate, fate},
 };
 
@@ -29,6 +32,8 @@ use crate::{
 pub struct LateService<S> {
     pub(crate) service: S,
     pub(crate) tracks_sessions: bool,
+    /// Whether another login manager is around this one; set when its first request arrives.
+    pub(crate) is_nested: Rc<Cell<bool>>,
 }
 
 impl<S, B> Service<ServiceRequest> for LateService<S>
@@ -45,6 +50,10 @@ where
 
     #[inline]
     fn call(&self, request: ServiceRequest) -> Self::Future {
+        // The session middleware awaits the session, so a login manager around this one cannot see the routes.
+        if declare_gate(&request) {
+            self.is_nested.set(true);
+        }
         let inner = self.service.call(request);
         if self.tracks_sessions {
             let future = Box::pin(fate::track(inner, settle));

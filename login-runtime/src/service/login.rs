@@ -8,6 +8,7 @@
 //! Most requests need no future beyond that of the handler, so their future is not boxed.
 
 use std::{
+    any::type_name,
     cell::Cell,
     future::Future,
     pin::Pin,
@@ -28,7 +29,7 @@ use pin_project_lite::pin_project;
 
 use crate::{
     manager::{LoginManager, Manager, ManagerData},
-    request::LoginState,
+    request::{LoginState, RouteTrace},
     routes::Gate,
     service::{
         late::{Boxed, LateService},
@@ -57,12 +58,14 @@ where
     fn new_transform(&self, service: S) -> Self::Future {
         let mut data = Extensions::new();
         data.insert(ManagerData(Arc::clone(&self.manager)));
+        let is_nested = Rc::new(Cell::new(false));
         let login = LoginService {
             service: Rc::new(service),
             data: Rc::new(data),
             is_checked: Cell::default(),
             has_login_cookies: self.manager.has_login_cookies(),
             manager: Arc::clone(&self.manager),
+            is_nested: Rc::clone(&is_nested),
         };
         let making = (self.session)().new_transform(login);
         let tracks_sessions = self.manager.watches_sessions;
@@ -70,6 +73,7 @@ where
             Ok(LateService {
                 service: making.await?,
                 tracks_sessions,
+                is_nested,
             })
         })
     }
@@ -88,6 +92,20 @@ pub struct LoginService<S> {
     is_checked: Cell<bool>,
     /// Whether logins have their own cookies.
     has_login_cookies: bool,
+    /// Whether another login manager is around this one.
+    is_nested: Rc<Cell<bool>>,
+}
+
+impl<S> LoginService<S> {
+    /// Whether this layer refuses anonymous clients at undeclared routes. If a manager around this one does,
+    /// it leaves the decision to this layer. A declaration around this manager counts inside it too.
+    fn denies(&self, request: &ServiceRequest) -> bool {
+        let outer = self.is_nested.get().then(|| RouteTrace::of(request));
+        match outer.flatten() {
+            Some(trace) => !trace.is_declared(),
+            None => self.manager.routes.deny_by_default,
+        }
+    }
 }
 
 impl<S, B> Service<ServiceRequest> for LoginService<S>
@@ -122,7 +140,7 @@ where
             });
         }
         #[cfg(feature = "audit")]
-        if let Some(probe) = crate::routes::probe::Probe::of(&request) {
+        if let Some(probe) = crate::routes::probe::Probe::of(&request, type_name::<S>()) {
             let inner = self.service.call(request);
             return LoginFuture::boxed(async move {
                 Ok(probe.answer(inner).await?.map_into_left_body())
@@ -134,14 +152,12 @@ where
         let plain = |inner| LoginFuture::Plain { inner, arrived };
         let prolongs = self.manager.remember.refresh_each_request;
         // True for most managers. Space for a gate would slow their requests down.
-        if !self.manager.routes.deny_by_default && !prolongs {
+        if !self.manager.routes.deny_by_default && !prolongs && !self.is_nested.get() {
             return plain(self.service.call(request));
         }
         let gate = self
-            .manager
-            .routes
-            .deny_by_default
-            .then(|| Gate::watch(&request, &self.manager));
+            .denies(&request)
+            .then(|| Gate::watch(&request, &self.manager, type_name::<S>()));
         let inner = self.service.call(request);
         let closed = gate.filter(|gate| !gate.is_open());
         if closed.is_none() && !prolongs {

@@ -7,6 +7,7 @@ use actix_session::{
 };
 use actix_web::{HttpMessage as _, HttpRequest, cookie::Key};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::{
     core::FamilyKey,
@@ -86,6 +87,38 @@ impl SharedSession {
     pub(crate) fn of(request: &HttpRequest) -> Self {
         Self(of(request))
     }
+
+    pub(crate) fn new(session: Session) -> Self {
+        Self(session)
+    }
+}
+
+/// Gives a request that stands in for another one its own copy of the session, so that what hooks write
+/// into it is saved with the response. Returns the session of the other request.
+pub(crate) fn copy_shared(request: &HttpRequest) -> Option<Session> {
+    let SharedSession(shared) = request.extensions_mut().remove()?;
+    let own = request.get_session();
+    for (key, value) in &*shared.entries() {
+        if let Ok(value) = serde_json::from_str::<&RawValue>(value) {
+            // Written as it is, so nothing can fail.
+            let _ = own.insert(key, value);
+        }
+    }
+    match shared.status() {
+        SessionStatus::Purged => own.purge(),
+        SessionStatus::Renewed => own.renew(),
+        SessionStatus::Changed | SessionStatus::Unchanged => {}
+    }
+    Some(shared)
+}
+
+/// Whether a copy of a session was changed, or the session itself before it was copied.
+pub(crate) fn is_copy_changed(copy: &Session, of: &Session) -> bool {
+    let is_ended = matches!(
+        copy.status(),
+        SessionStatus::Purged | SessionStatus::Renewed
+    );
+    is_ended || is_written(of) || *copy.entries() != *of.entries()
 }
 
 /// The text of a login, borrowed from the session. Do not hold it across an await.

@@ -6,9 +6,9 @@ pub(crate) mod fate;
 pub(crate) mod store;
 
 pub(crate) use self::contents::{
-    clear_but, end_if_empty, entry, forget, forget_previous_user, is_left_by_another, is_purged,
-    is_written, keep_next, keeps_login, leave, look_again, middleware, of, restore, take_next,
-    write_entry, write_login_id,
+    clear_but, copy_shared, end_if_empty, entry, forget, forget_previous_user, is_copy_changed,
+    is_left_by_another, is_purged, is_written, keep_next, keeps_login, leave, look_again,
+    middleware, of, restore, take_next, write_entry, write_login_id,
 };
 pub(crate) use actix_session::Session;
 

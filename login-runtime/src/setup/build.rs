@@ -44,6 +44,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
     check_sessions(&settings, &sessions)?;
     let mut cookie = settings.session_cookie.take().unwrap_or_default();
     if settings.insecure {
+        settings.refusal.secure = false;
         cookie = cookie.danger_insecure();
         settings.remember.cookie = settings.remember.cookie.danger_insecure();
         settings.login_cookie = settings.login_cookie.map(CookieSettings::danger_insecure);
@@ -81,7 +82,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         client: settings.client,
         remember: settings.remember,
         guards: settings.guards,
-        refusal: settings.refusal,
+        refusal: Arc::new(settings.refusal),
         events: settings.events,
         // Without records, a session that is stored in its cookie never ends on the server.
         watches_sessions: records.is_some() || !store::is_in_cookie::<S>(),

@@ -15,9 +15,10 @@ use crate::{
     core::{AuthUser, ClientIdentity, Limits, MaxLogins, SessionProtection},
     error::{BoxError, BuildError},
     events::LoginEvent,
+    hooks::Hook,
     http::{CookieSettings, Origin, RememberCookie, View},
     manager::LoginManager,
-    refusal::{Flash, erase_handler},
+    refusal::{Flash, FlashHook, RefusedRequest, erase_handler},
     session::SharedStore,
     setup::{build, sessions::Sessions, settings::Settings},
     store::LoginStore,
@@ -273,39 +274,51 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// Calls `flash` with the message for a refused client, to show it on the next page.
     #[must_use]
     pub fn flash(self, flash: impl Fn(&HttpRequest, Flash<'_>) + Send + Sync + 'static) -> Self {
-        self.set(|settings| settings.refusal.flash = Some(Box::new(flash)))
+        self.set(|settings| settings.refusal.flash = Some(FlashHook::Own(Box::new(flash))))
     }
 
     /// Shows the messages for refused clients through `actix-web-flash-messages`. Wrap its
     /// `FlashMessagesFramework` around the application too.
     ///
     /// The category becomes the level if a level has that name, and `Info` otherwise.
+    ///
+    /// The framework may be inside or around the login manager. If a client is refused outside the
+    /// framework, a cookie keeps the message for a minute, and the next page that takes
+    /// `IncomingFlashMessages` and is declared (see [`deny_by_default`](Self::deny_by_default)) shows it.
     #[cfg(feature = "flash-messages")]
     #[must_use]
     pub fn flash_messages(self) -> Self {
-        self.flash(|_, flash| crate::refusal::settings::send_flash_message(flash))
+        self.set(|settings| settings.refusal.flash = Some(FlashHook::Framework))
     }
 
     /// Responds to clients without a login, in place of redirect, 401, message and `next`.
+    ///
+    /// [`RefusedRequest::default_response`] is the response that the handler replaces. While the handler
+    /// runs, a function that refuses clients, such as [`Auth::unauthorized`](crate::Auth::unauthorized),
+    /// returns that response too.
     #[must_use]
     pub fn unauthorized_handler<F, Fut, R>(self, handler: F) -> Self
     where
-        F: Fn(HttpRequest) -> Fut + Send + Sync + 'static,
+        F: Fn(RefusedRequest) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = R> + 'static,
         R: Responder + 'static,
     {
-        self.set(|settings| settings.refusal.unauthorized = Some(erase_handler(handler)))
+        self.set(|settings| {
+            settings.refusal.unauthorized = Some(erase_handler(Hook::Unauthorized, handler))
+        })
     }
 
     /// Responds to clients with a stale login, in place of redirect, 401, message and `next`.
     #[must_use]
     pub fn needs_refresh_handler<F, Fut, R>(self, handler: F) -> Self
     where
-        F: Fn(HttpRequest) -> Fut + Send + Sync + 'static,
+        F: Fn(RefusedRequest) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = R> + 'static,
         R: Responder + 'static,
     {
-        self.set(|settings| settings.refusal.needs_refresh = Some(erase_handler(handler)))
+        self.set(|settings| {
+            settings.refusal.needs_refresh = Some(erase_handler(Hook::NeedsRefresh, handler))
+        })
     }
 
     /// Responds to users who may not do what they asked for, in place of an empty 403. This includes
@@ -313,11 +326,13 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     #[must_use]
     pub fn forbidden_handler<F, Fut, R>(self, handler: F) -> Self
     where
-        F: Fn(HttpRequest) -> Fut + Send + Sync + 'static,
+        F: Fn(RefusedRequest) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = R> + 'static,
         R: Responder + 'static,
     {
-        self.set(|settings| settings.refusal.forbidden = Some(erase_handler(handler)))
+        self.set(|settings| {
+            settings.refusal.forbidden = Some(erase_handler(Hook::Forbidden, handler))
+        })
     }
 
     /// Responds if a loader or the login store failed at a guard or an extractor; an empty 503 by default.
@@ -361,11 +376,13 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// guards inside it still apply.
     ///
     /// At an undeclared route, the application's hooks (events, `unauthorized_handler`, `request_loader`)
-    /// get a copy of the request's head with the session, but without the application's data. What they
-    /// write into the session is lost.
+    /// get a copy of the request's head with the session, but without the application's data.
     ///
-    /// Middleware between the manager and the routes must not await anything before it calls the routes;
-    /// if it does, wrap it in [`routes_behind`](crate::guards::routes_behind()). Middleware for
+    /// Middleware between the manager and the routes must not await anything before it calls the routes,
+    /// as `from_fn` with an `async fn` does: it would hide what the routes declare, and they would all be
+    /// closed. Wrap such middleware in [`routes_behind`](crate::guards::routes_behind()), or around the
+    /// manager; the log and the audit name it. Another login manager in between needs neither: of two, the
+    /// inner one decides. Middleware for
     /// cross-origin preflights goes around the manager: `.wrap(login_manager).wrap(Cors::..)`. Code that
     /// a service or middleware runs before its first await also runs before the decision; an example is
     /// the code in the closure of `wrap_fn`. Handlers and their extractors run only after the decision.

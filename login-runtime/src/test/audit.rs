@@ -25,8 +25,10 @@ pub fn assert_reviewed(audit: &Audit, path: impl AsRef<Path>) {
     assert!(
         undeclared.is_empty(),
         "these routes are undeclared; put `#[login_required]` or `#[public]` above the route attribute, \
-         or `.wrap(public())` around them:\n{}",
+         or `.wrap(public())` around them; if that is there, middleware in between awaits something first: \
+         wrap it in `routes_behind(..)`:\n{}{}",
         undeclared.concat(),
+        audit.note().unwrap_or_default(),
     );
     let path = package().join(path);
     let found = audit.to_string();

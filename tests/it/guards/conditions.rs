@@ -20,7 +20,7 @@ use login_runtime::{
     Auth, AuthUser, BoxError, CurrentUser, HasPermission, LoginManager, Permissions,
     config::LoginManagerBuilder,
     fresh_login_required,
-    guards::{AuthorizedUser, Condition, FreshUser, Refusal},
+    guards::{AuthorizedUser, Condition, FreshUser, Refusal, RefusedRequest},
     login_required, permission, permission_required, role,
     test::{Browser, TestClock},
 };
@@ -503,7 +503,7 @@ async fn whoever_may_never_do_this_is_not_asked_for_a_password() {
 #[actix_web::test]
 async fn the_application_answers_who_is_forbidden() {
     let (builder, _) = members();
-    let builder = builder.forbidden_handler(async |request: HttpRequest| {
+    let builder = builder.forbidden_handler(async |request: RefusedRequest| {
         actix_web::HttpResponse::NotFound().body(format!("nothing at {}", request.path()))
     });
     let app = app(builder.build(key()).unwrap(), |routes| {

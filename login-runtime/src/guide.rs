@@ -1,0 +1,36 @@
+//! The guide: a page for each task.
+//!
+//! The [first page of the crate](crate) has a whole program and the terms.
+//!
+//! | page | answers |
+//! |---|---|
+//! | [`keys`] | How is the key made, kept, loaded and replaced? |
+//! | [`stores`] | What changes with a login store? When must a handler report a new password? |
+//! | [`middlewares`] | In which order are other middlewares wrapped? |
+//! | [`cross_site`] | How do CORS, pages of other origins and cookies work together? |
+//! | [`sockets`] | How is a WebSocket guarded, and what ends it? |
+//! | [`testing`] | How do a test browser and the audit get the application that `main` starts? |
+
+/// The key: making, keeping, loading and replacing it.
+#[doc = include_str!("guide/keys.md")]
+pub mod keys {}
+
+/// Login stores: what changes with one, and what handlers must report.
+#[doc = include_str!("guide/stores.md")]
+pub mod stores {}
+
+/// The order of middlewares.
+#[doc = include_str!("guide/middlewares.md")]
+pub mod middlewares {}
+
+/// Pages of other origins: CORS, cookies, and requests across sites.
+#[doc = include_str!("guide/cross_site.md")]
+pub mod cross_site {}
+
+/// WebSockets and event streams.
+#[doc = include_str!("guide/sockets.md")]
+pub mod sockets {}
+
+/// Tests of the application that `main` starts.
+#[doc = include_str!("guide/testing.md")]
+pub mod testing {}
