@@ -89,7 +89,11 @@ where
         {
             let answer = preflight.await;
             let allowed = answer.header("access-control-allow-origin").is_some();
-            format!("{} {}", answer.status(), if allowed { "allowed" } else { "not allowed" })
+            format!(
+                "{} {}",
+                answer.status(),
+                if allowed { "allowed" } else { "not allowed" }
+            )
         },
     ];
     let ada = Browser::new(app);
@@ -125,22 +129,40 @@ macro_rules! answers {
 
 fn login_manager(deny: bool) -> login_runtime::LoginManager {
     let (builder, _clock) = manager(&Users::new());
-    let builder = if deny { builder.deny_by_default() } else { builder };
+    let builder = if deny {
+        builder.deny_by_default()
+    } else {
+        builder
+    };
     builder.build(key()).unwrap()
 }
 macro_rules! show {
     ($name:literal, $middleware:expr) => {
         for deny in [false, true] {
-            println!("{} outside deny={deny}: {:?}", $name, answers!($middleware, outside, deny));
-            println!("{} inside  deny={deny}: {:?}", $name, answers!($middleware, inside, deny));
+            println!(
+                "{} outside deny={deny}: {:?}",
+                $name,
+                answers!($middleware, outside, deny)
+            );
+            println!(
+                "{} inside  deny={deny}: {:?}",
+                $name,
+                answers!($middleware, inside, deny)
+            );
         }
     };
 }
 
-async fn pass(request: ServiceRequest, next: Next<impl MessageBody>) -> Result<ServiceResponse<impl MessageBody>, Error> {
+async fn pass(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
     next.call(request).await
 }
-async fn wait_pass(request: ServiceRequest, next: Next<impl MessageBody>) -> Result<ServiceResponse<impl MessageBody>, Error> {
+async fn wait_pass(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
     tokio::task::yield_now().await;
     next.call(request).await
 }
@@ -152,10 +174,21 @@ async fn show() {
     show!("Compress", Compress::default());
     show!("NormalizePath", NormalizePath::trim());
     show!("Cors", Cors::permissive());
-    show!("ErrorHandlers", ErrorHandlers::new().handler(StatusCode::UNAUTHORIZED, |mut response: ServiceResponse<_>| {
-        response.response_mut().headers_mut().insert(header::SERVER, header::HeaderValue::from_static("x"));
-        Ok(ErrorHandlerResponse::Response(response.map_into_left_body()))
-    }));
+    show!(
+        "ErrorHandlers",
+        ErrorHandlers::new().handler(
+            StatusCode::UNAUTHORIZED,
+            |mut response: ServiceResponse<_>| {
+                response
+                    .response_mut()
+                    .headers_mut()
+                    .insert(header::SERVER, header::HeaderValue::from_static("x"));
+                Ok(ErrorHandlerResponse::Response(
+                    response.map_into_left_body(),
+                ))
+            }
+        )
+    );
     show!("Condition", Condition::new(true, DefaultHeaders::new()));
     show!("DefaultHeaders", DefaultHeaders::new().add(("x-a", "b")));
     show!("from_fn", from_fn(pass));
@@ -163,7 +196,9 @@ async fn show() {
     show!("tracing", TracingLogger::default());
     let backend = InMemoryBackend::builder().build();
     let limit = || {
-        let input = SimpleInputFunctionBuilder::new(Duration::from_secs(60), 5000).custom_key("all").build();
+        let input = SimpleInputFunctionBuilder::new(Duration::from_secs(60), 5000)
+            .custom_key("all")
+            .build();
         RateLimiter::builder(backend.clone(), input).build()
     };
     show!("limit", limit());

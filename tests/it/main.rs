@@ -14,6 +14,7 @@ mod crowd;
 mod database;
 mod deny;
 mod devices;
+mod end_others;
 mod events;
 mod first;
 mod fresh;
