@@ -48,6 +48,7 @@ mod stores;
 mod tidy;
 mod time;
 mod types;
+mod user_structs;
 mod user_types;
 mod world;
 mod zoo;

@@ -276,6 +276,7 @@ const RUNTIME: &[&str] = &[
     "conditions/outcome.rs",
     "users/password.rs",
     "users/permission.rs",
+    "users/fields.rs",
     "users/user_type.rs",
     "users/loader.rs",
     "users/verified.rs",
