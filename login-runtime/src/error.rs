@@ -12,7 +12,7 @@ use actix_web::{
 };
 use derive_more::{Debug, Display, Error, From};
 
-use crate::core::RefusalReason;
+use crate::core::{NextError, RefusalReason};
 
 /// Any error of the application: a `String`, an `anyhow::Error`, an error of a database.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -113,6 +113,12 @@ impl ResponseError for LoadError {
     }
 }
 
+impl ResponseError for NextError {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::BAD_REQUEST
+    }
+}
+
 /// Why [`Auth::log_in`](crate::Auth::log_in) or
 /// [`Auth::confirm_login`](crate::Auth::confirm_login) failed.
 ///
@@ -139,6 +145,18 @@ pub enum LoginError {
     /// Answers 500.
     #[display("the user id does not fit into a session or a cookie")]
     UnfitId,
+    /// The session would be too long for its cookie, so the browser would drop it and the login with it.
+    /// Keep less in the session, or keep sessions on the server with
+    /// [`session_store`](crate::config::LoginManagerBuilder::session_store). Answers 500.
+    #[display(
+        "the session would make a cookie of {bytes} bytes, and browsers keep at most 4096; keep less \
+         in the session, or add `.session_store(..)` to the login manager"
+    )]
+    #[from(skip)]
+    SessionTooLong {
+        /// The length of the cookie, at most.
+        bytes: usize,
+    },
     /// The user has as many logins as [`MaxLogins::Refuse`](crate::store::MaxLogins::Refuse) allows.
     /// Answers 403.
     #[display("this user has as many logins as are allowed; end one first")]
@@ -165,9 +183,11 @@ impl ResponseError for LoginError {
             Self::Inactive | Self::OtherUser | Self::TooManyLogins => StatusCode::FORBIDDEN,
             Self::NotLoggedIn => StatusCode::UNAUTHORIZED,
             Self::Load(_) | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::SessionPurged | Self::UnfitId | Self::NoRandomness | Self::NoStore => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Self::SessionPurged
+            | Self::SessionTooLong { .. }
+            | Self::UnfitId
+            | Self::NoRandomness
+            | Self::NoStore => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 

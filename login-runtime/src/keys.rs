@@ -10,7 +10,7 @@
 
 use std::{hash::Hasher, net::IpAddr};
 
-use actix_web::cookie::Key;
+use actix_web::cookie::{Cookie, CookieJar, Key};
 use aes_gcm::{Aes256Gcm, KeyInit, aead::AeadInPlace};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use hmac::{Hmac, Mac};
@@ -51,6 +51,7 @@ const FAMILY_TAG: &str = "login-runtime remember family tag 2";
 const RESTORED: &str = "login-runtime restored login 2";
 const CLIENT_IDENTITY: &str = "login-runtime client identity 2";
 const LOGIN: &str = "login-runtime login cookie 1";
+const NEXT: &str = "login-runtime next cookie 1";
 const SESSION: [&str; 2] = [
     "login-runtime session cookie 1",
     "login-runtime session cookie 1 2",
@@ -80,6 +81,27 @@ pub(crate) fn session_key(secret: &Key, realm: &str) -> Key {
     )
 }
 
+/// Whether actix-session can open a cookie, given as name and value, under this key.
+pub(crate) fn opens_session(key: &Key, name: &str, pair: &str) -> bool {
+    let Ok(cookie) = Cookie::parse_encoded(pair.to_owned()) else {
+        return false;
+    };
+    let mut jar = CookieJar::new();
+    jar.add_original(cookie);
+    jar.private(key).get(name).is_some()
+}
+
+/// How long the value of a session cookie is at most, for a session of this length: actix-session
+/// encrypts it, encodes it as base64, and escapes `+`, `/` and `=`.
+///
+/// How many letters are escaped is random: one in 32 on average. Four standard deviations more are enough
+/// for all but one cookie in 30,000.
+pub(crate) fn sealed_session_len(session: usize) -> usize {
+    let letters = (NONCE_LEN + session + SEAL_LEN).div_ceil(3) * 4;
+    let escaped = letters / 32;
+    letters + (escaped + 4 * escaped.isqrt() + 2) * "2B".len()
+}
+
 /// The keys that are derived from one of the application's secrets.
 struct Keys {
     remember: MacKey,
@@ -89,6 +111,7 @@ struct Keys {
     restored: MacKey,
     client: SipHasher13,
     login: Aes256Gcm,
+    next: Aes256Gcm,
 }
 
 impl Keys {
@@ -104,6 +127,7 @@ impl Keys {
             restored: mac_key(RESTORED),
             client: SipHasher13::new_with_key(&client),
             login: Aes256Gcm::new(&derive(secret, realm, LOGIN).into()),
+            next: Aes256Gcm::new(&derive(secret, realm, NEXT).into()),
         }
     }
 
@@ -239,24 +263,37 @@ impl KeyRing {
     /// Encrypts and authenticates the text of a login cookie: the browser cannot read it, and a changed
     /// bit makes it invalid.
     pub(crate) fn seal(&self, user_type: &str, text: &[u8]) -> Option<String> {
-        let keys = self.0.first()?;
-        let nonce = random::<NONCE_LEN>().ok()?;
-        let mut bytes = Vec::with_capacity(NONCE_LEN + text.len() + SEAL_LEN);
-        bytes.extend_from_slice(&nonce);
-        bytes.extend_from_slice(text);
-        let sealed = bytes.get_mut(NONCE_LEN..)?;
-        let tag = keys
-            .login
-            .encrypt_in_place_detached(&nonce.into(), user_type.as_bytes(), sealed)
-            .ok()?;
-        bytes.extend_from_slice(&tag);
-        Some(BASE64.encode(bytes))
+        seal(&self.0.first()?.login, user_type, text)
     }
 
     /// Decrypts what [`seal`](Self::seal) made, and passes it to `read` with the key that it was under.
     pub(crate) fn open<T>(
         &self,
         user_type: &str,
+        value: &[u8],
+        read: impl FnOnce(&[u8], Match) -> Option<T>,
+    ) -> Option<T> {
+        self.open_with(|keys| &keys.login, user_type, value, read)
+    }
+
+    /// Encrypts and authenticates the text of the cookie with the address that a client asked for.
+    pub(crate) fn seal_next(&self, text: &[u8]) -> Option<String> {
+        seal(&self.0.first()?.next, "", text)
+    }
+
+    /// Decrypts what [`seal_next`](Self::seal_next) made, and passes it to `read`.
+    pub(crate) fn open_next<T>(
+        &self,
+        value: &[u8],
+        read: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> Option<T> {
+        self.open_with(|keys| &keys.next, "", value, |text, _| read(text))
+    }
+
+    fn open_with<T>(
+        &self,
+        cipher: impl Fn(&Keys) -> &Aes256Gcm,
+        bound_to: &str,
         value: &[u8],
         read: impl FnOnce(&[u8], Match) -> Option<T>,
     ) -> Option<T> {
@@ -277,8 +314,7 @@ impl KeyRing {
             let (text, tag) = sealed.split_last_chunk_mut::<SEAL_LEN>()?;
             let (nonce, tag) = ((*nonce).into(), (*tag).into());
             let opened =
-                keys.login
-                    .decrypt_in_place_detached(&nonce, user_type.as_bytes(), text, &tag);
+                cipher(keys).decrypt_in_place_detached(&nonce, bound_to.as_bytes(), text, &tag);
             if opened.is_ok() {
                 return read(text, Match::at(position));
             }
@@ -350,6 +386,20 @@ impl KeyRing {
         let mac = self.0.first()?.restored.mac(user_type, &parts);
         Some(LoginToken(mac.finalize().into_bytes().into()))
     }
+}
+
+/// A random nonce, the encrypted text and its tag, as base64.
+fn seal(cipher: &Aes256Gcm, bound_to: &str, text: &[u8]) -> Option<String> {
+    let nonce = random::<NONCE_LEN>().ok()?;
+    let mut bytes = Vec::with_capacity(NONCE_LEN + text.len() + SEAL_LEN);
+    bytes.extend_from_slice(&nonce);
+    bytes.extend_from_slice(text);
+    let sealed = bytes.get_mut(NONCE_LEN..)?;
+    let tag = cipher
+        .encrypt_in_place_detached(&nonce.into(), bound_to.as_bytes(), sealed)
+        .ok()?;
+    bytes.extend_from_slice(&tag);
+    Some(BASE64.encode(bytes))
 }
 
 /// A remember token that names its family.
@@ -581,6 +631,20 @@ mod tests {
     }
 
     #[test]
+    fn a_login_cookie_does_not_open_as_an_address_nor_the_other_way_round() {
+        let ring = ring(&[1]);
+        let login = ring.seal("", b"text").unwrap();
+        let next = ring.seal_next(b"text").unwrap();
+        let read = |text: &[u8]| Some(text.to_vec());
+        assert_eq!(
+            ring.open_next(next.as_bytes(), read).as_deref(),
+            Some(&b"text"[..])
+        );
+        assert_eq!(ring.open_next(login.as_bytes(), read), None);
+        assert_eq!(ring.open("", next.as_bytes(), |text, _| read(text)), None);
+    }
+
+    #[test]
     fn the_same_text_is_sealed_differently_each_time() {
         let ring = ring(&[1]);
         assert_ne!(ring.seal("", b"secret"), ring.seal("", b"secret"));
@@ -597,6 +661,7 @@ mod tests {
             RESTORED,
             CLIENT_IDENTITY,
             LOGIN,
+            NEXT,
             SESSION[0],
             SESSION[1],
         ];

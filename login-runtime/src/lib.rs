@@ -144,7 +144,8 @@
 //! [`Auth::log_in`] takes a [`Verified`] user, which `PasswordVerifier` (feature `password`) or
 //! [`Verified::trust`] creates. [`Auth::log_out`] ends the login. Write the login form without an
 //! `action` attribute: the browser then posts it to the URL of the page, which contains `?next=`.
-//! [`Auth::redirect_to_next_or`] redirects to `next` if it is on this origin.
+//! [`Auth::redirect_to_next_or`] redirects to `next` if it is on this origin. [`Auth::check_next`] checks an
+//! address from a hidden field or a JSON body.
 //!
 //! # Fresh logins
 //!

@@ -9,6 +9,6 @@ pub use crate::{
         log_in::LogIn,
         logins::{Keep, LoginInfo, Logins},
     },
-    core::login::LoginSource,
+    core::{login::LoginSource, next::NextError},
     users::verified::{AuthMethod, IntoVerified},
 };

@@ -11,12 +11,12 @@ use derive_more::Debug;
 
 use crate::{
     clock::Clock,
-    core::{AuthUser, ClientCheck, GuardDefaults, Limits},
+    core::{AuthUser, ClientCheck, GuardDefaults, Limits, NextError},
     error::SetupError,
     events::{Events, RouteRules},
-    http::RememberCookie,
+    http::{RememberCookie, SessionCookie},
     keys::KeyRing,
-    refusal::RefusalSettings,
+    refusal::{RefusalSettings, redirect},
     session::SharedStore,
     store::Records,
     users::{RequestLoader, UserType},
@@ -62,6 +62,39 @@ pub struct LoginManager<S: SessionStore = SharedStore<CookieSessionStore>> {
 
 pub(crate) type SessionFactory<S> = Arc<dyn Fn() -> SessionMiddleware<S> + Send + Sync>;
 
+impl<S: SessionStore> LoginManager<S> {
+    /// Checks an address to which a client is to be sent after a log in, by the rules of
+    /// [`Auth::take_next`](crate::Auth::take_next).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use actix_web::cookie::Key;
+    /// use login_runtime::{AuthUser, LoginManager, MemoryLoginStore, logins::NextError};
+    ///
+    /// #[derive(AuthUser)]
+    /// struct User { id: i64 }
+    ///
+    /// # fn main() -> Result<(), login_runtime::BuildError> {
+    /// let login_manager = LoginManager::builder(|id| async move { Ok::<_, String>(Some(User { id })) })
+    ///     .login_store(MemoryLoginStore::new())
+    ///     .origins(["https://app.example.com"])
+    ///     .build(Key::generate())?;
+    /// assert!(login_manager.check_next("/account?page=2").is_ok());
+    /// assert!(login_manager.check_next("https://app.example.com/account").is_ok());
+    /// assert_eq!(login_manager.check_next("//evil.test"), Err(NextError::OtherOrigin));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`NextError`] says why the address must not be followed.
+    pub fn check_next(&self, next: &str) -> Result<String, NextError> {
+        redirect::check_next(next, &self.manager.refusal)
+    }
+}
+
 impl<S: SessionStore> Clone for LoginManager<S> {
     fn clone(&self) -> Self {
         Self {
@@ -74,11 +107,10 @@ impl<S: SessionStore> Clone for LoginManager<S> {
 /// The parts of a built manager that all workers share.
 pub(crate) struct Manager {
     pub(crate) users: Vec<Arc<UserType>>,
-    /// The name of the session cookie; `None` if the application has its own session middleware.
-    pub(crate) session_cookie: Option<String>,
+    pub(crate) session_cookie: SessionCookie,
     /// The request loader, and the position of its user type in `users`.
     pub(crate) request_loader: Option<(usize, RequestLoader)>,
-    pub(crate) keys: KeyRing,
+    pub(crate) keys: Arc<KeyRing>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) client: ClientCheck,
     pub(crate) remember: RememberCookie,
@@ -152,7 +184,9 @@ impl Manager {
         let remember = users().map(|user_type| &user_type.remember);
         let login = users().filter_map(|user_type| user_type.login_cookie.as_ref());
         let ours = remember.chain(login).map(|cookie| cookie.name.as_str());
-        ours.chain(self.session_cookie.as_deref())
+        let next = self.refusal.kept_next.as_ref();
+        ours.chain(self.session_cookie.name())
+            .chain(next.map(|next| next.cookie.name.as_str()))
     }
 
     fn type_names(&self) -> Vec<&'static str> {

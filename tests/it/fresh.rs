@@ -114,7 +114,7 @@ async fn where_a_stale_client_wanted_to_go_can_be_kept_in_the_session() {
     browser.post("/login/1?stale=true").await;
     let answer = browser.get("/settings?x=y").await;
     assert_eq!(answer.location(), Some("/refresh"));
-    assert_sets(&answer, SESSION, None);
+    assert_sets(&answer, "__Host-next", Some(HOUR));
     let next: Option<String> = browser.get("/next").await.json().expect("next");
     assert_eq!(next.as_deref(), Some("/settings?x=y"));
 }

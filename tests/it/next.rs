@@ -136,7 +136,8 @@ async fn what_the_session_kept_is_checked_as_well() {
         ("/a/b?c=d", "/a/b?c=d"),
         ("//evil.test/account", "/"),
         ("/.//evil.test", "/"),
-        ("/a//evil.test", "/"),
+        ("/a/..//evil.test", "/"),
+        ("/a//evil.test", "/a//evil.test"),
         ("http://evil.test/a?b=c", "/a?b=c"),
     ] {
         let browser = Browser::new(&app);

@@ -17,7 +17,8 @@ use login_runtime::{
 use login_tests::{User, Users, app, key, manager, sessions::MemorySessions};
 
 use crate::world::{
-    App, Events, SESSION, assert_leaves, assert_no_cookies, assert_sets, cart_of, pages, site, who,
+    App, Events, HOUR, SESSION, assert_leaves, assert_no_cookies, assert_sets, cart_of, pages,
+    site, who,
 };
 
 const CHALLENGE: &str = "Cookie realm=\"login\"";
@@ -788,7 +789,7 @@ async fn next_can_be_kept_in_the_session() {
     let browser = Browser::new(&app);
     let answer = browser.get("/account?a=b").await;
     assert_eq!(answer.location(), Some("/login"));
-    assert_sets(&answer, SESSION, None);
+    assert_sets(&answer, "__Host-next", Some(HOUR));
     // The last refusal wins.
     browser.get("/settings?c=d").await;
     // Another client at the login page is no reason to forget it.

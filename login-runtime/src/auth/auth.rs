@@ -11,7 +11,7 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::head
 use derive_more::Debug;
 
 use crate::{
-    core::AuthUser,
+    core::{AuthUser, NextError},
     error::{LoadError, LoginError, SetupError},
     guard::MaybeUser,
     http::escape,
@@ -19,7 +19,7 @@ use crate::{
     refusal::redirect,
     request::{
         LoginState,
-        remember_cookie::{read_family_token, read_token},
+        remember_cookie::{read_family_tokens, read_token},
     },
     users::UserType,
 };
@@ -102,35 +102,94 @@ impl<U: AuthUser> Auth<U> {
             && self
                 .user_type()
                 .is_ok_and(|user_type| match manager.records {
-                    Some(_) => read_family_token(request, manager, user_type).is_some(),
+                    Some(_) => !read_family_tokens(request, manager, user_type).is_empty(),
                     None => read_token(request, manager, user_type, |_, _| ()).is_some(),
                 })
     }
 
-    /// The address that the client asked for when it was refused, if it is of this origin.
+    /// The address that the client asked for when it was refused, if it may be followed.
     ///
     /// This is the query parameter `next` of this request. With
-    /// [`use_session_for_next`](crate::config::LoginManagerBuilder::use_session_for_next) it is the address in
-    /// the session, which is removed there.
+    /// [`use_session_for_next`](crate::config::LoginManagerBuilder::use_session_for_next) it is the address
+    /// that the browser keeps, which the response makes it forget.
     ///
     /// # Security
     ///
-    /// Returns only paths. Everything else that a client or a link can put there is dropped: other
-    /// hosts, schemes, and text that browsers mistake for them.
+    /// Returns paths of this application, and whole addresses of the origins that the manager lists with
+    /// [`origins`](crate::config::LoginManagerBuilder::origins) and
+    /// [`next_origins`](crate::config::LoginManagerBuilder::next_origins). Everything else that a client
+    /// or a link can put there is dropped: other hosts, schemes, and text that browsers mistake for them.
     pub fn take_next(&self) -> Option<String> {
-        redirect::take_next(&self.request, &self.manager().refusal)
+        let kept = self.state.take_kept_next(&self.request);
+        redirect::take_next(&self.request, &self.manager().refusal, kept)
+    }
+
+    /// Checks an address from elsewhere, by the rules of [`take_next`](Self::take_next): a hidden field of
+    /// a form, a JSON body, the state of an OAuth request.
+    ///
+    /// Returns the address to redirect to. [`LoginManager::check_next`](crate::LoginManager::check_next)
+    /// is the same outside of a request.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use actix_web::{HttpResponse, Responder, post, web};
+    /// use login_runtime::{Auth, AuthUser, logins::NextError};
+    /// use serde::Deserialize;
+    ///
+    /// #[derive(AuthUser)]
+    /// struct User { id: i64 }
+    ///
+    /// #[derive(Deserialize)]
+    /// struct LogInRequest { password: String, next: String }
+    ///
+    /// #[post("/api/login")]
+    /// async fn log_in(auth: Auth<User>, body: web::Json<LogInRequest>) -> Result<impl Responder, NextError> {
+    ///     // `//evil.test` and `https://evil.test/` are answered 400.
+    ///     let next = auth.check_next(&body.next)?;
+    ///     // .. check the password, log the user in, and then:
+    ///     Ok(HttpResponse::Ok().json(next))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`NextError`] says why the address must not be followed.
+    pub fn check_next(&self, next: &str) -> Result<String, NextError> {
+        redirect::check_next(next, &self.manager().refusal)
     }
 
     /// Redirects the browser to the address that it asked for when it was refused, or to `fallback`.
     ///
     /// See [`take_next`](Self::take_next) for the addresses that are followed.
     pub fn redirect_to_next_or(&self, fallback: &str) -> HttpResponse {
-        let next = self.take_next();
-        let location = escape::location(next.as_deref().unwrap_or(fallback));
-        HttpResponse::SeeOther()
-            .insert_header((header::LOCATION, location))
-            .finish()
+        see_other(self.take_next().as_deref().unwrap_or(fallback))
     }
+
+    /// Redirects the browser to `next` if it may be followed, or else to `fallback`.
+    ///
+    /// For an address that a hidden field of the form carries. See [`take_next`](Self::take_next) for the
+    /// addresses that are followed.
+    pub fn redirect_to_or(&self, next: Option<&str>, fallback: &str) -> HttpResponse {
+        let next = next.and_then(|next| self.check_next(next).ok());
+        see_other(next.as_deref().unwrap_or(fallback))
+    }
+
+    /// Redirects the browser back to the login view, for instance because the password was wrong. The
+    /// address that it asked for at first stays with it.
+    ///
+    /// `next` is that address if a hidden field of the form carries it; `None` if it is in the query of
+    /// this request, or kept for the client.
+    pub fn redirect_to_login_view(&self, next: Option<&str>) -> HttpResponse {
+        let address = redirect::login_again(&self.request, &self.manager().refusal, next);
+        see_other(&String::from_utf8_lossy(&address))
+    }
+}
+
+fn see_other(address: &str) -> HttpResponse {
+    HttpResponse::SeeOther()
+        .insert_header((header::LOCATION, escape::location(address)))
+        .finish()
 }
 
 impl<U: AuthUser> FromRequest for Auth<U> {

@@ -7,7 +7,7 @@ use crate::{
     events::LoginEvent,
     request::{
         OpenedLoginCookie, credential,
-        remember_cookie::{end_family, proves, read_family_token},
+        remember_cookie::{end_family, proves, read_family_tokens},
     },
     session::Entry,
     store::{LoginStore as _, Records},
@@ -37,34 +37,35 @@ impl<U: AuthUser> Auth<U> {
         given_up
     }
 
-    /// The family whose token the request carries, if the token is genuine and not stolen. A stolen
+    /// The families whose tokens the request carries, if the tokens are genuine and not stolen. A stolen
     /// token ends its family.
-    pub(crate) async fn genuine_family(
+    pub(crate) async fn genuine_families(
         &self,
         records: &Records,
         user_type: &UserType,
-    ) -> Result<Option<(FamilyKey, TokenFamily)>, LoginError> {
+    ) -> Result<Vec<(FamilyKey, TokenFamily)>, LoginError> {
         let manager = self.manager();
-        let Some(token) = read_family_token(&self.request, manager, user_type) else {
-            return Ok(None);
-        };
         let now = manager.now();
-        let family = records.store.find_family(token.family, now).await?;
-        let is_genuine =
-            |family: &TokenFamily| proves(manager, user_type, &token, family).is_some();
-        let Some(family) = family.filter(is_genuine) else {
-            return Ok(None);
-        };
-        if remember::present(&family, token.generation, now) == Presented::Theft {
+        let mut families = Vec::new();
+        for token in read_family_tokens(&self.request, manager, user_type) {
+            let family = records.store.find_family(token.family, now).await?;
+            let is_genuine =
+                |family: &TokenFamily| proves(manager, user_type, &token, family).is_some();
+            let Some(family) = family.filter(is_genuine) else {
+                continue;
+            };
+            if remember::present(&family, token.generation, now) != Presented::Theft {
+                families.push((token.family, family));
+                continue;
+            }
             end_family(records, token.family).await?;
             let event = LoginEvent::RememberTokenReused {
                 user_type: &user_type.name,
                 user_id: &family.user_id,
             };
             manager.events.emit(&event, &self.request);
-            return Ok(None);
         }
-        Ok(Some((token.family, family)))
+        Ok(families)
     }
 
     /// Reads the login that the request carries, if it describes itself.

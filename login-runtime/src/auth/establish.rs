@@ -8,7 +8,7 @@ use crate::{
     error::LoginError,
     keys::LoginToken,
     request::{LoginCookieContent, RequestUser, client, credential},
-    session::{self, Entry, EntryFacts, fate},
+    session::{self, Entry, EntryFacts, Session, fate},
     store::{NewLogin, Replaced},
     users::{AnyUser, AuthMethod, UserType},
 };
@@ -75,6 +75,9 @@ impl<U: AuthUser> Auth<U> {
                     self.set_login_cookie(LoginCookieContent::Entry(text.into()))?;
                     clear();
                 } else {
+                    // Numbers, the fingerprint and quotes; then the id.
+                    let text = entry.max_len();
+                    self.check_room(&session, user_type, &login, text)?;
                     clear();
                     session::write_entry(&session, &user_type.session_key, entry)
                         .map_err(|_| LoginError::UnfitId)?;
@@ -82,6 +85,9 @@ impl<U: AuthUser> Auth<U> {
                 None
             }
             Some(records) => {
+                if user_type.login_cookie.is_none() {
+                    self.check_room(&session, user_type, &login, session::LOGIN_ID_LEN)?;
+                }
                 let id = LoginToken::random().map_err(|_| LoginError::NoRandomness)?;
                 let new = NewLogin {
                     user_type: &user_type.name,
@@ -119,6 +125,32 @@ impl<U: AuthUser> Auth<U> {
         let user = RequestUser::new(user_type, user, facts, allow_inactive, record);
         self.state.set_user(self.index, Some(user.clone()));
         Ok(user)
+    }
+
+    /// Refuses a login that makes the session too long for its cookie, before anything is written.
+    fn check_room(
+        &self,
+        session: &Session,
+        user_type: &UserType,
+        login: &Establish,
+        text: usize,
+    ) -> Result<(), LoginError> {
+        let manager = self.manager();
+        if session::is_short(&session.entries(), text) {
+            return Ok(());
+        }
+        let stays = |key: &str| {
+            !login.clears_session || manager.kept_keys(self.index).any(|kept| kept == key)
+        };
+        let (now, then) = session::lens_with(session, &user_type.session_key, text, stays);
+        // A session that does not grow fits as it did before.
+        match manager.session_cookie.too_long_for(then) {
+            Some(bytes) if then > now => {
+                session::log_too_long(bytes);
+                Err(LoginError::SessionTooLong { bytes })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn set_login_cookie(&self, content: LoginCookieContent) -> Result<(), LoginError> {

@@ -284,7 +284,7 @@ impl<U: AuthUser> Auth<U> {
                 previous.is_other_user = true;
             }
         }
-        if let Some((family, row)) = self.genuine_family(records, user_type).await? {
+        for (family, row) in self.genuine_families(records, user_type).await? {
             if !previous.families.contains(&family) {
                 previous.families.push(family);
             }

@@ -63,6 +63,7 @@ impl<U: AuthUser> Auth<U> {
             state.clear_remember_cookie(self.index);
         }
         state.settle_remember_cookie(self.index);
+        state.take_kept_next(request);
         state.drop_login_cookie(request, self.index, is_late);
         state.acted.set(true);
         session::clear_but(&session, manager.kept_keys(self.index));
@@ -103,8 +104,12 @@ impl<U: AuthUser> Auth<U> {
             records.end(login).await?;
         }
         // The browser keeps its token if a login was restored in another one, or ended by itself.
-        if let Some((family, _)) = self.genuine_family(records, user_type).await? {
+        for (family, _) in self.genuine_families(records, user_type).await? {
             end_family(records, family).await?;
+        }
+        // Another domain of the application may have left cookies that no response of this one clears.
+        for other in credential::other_logins(&self.request, self.manager(), user_type) {
+            records.end(other).await?;
         }
         Ok(())
     }

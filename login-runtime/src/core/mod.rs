@@ -18,6 +18,7 @@ pub(crate) use self::{
         EndReason, FamilyKey, Inserted, LoginFacts, LoginKey, LoginOwner, LoginRecord,
         LoginSelector, LoginSource, MaxLogins, TokenFamily,
     },
+    next::{NEXT_LEN, NextError},
     protection::{CLIENT, ClientCheck, ClientIdentity, SessionProtection, Verdict},
     remember::{MAX_COOKIE_AGE, MAX_LEN, Presented, REMEMBER_FOR, Token},
     resolve::{EntryVerdict, RecordCheck, RecordVerdict},

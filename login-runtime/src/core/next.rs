@@ -1,40 +1,101 @@
 //! Whether a `next` address is safe to redirect to.
 //!
-//! An address is followed only if it is a path on this origin in every browser (ASVS 3.7.2). Browsers
-//! follow the WHATWG URL standard, in which `\` is `/`, tabs and line breaks are removed, and a second
-//! slash at the start names another host.
+//! A path is followed only if it is a path on this origin in every browser (ASVS 3.7.2). Browsers follow
+//! the WHATWG URL standard, in which `\` is `/`, tabs and line breaks are removed, and a second slash at
+//! the start names another host. Whole addresses are compared with lists of origins elsewhere, since that
+//! needs a URL parser.
 
-/// The longest address that is followed, in bytes.
+use std::{error, fmt};
+
+/// The longest address that is followed by default, in bytes.
 ///
 /// Raising it keeps longer search forms across a login; lowering it limits what a client can make the
 /// server repeat in a header.
-pub(crate) const MAX_LEN: usize = 2048;
+pub(crate) const NEXT_LEN: usize = 2048;
 
-/// Returns `next` if a browser that follows it stays on this origin.
+/// Why an address is not followed after a log in. Answers 400.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NextError {
+    /// It is longer than [`next_max_len`](crate::config::LoginManagerBuilder::next_max_len) allows.
+    TooLong {
+        /// The length of the address, in bytes.
+        len: usize,
+        /// The longest that is followed.
+        max: usize,
+    },
+    /// It is neither a path that starts with `/` nor a whole http or https address.
+    NoAddress,
+    /// It contains a blank, a backslash, a control character or an invisible character.
+    Character(char),
+    /// It leads to an origin that the login manager does not list. `//host` is one, too.
+    OtherOrigin,
+    /// Its path contains both two slashes in a row and a `.` or `..`, which together may lead to another
+    /// host.
+    AmbiguousPath,
+}
+
+impl fmt::Display for NextError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong { len, max } => {
+                write!(
+                    f,
+                    "the address has {len} bytes, and at most {max} are allowed"
+                )
+            }
+            Self::NoAddress => write!(f, "the address is neither a path nor a whole address"),
+            Self::Character(char) => write!(f, "the address contains {char:?}"),
+            Self::OtherOrigin => write!(f, "the address leads to an origin that is not listed"),
+            Self::AmbiguousPath => write!(f, "the path has both `//` and a dot segment"),
+        }
+    }
+}
+
+impl error::Error for NextError {}
+
+/// Checks the length and the characters of an address of any kind.
+pub(crate) fn check_text(next: &str, max: usize) -> Result<(), NextError> {
+    let len = next.len();
+    if len > max {
+        return Err(NextError::TooLong { len, max });
+    }
+    let is_bad = |c: &char| *c == '\\' || *c == ' ' || c.is_control() || is_invisible(*c);
+    next.chars()
+        .find(is_bad)
+        .map_or(Ok(()), |char| Err(NextError::Character(char)))
+}
+
+/// Checks that a browser which follows a path stays on its origin. [`check_text`] has to be called too.
 ///
 /// # Rules
 ///
 /// 1. It starts with exactly one slash.
-/// 2. It contains no backslash, no space, no control character and no invisible character.
-/// 3. It is at most [`MAX_LEN`] bytes long.
-/// 4. Its path contains no two slashes in a row, so removing dot segments cannot put two at its start.
-pub(crate) fn safe(next: &str) -> Option<&str> {
-    if next.len() > MAX_LEN || !next.starts_with('/') {
-        return None;
-    }
-    if next
-        .chars()
-        .any(|c| c == '\\' || c == ' ' || c.is_control() || is_invisible(c))
-    {
-        return None;
+/// 2. If its path contains two slashes in a row, it contains no dot segment: `/.//host` and `/x/..//host`
+///    become `//host` when dot segments are removed, and that is another host.
+pub(crate) fn check_path(next: &str) -> Result<(), NextError> {
+    if !next.starts_with('/') {
+        return Err(NextError::NoAddress);
     }
     let path = &next[..next.find(['?', '#']).unwrap_or(next.len())];
-    // `//host` is another host. `/.//host` and `/x/..//host` become the same in software that removes dot
-    // segments before it resolves the address.
-    if path.contains("//") {
-        return None;
+    if path.starts_with("//") {
+        return Err(NextError::OtherOrigin);
     }
-    Some(next)
+    if path.contains("//") && path.split('/').any(is_dot_segment) {
+        return Err(NextError::AmbiguousPath);
+    }
+    Ok(())
+}
+
+/// Whether a segment of a path is `.` or `..`, with or without escapes.
+fn is_dot_segment(segment: &str) -> bool {
+    let rest = without_dot(segment);
+    rest.is_some_and(|rest| rest.is_empty() || without_dot(rest) == Some(""))
+}
+
+fn without_dot(segment: &str) -> Option<&str> {
+    let escaped = || segment.strip_prefix("%2e").or(segment.strip_prefix("%2E"));
+    segment.strip_prefix('.').or_else(escaped)
 }
 
 /// Characters without a glyph, which attackers use to disguise addresses.
@@ -46,13 +107,34 @@ fn is_invisible(c: char) -> bool {
 mod tests {
     use super::*;
 
+    fn check(next: &str) -> Result<(), NextError> {
+        check_text(next, NEXT_LEN)?;
+        check_path(next)
+    }
+
     #[test]
     fn addresses_that_leave_the_origin_are_dropped() {
         const BAD: &[&str] = include!("../../testdata/hostile_next.rs");
         for bad in BAD {
-            assert_eq!(safe(bad), None, "{bad:?}");
+            assert!(check(bad).is_err(), "{bad:?}");
         }
-        assert_eq!(safe(&format!("/{}", "x".repeat(MAX_LEN))), None);
+        for (bad, why) in [
+            ("", NextError::NoAddress),
+            ("account", NextError::NoAddress),
+            ("//evil.test", NextError::OtherOrigin),
+            ("///evil.test", NextError::OtherOrigin),
+            ("/a\\b", NextError::Character('\\')),
+            ("/a b", NextError::Character(' ')),
+            ("/a//b/.", NextError::AmbiguousPath),
+            ("/a/..//b", NextError::AmbiguousPath),
+            ("/%2E.//b", NextError::AmbiguousPath),
+            ("/.%2e/a//b?c", NextError::AmbiguousPath),
+        ] {
+            assert_eq!(check(bad), Err(why), "{bad:?}");
+        }
+        let long = format!("/{}", "x".repeat(NEXT_LEN));
+        let (len, max) = (NEXT_LEN + 1, NEXT_LEN);
+        assert_eq!(check(&long), Err(NextError::TooLong { len, max }));
     }
 
     #[test]
@@ -84,9 +166,14 @@ mod tests {
             "/?next=/x",
             "/%5Cevil.test",
             "/x?q=a%26b",
+            "/x//y",
+            "/proxy/https://other.test/page",
+            "/x//",
+            "/x//.well-known//...",
+            "/x//y?z=/../",
         ] {
-            assert_eq!(safe(good), Some(good));
+            assert_eq!(check(good), Ok(()), "{good}");
         }
-        assert!(safe(&format!("/{}", "x".repeat(MAX_LEN - 1))).is_some());
+        assert_eq!(check(&format!("/{}", "x".repeat(NEXT_LEN - 1))), Ok(()));
     }
 }

@@ -61,6 +61,11 @@ impl CookieSettings {
     }
 
     /// The browser also sends the cookie to `domain` and its subdomains; by default only to this host.
+    ///
+    /// # Security
+    ///
+    /// Every host of the domain can then set a cookie of this name. A browser may send several, and the
+    /// first that is valid counts: a host that an attacker controls can log a user in as the attacker.
     #[must_use]
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
@@ -109,6 +114,12 @@ impl CookieSettings {
             self.name = self.name.map(|name| format!("{name}-{user_type}"));
             self.user_type = user_type.to_owned();
         }
+        self
+    }
+
+    /// The same attributes for a cookie to which the toolkit gives a name.
+    pub(crate) fn without_name(mut self) -> Self {
+        self.name = None;
         self
     }
 
@@ -197,6 +208,11 @@ pub(crate) struct CheckedCookie {
 }
 
 impl CheckedCookie {
+    /// The length of a cookie that ends with the browser, without its value.
+    pub(crate) fn len_but_value(&self) -> usize {
+        self.name.len() + "=".len() + self.attributes.len()
+    }
+
     /// A cookie with this value that ends with the browser. `None` if it is longer than browsers keep.
     pub(crate) fn until_closed(&self, value: &str) -> Option<SetCookie> {
         Some(SetCookie::new(&self.name, &[value, &self.attributes])).filter(SetCookie::fits)

@@ -4,14 +4,15 @@ pub(crate) mod cookie_settings;
 pub(crate) mod cookies;
 pub(crate) mod escape;
 pub(crate) mod pass_through;
+pub(crate) mod session_cookie;
 pub(crate) mod set_cookie;
 pub(crate) mod view;
 
 pub(crate) use self::{
     cookie_settings::{CheckedCookie, CookieSettings, RememberCookie},
-    cookies::CookieValue,
     escape::QUERY_VALUE,
     pass_through::PassThrough,
+    session_cookie::{SessionCookie, too_long_cookie},
     set_cookie::SetCookie,
     view::{Origin, View},
 };

@@ -10,7 +10,7 @@ fn invalid<T>(address: &str, why: &'static str) -> Result<T, BuildError> {
     Err(BuildError::View { view, why })
 }
 
-fn is_http(url: &Url) -> bool {
+pub(crate) fn is_http(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https") && url.has_host()
 }
 

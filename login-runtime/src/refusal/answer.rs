@@ -16,7 +16,7 @@ use actix_web::{
     error::HttpError,
     http::{
         StatusCode,
-        header::{self, HeaderName, HeaderValue},
+        header::{self, HeaderValue},
     },
 };
 
@@ -29,6 +29,7 @@ use crate::{
     hooks::Hook,
     http::{SetCookie, View, set_cookie},
     refusal::{
+        navigation::wants_page,
         redirect,
         scope::ScopeViews,
         settings::{
@@ -49,11 +50,6 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
     reason = "the value of a static text never changes"
 )]
 const COOKIE: HeaderValue = HeaderValue::from_static("Cookie");
-
-// To look up a header by text, actix-web would parse its name each time.
-static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
-
-static X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 /// A refusal, or the future of the application's handler that makes it.
 pub(crate) enum Refusing {
@@ -130,12 +126,12 @@ fn send_to_view(
     let location = view(request, settings, kind)
         .filter(|_| wants_page(request))
         .and_then(|view| redirect::location(view, request, settings));
-    let Some(location) = location else {
+    let Some((location, next)) = location else {
         return unauthorized(request, kind, max_age);
     };
     let kept = flash(request, settings, kind);
     let mut response = see_other(location);
-    if let Some(cookie) = kept {
+    for cookie in kept.into_iter().chain(next) {
         set_cookie::append(response.headers_mut(), cookie);
     }
     response
@@ -259,49 +255,6 @@ pub(crate) fn keep_private(headers: &mut header::HeaderMap) {
     if !varies {
         headers.append(header::VARY, COOKIE);
     }
-}
-
-/// Whether the client would show a page: it is a browser that navigates, or does not tell.
-///
-/// Fetch metadata come first, since scripts cannot forge them. Without them, the header that scripts of
-/// libraries send decides, then `Accept`.
-fn wants_page(request: &HttpRequest) -> bool {
-    let headers = request.headers();
-    let bytes = |name: &HeaderName| headers.get(name).map(HeaderValue::as_bytes);
-    if let Some(mode) = bytes(&SEC_FETCH_MODE) {
-        return mode.eq_ignore_ascii_case(b"navigate");
-    }
-    if bytes(&X_REQUESTED_WITH).is_some_and(|with| with.eq_ignore_ascii_case(b"xmlhttprequest")) {
-        return false;
-    }
-    let Some(accept) = bytes(&header::ACCEPT) else {
-        return true;
-    };
-    // Browsers start with this type.
-    if accept.starts_with(b"text/html,") {
-        return true;
-    }
-    let mut any = true;
-    for entry in accept.split(|byte| *byte == b',') {
-        if names(entry, &["text/html", "application/xhtml+xml", "text/*"]) {
-            return true;
-        }
-        any &= names(entry, &["*/*", ""]);
-    }
-    any
-}
-
-/// Whether an entry of `Accept` is one of these types, with or without parameters.
-fn names(entry: &[u8], types: &[&str]) -> bool {
-    let entry = entry.trim_ascii_start();
-    types.iter().any(|name| {
-        entry
-            .split_at_checked(name.len())
-            .is_some_and(|(start, rest)| {
-                start.eq_ignore_ascii_case(name.as_bytes())
-                    && matches!(rest.trim_ascii_start().first(), None | Some(b';'))
-            })
-    })
 }
 
 /// 401, with a challenge (RFC 9110 §15.5.2). No scheme is registered for logins by cookie; the parameters

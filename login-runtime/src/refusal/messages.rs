@@ -15,7 +15,7 @@ use actix_web::{HttpMessage as _, HttpRequest};
 use actix_web_flash_messages::{FlashMessage, Level, storage::FlashMessageStore};
 
 use crate::{
-    http::{CookieValue, SetCookie, cookies},
+    http::{SetCookie, cookies},
     refusal::settings::{RefusalKind, RefusalSettings},
 };
 
@@ -55,12 +55,10 @@ pub(crate) fn message(settings: &RefusalSettings, kind: RefusalKind, text: &str)
 
 /// Which message is due, according to the cookie of a request.
 pub(crate) fn due(request: &HttpRequest, settings: &RefusalSettings) -> Option<RefusalKind> {
-    let CookieValue::One(due) = cookies::carried(request, name(settings)) else {
-        return None;
-    };
+    let due = cookies::usable(request, name(settings)).next()?;
     [RefusalKind::Unauthorized, RefusalKind::NeedsRefresh]
         .into_iter()
-        .find(|kind| value(*kind) == due)
+        .find(|kind| value(*kind).as_bytes() == due)
 }
 
 /// Removes the cookie from the browser.

@@ -1,14 +1,17 @@
 //! The answer to a refused client.
 
 pub(crate) mod answer;
+pub(crate) mod kept_next;
 #[cfg(feature = "flash-messages")]
 pub(crate) mod messages;
+pub(crate) mod navigation;
 pub(crate) mod redirect;
 pub(crate) mod scope;
 pub(crate) mod settings;
 
 pub(crate) use self::{
     answer::{Refusing, forbid, keep_private, load_failed, refuse, view_url},
+    kept_next::NextCookie,
     redirect::ResolvedView,
     settings::{Flash, FlashHook, RefusalKind, RefusalSettings, RefusedRequest, erase_handler},
 };

@@ -1,7 +1,7 @@
 //! The redirect of a refused client to a view, and `next`, the address to which it returns afterwards.
 //!
-//! [`location`] writes `next` into the address of the view or into the session. [`take_next`] reads it
-//! back, and drops an address that does not lead to this application.
+//! [`location`] writes `next` into the address of the view or into a cookie. [`take_next`] reads it back,
+//! and drops an address that does not lead to this application.
 
 use std::borrow::Cow;
 
@@ -15,13 +15,12 @@ use percent_encoding::percent_decode_str;
 use url::{Position, Url};
 
 use crate::{
-    core::next,
-    http::{Origin, QUERY_VALUE, View},
-    refusal::settings::RefusalSettings,
-    session,
+    core::{NextError, next},
+    http::{Origin, QUERY_VALUE, SetCookie, View},
+    refusal::{navigation::is_navigation, scope::ScopeViews, settings::RefusalSettings},
 };
 
-/// The address of a view for a refused client, with `next` in its query unless the session keeps it.
+/// The address of a view for a refused client, with `next` in its query or in a cookie.
 ///
 /// `None` if the view is a route that does not exist, or the page that the client asked for: a login view
 /// that requires a login would redirect browsers in a loop.
@@ -29,45 +28,10 @@ pub(crate) fn location(
     view: &View,
     request: &HttpRequest,
     settings: &RefusalSettings,
-) -> Option<Vec<u8>> {
-    address(view, request, settings, true)
-}
-
-/// The same for a client that is not refused: the view itself gets its own address, without `next`.
-pub(crate) fn url(
-    view: &View,
-    request: &HttpRequest,
-    settings: &RefusalSettings,
-) -> Option<Vec<u8>> {
-    address(view, request, settings, false)
-}
-
-fn address(
-    view: &View,
-    request: &HttpRequest,
-    settings: &RefusalSettings,
-    is_refused: bool,
-) -> Option<Vec<u8>> {
-    let url;
-    let target = match view {
-        View::Path { address, path_len } => Target::new(None, address, *path_len),
-        View::Url(url) => Target::of_url(url, Some(url.origin().ascii_serialization())),
-        View::Name(name) => {
-            url = match ResolvedView::of(request, name) {
-                Ok(url) => url,
-                Err(error) => {
-                    tracing::error!(target: "login", "no route is called `{name}`; give that name to the login page ({error})");
-                    return None;
-                }
-            };
-            let base = (!is_own(&url, request)).then(|| url.origin().ascii_serialization());
-            Target::of_url(&url, base)
-        }
-    };
+) -> Option<(Vec<u8>, Option<SetCookie>)> {
+    let mut url = None;
+    let target = Target::of(view, request, &mut url)?;
     if target.path == request.path() && target.is_here(request, settings) {
-        if !is_refused {
-            return Some(target.address(None, settings));
-        }
         tracing::error!(
             target: "login",
             "the view `{}` refuses the clients that are sent there; make it a public page",
@@ -75,13 +39,33 @@ fn address(
         );
         return None;
     }
-    let mut next = target.next(request, settings);
-    if settings.session_for_next
-        && let Some(next) = next.take()
-    {
-        session::keep_next(&session::of(request), &next);
+    let next = target.next(request, settings);
+    let Some(kept) = &settings.kept_next else {
+        return Some((target.address(next.as_deref(), settings), None));
+    };
+    let cookie = if leads_back(request, settings) && is_navigation(request) {
+        // An address that cannot be kept replaces the one before, too: the user no longer wants that.
+        let clear = || kept.is_carried(request).then(|| kept.clear());
+        next.and_then(|next| kept.keep(&next)).or_else(clear)
+    } else {
+        None
+    };
+    Some((target.address(None, settings), cookie))
+}
+
+/// The same for a client that is not refused: the view itself gets its own address, without `next`. In any
+/// other, `next` is in the query, because an address alone cannot set a cookie.
+pub(crate) fn url(
+    view: &View,
+    request: &HttpRequest,
+    settings: &RefusalSettings,
+) -> Option<Vec<u8>> {
+    let mut url = None;
+    let target = Target::of(view, request, &mut url)?;
+    if target.path == request.path() && target.is_here(request, settings) {
+        return Some(target.address(None, settings));
     }
-    Some(target.address(next.as_deref(), settings))
+    Some(target.address(target.next(request, settings).as_deref(), settings))
 }
 
 /// Whether a URL of `url_for` has the host of the request. `url_for` takes scheme and host from headers
@@ -101,11 +85,81 @@ fn split(text: &str, separator: char) -> (&str, Option<&str>) {
     }
 }
 
-/// The address that the client asked for when it was refused, if it leads to this application.
-pub(crate) fn take_next(request: &HttpRequest, settings: &RefusalSettings) -> Option<String> {
-    let stored = session::take_next(&session::of(request)).filter(|_| settings.session_for_next);
-    let next = stored.or_else(|| next_in_query(request, settings))?;
-    next::safe(&next).map(str::to_owned)
+/// The address that the client asked for when it was refused, if it may be followed. `kept` is the one in
+/// the cookie.
+pub(crate) fn take_next(
+    request: &HttpRequest,
+    settings: &RefusalSettings,
+    kept: Option<String>,
+) -> Option<String> {
+    let next = kept.or_else(|| next_in_query(request, settings))?;
+    checked(&next, settings)
+}
+
+/// The address if it may be followed. The log says why it may not.
+fn checked(next: &str, settings: &RefusalSettings) -> Option<String> {
+    match check_next(next, settings) {
+        Ok(next) => Some(next),
+        Err(error) => {
+            drop_next(error);
+            None
+        }
+    }
+}
+
+/// Logs why an address is dropped, without the address: its query may contain secrets.
+fn drop_next(reason: NextError) {
+    tracing::debug!(target: "login", event = "next_dropped", %reason);
+}
+
+/// Checks that an address may be followed: a path of this application, or a whole address of a listed
+/// origin, which is returned as the URL standard writes it.
+pub(crate) fn check_next(text: &str, settings: &RefusalSettings) -> Result<String, NextError> {
+    next::check_text(text, settings.next_max_len)?;
+    if !has_http_scheme(text) {
+        return next::check_path(text).map(|()| text.to_owned());
+    }
+    let url = Url::parse(text).map_err(|_| NextError::NoAddress)?;
+    let origin = url.origin().ascii_serialization();
+    let known = settings.origins.iter().chain(&settings.next_origins);
+    let mut known = known.chain(&settings.own_origin);
+    // A user name before the host makes one host look like another.
+    let has_user = !url.username().is_empty() || url.password().is_some();
+    if has_user || !known.any(|known| known.text == origin) {
+        return Err(NextError::OtherOrigin);
+    }
+    // A program that cuts off the origin must get a path.
+    next::check_path(&url[Position::BeforePath..])?;
+    Ok(url.into())
+}
+
+/// Whether a text starts like a whole address. Browsers read `https:/host` as one, too; as nobody means
+/// that, it counts as no address.
+fn has_http_scheme(text: &str) -> bool {
+    ["http://", "https://"].iter().any(|scheme| {
+        let start = text.as_bytes().get(..scheme.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
+    })
+}
+
+/// The address of the login view for a client whose log in failed, with the address that it asked for at
+/// first. Without a login view this is the path of the request: the form was sent there.
+pub(crate) fn login_again(
+    request: &HttpRequest,
+    settings: &RefusalSettings,
+    next: Option<&str>,
+) -> Vec<u8> {
+    let next = match next {
+        Some(next) => checked(next, settings),
+        None => next_in_query(request, settings).and_then(|next| checked(&next, settings)),
+    };
+    let next = next.as_deref().filter(|_| !settings.session_for_next);
+    let view = ScopeViews::login_view(request).or(settings.login_view.as_ref());
+    let mut url = None;
+    let target = view.and_then(|view| Target::of(view, request, &mut url));
+    let path = request.path();
+    let target = target.unwrap_or_else(|| Target::new(None, path, path.len()));
+    target.address(next, settings)
 }
 
 fn next_in_query(request: &HttpRequest, settings: &RefusalSettings) -> Option<String> {
@@ -177,11 +231,34 @@ impl<'a> Target<'a> {
         Self::new(base, &url[Position::BeforePath..], url.path().len())
     }
 
+    /// The address of a view; `None` if the view is a route that does not exist. `url` keeps the address
+    /// of a route.
+    fn of(view: &'a View, request: &HttpRequest, url: &'a mut Option<Url>) -> Option<Self> {
+        match view {
+            View::Path { address, path_len } => Some(Self::new(None, address, *path_len)),
+            View::Url(url) => {
+                let base = url.origin().ascii_serialization();
+                Some(Self::of_url(url, Some(base)))
+            }
+            View::Name(name) => match ResolvedView::of(request, name) {
+                Ok(found) => {
+                    let base =
+                        (!is_own(&found, request)).then(|| found.origin().ascii_serialization());
+                    Some(Self::of_url(url.insert(found), base))
+                }
+                Err(error) => {
+                    tracing::error!(target: "login", "no route is called `{name}`; give that name to the login page ({error})");
+                    None
+                }
+            },
+        }
+    }
+
     /// Whether the view is on the host that the request names.
     fn is_here(&self, request: &HttpRequest, settings: &RefusalSettings) -> bool {
         self.base
             .as_deref()
-            .is_none_or(|base| here(request, settings).is_some_and(|here| here.text == base))
+            .is_none_or(|base| here(request, settings).is_some_and(|here| here.is(base)))
     }
 
     /// The address that the client asked for: path and query, or the whole URL for a view on another
@@ -194,12 +271,26 @@ impl<'a> Target<'a> {
         if !leads_back(request, settings) {
             return None;
         }
+        let next = self.whole_next(request, settings)?;
+        let (len, max) = (next.len(), settings.next_max_len);
+        if len > max {
+            drop_next(NextError::TooLong { len, max });
+            return None;
+        }
+        Some(next)
+    }
+
+    fn whole_next<'r>(
+        &self,
+        request: &'r HttpRequest,
+        settings: &RefusalSettings,
+    ) -> Option<Cow<'r, str>> {
         let path = path_and_query(request);
         let Some(base) = &self.base else {
             return Some(Cow::Borrowed(path));
         };
         let here = here(request, settings)?;
-        if here.text == *base {
+        if here.is(base) {
             Some(Cow::Borrowed(path))
         } else {
             // Without a list of this application's origins, the client could name any host.
@@ -268,8 +359,24 @@ struct Here<'a> {
     is_ours: bool,
 }
 
-/// The origin where the client reached this application, according to the request.
+impl Here<'_> {
+    /// Whether a view with this scheme and host is here. If TLS ends at a proxy, the request does not say
+    /// that the client used it; a path on the same host is safe in any case.
+    fn is(&self, base: &str) -> bool {
+        let there = base.strip_prefix("https://");
+        let is_behind_proxy = there.is_some() && there == self.text.strip_prefix("http://");
+        self.text == base || is_behind_proxy && !self.is_ours
+    }
+}
+
+/// The origin where the client reached this application, according to the settings or the request.
 fn here<'a>(request: &HttpRequest, settings: &'a RefusalSettings) -> Option<Here<'a>> {
+    if let Some(own) = &settings.own_origin {
+        return Some(Here {
+            text: Cow::Borrowed(&own.text),
+            is_ours: true,
+        });
+    }
     // Not `connection_info`, which trusts `X-Forwarded-Host` and similar headers.
     let host = request
         .headers()

@@ -6,10 +6,11 @@ use actix_web::{HttpRequest, HttpResponse, Responder};
 use derive_more::Debug;
 
 use crate::{
-    core::RefusalReason,
+    core::{NEXT_LEN, RefusalReason},
     error::{BuildError, LoadError},
     hooks::Hook,
     http::{Origin, View, escape::QUERY_VALUE},
+    refusal::kept_next::NextCookie,
 };
 
 /// Flask-Login's message for the login view.
@@ -160,10 +161,19 @@ pub(crate) struct RefusalSettings {
     pub(crate) next_field: String,
     /// The name of the query parameter as an address has it, and `=`.
     pub(crate) next_parameter: Vec<u8>,
+    /// Whether the client keeps `next` in a cookie, and not in the address of the login view.
     pub(crate) session_for_next: bool,
+    /// The cookie; set when the manager is built.
+    pub(crate) kept_next: Option<NextCookie>,
     pub(crate) next_for_all_methods: bool,
+    /// The longest address that is kept and followed, in bytes.
+    pub(crate) next_max_len: usize,
     pub(crate) force_host: Option<String>,
+    /// The origin at which clients reach this application, whatever their requests say.
+    pub(crate) own_origin: Option<Origin>,
     pub(crate) origins: Vec<Origin>,
+    /// Origins of other applications to which `next` may lead.
+    pub(crate) next_origins: Vec<Origin>,
     pub(crate) any_host: bool,
     pub(crate) login_message: Message,
     pub(crate) refresh_message: Message,
@@ -189,9 +199,13 @@ impl Default for RefusalSettings {
             next_field: "next".to_owned(),
             next_parameter: b"next=".to_vec(),
             session_for_next: false,
+            kept_next: None,
             next_for_all_methods: false,
+            next_max_len: NEXT_LEN,
             force_host: None,
+            own_origin: None,
             origins: Vec::new(),
+            next_origins: Vec::new(),
             any_host: false,
             login_message: message(LOGIN_MESSAGE),
             refresh_message: message(REFRESH_MESSAGE),
@@ -227,8 +241,7 @@ impl RefusalSettings {
 
     /// Whether code of the application runs at a refusal, which may write into the session.
     pub(crate) fn may_write_session(&self) -> bool {
-        self.session_for_next
-            || self.localize.is_some()
+        self.localize.is_some()
             || self.unauthorized.is_some()
             || matches!(self.flash, Some(FlashHook::Own(_)))
     }
@@ -247,6 +260,12 @@ impl RefusalSettings {
             return refuse(
                 "next_field",
                 "is empty; name a query parameter, such as `next`",
+            );
+        }
+        if self.next_max_len == 0 {
+            return refuse(
+                "next_max_len",
+                "is 0, so that no address is kept; allow some bytes",
             );
         }
         if let Some(host) = &self.force_host

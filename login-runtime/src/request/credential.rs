@@ -15,7 +15,7 @@ use actix_web::HttpRequest;
 
 use crate::{
     core::{FamilyKey, LoginKey},
-    http::{SetCookie, cookies},
+    http::{CheckedCookie, SetCookie, cookies},
     keys::Match,
     manager::Manager,
     session::{self, Entry, entry},
@@ -111,6 +111,8 @@ impl LoginCredential<'_> {
 pub(crate) struct OpenedLoginCookie {
     /// `Some(None)` if the request has no valid cookie; with the key that sealed it otherwise.
     content: RefCell<Option<Option<(LoginCookieContent, Match)>>>,
+    /// Which of several cookies of the name was opened.
+    position: Cell<Option<usize>>,
     /// Whether the browser had given up the cookie before this request did so, too.
     given_up: Cell<Option<bool>>,
 }
@@ -132,6 +134,26 @@ impl OpenedLoginCookie {
     /// Whether the cookie was opened and is invalid, or the request has dropped it.
     pub(crate) fn is_none(&self) -> bool {
         matches!(&*self.content.borrow(), Some(None))
+    }
+
+    /// Opens the next cookie of the name, because the login of this one has ended. Returns whether there
+    /// is one that opens.
+    pub(crate) fn open_next(
+        &self,
+        request: &HttpRequest,
+        manager: &Manager,
+        user_type: &UserType,
+    ) -> bool {
+        let Some((cookie, position)) = user_type.login_cookie.as_ref().zip(self.position.take())
+        else {
+            return false;
+        };
+        let next = open(request, manager, user_type, cookie, position + 1);
+        next.is_some_and(|(position, content)| {
+            self.position.set(Some(position));
+            *self.content.borrow_mut() = Some(Some(content));
+            true
+        })
     }
 
     /// The value that [`give_up`](Self::give_up) noted.
@@ -160,18 +182,60 @@ pub(crate) fn read<T>(
         let text = session::entry(&session, &user_type.session_key)?;
         return read(LoginCredential::Session(text));
     };
-    let open = || {
-        let value = cookies::only(request, &cookie.name)?;
-        manager.keys.open(&user_type.name, value, |text, found| {
-            LoginCookieContent::read(text).map(|content| (content, found))
-        })
-    };
+    let open = || open(request, manager, user_type, cookie, 0);
     let content = match opened {
-        Some(opened) => opened.content.borrow_mut().get_or_insert_with(open).clone(),
-        None => open(),
+        Some(opened) => {
+            let mut content = opened.content.borrow_mut();
+            let open = || {
+                let (position, content) = open()?;
+                opened.position.set(Some(position));
+                Some(content)
+            };
+            content.get_or_insert_with(open).clone()
+        }
+        None => open().map(|(_, content)| content),
     };
     let (content, found) = content?;
     read(LoginCredential::Cookie(content, found))
+}
+
+/// Opens the first login cookie of a request that opens, from this position on. Also returns its position
+/// and the key that sealed it.
+fn open(
+    request: &HttpRequest,
+    manager: &Manager,
+    user_type: &UserType,
+    cookie: &CheckedCookie,
+    from: usize,
+) -> Option<(usize, (LoginCookieContent, Match))> {
+    let values = cookies::usable(request, &cookie.name).enumerate();
+    values.skip(from).find_map(|(position, value)| {
+        let read = |text: &[u8], found| Some((LoginCookieContent::read(text)?, found));
+        let content = manager.keys.open(&user_type.name, value, read)?;
+        Some((position, content))
+    })
+}
+
+/// The logins with records in the login cookies of a request, except that in the first one.
+pub(crate) fn other_logins(
+    request: &HttpRequest,
+    manager: &Manager,
+    user_type: &UserType,
+) -> Vec<LoginRef> {
+    let mut logins = Vec::new();
+    if let Some(cookie) = &user_type.login_cookie
+        && cookies::usable(request, &cookie.name).nth(1).is_some()
+    {
+        let mut from = 0;
+        while let Some((position, (content, found))) =
+            open(request, manager, user_type, cookie, from)
+        {
+            let login = LoginCredential::Cookie(content, found).login();
+            logins.extend(login.filter(|_| from > 0));
+            from = position + 1;
+        }
+    }
+    logins
 }
 
 /// The login with a record that a request was sent with, whatever the request has done since.

@@ -145,8 +145,20 @@ impl Lookup<'_> {
         self.by_request_loader().await
     }
 
-    /// Loads the user of the login that the session or the login cookie names.
+    /// Loads the user of the login that the session or the first good login cookie names.
     async fn by_credential(&self) -> Found {
+        loop {
+            let found = self.by_one_credential().await?;
+            let (state, opened) = (self.state, &self.slot.opened);
+            if found.is_some() || !opened.open_next(self.request, self.manager(), self.user_type) {
+                return Ok(found);
+            }
+            // The response would clear the cookie that is opened now, too.
+            state.keep_login_cookie(self.index);
+        }
+    }
+
+    async fn by_one_credential(&self) -> Found {
         if let Some(records) = &self.manager().records {
             // Boxed: together, the two futures are too large for an allocator's cache.
             return Box::pin(self.by_record(records)).await;
@@ -374,8 +386,8 @@ impl Lookup<'_> {
     /// is used again. A store that fails here does not make the request fail.
     async fn note_token(&self, records: &Records, key: FamilyKey, now: i64) {
         let (manager, user_type) = (self.manager(), self.user_type);
-        let token = remember_cookie::read_family_token(self.request, manager, user_type);
-        let Some(token) = token.filter(|token| token.family == key) else {
+        let tokens = remember_cookie::read_family_tokens(self.request, manager, user_type);
+        let Some(token) = tokens.into_iter().find(|token| token.family == key) else {
             return;
         };
         let noted = records.note_seen(key, token.generation, now, |family| {

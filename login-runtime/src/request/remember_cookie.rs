@@ -12,7 +12,7 @@ use actix_web::HttpRequest;
 use crate::{
     core::{FamilyKey, LoginSelector, Token, TokenFamily},
     error::{LoginError, StoreError},
-    http::{CookieValue, SetCookie, cookies},
+    http::{SetCookie, cookies},
     keys::{self, FamilyToken, Match},
     manager::Manager,
     session::Entry,
@@ -73,30 +73,59 @@ fn seconds(age: i64) -> Duration {
     Duration::from_secs(age.max(0).unsigned_abs())
 }
 
-/// The family token of a request, if this crate made it.
-pub(crate) fn read_family_token(
+/// The family tokens of a request that this crate made. Of each family only the newest counts: an older
+/// one in a cookie that another domain of the application left behind is no theft.
+pub(crate) fn read_family_tokens(
     request: &HttpRequest,
     manager: &Manager,
     user_type: &UserType,
-) -> Option<FamilyToken> {
-    match cookies::carried(request, &user_type.remember.name) {
-        CookieValue::One(value) => manager.keys.read_family_token(&user_type.name, &value),
-        CookieValue::Missing | CookieValue::Ambiguous => None,
+) -> Vec<FamilyToken> {
+    let mut tokens: Vec<FamilyToken> = Vec::new();
+    for value in values(request, user_type) {
+        let Some(token) = manager.keys.read_family_token(&user_type.name, value) else {
+            continue;
+        };
+        let same_family = tokens.iter_mut().find(|known| known.family == token.family);
+        match same_family {
+            Some(known) if known.generation < token.generation => *known = token,
+            Some(_) => {}
+            None => tokens.push(token),
+        }
     }
+    tokens
 }
 
-/// Reads the remember token of a request, if its signature is valid and its time is not over.
+/// Reads the first remember token of a request whose signature is valid and whose time is not over.
 pub(crate) fn read_token<T>(
     request: &HttpRequest,
     manager: &Manager,
     user_type: &UserType,
     read: impl FnOnce(&Token<'_>, Match) -> T,
 ) -> Option<T> {
-    let CookieValue::One(value) = cookies::carried(request, &user_type.remember.name) else {
-        return None;
-    };
-    let (text, found) = manager.keys.verify(&user_type.name, &value)?;
-    Token::read(&text, manager.now()).map(|token| read(&token, found))
+    let now = manager.now();
+    for value in values(request, user_type) {
+        if let Some((text, found)) = manager.keys.verify(&user_type.name, value)
+            && let Some(token) = Token::read(&text, now)
+        {
+            return Some(read(&token, found));
+        }
+    }
+    None
+}
+
+/// The texts of all remember tokens of a request whose signature is valid, and the keys that made them.
+pub(crate) fn verified_texts(
+    request: &HttpRequest,
+    manager: &Manager,
+    user_type: &UserType,
+) -> Vec<(String, Match)> {
+    let verify = |value| manager.keys.verify(&user_type.name, value);
+    values(request, user_type).filter_map(verify).collect()
+}
+
+fn values<'a>(request: &'a HttpRequest, user_type: &'a UserType) -> impl Iterator<Item = &'a str> {
+    let values = cookies::usable(request, &user_type.remember.name);
+    values.filter_map(|value| str::from_utf8(value).ok())
 }
 
 /// Whether a request has a remember cookie.
@@ -160,14 +189,18 @@ pub(crate) async fn prolonged_family(
     records: &Records,
     login: LoginRef,
 ) -> Result<Option<SetCookie>, StoreError> {
-    let Some(token) = read_family_token(request, manager, user_type) else {
-        return Ok(None);
-    };
-    let (key, now) = (token.family, manager.now());
-    let record = records.store.find(login.key, now).await?;
-    if record.is_none_or(|record| record.family != Some(key)) {
+    let tokens = read_family_tokens(request, manager, user_type);
+    if tokens.is_empty() {
         return Ok(None);
     }
+    let now = manager.now();
+    let record = records.store.find(login.key, now).await?;
+    let Some(key) = record.and_then(|record| record.family) else {
+        return Ok(None);
+    };
+    let Some(token) = tokens.into_iter().find(|token| token.family == key) else {
+        return Ok(None);
+    };
     let family = records
         .prolong(key, token.generation, now, |family| {
             proves(manager, user_type, &token, family).is_some()

@@ -12,8 +12,7 @@ use crate::{
     core::{EndReason, FamilyKey, Inserted, LoginFacts, LoginSource, Token, TokenFamily},
     error::LoadError,
     events::{EventUser, LoginEvent},
-    http::{CookieValue, cookies},
-    keys::{LoginToken, Match},
+    keys::{FamilyToken, LoginToken, Match},
     request::{
         LoginCookieContent, RequestUser, client, credential,
         lookup::{Found, Lookup},
@@ -35,28 +34,40 @@ struct Remembered {
 
 impl Lookup<'_> {
     pub(crate) async fn by_remember_cookie(&self) -> Found {
-        if self.slot.remember_settled.get() {
+        let (request, manager, user_type) = (self.request, self.manager(), self.user_type);
+        if self.slot.remember_settled.get() || !remember_cookie::is_carried(request, user_type) {
             return Ok(None);
         }
-        let value = match cookies::carried(self.request, &self.user_type.remember.name) {
-            CookieValue::Missing => return Ok(None),
-            CookieValue::Ambiguous => return self.refuse_cookie(EndReason::Invalid),
-            CookieValue::One(value) => value,
-        };
-        match &self.manager().records {
-            None => self.by_token(&value).await,
-            Some(records) => self.by_family(records, &value).await,
+        let mut found = None;
+        // The first token that is good counts. There are several if another domain of the application
+        // has left a cookie behind.
+        if let Some(records) = &manager.records {
+            let tokens = remember_cookie::read_family_tokens(request, manager, user_type);
+            for token in tokens {
+                self.state.keep_remember_cookie(self.index);
+                found = Some(self.by_family(records, token).await?);
+                if matches!(found, Some(Some(_))) {
+                    break;
+                }
+            }
+        } else {
+            let texts = remember_cookie::verified_texts(request, manager, user_type);
+            for (text, key) in texts {
+                self.state.keep_remember_cookie(self.index);
+                found = Some(self.by_token(&text, key).await?);
+                if matches!(found, Some(Some(_))) {
+                    break;
+                }
+            }
         }
+        found.map_or_else(|| self.refuse_cookie(EndReason::Invalid), Ok)
     }
 
     /// Restores the login that a token describes.
-    async fn by_token(&self, value: &str) -> Found {
+    async fn by_token(&self, text: &str, key: Match) -> Found {
         let (manager, user_type) = (self.manager(), self.user_type);
         let now = manager.now();
-        let Some((text, key)) = manager.keys.verify(&user_type.name, value) else {
-            return self.refuse_cookie(EndReason::Invalid);
-        };
-        let token = Token::read(&text, now);
+        let token = Token::read(text, now);
         let Some((token, loading)) =
             token.and_then(|token| Some((token, user_type.loader.load(token.id)?)))
         else {
@@ -92,12 +103,9 @@ impl Lookup<'_> {
     }
 
     /// Redeems the token of a family, and restores a login or shares the one that was just restored.
-    async fn by_family(&self, records: &Records, value: &str) -> Found {
+    async fn by_family(&self, records: &Records, token: FamilyToken) -> Found {
         let (manager, user_type) = (self.manager(), self.user_type);
         let now = manager.now();
-        let Some(token) = manager.keys.read_family_token(&user_type.name, value) else {
-            return self.refuse_cookie(EndReason::Invalid);
-        };
         let key = token.family;
         let is_proof = |family: &_| proves(manager, user_type, &token, family).is_some();
         let redeemed = records.redeem(key, token.generation, now, is_proof);

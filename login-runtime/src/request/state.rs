@@ -71,6 +71,8 @@ pub(crate) struct LoginState {
     pub(crate) passive: Cell<bool>,
     /// Whether to end the session if it is empty when the response is made.
     pub(crate) end_session_if_empty: Cell<bool>,
+    /// Whether the request has taken the address that it was sent with.
+    pub(crate) next_taken: Cell<bool>,
     /// Whether the request has logged a user in or out. Its cookies are sent even if it is late.
     pub(crate) acted: Cell<bool>,
 }
@@ -130,6 +132,7 @@ impl LoginState {
             accessed: Cell::default(),
             passive: Cell::default(),
             end_session_if_empty: Cell::default(),
+            next_taken: Cell::default(),
             acted: Cell::default(),
         });
         let mut extensions = request.extensions_mut();
@@ -236,6 +239,16 @@ impl LoginState {
         cookies.push(cookie);
     }
 
+    /// Takes the address that the client asked for when it was refused, if a cookie keeps it.
+    pub(crate) fn take_kept_next(&self, request: &HttpRequest) -> Option<String> {
+        let kept = self.manager.refusal.kept_next.as_ref()?;
+        if self.next_taken.replace(true) || !kept.is_carried(request) {
+            return None;
+        }
+        self.set_cookie(kept.clear());
+        kept.read(request)
+    }
+
     /// Reports the first access to a user.
     pub(crate) fn accessed(&self, request: &HttpRequest) {
         if !self.accessed.replace(true) {
@@ -261,6 +274,27 @@ impl LoginState {
         if let Some(user_type) = self.manager.users.get(index) {
             self.set_remember_cookie(index, user_type.remember.clear());
         }
+    }
+
+    /// Takes back that the response clears the remember cookie: the request has another one to try.
+    pub(crate) fn keep_remember_cookie(&self, index: usize) {
+        if let Some((user_type, slot)) = self.manager.users.get(index).zip(self.slot(index)) {
+            self.keep_cookie(&user_type.remember.name);
+            slot.remember_settled.set(false);
+        }
+    }
+
+    /// The same for the login cookie.
+    pub(crate) fn keep_login_cookie(&self, index: usize) {
+        let user_type = self.manager.users.get(index);
+        if let Some(cookie) = user_type.and_then(|user_type| user_type.login_cookie.as_ref()) {
+            self.keep_cookie(&cookie.name);
+        }
+    }
+
+    fn keep_cookie(&self, name: &str) {
+        let mut cookies = self.cookies.borrow_mut();
+        cookies.retain(|cookie| cookie.name() != name);
     }
 
     /// Ignores the remember cookie of the request from now on.

@@ -1,13 +1,18 @@
-//! The outermost layer: keeps late responses from changing a session that has ended.
+//! The outermost layer: decides which cookies the session middleware sees, and keeps late responses from
+//! changing a session that has ended.
 //!
-//! The session's [`fate`] has the rules. This layer runs the session middleware with a tracker, and then
-//! replaces or trims the response.
+//! If the application has its own session middleware, a session that outgrew its cookie is a 500: browsers
+//! would drop the cookie, and the login with it.
+//!
+//! The session's [`fate`] has the rules for late responses. This layer runs the session middleware with a
+//! tracker, and then replaces or trims the response.
 
 use std::{
     cell::Cell,
     future::Future,
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -21,9 +26,11 @@ use derive_more::Debug;
 use pin_project_lite::pin_project;
 
 use crate::{
+    http,
+    manager::Manager,
     refusal,
     routes::declare_gate,
-    session::{SessionFate, fate},
+    session::{self, SessionFate, fate},
 };
 
 /// Wraps the session middleware.
@@ -31,7 +38,7 @@ use crate::{
 #[debug("LateService")]
 pub struct LateService<S> {
     pub(crate) service: S,
-    pub(crate) tracks_sessions: bool,
+    pub(crate) manager: Arc<Manager>,
     /// Whether another login manager is around this one; set when its first request arrives.
     pub(crate) is_nested: Rc<Cell<bool>>,
 }
@@ -50,13 +57,23 @@ where
 
     #[inline]
     fn call(&self, request: ServiceRequest) -> Self::Future {
+        self.manager.session_cookie.hide_others(request.request());
         // The session middleware awaits the session, so a login manager around this one cannot see the routes.
         if declare_gate(&request) {
             self.is_nested.set(true);
         }
         let inner = self.service.call(request);
-        if self.tracks_sessions {
+        let is_measured = self.manager.session_cookie.is_measured_late();
+        if self.manager.watches_sessions {
             let future = Box::pin(fate::track(inner, settle));
+            let future = if is_measured {
+                measured(future)
+            } else {
+                future
+            };
+            LateFuture::Tracked { future }
+        } else if is_measured {
+            let future = measured(inner);
             LateFuture::Tracked { future }
         } else {
             LateFuture::Plain { inner }
@@ -99,6 +116,34 @@ fn settle<B>(
             Err(private_error(cause, answer))
         }
     }
+}
+
+/// Replaces a response with a session cookie that browsers do not keep, by an error. The browser keeps the
+/// session that it has.
+fn measured<B: 'static>(
+    inner: impl Future<Output = Result<ServiceResponse<B>, Error>> + 'static,
+) -> Boxed<B> {
+    Box::pin(async move {
+        let response = inner.await?;
+        match http::too_long_cookie(response.headers()) {
+            None => Ok(response),
+            Some(cookie) => refuse_long(&response, cookie).map_or(Ok(response), Err),
+        }
+    })
+}
+
+/// The error in place of a response whose last cookie is too long, if that is the session cookie and not
+/// one of the application.
+fn refuse_long<B>(response: &ServiceResponse<B>, cookie: &[u8]) -> Option<Error> {
+    if !session::is_written(&session::of(response.request())) {
+        return None;
+    }
+    session::log_too_long(cookie.len());
+    let cause = "the session is too long for its cookie".to_owned();
+    Some(private_error(
+        cause,
+        HttpResponse::InternalServerError().finish(),
+    ))
 }
 
 fn private_error(cause: String, mut answer: HttpResponse) -> Error {

@@ -68,11 +68,11 @@ where
             is_nested: Rc::clone(&is_nested),
         };
         let making = (self.session)().new_transform(login);
-        let tracks_sessions = self.manager.watches_sessions;
+        let manager = Arc::clone(&self.manager);
         Box::pin(async move {
             Ok(LateService {
                 service: making.await?,
-                tracks_sessions,
+                manager,
                 is_nested,
             })
         })

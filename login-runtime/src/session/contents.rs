@@ -1,6 +1,6 @@
 //! What this crate reads and writes in a session of actix-session.
 
-use std::cell::Ref;
+use std::{cell::Ref, collections::HashMap};
 
 use actix_session::{
     SessionExt, SessionMiddleware, SessionStatus, config::SessionLifecycle, storage::SessionStore,
@@ -10,11 +10,11 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    core::FamilyKey,
+    core::{FamilyKey, MAX_LEN},
     http::CheckedCookie,
     keys::LoginToken,
     session::{
-        entry::{LEFT, NEXT_KEY, NOTHING, RECORD_VERSION, holds_login, left_key},
+        entry::{ID_KEY, ID_LEN, LEFT, NOTHING, RECORD_VERSION, holds_login, left_key},
         fate,
     },
 };
@@ -24,6 +24,59 @@ pub(crate) use actix_session::Session;
 /// The session was purged earlier in the request, or the user's id cannot be written as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SessionClosed;
+
+/// The lengths of a session as JSON, now and after a text of this length, as JSON, was written under
+/// `key`, and only the other keys that stay are kept.
+pub(crate) fn lens_with(
+    session: &Session,
+    key: &str,
+    text: usize,
+    stays: impl Fn(&str) -> bool,
+) -> (usize, usize) {
+    let entries = session.entries();
+    let len = |key: &str, value: usize| json_len(key) + ":,".len() + value;
+    let (mut now, mut then) = ("{}".len(), "{}".len() + len(key, text));
+    for (name, value) in entries.iter() {
+        let len = len(name, json_len(value));
+        now += len;
+        if name != key && (stays(name) || name == ID_KEY) {
+            then += len;
+        }
+    }
+    if !entries.contains_key(ID_KEY) {
+        then += ID_LEN;
+    }
+    (now, then)
+}
+
+/// Whether a session fits into its cookie in any case, with a text of this length more. Most do, and
+/// this costs less than to count exactly.
+pub(crate) fn is_short(entries: &HashMap<String, String>, text: usize) -> bool {
+    // JSON makes six bytes of some characters. The cookie is half as long again as the session.
+    const MOST: usize = (MAX_LEN - 1024) * 2 / 3 / 6;
+    let len = |(key, value): (&String, &String)| key.len() + value.len() + "\"\":\"\",".len();
+    entries.iter().map(len).sum::<usize>() + text <= MOST
+}
+
+/// The length of a text as JSON.
+pub(crate) fn json_len(text: &str) -> usize {
+    let escaped = text.bytes().map(|byte| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        0..=0x1f => 6,
+        _ => 1,
+    });
+    "\"\"".len() + escaped.sum::<usize>()
+}
+
+/// Reports that browsers do not keep the cookie of a session.
+pub(crate) fn log_too_long(bytes: usize) {
+    tracing::error!(
+        target: "login",
+        event = "session_too_long",
+        bytes,
+        "the session does not fit into its cookie, and browsers keep at most {MAX_LEN} bytes; keep less in the session, or add `.session_store(..)` to the login manager",
+    );
+}
 
 /// Writes a login as an entry or as the id of its record.
 pub(crate) fn write_entry(
@@ -242,19 +295,4 @@ pub(crate) fn end_if_empty(session: &Session) {
     if session.entries().is_empty() {
         session.purge();
     }
-}
-
-/// Stores the address that a refused client asked for; the last refusal wins.
-pub(crate) fn keep_next(session: &Session, next: &str) {
-    quietly(session, |session| {
-        let _ = session.insert(NEXT_KEY, next);
-    });
-}
-
-/// Takes the address out of the session that the client asked for at its last refusal.
-pub(crate) fn take_next(session: &Session) -> Option<String> {
-    if !session.contains_key(NEXT_KEY) {
-        return None;
-    }
-    session.remove_as(NEXT_KEY)?.ok()
 }

@@ -27,8 +27,15 @@ const LOGIN_KEY: &str = "_login:";
 /// Suffix of the key that stores the id of the user whose login ended in the session.
 pub(crate) const LEFT: &str = ".left";
 
-/// The session key of the address that a refused client asked for.
-pub(crate) const NEXT_KEY: &str = "_login_next";
+/// The session key of the id of a session that is kept in its cookie.
+pub(crate) const ID_KEY: &str = "_session_id";
+
+/// The length of the id in a session, as JSON: the key, and sixteen bytes as base64, quoted twice.
+pub(crate) const ID_LEN: usize = ID_KEY.len() + 2 + 22 + 6 + 2;
+
+/// The length at most of the text, as JSON, that carries the id of a login record: two numbers of 32 and
+/// 16 bytes as base64, and their quotes.
+pub(crate) const LOGIN_ID_LEN: usize = 43 + 22 + 20;
 
 /// A session key that never has a value.
 pub(crate) const NOTHING: &str = "_login_nothing";
@@ -131,6 +138,12 @@ impl<'a> Entry<'a> {
             client,
         };
         Some(Self { facts, hash, id })
+    }
+
+    /// The length at most of the text of the entry, as JSON again: numbers, the fingerprint and quotes,
+    /// and the id, in which each character may be escaped.
+    pub(crate) fn max_len(&self) -> usize {
+        80 + self.hash.map_or(0, str::len) + 2 * self.id.len()
     }
 
     /// The entry as text. `None` if the id is not JSON.

@@ -19,20 +19,18 @@ use tokio::sync::RwLock;
 
 use crate::{
     clock::Clock,
-    core::LoginKey,
+    core::{LoginKey, MAX_LEN},
     error::StoreError,
     keys,
     session::{
-        entry,
+        contents::{is_short, json_len, log_too_long},
+        entry::{self, ID_KEY, ID_LEN},
         fate::{
             Lock, SessionFate, State, has_logged_in, may_lose, note_failure, set_fate, with_tracker,
         },
     },
     store::{LATE_FOR, LoginStore as _, REVOKED_FOR, Records, STORE_DEADLINE, in_time},
 };
-
-/// The key that stores the id of a session that is kept in its cookie.
-const ID_KEY: &str = "_session_id";
 
 /// The number of locks; each session uses one of them.
 ///
@@ -52,6 +50,8 @@ pub struct SharedStore<T> {
     revocations: Arc<OnceLock<Revocations>>,
     locks: Arc<Locks>,
     deadline: time::Duration,
+    /// The length of a session cookie without the session, if sessions are in their cookies.
+    frame: Arc<OnceLock<usize>>,
 }
 
 /// A request holds one of these locks from the check that a session exists until it has acted on it.
@@ -89,6 +89,7 @@ impl<T> SharedStore<T> {
             revocations: Arc::default(),
             locks: Arc::new(Locks::new()),
             deadline: STORE_DEADLINE,
+            frame: Arc::default(),
         }
     }
 
@@ -100,6 +101,11 @@ impl<T> SharedStore<T> {
     pub fn deadline(mut self, limit: time::Duration) -> Self {
         self.deadline = limit;
         self
+    }
+
+    /// Takes the length of a session cookie without the session.
+    pub(crate) fn set_frame(&self, frame: usize) {
+        let _ = self.frame.set(frame);
     }
 
     /// Records here which sessions have ended.
@@ -115,6 +121,7 @@ impl<T> Clone for SharedStore<T> {
             revocations: Arc::clone(&self.revocations),
             locks: Arc::clone(&self.locks),
             deadline: self.deadline,
+            frame: Arc::clone(&self.frame),
         }
     }
 }
@@ -134,6 +141,28 @@ impl<T: SessionStore + 'static> SharedStore<T> {
     /// recorded.
     fn never_ends(&self) -> bool {
         Self::is_in_cookie() && self.revocations.get().is_none()
+    }
+
+    /// Refuses a session that browsers may not keep in its cookie. actix-session only measures the text that
+    /// it encrypts.
+    fn check_room(&self, state: &State) -> Result<(), TooLong> {
+        if !Self::is_in_cookie() || is_short(state, ID_LEN) {
+            return Ok(());
+        }
+        let len = |(key, value): (&String, &String)| json_len(key) + json_len(value) + ":,".len();
+        let len = "{}".len() + state.iter().map(len).sum::<usize>();
+        let id = if state.contains_key(ID_KEY) {
+            0
+        } else {
+            ID_LEN
+        };
+        let frame = self.frame.get().copied().unwrap_or_default();
+        let bytes = frame + keys::sealed_session_len(len + id);
+        if bytes <= MAX_LEN {
+            return Ok(());
+        }
+        log_too_long(bytes);
+        Err(TooLong)
     }
 
     /// Waits for the session store's answer until the deadline.
@@ -257,6 +286,11 @@ impl<T: SessionStore + 'static> SharedStore<T> {
     }
 }
 
+/// Why a session is not written into its cookie.
+#[derive(Debug, Display, Error)]
+#[display("the session does not fit into its cookie")]
+struct TooLong;
+
 /// Whether a store keeps sessions in their cookies.
 pub(crate) fn is_in_cookie<S: 'static>() -> bool {
     let store = TypeId::of::<S>();
@@ -344,6 +378,8 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
     }
 
     async fn save(&self, mut state: State, ttl: &Duration) -> Result<SessionKey, SaveError> {
+        self.check_room(&state)
+            .map_err(|error| SaveError::Other(error.into()))?;
         if self.never_ends() {
             return self.store.save(state, ttl).await;
         }
@@ -384,6 +420,8 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
         mut state: State,
         ttl: &Duration,
     ) -> Result<SessionKey, UpdateError> {
+        self.check_room(&state)
+            .map_err(|error| UpdateError::Other(error.into()))?;
         if self.never_ends() {
             return self.store.update(key, state, ttl).await;
         }

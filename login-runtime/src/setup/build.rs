@@ -17,11 +17,15 @@ use crate::{
     clock::SystemClock,
     core::{Limits, MAX_COOKIE_AGE},
     error::BuildError,
-    http::{CheckedCookie, CookieSettings},
+    http::{CheckedCookie, CookieSettings, SessionCookie},
     keys::{self, KeyRing},
     manager::{LoginManager, Manager},
+    refusal::NextCookie,
     session::{Revocations, entry, store},
-    setup::{sessions::Sessions, settings::Settings},
+    setup::{
+        sessions::{Sessions, session_frame},
+        settings::Settings,
+    },
     store::{Records, STORE_DEADLINE, TimedStore},
     users::{RequestLoader, UserType},
 };
@@ -51,17 +55,24 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         tracing::warn!(target: "login", "browsers send login cookies over plain http; this is for development only");
     }
     let realm = realm(&mut settings)?;
-    let cookie = cookie.for_realm(&realm).check("session")?;
+    let cookie = cookie.for_realm(&realm);
+    let unnamed = cookie.clone().without_name();
+    let cookie = cookie.check("session")?;
+    let next_cookie = unnamed.check("next")?;
     let users = user_types(&mut settings, &realm)?;
-    check_cookies(&users, &cookie, matches!(sessions, Sessions::Stored(_)))?;
+    let session_cookie = matches!(sessions, Sessions::Stored(_)).then_some(&cookie);
+    let kept_next = settings.refusal.session_for_next.then_some(&next_cookie);
+    check_cookies(&users, &cookie, session_cookie.into_iter().chain(kept_next))?;
     let request_loader = request_loader(&mut settings, &users)?;
     let clock = settings.clock.take();
     let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
     let deadline = settings.store_deadline.unwrap_or(STORE_DEADLINE);
     let (limits, records) = records(&mut settings, deadline)?;
-    let session_cookie = matches!(sessions, Sessions::Stored(_)).then(|| cookie.name.clone());
-    let session = match sessions {
-        Sessions::Own(factory) => factory,
+    let (session, session_cookie) = match sessions {
+        Sessions::Own(factory) => {
+            let is_in_cookie = store::is_in_cookie::<S>();
+            (factory, SessionCookie::Unknown { is_in_cookie })
+        }
         Sessions::Stored(make) => {
             let until_closed = || BrowserSession::default().into();
             let lifecycle = settings.lifecycle.unwrap_or_else(until_closed);
@@ -70,14 +81,30 @@ pub(crate) fn manager<S: SessionStore + 'static>(
                 clock: Arc::clone(&clock),
             });
             let key = keys::session_key(&key, &realm);
-            make(key, cookie, lifecycle, revocations, deadline)
+            let frame = session_frame(&cookie);
+            let session_cookie = SessionCookie::Known {
+                name: cookie.name.clone(),
+                key: key.clone(),
+                frame: store::is_in_cookie::<S>().then_some(frame),
+            };
+            let factory = make(key, cookie, lifecycle, revocations, deadline);
+            (factory, session_cookie)
         }
     };
+    let secrets = iter::once(&key).chain(&settings.fallback_keys);
+    let keys = Arc::new(KeyRing::new(secrets, &realm));
+    if settings.refusal.session_for_next {
+        settings.refusal.kept_next = Some(NextCookie {
+            cookie: next_cookie,
+            keys: Arc::clone(&keys),
+            clock: Arc::clone(&clock),
+        });
+    }
     let manager = Manager {
         users,
         session_cookie,
         request_loader,
-        keys: KeyRing::new(iter::once(&key).chain(&settings.fallback_keys), &realm),
+        keys,
         clock,
         client: settings.client,
         remember: settings.remember,
@@ -195,10 +222,10 @@ fn user_types(settings: &mut Settings, realm: &str) -> Result<Vec<Arc<UserType>>
 }
 
 /// Refuses cookies that conflict with each other.
-fn check_cookies(
-    users: &[Arc<UserType>],
+fn check_cookies<'a>(
+    users: &'a [Arc<UserType>],
     session: &CheckedCookie,
-    is_stored: bool,
+    others: impl Iterator<Item = &'a CheckedCookie>,
 ) -> Result<(), BuildError> {
     let is_elsewhere = |login: &&CheckedCookie| {
         let (login, session) = (&login.settings, &session.settings);
@@ -212,9 +239,7 @@ fn check_cookies(
         });
     }
     let remember_cookies = users.iter().map(|user| &user.remember);
-    let all = login_cookies()
-        .chain(remember_cookies)
-        .chain(is_stored.then_some(session));
+    let all = login_cookies().chain(remember_cookies).chain(others);
     let mut names = HashSet::new();
     match all
         .map(|cookie| &cookie.name)

@@ -199,11 +199,28 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.refusal.set_next_field(name.into()))
     }
 
-    /// Keeps the address that a refused client asked for in its session, and not in the address of the
-    /// login view. [`Auth::take_next`](crate::Auth::take_next) returns and removes it.
+    /// Makes the browser keep the address that it asked for when it was refused, and not the address of
+    /// the login view. [`Auth::take_next`](crate::Auth::take_next) returns it and makes the browser forget
+    /// it.
+    ///
+    /// Flask-Login keeps it in the session. Here it is in an encrypted cookie of its own, with the
+    /// attributes of the session cookie and for an hour: a client needs no session for it, and the server
+    /// stores nothing. A browser keeps one address, and only that of a document to which a user navigates:
+    /// not that of a script, a frame, a socket, or a page that is loaded in advance. An address that is
+    /// longer than [`next_max_len`](Self::next_max_len), or too long for a cookie, is not kept.
     #[must_use]
     pub fn use_session_for_next(self) -> Self {
         self.set(|settings| settings.refusal.session_for_next = true)
+    }
+
+    /// The longest address that is kept and followed after a log in, in bytes; 2048 by default.
+    ///
+    /// A client that asked for a longer one is sent to the login view without `next`. Raising it keeps
+    /// longer search forms; lowering it limits what a client can make the server repeat in a `Location`
+    /// header, where escapes make it up to three times as long.
+    #[must_use]
+    pub fn next_max_len(self, bytes: usize) -> Self {
+        self.set(|settings| settings.refusal.next_max_len = bytes)
     }
 
     /// Passes `next` to the login view for requests of every method, and not only for GET and HEAD.
@@ -221,21 +238,40 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.refusal.force_host = Some(host.into()))
     }
 
-    /// The origins of this application, such as `https://app.example.com`.
+    /// The origin at which clients reach this application, such as `https://app.example.com`, whatever
+    /// their requests say.
     ///
-    /// They are only needed if the login view is on another host, where `next` has to be a whole URL. A
-    /// request whose `Host` header is none of these gets a redirect without `next`.
+    /// Set it if a proxy in front of the application ends TLS or changes the `Host` header, and the login
+    /// view is a whole URL. If clients reach the application at several origins, set
+    /// [`origins`](Self::origins).
     #[must_use]
-    pub fn origins<I: IntoIterator<Item = impl Into<String>>>(self, origins: I) -> Self {
+    pub fn own_origin(self, origin: impl Into<String>) -> Self {
         self.try_set(|settings| {
-            for origin in origins {
-                settings
-                    .refusal
-                    .origins
-                    .push(Origin::parse(&origin.into())?);
-            }
+            settings.refusal.own_origin = Some(Origin::parse(&origin.into())?);
             Ok(())
         })
+    }
+
+    /// The origins of this application, such as `https://app.example.com`.
+    ///
+    /// They are needed if the login view is on another host, where `next` has to be a whole URL. A request
+    /// whose `Host` header is none of these gets a redirect without `next`. After the log in, a `next`
+    /// that is a whole URL of one of these origins is followed.
+    #[must_use]
+    pub fn origins<I: IntoIterator<Item = impl Into<String>>>(self, origins: I) -> Self {
+        self.try_set(|settings| parse_origins(&mut settings.refusal.origins, origins))
+    }
+
+    /// The origins of other applications to which clients may be sent after a log in. For an application
+    /// that logs users in for others.
+    ///
+    /// # Security
+    ///
+    /// A link to the login page can then lead to any page of these origins. List origins that you trust,
+    /// and no host on which strangers publish pages.
+    #[must_use]
+    pub fn next_origins<I: IntoIterator<Item = impl Into<String>>>(self, origins: I) -> Self {
+        self.try_set(|settings| parse_origins(&mut settings.refusal.next_origins, origins))
     }
 
     /// Trusts the `Host` header of every client where a whole URL of this application is needed.
@@ -529,6 +565,11 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     }
 
     /// Stores sessions in `store` instead of the session cookie itself.
+    ///
+    /// A session in its cookie has room for about 2,700 bytes: browsers drop a cookie over 4096 bytes, and
+    /// encryption and escapes add almost half. A log in that would exceed that fails with
+    /// [`LoginError::SessionTooLong`](crate::LoginError::SessionTooLong), and any other response with such
+    /// a session becomes a 500, with the size in the log.
     #[must_use]
     pub fn session_store<T>(self, store: T) -> LoginManagerBuilder<SharedStore<T>>
     where
@@ -609,6 +650,13 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
 
     /// Uses the application's own `SessionMiddleware`, which `factory` makes for each worker. The
     /// application then configures its key, store and cookie.
+    ///
+    /// # Security
+    ///
+    /// Give its cookie a name that starts with `__Host-`. The manager does not know the name, but it lets
+    /// the middleware see cookies with that prefix only if the browser saw the prefix too, and only if
+    /// there is one of the name. With any other name, another host of the same domain can set a session
+    /// cookie, and the middleware takes the first.
     #[must_use]
     pub fn session_middleware<T>(
         self,
@@ -666,4 +714,14 @@ where
     fn new_transform(&self, _: S) -> Self::Future {
         ready(Err(()))
     }
+}
+
+fn parse_origins<I: IntoIterator<Item = impl Into<String>>>(
+    list: &mut Vec<Origin>,
+    origins: I,
+) -> Result<(), BuildError> {
+    for origin in origins {
+        list.push(Origin::parse(&origin.into())?);
+    }
+    Ok(())
 }

@@ -29,10 +29,23 @@ type MakeMiddleware<S> = Box<
     ) -> SessionFactory<S>,
 >;
 
+/// The length of the lifetime that a session cookie may have: `; Max-Age=34560000`.
+const MAX_AGE_LEN: usize = 18;
+
+/// The length of a session cookie without its value, at most.
+pub(crate) fn session_frame(cookie: &CheckedCookie) -> usize {
+    cookie.len_but_value() + MAX_AGE_LEN
+}
+
 impl<T: SessionStore + Send + Sync + 'static> Sessions<SharedStore<T>> {
     pub(crate) fn stored(store: T) -> Self {
-        let make = |key: Key, cookie, lifecycle: SessionLifecycle, revocations, deadline| {
+        let make = |key: Key,
+                    cookie: CheckedCookie,
+                    lifecycle: SessionLifecycle,
+                    revocations,
+                    deadline| {
             let store = SharedStore::new(store).deadline(deadline);
+            store.set_frame(session_frame(&cookie));
             if let Some(revocations) = revocations {
                 store.note_ends_in(revocations);
             }

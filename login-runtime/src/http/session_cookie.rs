@@ -1,0 +1,267 @@
+//! What the session middleware gets to see of a request's cookies.
+//!
+//! actix-session compares names after blanks were removed and `%` was decoded, and takes the first cookie
+//! that fits. Browsers compare names as they are: another host of the same domain can set
+//! `%5F%5FHost-session`, because that name has no prefix. So this crate looks at the names as they were
+//! sent, before actix-session does:
+//!
+//! 1. The session middleware sees at most one cookie of its name, and the name was sent byte for byte.
+//! 2. Browsers never send two cookies of one `__Host-` name, so of two none is used. For other names the
+//!    first that opens is used.
+//! 3. actix-web reads no cookie at all if one of them is not UTF-8. Such a cookie is left out.
+//!
+//! All other cookies stay. `HttpRequest::cookies` is what actix-session reads, and it parses only once for
+//! each request; so in the rare case that something has to be left out, this parses it first.
+
+use std::{collections::HashMap, mem};
+
+use actix_web::{
+    HttpMessage as _, HttpRequest,
+    cookie::Key,
+    http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE},
+    test::TestRequest,
+};
+use percent_encoding::percent_decode_str;
+
+use crate::{
+    core::MAX_LEN,
+    http::cookies::{Pairs, is_for_host, pairs},
+    keys,
+};
+
+/// The number of cookies with the name of the session middleware that are compared without allocating.
+///
+/// Only the application's own middleware can have more than one name.
+const FEW: usize = 8;
+
+/// The cookie of the session middleware.
+pub(crate) enum SessionCookie {
+    /// That of a middleware which this crate made.
+    Known {
+        name: String,
+        /// The key under which its cookies open.
+        key: Key,
+        /// The length of everything but the value, if the cookie contains the session.
+        frame: Option<usize>,
+    },
+    /// That of the application's own middleware, whose name and key are unknown. Every name that has a
+    /// prefix is treated as if it were the name: only for these do browsers promise anything.
+    Unknown {
+        /// Whether the cookie contains the session.
+        is_in_cookie: bool,
+    },
+}
+
+/// What the name of a cookie is to the session middleware.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Name {
+    /// Its name, as it was sent.
+    Own,
+    /// Another text, which actix-web decodes to its name.
+    Disguised,
+    Other,
+}
+
+impl SessionCookie {
+    /// Lets the session middleware see what it may see. Allocates nothing for usual requests.
+    pub(crate) fn hide_others(&self, request: &HttpRequest) {
+        if self.is_usual(request) {
+            return;
+        }
+        let mut header = String::new();
+        for pair in self.seen(request) {
+            if !header.is_empty() {
+                header.push_str("; ");
+            }
+            header.push_str(pair);
+        }
+        // The only way to make actix-web parse other headers than those of the request. What a
+        // middleware around the manager may have parsed before is replaced.
+        let mut stand_in = TestRequest::default();
+        if let Ok(header) = HeaderValue::try_from(header.into_bytes()) {
+            stand_in = stand_in.insert_header((COOKIE, header));
+        }
+        let stand_in = stand_in.to_http_request();
+        let _ = stand_in.cookies();
+        let parsed = mem::take(&mut *stand_in.extensions_mut());
+        request.extensions_mut().extend(parsed);
+    }
+
+    /// Whether actix-session does the right thing without help. Runs for each request.
+    #[inline]
+    fn is_usual(&self, request: &HttpRequest) -> bool {
+        let mut headers = request.headers().get_all(&COOKIE);
+        match (headers.next(), headers.next(), self) {
+            (None, _, _) => true,
+            (Some(header), None, Self::Known { name, .. })
+                if has_one_at_most(header.as_bytes(), name.as_bytes()) =>
+            {
+                true
+            }
+            _ => self.is_usual_at_length(request),
+        }
+    }
+
+    /// The same for several headers, for text outside ASCII, and for names that are not known.
+    fn is_usual_at_length(&self, request: &HttpRequest) -> bool {
+        let mut own = [""; FEW];
+        let mut count = 0;
+        for pair in pairs(request) {
+            let Ok(pair) = str::from_utf8(pair) else {
+                return false;
+            };
+            match self.name_of(pair) {
+                Name::Other => {}
+                Name::Disguised => return false,
+                Name::Own => {
+                    let name = sent_name(pair);
+                    let places = own.get_mut(..=count);
+                    let Some((place, before)) = places.and_then(<[_]>::split_last_mut) else {
+                        return false;
+                    };
+                    if before.contains(&name) {
+                        return false;
+                    }
+                    *place = name;
+                    count += 1;
+                }
+            }
+        }
+        true
+    }
+
+    /// The length of the cookie for a session of this length, if the cookie contains the session and
+    /// browsers may not keep it.
+    pub(crate) fn too_long_for(&self, session: usize) -> Option<usize> {
+        let Self::Known {
+            frame: Some(frame), ..
+        } = self
+        else {
+            return None;
+        };
+        let len = frame + keys::sealed_session_len(session);
+        (len > MAX_LEN).then_some(len)
+    }
+
+    /// The name; `None` if the application has its own session middleware.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Known { name, .. } => Some(name),
+            Self::Unknown { .. } => None,
+        }
+    }
+
+    /// Whether the length of the cookie has to be looked at when it is set. A store of this crate refuses
+    /// a session that is too long.
+    pub(crate) fn is_measured_late(&self) -> bool {
+        matches!(self, Self::Unknown { is_in_cookie: true })
+    }
+
+    fn name_of(&self, pair: &str) -> Name {
+        // Without `=` there is no name.
+        let Some((sent, _)) = pair.split_once('=') else {
+            return Name::Other;
+        };
+        let decoded = || percent_decode_str(sent.trim());
+        let starts_with = |prefix: &str| {
+            let mut decoded = decoded();
+            prefix.bytes().all(|byte| {
+                decoded
+                    .next()
+                    .is_some_and(|next| next.eq_ignore_ascii_case(&byte))
+            })
+        };
+        let is_own = match self {
+            Self::Known { name, .. } => decoded().eq(name.bytes()),
+            Self::Unknown { .. } => starts_with("__Host-") || starts_with("__Secure-"),
+        };
+        if !is_own {
+            Name::Other
+        } else if matches!(self, Self::Known { name, .. } if name == sent)
+            || matches!(self, Self::Unknown { .. }) && decoded().eq(sent.bytes())
+        {
+            Name::Own
+        } else {
+            Name::Disguised
+        }
+    }
+
+    /// The cookies that the session middleware may see.
+    fn seen<'a>(&self, request: &'a HttpRequest) -> Vec<&'a str> {
+        let pairs: Vec<_> = pairs(request)
+            .filter_map(|pair| str::from_utf8(pair).ok())
+            .map(|pair| (pair, self.name_of(pair)))
+            .filter(|(_, name)| *name != Name::Disguised)
+            .collect();
+        // For each name the number of its cookies, and which of several is used.
+        let mut names: HashMap<&str, (usize, Option<usize>)> = HashMap::new();
+        for (at, (pair, _)) in own(&pairs) {
+            let (count, used) = names.entry(sent_name(pair)).or_default();
+            *count += 1;
+            if used.is_none() && self.may_use(pair) {
+                *used = Some(at);
+            }
+        }
+        let is_seen = |at: usize, pair: &str| match names.get(sent_name(pair)) {
+            Some((count, used)) => *count == 1 || *used == Some(at),
+            None => true,
+        };
+        let pairs = pairs.iter().enumerate();
+        pairs
+            .filter(|(at, (pair, _))| is_seen(*at, pair))
+            .map(|(_, (pair, _))| *pair)
+            .collect()
+    }
+
+    /// Whether a cookie of the session middleware may be used although there are others of its name.
+    fn may_use(&self, pair: &str) -> bool {
+        !is_for_host(sent_name(pair))
+            && match self {
+                Self::Known { name, key, .. } => keys::opens_session(key, name, pair),
+                Self::Unknown { .. } => true,
+            }
+    }
+}
+
+/// Whether a `Cookie` header is ASCII with at most one cookie of this name, and none that may be decoded to
+/// the name. Runs for almost all requests with cookies.
+fn has_one_at_most(header: &[u8], name: &[u8]) -> bool {
+    let mut has_one = false;
+    let is_plain = header.is_ascii();
+    is_plain
+        && Pairs::of(header).all(|pair| {
+            if let Some(rest) = pair.strip_prefix(name) {
+                match rest.first() {
+                    Some(b'=') => return !mem::replace(&mut has_one, true),
+                    next => return !may_be_disguise(next),
+                }
+            }
+            // A disguise differs from the name in a blank or an escape first.
+            let equal = pair.iter().zip(name).take_while(|(sent, own)| sent == own);
+            !may_be_disguise(pair.get(equal.count()))
+        })
+}
+
+/// Whether the first byte that differs from a name may be a part of the name that was disguised.
+fn may_be_disguise(byte: Option<&u8>) -> bool {
+    byte.is_some_and(|byte| *byte == b'%' || !byte.is_ascii_graphic())
+}
+
+/// The last cookie that a response sets, if browsers do not keep it. The session middleware sets its cookie
+/// last.
+#[inline]
+pub(crate) fn too_long_cookie(headers: &HeaderMap) -> Option<&[u8]> {
+    let last = headers.get_all(SET_COOKIE).next_back()?.as_bytes();
+    (last.len() > MAX_LEN).then_some(last)
+}
+
+/// The cookies of the session middleware, with their positions.
+fn own<'a, 'b>(pairs: &'b [(&'a str, Name)]) -> impl Iterator<Item = (usize, &'b (&'a str, Name))> {
+    let pairs = pairs.iter().enumerate();
+    pairs.filter(|(_, (_, name))| *name == Name::Own)
+}
+
+/// The name in a pair that has one.
+fn sent_name(pair: &str) -> &str {
+    pair.split_once('=').map_or(pair, |(name, _)| name)
+}
