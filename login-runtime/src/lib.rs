@@ -361,6 +361,7 @@ pub use crate::{
     },
     store::MemoryLoginStore,
     users::{
+        fields::{PasswordField, SessionHashPart},
         permission::{HasPermission, Permissions, Roles},
         verified::Verified,
     },

@@ -546,7 +546,7 @@ where
                 Some(None) => log_in.remember(true),
                 Some(Some(duration)) => log_in.remember_for(duration),
             };
-            let done = log_in.run().await;
+            let done = log_in.await;
             done.map(drop).map_err(|error| error.to_string())
         };
         Box::pin(async move {

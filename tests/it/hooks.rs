@@ -14,7 +14,7 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use login_runtime::{
     Auth, BoxError, CurrentUser, HasPermission, LoadError, LoginScope, MaybeUser, Permissions,
     config::LoginManagerBuilder,
-    guards::{Condition, Refusal, RefusedRequest, login_url, refresh_url},
+    guards::{Condition, FreshUser, Refusal, RefusedRequest, login_url, refresh_url},
     login_required,
     test::{Answer, Browser},
 };
@@ -28,7 +28,9 @@ async fn call_everything(request: &HttpRequest) -> usize {
     let mut refusals = 0;
     for required in [
         auth.require_login().await,
-        auth.require_fresh_login().await,
+        auth.require_fresh_login()
+            .await
+            .map(FreshUser::into_current),
         auth.require(Condition::role("nobody")).await,
         auth.require(Condition::check(|user: &User| user.id == 7))
             .await,

@@ -7,8 +7,8 @@
     reason = "tests"
 )]
 
-mod clocks;
 mod audited;
+mod clocks;
 #[cfg(feature = "redis")]
 mod counts;
 mod crowd;
@@ -17,6 +17,7 @@ mod database;
 mod deny;
 mod destinations;
 mod devices;
+mod end_others;
 mod ends;
 mod event_lines;
 mod events;
@@ -60,6 +61,7 @@ mod stores;
 mod tidy;
 mod time;
 mod types;
+mod user_structs;
 mod user_types;
 mod views;
 mod weak_settings;

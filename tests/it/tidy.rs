@@ -284,6 +284,7 @@ const RUNTIME: &[&str] = &[
     "users/password.rs",
     "users/password/check.rs",
     "users/permission.rs",
+    "users/fields.rs",
     "users/user_type.rs",
     "users/loader.rs",
     "users/verified.rs",

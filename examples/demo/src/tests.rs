@@ -213,7 +213,7 @@ async fn users_see_their_logins_and_end_those_of_other_browsers() {
     assert_is!(phone, "Hello, ben.");
     assert_eq!(
         ben.post("/logins/end").form([("key", "x")]).await.status(),
-        404
+        400
     );
 
     assert_eq!(

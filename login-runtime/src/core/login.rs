@@ -9,9 +9,10 @@
 //! 3. An id is 256 random bits. A store receives only its SHA-256, so a copy of the store cannot be
 //!    used to log in.
 
-use std::fmt;
+use std::{borrow::Cow, fmt, str::FromStr};
 
-use derive_more::{Debug, Display};
+use derive_more::{Debug, Display, Error};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
 /// Where a login came from.
@@ -54,6 +55,34 @@ impl LoginFacts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[debug("LoginKey({self})")]
 pub struct LoginKey(pub(crate) [u8; 32]);
+
+/// As the 64 hexadecimal digits that `Display` writes.
+impl Serialize for LoginKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// From the 64 hexadecimal digits that `Display` writes, so that a form, a path or JSON can have a key.
+impl<'de> Deserialize<'de> for LoginKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <Cow<'_, str>>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+impl FromStr for LoginKey {
+    type Err = InvalidLoginKey;
+
+    fn from_str(text: &str) -> Result<Self, InvalidLoginKey> {
+        Self::parse(text).ok_or(InvalidLoginKey)
+    }
+}
+
+/// A text is not the key of a login.
+#[derive(Clone, Copy, Debug, Display, Error, PartialEq, Eq)]
+#[display("the key of a login has 64 hexadecimal digits")]
+pub struct InvalidLoginKey;
 
 impl LoginKey {
     /// The key of the login with this id.

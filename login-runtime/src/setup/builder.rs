@@ -1,19 +1,29 @@
 //! The builder: one method for each setting of a login manager.
 
-use std::{any::TypeId, future::Future, sync::Arc, time::Duration};
+use std::{
+    any::TypeId,
+    future::{Future, Ready, ready},
+    marker::PhantomData,
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_session::{
     SessionMiddleware,
     config::SessionLifecycle,
     storage::{CookieSessionStore, SessionStore},
 };
-use actix_web::{HttpRequest, HttpResponse, Responder, cookie::Key};
+use actix_web::{
+    HttpRequest, HttpResponse, Responder,
+    cookie::Key,
+    dev::{Service, ServiceRequest, Transform},
+};
 use derive_more::Debug;
 
 use crate::{
     clock::Clock,
     core::{AuthUser, ClientIdentity, Limits, MaxLogins, SessionProtection},
-    error::{BoxError, BuildError},
+    error::BuildError,
     events::LoginEvent,
     hooks::Hook,
     http::{CookieSettings, IntoView, Origin, RememberCookie},
@@ -22,7 +32,7 @@ use crate::{
     session::SharedStore,
     setup::{build, sessions::Sessions, settings::Settings},
     store::LoginStore,
-    users::loader,
+    users::loader::{self, LoaderError},
 };
 
 impl LoginManager {
@@ -32,11 +42,14 @@ impl LoginManager {
     /// `async move |id: i64| db.find(id).await`, or an `async fn`. It returns `Ok(None)` if there is no such
     /// user, and an error if that could not be found out; the client then gets 503.
     /// It is called at most once per request, and only if something asks for the user.
+    ///
+    /// The error can be of any type that can be sent between threads. An `actix_web::Error` and a
+    /// `Box<dyn Error>` cannot: return a [`BoxError`](crate::BoxError) in place of these.
     pub fn builder<U, F, E>(user_loader: F) -> LoginManagerBuilder
     where
         U: AuthUser,
         F: AsyncFn(U::Id) -> Result<Option<U>, E> + Send + Sync + 'static,
-        E: Into<BoxError> + 'static,
+        E: LoaderError,
     {
         LoginManagerBuilder {
             settings: Settings::new(loader::user_loader(user_loader)),
@@ -77,7 +90,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     where
         U: AuthUser,
         F: AsyncFn(U::Id) -> Result<Option<U>, E> + Send + Sync + 'static,
-        E: Into<BoxError> + 'static,
+        E: LoaderError,
     {
         self.set(|settings| settings.users.push(loader::user_loader(user_loader)))
     }
@@ -148,7 +161,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         U: AuthUser,
         F: Fn(&HttpRequest) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Option<U>, E>> + 'static,
-        E: Into<BoxError> + 'static,
+        E: LoaderError,
     {
         self.set(|settings| {
             settings.request_loader = Some((
@@ -724,6 +737,37 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// ```
     pub fn build(self, key: Key) -> Result<LoginManager<S>, BuildError> {
         build::manager(self.settings, self.sessions, key)
+    }
+}
+
+/// A manager that an `App` can be wrapped in. No type implements it: a builder is none yet.
+#[diagnostic::on_unimplemented(
+    message = "this login manager is not built yet; write `.build(key)?` first, and wrap the `App` in what that returns",
+    label = "the settings of a login manager"
+)]
+pub trait Built {}
+
+/// Stands for a builder in the bound below. For the builder itself, the compiler would not show the message.
+#[derive(Debug)]
+#[debug("NotBuilt")]
+pub struct NotBuilt<T>(PhantomData<fn() -> T>);
+
+/// For the message of [`Built`]: without it, the error about a forgotten `build` would list all middlewares.
+#[doc(hidden)]
+impl<S, T> Transform<S, ServiceRequest> for LoginManagerBuilder<T>
+where
+    S: Service<ServiceRequest>,
+    T: SessionStore,
+    NotBuilt<T>: Built,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Transform = S;
+    type InitError = ();
+    type Future = Ready<Result<S, ()>>;
+
+    fn new_transform(&self, _: S) -> Self::Future {
+        ready(Err(()))
     }
 }
 
