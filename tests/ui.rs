@@ -62,8 +62,9 @@ fn cases() -> Vec<PathBuf> {
 }
 
 /// Where the compiler itself says what is wrong, and says it well.
-const COMPILERS_OWN: [&str; 14] = [
+const COMPILERS_OWN: [&str; 17] = [
     "derive/by-hand-without-a-name",
+    "guards/stale-login-that-ends-others",
     "guards/wrong-body",
     "permissions/check-of-another-user",
     "permissions/check-that-returns-no-bool",
@@ -76,6 +77,8 @@ const COMPILERS_OWN: [&str; 14] = [
     "setup/without-a-loader",
     "verified/forgotten-await",
     "verified/forgotten-confirmation",
+    "verified/question-mark-before-await",
+    "verified/question-mark-before-await-of-a-confirmation",
     "verified/used-twice",
 ];
 

@@ -272,10 +272,38 @@ impl Errors {
         );
     }
 
-    pub(crate) fn active_function_on_field(&mut self, name: &Ident) {
+    pub(crate) fn function_on_field(&mut self, name: &Ident) {
         self.on(
             name,
-            "`active = path` goes on the struct; on a field, `active` takes no value",
+            format!("`{name} = path` goes on the struct; on a field, `{name}` takes no value"),
+        );
+    }
+
+    pub(crate) fn field_and_function(&mut self, mark: &Ident) {
+        self.on(
+            mark,
+            format!("`{mark}` on a field and `{mark} = path` on the struct contradict each other; keep one"),
+        );
+    }
+
+    pub(crate) fn password_hash_without_setter(&mut self, path: impl ToTokens) {
+        self.on(
+            path,
+            "a password hash is replaced when it is outdated; add `set_password_hash = path`, a `fn(&mut Self, String)`",
+        );
+    }
+
+    pub(crate) fn setter_without_password_hash(&mut self, path: impl ToTokens) {
+        self.on(
+            path,
+            "there is no hash to replace; add `password_hash = path`, a `fn(&Self) -> Option<&str>`",
+        );
+    }
+
+    pub(crate) fn function_on_enum(&mut self, path: impl ToTokens, name: &str) {
+        self.on(
+            path,
+            format!("`{name} = path` goes on the structs that the variants wrap"),
         );
     }
 

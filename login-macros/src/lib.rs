@@ -25,6 +25,7 @@ mod paths;
 mod permissions;
 mod public;
 mod routes;
+mod source_text;
 mod spans;
 mod types;
 

@@ -34,6 +34,7 @@ pub use crate::{
     clock::{Clock, SystemClock},
     core::protection::{AddressPart, ClientIdentity, SessionProtection},
     error::SetupError,
+    http::view::{IntoView, View},
     refusal::settings::Flash,
     session::store::SharedStore,
     setup::builder::LoginManagerBuilder,

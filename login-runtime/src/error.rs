@@ -1,6 +1,10 @@
 //! Every error, its text, and the HTTP status it is answered with.
 
-use std::{cell::Cell, io};
+use std::{
+    cell::Cell,
+    fmt::{self, Write as _},
+    io, iter,
+};
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -14,8 +18,38 @@ use derive_more::{Debug, Display, Error, From};
 
 use crate::core::{NextError, RefusalReason};
 
+/// How many causes of an error are logged. An error may be its own cause, by mistake.
+const MAX_CAUSES: usize = 16;
+
 /// Any error of the application: a `String`, an `anyhow::Error`, an error of a database.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// An error with everything that caused it, in one line, for the log.
+///
+/// Line breaks and other control characters are escaped, so that no error looks like a line of its own. A
+/// cause that only repeats the text before it is left out.
+pub(crate) struct Causes<'a>(pub(crate) &'a (dyn std::error::Error + 'static));
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut last = String::new();
+        for error in iter::successors(Some(self.0), |error| error.source()).take(MAX_CAUSES) {
+            let text = error.to_string();
+            // Some errors show their cause themselves.
+            if !last.ends_with(&text) {
+                f.write_str(if last.is_empty() { "" } else { ": " })?;
+                for char in text.chars() {
+                    match char.is_control() {
+                        true => write!(f, "{}", char.escape_default())?,
+                        false => f.write_char(char)?,
+                    }
+                }
+            }
+            last = text;
+        }
+        Ok(())
+    }
+}
 
 /// The application is not set up for what a handler asks. Answers 500.
 #[derive(Clone, Debug, Display, Error, PartialEq, Eq)]
@@ -60,6 +94,24 @@ pub enum SetupError {
         /// The type that the guard asks for.
         guarded: &'static str,
     },
+    /// A loader asks for the user whom it has to find, and would wait for itself. It is the source of the
+    /// [`LoadError`] that the loader gets.
+    #[display(
+        "a loader of `{user_type}` asks for the current `{user_type}` of the same request, which is what it has \
+         to find; read a header or a cookie of the request in it, and not `CurrentUser`, `MaybeUser` or `Auth`"
+    )]
+    LoaderAsksItself {
+        /// The type of the user.
+        user_type: &'static str,
+    },
+}
+
+impl SetupError {
+    /// Logs the error.
+    pub(crate) fn logged(self) -> Self {
+        tracing::error!(target: "login", event = "setup", "{self}");
+        self
+    }
 }
 
 impl ResponseError for SetupError {}
@@ -85,10 +137,18 @@ impl LoadError {
         }
     }
 
+    /// Why it failed, for the log. The causes of a store's failure are in the log already.
+    pub(crate) fn reason(&self) -> String {
+        let store = self.source.downcast_ref::<StoreError>();
+        match store {
+            Some(error) if error.is_logged() => error.to_string(),
+            _ => Causes(&*self.source).to_string(),
+        }
+    }
+
     /// Code of the application asked for the user that it has been called to find.
     pub(crate) fn asked_within() -> Self {
-        let why = "the request loader, or another hook, asks for the user who is being looked up; \
-                   it would wait for itself";
+        let why = "a hook asks for the user who is being looked up, and would wait for itself";
         tracing::error!(target: "login", "{why}");
         Self::new(why)
     }
@@ -103,7 +163,13 @@ impl LoadError {
 
 impl From<StoreError> for LoadError {
     fn from(error: StoreError) -> Self {
-        Self::new(error)
+        Self::new(error.logged(None))
+    }
+}
+
+impl From<StoreError> for LoginError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.logged(None))
     }
 }
 
@@ -163,7 +229,7 @@ pub enum LoginError {
     TooManyLogins,
     /// The login store failed. Answers 503.
     #[display("the login store failed")]
-    #[from]
+    #[from(skip)]
     Store(StoreError),
     /// There is no login store; add `.login_store(..)` to the manager. Answers 500.
     #[display("the login manager has no login store; add `.login_store(..)` to it")]
@@ -175,6 +241,18 @@ pub enum LoginError {
     #[display("the user could not be loaded")]
     #[from]
     Load(LoadError),
+}
+
+impl LoginError {
+    /// Logs an error that no other line reports, and that the application's operator has to know.
+    pub(crate) fn log(&self) {
+        if matches!(
+            self,
+            Self::NoStore | Self::SessionPurged | Self::UnfitId | Self::NoRandomness
+        ) {
+            tracing::error!(target: "login", event = "log_in_failed", "{self}");
+        }
+    }
 }
 
 impl ResponseError for LoginError {
@@ -289,6 +367,15 @@ pub enum BuildError {
         /// What is wrong, and what to do.
         why: &'static str,
     },
+    /// A key is obviously no secret: everybody who guesses it can make logins for every user.
+    #[display(
+        "`{setting}` got a key that is obviously no secret: a repeated pattern, bytes that count up, or a \
+         text of words; take 64 random bytes, for instance from `openssl rand -out login.key 64`"
+    )]
+    WeakKey {
+        /// The method that got the key.
+        setting: &'static str,
+    },
     /// The settings do not say where logins are recorded; see
     /// [`login_store`](crate::config::LoginManagerBuilder::login_store) and
     /// [`session_only`](crate::config::LoginManagerBuilder::session_only).
@@ -344,19 +431,61 @@ impl From<BuildError> for io::Error {
 }
 
 /// A login store failed. Answers 503.
+///
+/// The manager logs each failure once, as an event `store_failed` with all that caused it. The client
+/// learns nothing of the causes.
 #[derive(Debug, Display, Error)]
 #[display("the login store failed")]
-pub struct StoreError(BoxError);
+#[debug("StoreError({source:?})")]
+pub struct StoreError {
+    source: BoxError,
+    advice: Option<&'static str>,
+    is_logged: bool,
+}
 
 impl StoreError {
     /// Wraps the store's own error, which becomes the [`source`](std::error::Error::source).
     pub fn new(source: impl Into<BoxError>) -> Self {
-        Self(source.into())
+        Self {
+            source: source.into(),
+            advice: None,
+            is_logged: false,
+        }
+    }
+
+    /// Adds what the application's operator has to do, for the log.
+    #[must_use]
+    pub fn advise(mut self, advice: &'static str) -> Self {
+        self.advice = Some(advice);
+        self
     }
 
     /// Whether the store has no room.
     pub(crate) fn is_full(&self) -> bool {
-        self.0.is::<Full>()
+        self.source.is::<Full>()
+    }
+
+    pub(crate) fn advice(&self) -> Option<&'static str> {
+        self.advice
+    }
+
+    pub(crate) fn is_logged(&self) -> bool {
+        self.is_logged
+    }
+
+    /// Logs the error with its causes, unless that was done before. `call` is what the store was asked.
+    pub(crate) fn logged(self, call: Option<&'static str>) -> Self {
+        if !self.is_logged {
+            let (reason, advice) = (Causes(&*self.source), self.advice);
+            tracing::error!(target: "login", event = "store_failed", call, %reason, advice);
+        }
+        self.without_log()
+    }
+
+    /// Keeps the error out of the log, where it is already.
+    pub(crate) fn without_log(mut self) -> Self {
+        self.is_logged = true;
+        self
     }
 }
 

@@ -3,17 +3,20 @@
 //! Each event goes to the manager's subscribers (see
 //! [`LoginManagerBuilder::on_event`](crate::config::LoginManagerBuilder::on_event)) and, as a [`tracing`] event
 //! with the target `login`, to the application's log. A log line has the fields `event`, `user_type`,
-//! `user` (the id as JSON) and `reason`, where they apply. Neither an event nor a log line contains a
+//! `user` (the id as JSON) and `reason`, where they apply, and the client as far as it is known: `address`,
+//! from which it connected, and `user_agent`, shortened and escaped. Neither an event nor a log line contains a
 //! token, a cookie, a password or a hash (ASVS 16.2.5).
 
 use std::{
     any::Any,
     collections::HashSet,
-    error::Error,
     sync::{Mutex, PoisonError},
 };
 
-use actix_web::{HttpRequest, http::Method};
+use actix_web::{
+    HttpRequest,
+    http::{Method, header},
+};
 use derive_more::Debug;
 
 pub use crate::core::{freshness::RefusalReason, login::EndReason};
@@ -27,16 +30,24 @@ use crate::{
 
 pub(crate) type Subscriber = Box<dyn Fn(&LoginEvent<'_>, &HttpRequest) + Send + Sync>;
 
+pub(crate) type OutsideSubscriber = Box<dyn Fn(&LoginEvent<'_>) + Send + Sync>;
+
+/// How many bytes of a user agent are logged. Raising it shows more of unusual clients; lowering it saves
+/// space.
+const MAX_AGENT: usize = 120;
+
 /// The application's subscribers to events, besides the log.
 #[derive(Default)]
 pub(crate) struct Events {
     pub(crate) subscribers: Vec<Subscriber>,
+    /// Those to events that belong to no request.
+    pub(crate) outside: Vec<OutsideSubscriber>,
 }
 
 impl Events {
     /// Sends an event to the log and the subscribers.
     pub(crate) fn emit(&self, event: &LoginEvent<'_>, request: &HttpRequest) {
-        event.log();
+        event.log(Some(request));
         // What a subscriber itself causes goes only to the log.
         if self.subscribers.is_empty() || Hook::Subscriber.is_running() {
             return;
@@ -46,6 +57,14 @@ impl Events {
                 subscriber(event, request);
             }
         });
+    }
+
+    /// Sends an event that belongs to no request to the log and the subscribers.
+    pub(crate) fn emit_outside(&self, event: &LoginEvent<'_>) {
+        event.log(None);
+        if !Hook::Subscriber.is_running() {
+            Hook::Subscriber.run(|| self.outside.iter().for_each(|subscriber| subscriber(event)));
+        }
     }
 
     /// Whether the log or a subscriber takes events that name a user.
@@ -116,8 +135,12 @@ pub enum LoginEvent<'a> {
     },
     /// The user was logged out. Flask-Login: `user_logged_out`.
     LoggedOut {
-        /// The user; `None` if no user was logged in.
+        /// The user; `None` if no user was logged in, or if the user is gone or could not be loaded.
         user: Option<EventUser<'a>>,
+        /// The name of the user type.
+        user_type: &'a str,
+        /// The id, as JSON, of the user of the login that has ended, if `user` is `None` and the id is known.
+        user_id: Option<&'a str>,
     },
     /// A remember cookie restored a login. Flask-Login: `user_loaded_from_cookie`.
     LoadedFromCookie {
@@ -167,6 +190,17 @@ pub enum LoginEvent<'a> {
     LoginsEnded {
         /// The user.
         user: Option<EventUser<'a>>,
+        /// How many logins ended.
+        logins: u64,
+    },
+    /// The application ended logins with [`Logins`](crate::logins::Logins), outside of any request. It goes to
+    /// the log, and to the subscribers of
+    /// [`on_maintenance`](crate::config::LoginManagerBuilder::on_maintenance).
+    LoginsRevoked {
+        /// The name of the user type; `None` if the logins of all users ended.
+        user_type: Option<&'a str>,
+        /// The user's id as JSON; `None` if the logins of all users ended.
+        user_id: Option<&'a str>,
         /// How many logins ended.
         logins: u64,
     },
@@ -255,6 +289,7 @@ impl LoginEvent<'_> {
             Self::Accessed => "accessed",
             Self::LoginEnded { .. } => "login_ended",
             Self::LoginsEnded { .. } => "logins_ended",
+            Self::LoginsRevoked { .. } => "logins_revoked",
             Self::RememberCookieRefused { .. } => "remember_cookie_refused",
             Self::RememberTokenReused { .. } => "remember_token_reused",
             Self::UndeclaredRoute { .. } => "undeclared_route",
@@ -271,62 +306,75 @@ impl LoginEvent<'_> {
             | Self::LoadedFromCookie { user }
             | Self::LoadedFromRequest { user }
             | Self::LoginConfirmed { user } => Some(*user),
-            Self::LoggedOut { user }
+            Self::LoggedOut { user, .. }
             | Self::LoginsEnded { user, .. }
             | Self::Forbidden { user, .. } => *user,
             _ => None,
         }
     }
 
-    /// Writes the event to the log.
-    pub(crate) fn log(&self) {
+    /// Writes the event to the log. There is no request if the application ends logins by itself.
+    pub(crate) fn log(&self, request: Option<&HttpRequest>) {
         let (event, user) = (self.name(), self.user());
         let user_type = user.map(|user| user.user_type());
         // Called inside the macros, which evaluate it only if the log takes the event: it allocates.
         let id = || user.map(|user| user.id());
+        let address = || Some(request?.peer_addr()?.ip().to_string());
+        let user_agent = || request.and_then(user_agent);
         match self {
             Self::Accessed | Self::LoadedFromRequest { .. } => {
-                tracing::trace!(target: "login", event);
+                tracing::trace!(target: "login", address = address(), user_agent = user_agent(), event);
             }
             Self::LoggedIn {
                 method, remembered, ..
             } => {
                 let reason = method.name();
-                tracing::info!(target: "login", event, user_type, user = id(), reason, remembered);
+                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), reason, remembered);
             }
-            Self::LoggedOut { .. }
-            | Self::LoadedFromCookie { .. }
-            | Self::LoginConfirmed { .. } => {
-                tracing::info!(target: "login", event, user_type, user = id());
+            Self::LoggedOut {
+                user_type, user_id, ..
+            } => {
+                let user = id().or_else(|| user_id.map(str::to_owned));
+                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user);
+            }
+            Self::LoginsRevoked {
+                user_type,
+                user_id,
+                logins,
+            } => {
+                tracing::info!(target: "login", event, user_type, user = user_id, logins);
+            }
+            Self::LoadedFromCookie { .. } | Self::LoginConfirmed { .. } => {
+                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id());
             }
             Self::LogInRefused { .. } => {
-                tracing::warn!(target: "login", event, user_type, user = id(), reason = "inactive");
+                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), reason = "inactive");
             }
             Self::Unauthorized { reason } | Self::NeedsRefresh { reason } => {
-                tracing::info!(target: "login", event, reason = reason.name());
+                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, reason = reason.name());
             }
             Self::Forbidden { condition, .. } => {
                 let asked = condition.map(ToString::to_string);
-                tracing::warn!(target: "login", event, user_type, user = id(), reason = asked);
+                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), reason = asked);
             }
             Self::SessionProtected { mode } => {
-                tracing::warn!(target: "login", event, reason = ?mode);
+                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, reason = ?mode);
             }
             Self::LoginEnded { reason } | Self::RememberCookieRefused { reason } => {
-                tracing::warn!(target: "login", event, reason = reason.name());
+                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, reason = reason.name());
             }
             Self::LoginsEnded { logins, .. } => {
-                tracing::info!(target: "login", event, user_type, user = id(), logins);
+                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), logins);
             }
             Self::RememberTokenReused { user_type, user_id } => {
-                tracing::error!(target: "login", event, user_type, user = user_id);
+                tracing::error!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = user_id);
             }
             Self::UndeclaredRoute {
                 pattern,
                 middleware: Some(middleware),
             } => {
                 tracing::warn!(
-                    target: "login", event, pattern, middleware,
+                    target: "login", address = address(), user_agent = user_agent(), event, pattern, middleware,
                     "anonymous clients are refused at this pattern; if its route has `#[login_required]` or \
                      `#[public]`, middleware hides them by awaiting something before it calls the routes: wrap \
                      that middleware in `routes_behind(..)`, or wrap it around the login manager"
@@ -337,7 +385,7 @@ impl LoginEvent<'_> {
                 middleware,
             } => {
                 tracing::error!(
-                    target: "login", event, pattern, middleware,
+                    target: "login", address = address(), user_agent = user_agent(), event, pattern, middleware,
                     "this route declares who may reach it, but middleware between the login manager and the \
                      route awaits something before it calls the route, which hides the declaration, so anonymous \
                      clients are refused; wrap that middleware in `routes_behind(..)`, or wrap it around the \
@@ -349,16 +397,23 @@ impl LoginEvent<'_> {
                 middleware: None,
             } => {
                 tracing::warn!(
-                    target: "login", event, pattern,
+                    target: "login", address = address(), user_agent = user_agent(), event, pattern,
                     "a route under this pattern declares nothing, or none takes the method, so anonymous \
                      clients are refused; to declare a route, put `#[login_required]` or `#[public]` above \
                      its `#[get(..)]`, or `.wrap(public())` around the route, resource or scope"
                 );
             }
             Self::LoadFailed { error } => {
-                let source = error.source().map(ToString::to_string);
-                tracing::error!(target: "login", event, reason = source);
+                tracing::error!(target: "login", address = address(), user_agent = user_agent(), event, reason = error.reason());
             }
         }
     }
+}
+
+/// The start of the client's `User-Agent` header. The client chooses it, so everything but printable ASCII
+/// is escaped: it cannot look like another line, or change how the line is shown.
+fn user_agent(request: &HttpRequest) -> Option<String> {
+    let agent = request.headers().get(header::USER_AGENT)?.as_bytes();
+    let start = agent.get(..MAX_AGENT).unwrap_or(agent);
+    Some(start.escape_ascii().to_string())
 }

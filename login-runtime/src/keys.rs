@@ -18,7 +18,10 @@ use sha2::Sha256;
 use siphasher::sip::SipHasher13;
 use subtle::ConstantTimeEq;
 
-use crate::core::{CLIENT, ClientIdentity, FamilyKey, LoginKey, Token, remember};
+use crate::core::{
+    CLIENT, ClientIdentity, FamilyKey, LoginKey, Token, remember,
+    weak_secret::is_obviously_no_secret,
+};
 
 /// How many bytes of a fingerprint are kept. It cannot be computed without the key, and 2^128 guesses are
 /// out of reach; more bytes would only make sessions longer.
@@ -43,6 +46,14 @@ const FAMILY_TAG_LEN: usize = 16;
 /// Family, generation, proof and tag.
 const FAMILY_TOKEN_LEN: usize = 16 + 8 + 32 + FAMILY_TAG_LEN;
 
+/// The least bytes of a pepper: with 128 random bits, nobody can guess it.
+#[cfg(feature = "password")]
+const MIN_PEPPER_LEN: usize = 16;
+
+/// How many bytes of a pepper's id are kept: enough that no two peppers of an application share one.
+#[cfg(feature = "password")]
+const PEPPER_ID_LEN: usize = 6;
+
 // The purposes of keys; no two may be equal.
 const REMEMBER: &str = "login-runtime remember token 1";
 const FINGERPRINT: &str = "login-runtime session hash 1";
@@ -52,6 +63,8 @@ const RESTORED: &str = "login-runtime restored login 2";
 const CLIENT_IDENTITY: &str = "login-runtime client identity 2";
 const LOGIN: &str = "login-runtime login cookie 1";
 const NEXT: &str = "login-runtime next cookie 1";
+#[cfg(feature = "password")]
+const PEPPER_ID: &str = "login-runtime pepper id 1";
 const SESSION: [&str; 2] = [
     "login-runtime session cookie 1",
     "login-runtime session cookie 1 2",
@@ -79,6 +92,26 @@ pub(crate) fn session_key(secret: &Key, realm: &str) -> Key {
             .map(|purpose| derive(secret, realm, purpose))
             .concat(),
     )
+}
+
+/// Whether a secret of the application is obviously none.
+pub(crate) fn is_obviously_none(secret: &Key) -> bool {
+    is_obviously_no_secret(secret.master())
+}
+
+/// An id of a pepper, which is stored with each hash that is made with it. `None` if the secret is too
+/// short, or obviously no secret.
+///
+/// It is a hash under the pepper itself, so that it tells nothing about a secret that cannot be guessed.
+#[cfg(feature = "password")]
+pub(crate) fn pepper_id(secret: &[u8]) -> Option<[u8; PEPPER_ID_LEN]> {
+    if secret.len() < MIN_PEPPER_LEN || is_obviously_no_secret(secret) {
+        return None;
+    }
+    let mut mac = new_mac(secret);
+    mac.update(PEPPER_ID.as_bytes());
+    let bytes = mac.finalize().into_bytes();
+    bytes.first_chunk().copied()
 }
 
 /// Whether actix-session can open a cookie, given as name and value, under this key.

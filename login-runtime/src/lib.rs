@@ -353,14 +353,15 @@ pub use crate::{
     guard::current::{CurrentUser, MaybeUser},
     http::cookie_settings::{CookieSettings, RememberCookie},
     manager::LoginManager,
-    refusal::scope::LoginScope,
     routes::{
         declare::public,
+        login_scope::LoginScope,
         scope_guard::{fresh_login_required, login_required},
         strict::strict,
     },
     store::MemoryLoginStore,
     users::{
+        fields::{PasswordField, SessionHashPart},
         permission::{HasPermission, Permissions, Roles},
         verified::Verified,
     },

@@ -6,12 +6,12 @@ use actix_session::{
     SessionMiddleware,
     storage::{CookieSessionStore, SessionStore},
 };
-use actix_web::HttpRequest;
+use actix_web::{HttpMessage as _, HttpRequest};
 use derive_more::Debug;
 
 use crate::{
     clock::Clock,
-    core::{AuthUser, ClientCheck, GuardDefaults, Limits, NextError},
+    core::{AuthUser, ClientCheck, GuardDefaults, Limits, NextError, Remembering},
     error::SetupError,
     events::{Events, RouteRules},
     http::{RememberCookie, SessionCookie},
@@ -114,6 +114,8 @@ pub(crate) struct Manager {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) client: ClientCheck,
     pub(crate) remember: RememberCookie,
+    /// How long logins are remembered.
+    pub(crate) remembering: Remembering,
     pub(crate) guards: GuardDefaults,
     pub(crate) refusal: Arc<RefusalSettings>,
     pub(crate) events: Events,
@@ -138,9 +140,19 @@ impl Manager {
 
     /// The manager of a request.
     pub(crate) fn of(request: &HttpRequest) -> Result<&Arc<Self>, SetupError> {
+        Self::peek(request).ok_or_else(|| {
+            // Several extractors may ask.
+            match request.extensions_mut().insert(NoManagerLogged) {
+                None => SetupError::NoManager.logged(),
+                Some(_) => SetupError::NoManager,
+            }
+        })
+    }
+
+    /// The manager of a request, for a caller to whom it does not matter if there is none.
+    pub(crate) fn peek(request: &HttpRequest) -> Option<&Arc<Self>> {
         let data = request.app_data::<ManagerData>();
         data.map(|data| &data.0)
-            .ok_or_else(|| logged(SetupError::NoManager))
     }
 
     /// The position of a user type in `users`.
@@ -153,7 +165,7 @@ impl Manager {
         let found = loaders.position(|loader| loader.user_type() == user_type);
         found.ok_or_else(|| {
             let (asked, known) = (name(), self.type_names());
-            logged(SetupError::UnknownUser { asked, known })
+            SetupError::UnknownUser { asked, known }.logged()
         })
     }
 
@@ -176,7 +188,7 @@ impl Manager {
             return Ok(());
         };
         let (inner, outer) = (self.type_names(), outer.type_names());
-        Err(logged(SetupError::NestedManagers { inner, outer, why }))
+        Err(SetupError::NestedManagers { inner, outer, why }.logged())
     }
 
     fn cookie_names(&self) -> impl Iterator<Item = &str> {
@@ -219,10 +231,8 @@ impl Manager {
     }
 }
 
-fn logged(error: SetupError) -> SetupError {
-    tracing::error!(target: "login", "{error}");
-    error
-}
+/// Marks a request for which the log says that it has no manager.
+struct NoManagerLogged;
 
 /// The app data through which a request finds its manager; the middleware adds it.
 pub(crate) struct ManagerData(pub(crate) Arc<Manager>);

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 pub use crate::{
-    core::user::{PasswordField, SessionHashPart, UnknownId},
+    core::user::UnknownId,
     guard::{
         guarded::Guarded,
         policy::{
@@ -28,7 +28,10 @@ pub use crate::{
         terms::{And, Checked, Checking, Negated, Or, Permitted, Role, Term, check, check_request},
     },
     routes::{declare::declared, strict::DeclaredService},
-    users::permission::{HasPermission, Permissions, Roles},
+    users::{
+        fields::{PasswordField, PasswordHashRef, SessionHashPart, join_parts, owned_part},
+        permission::{HasPermission, Permissions, Roles},
+    },
 };
 
 /// A value that a handler can return.

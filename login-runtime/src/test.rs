@@ -31,6 +31,7 @@
 //! browser.get("/account").await.assert_redirects_to_login("/login", "/account");
 //!
 //! browser.log_in(User { id: 7 }).await;
+//! assert_eq!(browser.assert_logged_in::<User>().await.id, 7);
 //! assert_eq!(browser.get("/account").await.text(), "account 7");
 //! # Ok(())
 //! # }
@@ -40,6 +41,7 @@ use std::{
     cell::RefCell,
     future::{Future, IntoFuture},
     net::{IpAddr, SocketAddr},
+    panic::Location,
     pin::Pin,
     rc::Rc,
     sync::{
@@ -64,7 +66,13 @@ use actix_web::{
 use derive_more::Debug;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{auth::Auth, clock::Clock, core::AuthUser, users::Verified};
+use crate::{
+    auth::Auth,
+    clock::Clock,
+    core::AuthUser,
+    guard::{CurrentUser, Guarded, MaybeUser},
+    users::Verified,
+};
 
 #[cfg(feature = "audit")]
 mod audit;
@@ -104,16 +112,88 @@ impl Clock for TestClock {
     }
 }
 
-type LogInFuture = Pin<Box<dyn Future<Output = ()>>>;
+type AskedFuture = Pin<Box<dyn Future<Output = ()>>>;
 
-/// A log in that the login layer performs before it handles the request.
-struct AskedLogIn(Box<dyn FnOnce(HttpRequest) -> LogInFuture>);
+/// What the login layer does before it handles a request: a log in, or a look at the user.
+struct Asked(Box<dyn FnOnce(HttpRequest) -> AskedFuture>);
 
-/// The log in that a request asks for. A client cannot send one: only the code that creates a request
-/// can add it.
-pub(crate) fn asked_log_in(request: &HttpRequest) -> Option<impl Future<Output = ()> + use<>> {
-    let AskedLogIn(log_in) = request.extensions_mut().remove()?;
-    Some(log_in(request.clone()))
+impl Asked {
+    /// Runs `ask` with the request. The result is in the cell afterwards, unless there is no login layer.
+    fn new<T, F>(ask: impl FnOnce(HttpRequest) -> F + 'static) -> (Self, Rc<RefCell<Option<T>>>)
+    where
+        T: 'static,
+        F: Future<Output = T> + 'static,
+    {
+        let outcome = Rc::new(RefCell::new(None));
+        let written = Rc::clone(&outcome);
+        let asked = Self(Box::new(|request| {
+            Box::pin(async move {
+                let found = ask(request).await;
+                *written.borrow_mut() = Some(found);
+            })
+        }));
+        (asked, outcome)
+    }
+}
+
+/// What a request asks for. A client cannot send it: only the code that creates a request can add it.
+pub(crate) fn asked(request: &HttpRequest) -> Option<impl Future<Output = ()> + use<>> {
+    let Asked(ask) = request.extensions_mut().remove()?;
+    Some(ask(request.clone()))
+}
+
+/// Fails a test.
+#[allow(clippy::panic, reason = "it fails a test")]
+fn fail(why: String) -> ! {
+    panic!("{why}")
+}
+
+/// The paths of requests that only ask. No application has them.
+const LOG_IN_PATH: &str = "/.login-runtime/test/log-in";
+const WHO_PATH: &str = "/.login-runtime/test/who";
+
+/// A user who has just logged in, for a handler that a test calls directly.
+///
+/// # Examples
+///
+/// ```
+/// use login_runtime::{AuthUser, CurrentUser, login_required, test};
+///
+/// #[derive(AuthUser)]
+/// struct User { id: i64, name: String }
+///
+/// async fn greeting(user: CurrentUser<User>) -> String { format!("Hello, {}!", user.name) }
+///
+/// #[login_required]
+/// async fn account(user: CurrentUser<User>) -> String { format!("account of {}", user.name) }
+///
+/// # #[actix_web::main]
+/// # async fn main() {
+/// let ada = || test::current_user(User { id: 1, name: "Ada".to_owned() });
+/// assert_eq!(greeting(ada()).await, "Hello, Ada!");
+/// // A handler below `#[login_required]` takes its arguments through its guard.
+/// assert_eq!(account(test::guarded((ada(),))).await, "account of Ada");
+/// # }
+/// ```
+pub fn current_user<U: AuthUser>(user: U) -> CurrentUser<U> {
+    CurrentUser::of_test(user, true)
+}
+
+/// A user whose login is stale; see [`current_user`].
+pub fn stale_user<U: AuthUser>(user: U) -> CurrentUser<U> {
+    CurrentUser::of_test(user, false)
+}
+
+/// A user, or an anonymous client, for a handler that a test calls directly. A user whom guards would
+/// refuse is [`inactive`](MaybeUser::inactive).
+pub fn maybe_user<U: AuthUser>(user: impl Into<Option<U>>) -> MaybeUser<U> {
+    MaybeUser::of_test(user.into())
+}
+
+/// The arguments of a handler below `#[login_required]` or a similar attribute, as a tuple, as if its guard
+/// had let the client through.
+pub fn guarded<P, A>(arguments: A) -> Guarded<P, A> {
+    Guarded::of_test(arguments)
 }
 
 /// A browser: keeps cookies between requests, and has an address and a user agent.
@@ -233,6 +313,72 @@ where
         }
     }
 
+    /// The user of this type who is logged in, whether guards let the user through or not. Does not count as
+    /// use of the login.
+    ///
+    /// # Panics
+    ///
+    /// If there is no login manager for the user type, or the user cannot be loaded.
+    pub async fn current_user<U: AuthUser>(&self) -> Option<CurrentUser<U>> {
+        self.look_up().await.unwrap_or_else(|why| fail(why))
+    }
+
+    async fn look_up<U: AuthUser>(&self) -> Result<Option<CurrentUser<U>>, String> {
+        let (asked, outcome) = Asked::new(async move |request: HttpRequest| {
+            let auth = Auth::<U>::of(&request).map_err(|error| error.to_string())?;
+            auth.state.passive.set(true);
+            let user = auth.current_user().await;
+            let user = user.map_err(|error| error.to_string())?;
+            let inactive = user.inactive().cloned();
+            Ok(user.into_user().or(inactive))
+        });
+        self.send(TestRequest::get().uri(WHO_PATH), Some(asked))
+            .await;
+        let none = || Err("no login manager around this application".to_owned());
+        outcome.take().unwrap_or_else(none)
+    }
+
+    /// Asserts that a user of this type is logged in, and that guards let the user through.
+    ///
+    /// It asks the login manager, and not a page: the status of a page says little about who is logged in.
+    /// [`Answer::assert_page_shown`] is about a page.
+    ///
+    /// # Panics
+    ///
+    /// If no user is logged in, or the user is not active, or cannot be loaded.
+    #[track_caller]
+    pub fn assert_logged_in<U: AuthUser>(&self) -> impl Future<Output = CurrentUser<U>> {
+        let place = Location::caller();
+        async move {
+            let is_active = |user: &CurrentUser<U>| user.is_active() && user.is_authenticated();
+            let why = match self.look_up::<U>().await {
+                Ok(Some(user)) if is_active(&user) => return user,
+                Ok(Some(_)) => "the user is logged in, but not active".to_owned(),
+                Ok(None) => "nobody is logged in".to_owned(),
+                Err(error) => error,
+            };
+            fail(format!("at {place}: {why}"))
+        }
+    }
+
+    /// Asserts that no user of this type is logged in.
+    ///
+    /// # Panics
+    ///
+    /// If a user is, or could not be loaded.
+    #[track_caller]
+    pub fn assert_logged_out<U: AuthUser>(&self) -> impl Future<Output = ()> {
+        let place = Location::caller();
+        async move {
+            let why = match self.look_up::<U>().await {
+                Ok(None) => return,
+                Ok(Some(_)) => "a user is logged in".to_owned(),
+                Err(error) => error,
+            };
+            fail(format!("at {place}: {why}"))
+        }
+    }
+
     /// Logs a user in without a form, when it is awaited.
     pub fn log_in<U: AuthUser>(&self, user: U) -> TestLogIn<'_, 'a, S, U> {
         TestLogIn {
@@ -244,7 +390,7 @@ where
         }
     }
 
-    async fn send(&self, request: TestRequest, log_in: Option<AskedLogIn>) -> Answer {
+    async fn send(&self, request: TestRequest, asked: Option<Asked>) -> Answer {
         let mut request = request.peer_addr(*self.address.borrow());
         if let Some(agent) = self.agent.borrow().as_deref() {
             request = request.insert_header((header::USER_AGENT, agent));
@@ -259,8 +405,8 @@ where
             request = request.insert_header((header::COOKIE, cookies.join("; ")));
         }
         let request = request.to_request();
-        if let Some(log_in) = log_in {
-            request.extensions_mut().insert(log_in);
+        if let Some(asked) = asked {
+            request.extensions_mut().insert(asked);
         }
         let response: HttpResponse<_> = match self.app.call(request).await {
             Ok(response) => response.into_parts().1.map_into_boxed_body(),
@@ -400,17 +546,13 @@ where
                 Some(None) => log_in.remember(true),
                 Some(Some(duration)) => log_in.remember_for(duration),
             };
-            let done = log_in.run().await;
+            let done = log_in.await;
             done.map(drop).map_err(|error| error.to_string())
         };
         Box::pin(async move {
-            let outcome = Rc::new(RefCell::new(None));
-            let written = Rc::clone(&outcome);
-            let asked = AskedLogIn(Box::new(|request| {
-                Box::pin(async move { *written.borrow_mut() = Some(log_in(request).await) })
-            }));
-            // No application has this path, but any response carries the cookies of the login.
-            let request = TestRequest::get().uri("/.login-runtime/test/log-in");
+            let (asked, outcome) = Asked::new(log_in);
+            // Any response carries the cookies of the login.
+            let request = TestRequest::get().uri(LOG_IN_PATH);
             browser.send(request, Some(asked)).await;
             let outcome = outcome.take();
             assert!(
@@ -485,14 +627,16 @@ impl Answer {
             .find(|cookie| cookie.name() == name)
     }
 
-    /// Asserts that no guard refused the request: the status is neither a redirect nor 401, 403 or
-    /// 5xx.
+    /// Asserts that the page itself answered: the status is neither a redirect nor 401, 403 or 5xx.
+    ///
+    /// It does not say who is logged in: a public page is shown to everybody, and a form may redirect a user
+    /// who is logged in. See [`Browser::assert_logged_in`].
     ///
     /// # Panics
     ///
     /// If it is one of these.
     #[track_caller]
-    pub fn assert_logged_in(&self) -> &Self {
+    pub fn assert_page_shown(&self) -> &Self {
         let refused = self.status.is_redirection()
             || self.status.is_server_error()
             || matches!(
@@ -501,7 +645,7 @@ impl Answer {
             );
         assert!(
             !refused,
-            "refused with {} to {:?}: {}",
+            "no page, but {} to {:?}: {}",
             self.status,
             self.location(),
             self.text()
@@ -516,6 +660,22 @@ impl Answer {
     /// If it does not.
     #[track_caller]
     pub fn assert_redirects_to_login(&self, login_view: &str, next: &str) -> &Self {
+        self.assert_redirects_to(login_view, next)
+    }
+
+    /// Asserts that the response redirects to the refresh view, where the user of a stale login gives the
+    /// credentials again, and which leads back to `next`.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    #[track_caller]
+    pub fn assert_redirects_to_refresh(&self, refresh_view: &str, next: &str) -> &Self {
+        self.assert_redirects_to(refresh_view, next)
+    }
+
+    #[track_caller]
+    fn assert_redirects_to(&self, view: &str, next: &str) -> &Self {
         assert!(
             self.status.is_redirection(),
             "{} is not a redirect: {}",
@@ -533,7 +693,7 @@ impl Answer {
         });
         assert_eq!(
             found,
-            Some((login_view.to_owned(), Some(next.to_owned()))),
+            Some((view.to_owned(), Some(next.to_owned()))),
             "{:?}",
             self.location()
         );

@@ -97,7 +97,7 @@ impl World {
         let id = |user: &EventUser<'_>| user.get::<User>().map(|user| user.id.clone());
         let (name, user) = match event {
             LoginEvent::LoggedIn { user, .. } => ("logged-in", id(user)),
-            LoginEvent::LoggedOut { user } => ("logged-out", user.as_ref().and_then(id)),
+            LoginEvent::LoggedOut { user, .. } => ("logged-out", user.as_ref().and_then(id)),
             LoginEvent::LoadedFromCookie { user } => ("loaded-from-cookie", id(user)),
             LoginEvent::LoadedFromRequest { user } => ("loaded-from-request", id(user)),
             LoginEvent::LoginConfirmed { .. } => ("login-confirmed", None),

@@ -21,7 +21,7 @@ use actix_web::{
 };
 use login_runtime::{
     CookieSettings, CurrentUser,
-    config::LoginManagerBuilder,
+    config::{LoginManagerBuilder, View},
     events::LoginEvent,
     guards::{RefusedRequest, guarded, routes_behind},
     login_required, public, strict,
@@ -574,7 +574,7 @@ async fn refusals_are_those_of_the_manager() {
     );
 
     let named = denying(&users)
-        .login_view("open_page")
+        .login_view(View::route("open_page"))
         .build(key())
         .unwrap();
     let named = app(named, pages).await;

@@ -255,7 +255,7 @@ impl Log {
     }
 
     /// What the toolkit logged, each line in one text.
-    fn take_ours(&self) -> Vec<String> {
+    pub(crate) fn take_ours(&self) -> Vec<String> {
         let lines = self.take().into_iter();
         let ours = lines.filter(|line| line.target == "login");
         ours.map(|line| {
@@ -312,6 +312,18 @@ impl Subscriber for Log {
     fn exit(&self, _: &span::Id) {}
 }
 
+/// The lines without the client, which each of them names.
+fn without_client(lines: Vec<String>) -> Vec<String> {
+    let client = |field: &&str| field.starts_with("address=") || field.starts_with("user_agent=");
+    let lines = lines.into_iter().map(|line| {
+        let fields = line.split(' ');
+        assert_eq!(fields.clone().filter(client).count(), 2, "{line}");
+        let fields: Vec<_> = fields.filter(|field| !client(field)).collect();
+        fields.join(" ")
+    });
+    lines.collect()
+}
+
 #[actix_web::test]
 async fn the_log_has_a_line_for_each_event_with_its_fields() {
     let (log, _guard) = Log::start();
@@ -323,7 +335,7 @@ async fn the_log_has_a_line_for_each_event_with_its_fields() {
     let app = site(builder.build(key()).unwrap(), &users).await;
     let browser = Browser::new(&app);
     log.take();
-    let logged = |expected: &[&str]| assert_eq!(log.take_ours(), expected);
+    let logged = |expected: &[&str]| assert_eq!(without_client(log.take_ours()), expected);
 
     browser.get("/").await;
     logged(&[]);
@@ -364,7 +376,10 @@ async fn the_log_has_a_line_for_each_event_with_its_fields() {
         "INFO event=logged_out user=1 user_type=User",
     ]);
     browser.post("/logout").await;
-    logged(&["TRACE event=accessed", "INFO event=logged_out"]);
+    logged(&[
+        "TRACE event=accessed",
+        "INFO event=logged_out user_type=User",
+    ]);
     browser.get("/account").header("x-api-key", "2").await;
     logged(&["TRACE event=accessed", "TRACE event=loaded_from_request"]);
     browser.log_in(Admin::new("root")).await;
@@ -509,8 +524,9 @@ async fn nothing_that_can_be_printed_prints_a_secret() {
     for secret in secrets.iter().filter(|secret| secret.len() > 3) {
         assert!(!text.contains(&**secret), "{secret} is in\n{text}");
     }
-    // Sixty-four times the byte 7 is the application's key.
-    assert!(!text.contains("7, 7, 7"), "{text}");
+    let start_of_key = format!("{:?}", &key().master()[..4]);
+    let start_of_key = start_of_key.trim_matches(['[', ']']);
+    assert!(!text.contains(start_of_key), "{text}");
     assert!(text.contains("Trusted(\"test\")"), "{text}");
     assert!(text.contains(&START.to_string()), "{text}");
 }
@@ -539,11 +555,11 @@ async fn a_failing_loader_tells_the_log_why_and_the_client_nothing() {
         assert!(!answer.text().contains("database"), "{}", answer.text());
         assert_eq!(answer.header("cache-control"), Some("no-store"));
         assert!(
-            log.take_ours()
+            without_client(log.take_ours())
                 .contains(&"ERROR event=load_failed reason=the database is down".to_owned()),
             "{page}"
         );
     }
     users.set_down(false);
-    browser.get("/account").await.assert_logged_in();
+    browser.get("/account").await.assert_page_shown();
 }

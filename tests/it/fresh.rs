@@ -230,7 +230,7 @@ async fn a_handler_can_refuse_a_stale_login_itself() {
     assert_eq!(browser.get("/keys").await.status(), 303);
     browser.post("/login/1?stale=true").await;
     assert_stale(&browser.get("/keys").await);
-    browser.post("/confirm/1").await.assert_logged_in();
+    browser.post("/confirm/1").await.assert_page_shown();
     assert_eq!(browser.get("/keys").await.text(), "keys of ada");
     // Whoever is logged in, if the handler wants it so.
     events.take();
@@ -368,9 +368,9 @@ async fn confirming_binds_the_login_to_the_client_at_hand() {
     browser.post("/login/1").await;
     browser.set_address([192, 0, 2, 1]);
     assert_stale(&browser.get("/settings").await);
-    browser.post("/confirm/1").await.assert_logged_in();
+    browser.post("/confirm/1").await.assert_page_shown();
     events.take();
-    browser.get("/settings").await.assert_logged_in();
+    browser.get("/settings").await.assert_page_shown();
     assert_eq!(events.take_but_accessed(), [""; 0]);
 }
 
@@ -421,7 +421,7 @@ async fn a_guard_can_set_an_age_of_its_own() {
         answer.header("www-authenticate"),
         Some("Cookie realm=\"login\", error=\"insufficient_user_authentication\", max_age=\"300\"")
     );
-    browser.get("/also").await.assert_logged_in();
+    browser.get("/also").await.assert_page_shown();
     clock.advance(HOUR);
     let answer = browser.get("/also").await;
     assert_eq!(answer.status(), 401);

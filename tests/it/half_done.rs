@@ -21,6 +21,7 @@ fn login(user: &str, family: FamilyKey) -> LoginRecord {
         address: String::new(),
         hash: None,
         family: Some(family),
+        unseen_token: None,
     }
 }
 

@@ -16,7 +16,7 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 use login_runtime::{
-    Auth, CookieSettings, CurrentUser, LoginError, Verified,
+    Auth, CookieSettings, CurrentUser, LoginError, RememberCookie, Verified,
     audit::audit,
     config::LoginManagerBuilder,
     events::LoginEvent,
@@ -94,6 +94,21 @@ fn denying() -> (LoginManagerBuilder, Reports) {
         }
     });
     (builder, reports)
+}
+
+/// A manager whose logins are not in the session, of which a request has only one.
+fn outer() -> (LoginManagerBuilder, Reports) {
+    let (builder, reports) = denying();
+    (builder.login_cookie(CookieSettings::new()), reports)
+}
+
+/// Gives a manager other cookies than those of the manager around it.
+fn inner(builder: LoginManagerBuilder) -> LoginManagerBuilder {
+    let remember = RememberCookie::new().cookie(CookieSettings::new().name("inner-remember"));
+    let session = CookieSettings::new().name("inner");
+    let login = CookieSettings::new().name("inner-login");
+    let builder = builder.session_cookie(session).remember_cookie(remember);
+    builder.login_cookie(login)
 }
 
 /// An application with this middleware between the manager and the routes.
@@ -206,22 +221,9 @@ macro_rules! is_open_where_declared {
 
 #[actix_web::test]
 async fn two_managers_around_the_same_routes_close_only_what_is_undeclared() {
-    let cookie = |name: &str| CookieSettings::new().name(name);
-    let outer = || denying().0.build(key()).unwrap();
-    let denies = || {
-        denying()
-            .0
-            .session_cookie(cookie("inner"))
-            .build(key())
-            .unwrap()
-    };
-    let plain = || {
-        let (builder, _) = manager(&Users::new());
-        builder
-            .session_cookie(cookie("inner"))
-            .build(key())
-            .unwrap()
-    };
+    let outer = || outer().0.build(key()).unwrap();
+    let denies = || inner(denying().0).build(key()).unwrap();
+    let plain = || inner(manager(&Users::new()).0).build(key()).unwrap();
     is_open_where_declared!(behind!(outer(), denies()));
     is_open_where_declared!(behind!(outer(), plain()));
     is_open_where_declared!(behind!(plain(), outer()));
@@ -233,10 +235,8 @@ async fn two_managers_around_the_same_routes_close_only_what_is_undeclared() {
 
 #[actix_web::test]
 async fn a_declaration_around_the_inner_manager_counts_inside_it() {
-    let (builder, reports) = denying();
-    let (inner, _) = manager(&Users::new());
-    let inner = inner.session_cookie(CookieSettings::new().name("inner"));
-    let inner = inner.build(key()).unwrap();
+    let (builder, reports) = outer();
+    let inner = inner(manager(&Users::new()).0).build(key()).unwrap();
     let scope = web::scope("/open").route("/page", web::get().to(page));
     let scope = scope.wrap(inner).wrap(public());
     let app = ActixApp::new().service(scope);
@@ -247,10 +247,8 @@ async fn a_declaration_around_the_inner_manager_counts_inside_it() {
 
 #[actix_web::test]
 async fn the_audit_sees_the_routes_behind_two_managers() {
-    let outer = denying().0.build(key()).unwrap();
-    let inner = denying()
-        .0
-        .session_cookie(CookieSettings::new().name("inner"));
+    let outer = outer().0.build(key()).unwrap();
+    let inner = inner(denying().0);
     let one = audit(&behind!(outer.clone(),)).await.unwrap();
     let two = audit(&behind!(outer, inner.build(key()).unwrap())).await;
     assert_eq!(one.to_string(), two.unwrap().to_string());

@@ -14,7 +14,7 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use login_runtime::{
     Auth, BoxError, CurrentUser, HasPermission, LoadError, LoginScope, MaybeUser, Permissions,
     config::LoginManagerBuilder,
-    guards::{Condition, Refusal, RefusedRequest, login_url, refresh_url},
+    guards::{Condition, FreshUser, Refusal, RefusedRequest, login_url, refresh_url},
     login_required,
     test::{Answer, Browser},
 };
@@ -28,7 +28,9 @@ async fn call_everything(request: &HttpRequest) -> usize {
     let mut refusals = 0;
     for required in [
         auth.require_login().await,
-        auth.require_fresh_login().await,
+        auth.require_fresh_login()
+            .await
+            .map(FreshUser::into_current),
         auth.require(Condition::role("nobody")).await,
         auth.require(Condition::check(|user: &User| user.id == 7))
             .await,
@@ -199,7 +201,7 @@ async fn a_handler_that_waits_does_not_answer_for_another_guard() {
         .0
         .unauthorized_handler(async |_: RefusedRequest| {
             tokio::task::yield_now().await;
-            HttpResponse::ImATeapot()
+            HttpResponse::ImATeapot().finish()
         });
     let app = app(builder.build(key()).unwrap(), |routes| {
         routes.route("/both", web::get().to(both));

@@ -228,7 +228,7 @@ async fn an_address_that_is_too_long_is_no_error_and_not_kept() {
 
 #[actix_web::test]
 async fn a_cookie_that_was_made_for_something_else_leads_nowhere() {
-    let (users, stranger) = (Users::new(), Key::from(&[9; 64]));
+    let (users, stranger) = (Users::new(), login_tests::key_of(9));
     let with = |key: Key| {
         let builder = manager(&users).0.use_session_for_next();
         builder

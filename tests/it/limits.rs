@@ -394,20 +394,22 @@ fn limits_that_cannot_be_kept_are_refused_at_the_start() {
 async fn a_full_store_makes_room_for_log_ins_when_logins_are_not_used() {
     let users = Users::new();
     let (builder, clock) = manager_base(&users);
+    users.put(User::new(4, "dan"));
     let builder = builder.login_store(MemoryLoginStore::with_capacity(2));
     let app = app(builder.build(key()).unwrap(), |routes| {
         pages(routes, users);
     })
     .await;
-    for _ in 0..2 {
-        assert_eq!(Browser::new(&app).post("/login/1").await.status(), 303);
+    for user in [1, 2] {
+        let log_in = format!("/login/{user}");
+        assert_eq!(Browser::new(&app).post(&log_in).await.status(), 303);
     }
     let browser = Browser::new(&app);
-    assert_eq!(browser.post("/login/2").await.status(), 503);
+    assert_eq!(browser.post("/login/4").await.status(), 503);
     clock.advance(Duration::from_secs(IDLE));
-    assert_eq!(browser.post("/login/2").await.status(), 503);
+    assert_eq!(browser.post("/login/4").await.status(), 503);
     clock.advance(Duration::from_secs(1));
-    assert_eq!(browser.post("/login/2").await.status(), 303);
+    assert_eq!(browser.post("/login/4").await.status(), 303);
     assert_eq!(browser.get("/account").await.status(), 200);
 }
 

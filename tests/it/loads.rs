@@ -14,7 +14,8 @@ use actix_web::{
 };
 use futures_util::future::join;
 use login_runtime::{
-    Auth, CurrentUser, LoadError, MaybeUser, events::LoginEvent, login_required, test::Browser,
+    Auth, CurrentUser, LoadError, MaybeUser, events::LoginEvent, guards::FreshUser, login_required,
+    test::Browser,
 };
 use login_tests::{Admin, User, Users, app, key, manager};
 
@@ -50,7 +51,7 @@ async fn everything(
         maybe.into_user().unwrap(),
         current.into_user().unwrap(),
         required,
-        fresh,
+        FreshUser::into_current(fresh),
     ]
     .into_iter()
     .all(|other| {

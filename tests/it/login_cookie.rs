@@ -17,7 +17,10 @@ use login_runtime::{
     login_required,
     test::{Browser, TestClock},
 };
-use login_tests::{Admin, User, Users, app, key, load_admin, manager, manager_base, record_logins};
+use login_tests::{
+    Admin, User, Users, app, key, key_of as secret, load_admin, manager, manager_base,
+    record_logins,
+};
 
 use crate::world::{
     App, Events, LOGIN, REMEMBER, SESSION, Who, WorthlessCookies, account_status, admin_page,
@@ -127,7 +130,7 @@ async fn it_ends_with_the_browser_and_comes_alone() {
         assert_eq!(answer.set_cookies().len(), 1, "{:?}", answer.headers());
         for page in ["/", "/who", "/account", "/settings"] {
             let answer = browser.get(page).await;
-            answer.assert_logged_in();
+            answer.assert_page_shown();
             assert_no_cookies(&answer);
         }
         let again = assert_sets(&browser.post("/login/1").await, LOGIN, None);
@@ -224,7 +227,7 @@ async fn what_is_no_login_cookie_disturbs_nothing() {
         let (plain, _) = builder(&users, with_records);
         let app = more(plain.user_loader(load_admin), &users).await;
         let other = builder(&users, with_records).0;
-        let other = site(other.build(Key::from(&[8; 64])).unwrap(), &users).await;
+        let other = site(other.build(secret(8)).unwrap(), &users).await;
 
         let browser = Browser::new(&app);
         browser.post("/login/1?remember=true").await;
@@ -311,10 +314,6 @@ async fn that_of_one_user_type_is_none_of_another_with_the_same_ids() {
             assert_eq!((lobby.status(), admin.status()), statuses, "{name}");
         }
     }
-}
-
-fn secret(byte: u8) -> Key {
-    Key::from(&[byte; 64])
 }
 
 #[actix_web::test]
@@ -609,8 +608,8 @@ async fn an_id_that_fits_into_no_cookie_is_an_error_and_nothing_is_written() {
     assert_no_cookies(&answer);
     assert_eq!(events.take_but_accessed(), [""; 0]);
     // Whoever was logged in before still is, with what is in the session.
-    browser.post("/enter").body("ann").await.assert_logged_in();
-    browser.post("/cart/tea").await.assert_logged_in();
+    browser.post("/enter").body("ann").await.assert_page_shown();
+    browser.post("/cart/tea").await.assert_page_shown();
     let answer = browser.post("/enter").body(long).await;
     assert_eq!(answer.status(), 500, "{}", answer.text());
     assert_no_cookies(&answer);

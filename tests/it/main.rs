@@ -7,7 +7,9 @@
     reason = "tests"
 )]
 
+mod audited;
 mod caches;
+mod clocks;
 #[cfg(feature = "redis")]
 mod counts;
 mod crowd;
@@ -17,7 +19,12 @@ mod declared;
 mod deny;
 mod destinations;
 mod devices;
+mod end_others;
+mod ends;
+mod event_lines;
 mod events;
+mod failures;
+mod filling;
 mod first;
 mod fresh;
 mod guards;
@@ -31,6 +38,7 @@ mod kept_next;
 mod keys;
 mod ledger;
 mod limits;
+mod loader_asks;
 mod loads;
 mod login;
 mod login_cookie;
@@ -40,6 +48,7 @@ mod nodes;
 mod outage;
 mod outgrown;
 mod own_types;
+mod passwords;
 mod planted;
 mod proofs;
 mod protection;
@@ -52,11 +61,15 @@ mod schedule;
 mod secrets;
 mod setup;
 mod sources;
+mod stolen;
 mod stores;
 mod strangers;
 mod tidy;
 mod time;
 mod types;
+mod user_structs;
 mod user_types;
+mod views;
+mod weak_settings;
 mod world;
 mod zoo;

@@ -159,7 +159,7 @@ async fn without_the_host_prefix_the_first_session_that_opens_counts() {
             false => manager(&users).0,
         };
         let other = manager(&users).0.session_cookie(shared());
-        let other = other.build(actix_web::cookie::Key::from(&[9; 64])).unwrap();
+        let other = other.build(login_tests::key_of(9)).unwrap();
         let other = site(other, &users).await;
         let app = site(
             builder.session_cookie(shared()).build(key()).unwrap(),

@@ -89,25 +89,6 @@ async fn a_token_without_its_proof_restores_nobody_and_raises_no_alarm() {
 }
 
 #[actix_web::test]
-async fn a_token_without_its_proof_does_not_count_as_the_one_that_has_arrived() {
-    on_every_login_store(Options::default(), async |world| {
-        let browser = world.remembered(1).await;
-        let remembered = Remembered::last(world).await;
-        for (row, arrives) in [
-            (remembered.reseeded(), false),
-            (remembered.row.clone(), true),
-        ] {
-            remembered.replace(world, &row).await;
-            assert_eq!(row.seen_at, None);
-            assert_eq!(name_of(&browser).await, "ada");
-            let found = remembered.found(world).await.unwrap();
-            assert_eq!(found.seen_at.is_some(), arrives);
-        }
-    })
-    .await;
-}
-
-#[actix_web::test]
 async fn a_token_without_its_proof_is_not_prolonged() {
     let options = Options {
         refresh_remember: true,

@@ -10,7 +10,7 @@ use actix_web::{
 };
 use login_runtime::{
     Auth, LoginScope, MaybeUser,
-    config::LoginManagerBuilder,
+    config::{LoginManagerBuilder, View},
     login_required,
     test::{Answer, Browser},
 };
@@ -404,20 +404,20 @@ fn named_login(routes: &mut ServiceConfig) {
 #[actix_web::test]
 async fn a_login_view_can_be_the_name_of_a_route() {
     let users = Users::new();
-    let builder = manager(&users).0.login_view("login_page");
+    let builder = manager(&users).0.login_view(View::route("login_page"));
     let app = with_pages(builder, &users, named_login).await;
     assert_eq!(
         sent_from(&app, "/account").await,
         "/deep/login%20page?next=/account"
     );
-    let builder = manager(&users).0.login_view("elsewhere");
+    let builder = manager(&users).0.login_view(View::route("elsewhere"));
     let app = with_pages(builder, &users, named_login).await;
     assert_eq!(
         sent_from(&app, "/account").await,
         "https://auth.test/log/in"
     );
     // A name that nothing has is no reason to let anybody in.
-    let builder = manager(&users).0.login_view("no_such_route");
+    let builder = manager(&users).0.login_view(View::route("no_such_route"));
     let app = with_pages(builder, &users, named_login).await;
     let answer = Browser::new(&app).get("/account").await;
     assert_eq!(answer.status(), 401);
@@ -446,7 +446,10 @@ const FORWARDED: &[(&str, &str)] = &[
 async fn no_header_makes_a_redirect_lead_to_another_host() {
     let users = Users::new();
     for view in ["/deep/login%20page", "login_page"] {
-        let builder = manager(&users).0.login_view(view);
+        let builder = match view.starts_with('/') {
+            true => manager(&users).0.login_view(view),
+            false => manager(&users).0.login_view(View::route(view)),
+        };
         let app = with_pages(builder, &users, named_login).await;
         for (name, value) in FORWARDED {
             let answer = Browser::new(&app).get("/account").header(name, value).await;
@@ -821,7 +824,7 @@ async fn a_login_view_that_guards_itself_answers_401_and_not_a_loop() {
     for builder in [
         builder(),
         builder().login_view("/login?a=b"),
-        builder().login_view("login_page"),
+        builder().login_view(View::route("login_page")),
         builder()
             .login_view("https://app.test/login")
             .origins(["https://app.test"]),

@@ -78,8 +78,11 @@ async fn a_crowd_with_one_token_gets_in_and_replaces_it_once() {
         for (status, text, _) in &answers {
             assert_eq!((*status, text.as_str()), (200, "account of ada"));
         }
-        let sent: Vec<_> = answers.into_iter().filter_map(|(.., sent)| sent).collect();
-        assert_eq!(sent.len(), 1, "{} were sent a token", sent.len());
+        // Each is sent the new token, because any of the answers may get lost.
+        let mut sent: Vec<_> = answers.into_iter().filter_map(|(.., sent)| sent).collect();
+        assert_eq!(sent.len(), CROWD);
+        sent.dedup();
+        assert_eq!(sent.len(), 1, "{} tokens were sent", sent.len());
         assert_ne!(sent[0], first);
         let claimed: Vec<_> = world.logins.claimed();
         let claimed: Vec<_> = claimed.iter().map(|family| family.generation).collect();
@@ -111,13 +114,10 @@ async fn an_answer_that_was_lost_is_given_again_after_a_second_and_after_ten_day
                 (retried.status(), retried.text()),
                 (200, "account of ada".to_owned())
             );
-            // Those who come together share a login, and only the first of them is sent the token.
-            assert_eq!(retried.set_cookie(REMEMBER).is_some(), later > 10);
+            assert!(retried.set_cookie(REMEMBER).is_some());
+            assert_eq!(token(&browser), token(&lost), "the same successor");
             reopen(world, &browser);
             assert_eq!(name_of(&browser).await, "ada");
-            if later == 1 {
-                assert_eq!(token(&browser), token(&lost), "the same successor");
-            }
         }
         assert_eq!(world.events.count(ALARM), 0);
     })

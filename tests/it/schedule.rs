@@ -209,10 +209,11 @@ mod pages {
         auth: Auth<User>,
         session: Session,
         turns: Data<Turns>,
-    ) -> Result<String, LoginError> {
+    ) -> Result<String, actix_web::Error> {
+        let proof = auth.require_fresh_login().await?;
         let label = label(&session);
         turns.wait().await;
-        auth.end_other_logins().await?;
+        auth.end_other_logins(&proof).await?;
         Ok(label)
     }
 }

@@ -46,6 +46,7 @@ fn login(user: u64, expires_at: i64) -> (LoginKey, LoginRecord) {
         address: String::new(),
         hash: None,
         family: None,
+        unseen_token: None,
     };
     (LoginKey::from_bytes(key), record)
 }
@@ -186,6 +187,14 @@ mod nodes {
             self.next().insert_family(key, family).await
         }
 
+        async fn end_oldest_families(
+            &self,
+            owner: LoginOwner<'_>,
+            keep: u32,
+        ) -> Result<u64, StoreError> {
+            self.next().end_oldest_families(owner, keep).await
+        }
+
         async fn find_family(
             &self,
             key: FamilyKey,
@@ -203,6 +212,10 @@ mod nodes {
             self.next().update_family_if(key, expected, family).await
         }
 
+        async fn token_arrived(&self, login: LoginKey, now: i64) -> Result<(), StoreError> {
+            self.next().token_arrived(login, now).await
+        }
+
         async fn purge(
             &self,
             now: i64,
@@ -212,8 +225,14 @@ mod nodes {
             self.next().purge(now, idle_since, limit).await
         }
 
-        async fn revoke_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
-            self.next().revoke_session(session, until).await
+        async fn revoke_session(
+            &self,
+            session: LoginKey,
+            owner: LoginOwner<'_>,
+            until: i64,
+            max: u32,
+        ) -> Result<(), StoreError> {
+            self.next().revoke_session(session, owner, until, max).await
         }
 
         async fn is_session_revoked(
@@ -621,7 +640,8 @@ mod redis {
                         .unwrap();
                     store.insert(key, &record, None, 0).await.unwrap();
                     store.touch(key, 50).await.unwrap();
-                    store.revoke_session(key, 100).await.unwrap();
+                    let revoking = store.revoke_session(key, record.owner(), 100, 9);
+                    revoking.await.unwrap();
                     let claim = TokenFamily {
                         version: 2,
                         ..family(user)
@@ -656,7 +676,11 @@ mod redis {
                 }
                 if round < 3 {
                     let left = keys(&mut connection, &pattern).await;
-                    assert_eq!(left, [format!("{prefix}:revoked")], "round {round}");
+                    let revoked = format!("{prefix}:revoked");
+                    let of_users = format!("{prefix}:user-revoked:");
+                    let is_revocation =
+                        |key: &String| key.starts_with(&revoked) || key.starts_with(&of_users);
+                    assert!(left.iter().all(is_revocation), "round {round}: {left:?}");
                 }
                 assert!(store.purge(1_000, None, 100).await.unwrap() >= 3);
                 assert_eq!(

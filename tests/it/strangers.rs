@@ -9,12 +9,11 @@ use std::{
 
 use actix_session::Session;
 use actix_web::{
-    HttpResponse, Responder,
+    Error, HttpResponse, Responder,
     web::{self, Data, Path},
 };
 use login_runtime::{
-    Auth, AuthUser, CookieSettings, LoginError, LoginManager, MaybeUser, MemoryLoginStore,
-    Verified,
+    Auth, AuthUser, CookieSettings, LoginManager, MaybeUser, MemoryLoginStore, Verified,
     config::{LoginManagerBuilder, SessionProtection},
     logins::{Keep, Logins},
     store::{LoginKey, LoginSelector, LoginStore as _, TokenFamily},
@@ -253,13 +252,14 @@ async fn admin(admin: MaybeUser<Admin>) -> String {
 }
 
 /// Ends a login by its key, as a guest.
-async fn end(auth: Auth<Guest>, key: Path<String>) -> Result<String, LoginError> {
-    let key = LoginKey::parse(&key).unwrap();
-    Ok(auth.end_login(key).await?.to_string())
+async fn end(auth: Auth<Guest>, key: Path<LoginKey>) -> Result<String, Error> {
+    let proof = auth.require_fresh_login().await?;
+    Ok(auth.end_login(&proof, *key).await?.to_string())
 }
 
-async fn end_others(auth: Auth<Guest>) -> Result<String, LoginError> {
-    Ok(auth.end_other_logins().await?.to_string())
+async fn end_others(auth: Auth<Guest>) -> Result<String, Error> {
+    let proof = auth.require_fresh_login().await?;
+    Ok(auth.end_other_logins(&proof).await?.to_string())
 }
 
 /// Guests and admins with records, and access to the logins of all.
@@ -430,14 +430,15 @@ async fn change_another(
     auth: Auth<User>,
     way: Path<(i64, String)>,
     users: Data<Users>,
-) -> Result<HttpResponse, LoginError> {
+) -> Result<HttpResponse, Error> {
+    let proof = auth.require_fresh_login().await?;
     let (id, keep) = way.into_inner();
     let user = users.get(id).unwrap();
     let keep = match keep.as_str() {
         "current" => Keep::Current,
         _ => Keep::None,
     };
-    let ended = auth.credentials_changed(user, keep).await?;
+    let ended = auth.credentials_changed(&proof, user, keep).await?;
     Ok(HttpResponse::Ok().body(ended.to_string()))
 }
 

@@ -2,11 +2,7 @@
 
 use std::{convert::Infallible, future::IntoFuture, time::Duration};
 
-use actix_web::{
-    HttpRequest, HttpResponse, Responder,
-    cookie::{Key, SameSite},
-    web,
-};
+use actix_web::{HttpRequest, HttpResponse, Responder, cookie::SameSite, web};
 use login_runtime::{
     Auth, AuthUser, BuildError, CookieSettings, CurrentUser, LoginError, LoginManager, LoginScope,
     MaybeUser, MemoryLoginStore, RememberCookie, Verified, config::LoginManagerBuilder,
@@ -62,7 +58,7 @@ async fn users_and_admins_log_in_apart() {
     assert_eq!(browser.get("/admin/settings").await.status(), 303);
     assert_eq!(browser.get("/both").await.status(), 303);
 
-    browser.post("/admin/login/root").await.assert_logged_in();
+    browser.post("/admin/login/root").await.assert_page_shown();
     assert_eq!(browser.get("/admin/page").await.text(), "admin root");
     assert_eq!(
         browser.get("/admin/settings").await.text(),
@@ -384,7 +380,7 @@ async fn what_a_session_keeps_can_be_another_id_than_the_primary_one() {
     token.log_in(now).remember().await;
     token.restart();
     let kept = token.copy();
-    kept.get("/page").await.assert_logged_in();
+    kept.get("/page").await.assert_page_shown();
     member.lock().unwrap().session = Uuid::from_u128(2);
     for browser in [session, token] {
         assert_eq!(browser.get("/page").await.status(), 401);
@@ -489,7 +485,7 @@ fn check<S: actix_session::storage::SessionStore + 'static>(
     builder: LoginManagerBuilder<S>,
     expected: Result<(), &str>,
 ) {
-    let built: Result<_, BuildError> = builder.build(Key::from(&[7; 64]));
+    let built: Result<_, BuildError> = builder.build(key());
     assert_eq!(
         built.map(|_| ()).map_err(|error| error.to_string()),
         expected.map_err(str::to_owned)
@@ -614,7 +610,7 @@ fn views_origins_and_hosts_are_checked_when_the_manager_is_built() {
     );
     check(
         builder()
-            .login_view("login_page")
+            .login_view(login_runtime::config::View::route("login_page"))
             .refresh_view("https://auth.test/again")
             .origins(["https://app.test", "http://localhost:8080"])
             .force_host_for_redirects("app.test:8443"),

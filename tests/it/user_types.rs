@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use actix_session::{SessionMiddleware, storage::CookieSessionStore};
 use actix_web::{
+    Error,
     middleware::Compat,
     web::{self, ServiceConfig},
 };
@@ -68,9 +69,9 @@ async fn devices<U: Person>(auth: Auth<U>) -> Result<String, LoginError> {
     Ok(auth.logins().await?.len().to_string())
 }
 
-async fn end<U: Person>(auth: Auth<U>, key: web::Path<String>) -> Result<String, LoginError> {
-    let key = LoginKey::parse(&key).unwrap();
-    Ok(auth.end_login(key).await?.to_string())
+async fn end<U: Person>(auth: Auth<U>, key: web::Path<LoginKey>) -> Result<String, Error> {
+    let proof = auth.require_fresh_login().await?;
+    Ok(auth.end_login(&proof, *key).await?.to_string())
 }
 
 fn pages<U: Person>(routes: &mut ServiceConfig) {

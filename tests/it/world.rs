@@ -144,6 +144,11 @@ impl Parts {
         self.start().await.0
     }
 
+    /// Ends and lists the logins of all users at another process.
+    pub(crate) async fn logins_of_node(&self) -> Logins {
+        self.start().await.1.unwrap()
+    }
+
     async fn start(&self) -> (BoxedApp, Option<Logins>) {
         let (builder, _) = manager_base(&self.users);
         let builder = builder.clock(self.clock.clone());

@@ -257,6 +257,7 @@ GET     /overlooked        UNDECLARED  overlooked
 *       /rest              UNDECLARED
 GET     /rest              public
 GET     /silent/account    UNDECLARED  account
+note: the login view `/login` leads to no route
 "
     );
 }
@@ -644,6 +645,7 @@ GET     /alone                    UNDECLARED
 *       /many [too many headers]  UNDECLARED
 GET     /shared                   login
 GET     /shared [x-a: 1, x-b: 1]  public
+note: the login view `/login` leads to no route
 "
     );
 }

@@ -23,7 +23,7 @@ use actix_web::{
 };
 use login_runtime::{
     Auth, CurrentUser, LoginError, LoginManager, Verified, config::LoginManagerBuilder,
-    login_required, logins::Logins,
+    fresh_login_required, guards::FreshUser, login_required, logins::Logins,
 };
 use login_tests::{User, Users, key};
 
@@ -52,10 +52,10 @@ async fn log_out(auth: Auth<User>) -> Result<impl Responder, LoginError> {
     Ok("out")
 }
 
-#[login_required]
+#[fresh_login_required]
 #[post("/end-others")]
-async fn end_others(auth: Auth<User>) -> Result<impl Responder, LoginError> {
-    Ok(auth.end_other_logins().await?.to_string())
+async fn end_others(auth: Auth<User>, user: FreshUser<User>) -> Result<impl Responder, LoginError> {
+    Ok(auth.end_other_logins(&user).await?.to_string())
 }
 
 /// What an administrator does.

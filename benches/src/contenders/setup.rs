@@ -18,7 +18,7 @@ impl Default for Setup {
         Self {
             users: Users::default(),
             // Fixed, so that two runs execute the same instructions.
-            key: Key::from(&[7; 64]),
+            key: Key::derive_from(&[7; 64]),
             redis: None,
         }
     }

@@ -129,6 +129,7 @@ fn record(number: u64, expires_at: i64) -> LoginRecord {
         address: "203.0.113.77".to_owned(),
         hash: Some("AbCdEfGhIjKlMnOpQrStUv".to_owned()),
         family: None,
+        unseen_token: None,
     }
 }
 
@@ -270,7 +271,7 @@ fn pages(what: &str, sizes: &[usize], add: Add) -> Vec<Curve> {
     eprintln!("measuring: {what}");
     let (mut floor, mut ours) = (Vec::new(), Vec::new());
     for &size in sizes {
-        let key = Key::from(&[7; 64]);
+        let key = Key::derive_from(&[7; 64]);
         let by_hand = App::new()
             .wrap(SessionMiddleware::new(
                 CookieSessionStore::default(),

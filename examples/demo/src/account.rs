@@ -1,11 +1,9 @@
 //! Logging in and out, confirming, a new password, and the list of one's logins.
 
-use actix_web::{
-    HttpResponse, Responder, Result, error::ErrorNotFound, get, http::StatusCode, post, web,
-};
+use actix_web::{HttpResponse, Responder, Result, get, http::StatusCode, post, web};
 use login_runtime::{
-    Auth, CurrentUser, LoginError, guards::FreshUser, login_required, logins::Keep,
-    password::PasswordVerifier, public, store::LoginKey,
+    Auth, CurrentUser, guards::FreshUser, login_required, logins::Keep, password::PasswordVerifier,
+    public, store::LoginKey,
 };
 use serde::Deserialize;
 use sqlx::SqlitePool;
@@ -41,19 +39,12 @@ pub(crate) async fn log_in(
     let found = db::user_named(&pool, &form.name).await;
     let found = found.map_err(db::failed)?;
     let Some(user) = passwords.verify(found, &form.password).await? else {
-        // Which of the two is wrong stays untold, and so does who has an account.
+        // Which of the two is wrong stays untold, and so does who has an account or a closed one.
         let problem = "There is no user with this name and this password.";
         return Ok(pages::again(StatusCode::UNAUTHORIZED, LOGIN, problem));
     };
-    match auth.log_in(user).remember(form.remember).await {
-        Ok(_) => Ok(auth.redirect_to_next_or("/")),
-        // Only told to who knows the password.
-        Err(LoginError::Inactive) => {
-            let problem = "An admin has closed this account.";
-            Ok(pages::again(StatusCode::FORBIDDEN, LOGIN, problem))
-        }
-        Err(error) => Err(error.into()),
-    }
+    auth.log_in(user).remember(form.remember).await?;
+    Ok(auth.redirect_to_next_or("/"))
 }
 
 #[public]
@@ -102,7 +93,7 @@ pub(crate) async fn password_page() -> impl Responder {
 #[post("/password")]
 pub(crate) async fn change_password(
     auth: Auth<User>,
-    user: FreshUser<User>,
+    proof: FreshUser<User>,
     form: web::Form<Password>,
     pool: web::Data<SqlitePool>,
     passwords: web::Data<PasswordVerifier>,
@@ -111,10 +102,11 @@ pub(crate) async fn change_password(
         let problem = "Take twelve characters or more.";
         return Ok(pages::again(StatusCode::BAD_REQUEST, PASSWORD, problem));
     }
-    let mut user = User::clone(&user);
+    let mut user = User::clone(&proof);
     user.password_hash = passwords.hash(&form.password).await?;
     db::save_password(&pool, &user).await.map_err(db::failed)?;
-    auth.credentials_changed(user, Keep::Current).await?;
+    auth.credentials_changed(&proof, user, Keep::Current)
+        .await?;
     Ok(pages::see_other("/logins"))
 }
 
@@ -126,7 +118,7 @@ pub(crate) async fn logins(auth: Auth<User>) -> Result<impl Responder> {
 
 #[derive(Deserialize)]
 struct LoginSelector {
-    key: String,
+    key: LoginKey,
 }
 
 /// Ends one of the user's own logins; the key of somebody else's ends nothing.
@@ -134,17 +126,16 @@ struct LoginSelector {
 #[post("/logins/end")]
 pub(crate) async fn end_login(
     auth: Auth<User>,
+    user: FreshUser<User>,
     form: web::Form<LoginSelector>,
 ) -> Result<impl Responder> {
-    let key = LoginKey::parse(&form.key);
-    let key = key.ok_or_else(|| ErrorNotFound("There is no such login."))?;
-    auth.end_login(key).await?;
+    auth.end_login(&user, form.key).await?;
     Ok(pages::see_other("/logins"))
 }
 
 #[login_required(fresh = "10m")]
 #[post("/logins/end-others")]
-pub(crate) async fn end_others(auth: Auth<User>) -> Result<impl Responder> {
-    auth.end_other_logins().await?;
+pub(crate) async fn end_others(auth: Auth<User>, user: FreshUser<User>) -> Result<impl Responder> {
+    auth.end_other_logins(&user).await?;
     Ok(pages::see_other("/logins"))
 }

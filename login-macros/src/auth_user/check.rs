@@ -15,6 +15,7 @@ impl Model<'_> {
         match &self.shape {
             Shape::Struct(fields) => {
                 self.check_id(fields, errors);
+                self.check_functions(fields, errors);
                 self.check_single_marks(fields, errors);
                 self.check_active(fields, errors);
             }
@@ -22,7 +23,20 @@ impl Model<'_> {
             Shape::Enum(users) if users.variants.is_empty() => {
                 errors.enum_without_variants(&self.input.ident);
             }
-            Shape::Enum(_) => {}
+            // The users in the variants have all of these.
+            Shape::Enum(_) => {
+                let id = self.id_fn.as_ref().map(|function| &function.path);
+                for (name, path) in [
+                    ("id", id),
+                    ("session_hash", self.session_hash_fn.as_ref()),
+                    ("password_hash", self.password_hash_fn.as_ref()),
+                    ("set_password_hash", self.set_password_hash_fn.as_ref()),
+                ] {
+                    if let Some(path) = path {
+                        errors.function_on_enum(path, name);
+                    }
+                }
+            }
             Shape::Union(token) => errors.union(token),
         }
     }
@@ -56,8 +70,28 @@ impl Model<'_> {
 
     // A struct has an id.
     fn check_id(&self, fields: &Struct<'_>, errors: &mut Errors) {
-        if fields.id().is_none() {
+        let is_known = self.id_fn.is_some() || fields.flattened().is_some();
+        if fields.id().is_none() && !is_known {
             errors.no_id(&self.input.ident);
+        }
+    }
+
+    // A field or a function, and a hash that can be replaced.
+    fn check_functions(&self, fields: &Struct<'_>, errors: &mut Errors) {
+        for (key, has_function) in [
+            (FieldKey::Id, self.id_fn.is_some()),
+            (FieldKey::SessionHash, self.session_hash_fn.is_some()),
+            (FieldKey::PasswordHash, self.password_hash_fn.is_some()),
+        ] {
+            let mark = fields.marks.iter().find(|mark| mark.key == key);
+            if let Some(mark) = mark.filter(|_| has_function) {
+                errors.field_and_function(&mark.name);
+            }
+        }
+        match (&self.password_hash_fn, &self.set_password_hash_fn) {
+            (Some(get), None) => errors.password_hash_without_setter(get),
+            (None, Some(set)) => errors.setter_without_password_hash(set),
+            _ => {}
         }
     }
 
@@ -65,9 +99,9 @@ impl Model<'_> {
     fn check_single_marks(&self, fields: &Struct<'_>, errors: &mut Errors) {
         for key in [
             FieldKey::Id,
-            FieldKey::SessionHash,
             FieldKey::PasswordHash,
             FieldKey::Roles,
+            FieldKey::Flatten,
         ] {
             let marks = fields.marks.iter().filter(|mark| mark.key == key);
             for mark in marks.skip(1) {

@@ -26,11 +26,10 @@ impl Model<'_> {
         };
         let auth_user = self.impl_auth_user(&methods);
         let password_user = match &self.shape {
-            Shape::Struct(fields) => fields
-                .marked(FieldKey::PasswordHash)
-                .map(|field| self.impl_password_user(field)),
+            Shape::Struct(fields) => self.password_access(fields),
             _ => None,
         };
+        let password_user = password_user.map(|(get, set)| self.impl_password_user(&get, &set));
         quote!(#auth_user #password_user)
     }
 
@@ -46,13 +45,36 @@ impl Model<'_> {
         }
     }
 
-    fn impl_password_user(&self, field: &Field<'_>) -> TokenStream {
+    /// The bodies of the methods of `PasswordUser`.
+    fn password_access(&self, fields: &Struct<'_>) -> Option<(TokenStream, TokenStream)> {
+        let (root, private, hash) = (&self.root, self.root.private(), local("hash"));
+        if let (Some(get), Some(set)) = (&self.password_hash_fn, &self.set_password_hash_fn) {
+            let get = locate(
+                quote!(#private::PasswordHashRef::get(#get(self))),
+                get.span(),
+            );
+            return Some((get, locate(quote!(#set(self, #hash)), set.span())));
+        }
+        let field = fields.marked(FieldKey::PasswordHash)?;
+        let member = &field.member;
+        let (get, set) = if fields.is_flattened(field) {
+            (
+                quote!(#root::PasswordUser::password_hash(&self.#member)),
+                quote!(#root::PasswordUser::set_password_hash(&mut self.#member, #hash)),
+            )
+        } else {
+            (
+                quote!(#private::PasswordField::get(&self.#member)),
+                quote!(#private::PasswordField::set(&mut self.#member, #hash)),
+            )
+        };
+        Some((field.code(get), field.code(set)))
+    }
+
+    fn impl_password_user(&self, get: &TokenStream, set: &TokenStream) -> TokenStream {
         let private = self.root.private();
         let header = self.header(&format_ident!("PasswordUser"));
-        let member = &field.member;
         let hash = local("hash");
-        let get = field.code(quote!(#private::PasswordField::get(&self.#member)));
-        let set = field.code(quote!(#private::PasswordField::set(&mut self.#member, #hash)));
         quote! {
             #header {
                 fn password_hash(&self) -> ::core::option::Option<&::core::primitive::str> {
@@ -77,11 +99,7 @@ impl Model<'_> {
     fn id_items(&self) -> TokenStream {
         let root = &self.root;
         let known = match &self.shape {
-            Shape::Struct(fields) => fields.id().map(|field| {
-                let (ty, member) = (field.ty, &field.member);
-                let get = field.code(quote!(::core::clone::Clone::clone(&self.#member)));
-                (ty.to_token_stream(), get)
-            }),
+            Shape::Struct(fields) => self.struct_id(fields),
             Shape::Enum(users) if users.variants.iter().all(|v| v.user.is_some()) => {
                 users.wrapped_users().next().map(|(_, first)| {
                     let id = quote!(<#first as #root::AuthUser>::Id);
@@ -107,7 +125,69 @@ impl Model<'_> {
         }
     }
 
+    /// The type of a struct's id, and the body of `get_id`.
+    fn struct_id(&self, fields: &Struct<'_>) -> Option<(TokenStream, TokenStream)> {
+        let root = &self.root;
+        if let Some(function) = &self.id_fn {
+            return Some((
+                function.ty.to_token_stream(),
+                call_with_self(&function.path),
+            ));
+        }
+        // A field that is only called `id` may be that of the row and not of the user.
+        if fields.marked(FieldKey::Id).is_none()
+            && let Some(field) = fields.flattened()
+        {
+            let (ty, member) = (field.ty, &field.member);
+            let id = locate(quote!(<#ty as #root::AuthUser>::Id), ty.span());
+            let get = field.code(quote!(#root::AuthUser::get_id(&self.#member)));
+            return Some((id, get));
+        }
+        let field = fields.id()?;
+        let (ty, member) = (field.ty, &field.member);
+        let get = field.code(quote!(::core::clone::Clone::clone(&self.#member)));
+        Some((ty.to_token_stream(), get))
+    }
+
+    /// Calls the method of the user in the flattened field.
+    fn call_flattened(&self, field: &Field<'_>, method: &str, args: &TokenStream) -> TokenStream {
+        let (root, member, method) = (&self.root, &field.member, format_ident!("{method}"));
+        field.code(quote!(#root::AuthUser::#method(&self.#member #args)))
+    }
+
+    /// The body of `session_hash`; `None` if nothing is a session hash.
+    fn struct_session_hash(&self, fields: &Struct<'_>) -> Option<TokenStream> {
+        let private = self.root.private();
+        let mut parts: Vec<_> = fields
+            .session_hash()
+            .into_iter()
+            .filter(|_| self.session_hash_fn.is_none())
+            .map(|field| {
+                let member = &field.member;
+                field.code(quote!(#private::SessionHashPart::part(&self.#member)))
+            })
+            .collect();
+        if let Some(path) = &self.session_hash_fn {
+            parts.push(locate(
+                quote!(#private::owned_part(&#path(self))),
+                path.span(),
+            ));
+        } else if let Some(path) = self.password_hash_fn.as_ref().filter(|_| parts.is_empty()) {
+            let get = quote!(#private::PasswordHashRef::get(#path(self)));
+            parts.push(locate(quote!(#private::owned_part(&#get)), path.span()));
+        }
+        // The user in the field knows more that ends its logins.
+        let inner = fields.flattened();
+        parts.extend(inner.map(|field| self.call_flattened(field, "session_hash", &quote!())));
+        match parts.as_slice() {
+            [] => None,
+            [part] => Some(part.clone()),
+            parts => Some(quote!(#private::join_parts(&[#(#parts),*]))),
+        }
+    }
+
     fn struct_methods(&self, fields: &Struct<'_>) -> TokenStream {
+        let inner = fields.flattened();
         let active = match (&self.active_fn, fields.active()) {
             (Some(path), _) => Some(call_with_self(path)),
             (None, Some((field, negated))) => {
@@ -118,6 +198,23 @@ impl Model<'_> {
             }
             (None, None) => None,
         };
+        // The user in the field may be inactive, too.
+        let active = match (active, inner) {
+            (active, None) => active,
+            (active, Some(field)) => {
+                let inner = self.call_flattened(field, "is_active", &quote!());
+                Some(active.map_or(inner.clone(), |active| quote!((#active) && (#inner))))
+            }
+        };
+        let is_authenticated = inner.map(|field| {
+            let root = &self.root;
+            let inner = self.call_flattened(field, "is_authenticated", &quote!());
+            quote! {
+                fn is_authenticated(&self) -> ::core::primitive::bool {
+                    #root::AuthUser::is_active(self) && (#inner)
+                }
+            }
+        });
         let is_active = active.map(|active| {
             quote! {
                 fn is_active(&self) -> ::core::primitive::bool {
@@ -125,17 +222,19 @@ impl Model<'_> {
                 }
             }
         });
-        let session_hash = fields.session_hash().map(|field| {
-            let private = self.root.private();
-            let member = &field.member;
-            let part = field.code(quote!(#private::SessionHashPart::part(&self.#member)));
-            self.session_hash_method(&part)
-        });
-        let has_role = fields.marked(FieldKey::Roles).map(|field| {
-            let (root, member, role) = (&self.root, &field.member, local("role"));
-            self.has_role_method(&field.code(quote!(#root::Roles::has_role(&self.#member, #role))))
-        });
-        quote!(#is_active #session_hash #has_role)
+        let session_hash = self.struct_session_hash(fields);
+        let session_hash = session_hash.map(|body| self.session_hash_method(&body));
+        let role = local("role");
+        let has_role = match (fields.marked(FieldKey::Roles), inner) {
+            (Some(field), _) => {
+                let (root, member) = (&self.root, &field.member);
+                Some(field.code(quote!(#root::Roles::has_role(&self.#member, #role))))
+            }
+            (None, Some(field)) => Some(self.call_flattened(field, "has_role", &quote!(, #role))),
+            (None, None) => None,
+        };
+        let has_role = has_role.map(|body| self.has_role_method(&body));
+        quote!(#is_active #is_authenticated #session_hash #has_role)
     }
 
     fn enum_methods(&self, users: &Enum<'_>) -> TokenStream {
@@ -237,17 +336,27 @@ impl Model<'_> {
             Shape::Struct(fields) => {
                 let active = fields.active().filter(|_| self.active_fn.is_none());
                 let active = active.map(|(field, _)| field);
+                let inner = fields.flattened();
+                let has_own_id = self.id_fn.is_none()
+                    && (inner.is_none() || fields.marked(FieldKey::Id).is_some());
+                let password = fields.marked(FieldKey::PasswordHash);
+                let password_bound = match password {
+                    Some(field) if fields.is_flattened(field) => quote!(#root::PasswordUser),
+                    _ => quote!(#private::PasswordField),
+                };
                 let bounds = [
-                    (fields.id(), quote!(::core::clone::Clone + #root::UserId)),
-                    (active, quote!(#private::ActiveField)),
-                    (fields.session_hash(), quote!(#private::SessionHashPart)),
-                    (fields.marked(FieldKey::Roles), quote!(#root::Roles)),
                     (
-                        fields.marked(FieldKey::PasswordHash),
-                        quote!(#private::PasswordField),
+                        fields.id().filter(|_| has_own_id),
+                        quote!(::core::clone::Clone + #root::UserId),
                     ),
+                    (active, quote!(#private::ActiveField)),
+                    (fields.marked(FieldKey::Roles), quote!(#root::Roles)),
+                    (password, password_bound),
+                    (inner, quote!(#root::AuthUser)),
                 ];
-                for (field, bound) in bounds {
+                let hashes = fields.session_hash().into_iter();
+                let hashes = hashes.map(|field| (Some(field), quote!(#private::SessionHashPart)));
+                for (field, bound) in bounds.into_iter().chain(hashes) {
                     if let Some(Field { ty, .. }) = field
                         && generic(ty)
                     {

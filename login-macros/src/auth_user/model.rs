@@ -12,6 +12,10 @@ use crate::{options::Table, paths::Root};
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum ItemKey {
     Active,
+    Id,
+    SessionHash,
+    PasswordHash,
+    SetPasswordHash,
     Name,
     Crate,
 }
@@ -19,6 +23,10 @@ pub(super) enum ItemKey {
 /// The options of `#[auth(..)]` on the struct or enum.
 pub(super) const ITEM_OPTIONS: Table<ItemKey> = &[
     ("active", ItemKey::Active),
+    ("id", ItemKey::Id),
+    ("session_hash", ItemKey::SessionHash),
+    ("password_hash", ItemKey::PasswordHash),
+    ("set_password_hash", ItemKey::SetPasswordHash),
     ("name", ItemKey::Name),
     ("crate", ItemKey::Crate),
 ];
@@ -31,6 +39,7 @@ pub(super) enum FieldKey {
     SessionHash,
     PasswordHash,
     Roles,
+    Flatten,
 }
 
 /// The options of `#[auth(..)]` on a field.
@@ -41,6 +50,7 @@ pub(super) const FIELD_OPTIONS: Table<FieldKey> = &[
     ("session_hash", FieldKey::SessionHash),
     ("password_hash", FieldKey::PasswordHash),
     ("roles", FieldKey::Roles),
+    ("flatten", FieldKey::Flatten),
 ];
 
 pub(super) struct Model<'a> {
@@ -48,6 +58,11 @@ pub(super) struct Model<'a> {
     pub(super) root: Root,
     /// The function given as `active = path`.
     pub(super) active_fn: Option<ExprPath>,
+    /// The functions given as `id = path -> Type`, `session_hash = path` and so on.
+    pub(super) id_fn: Option<IdFunction>,
+    pub(super) session_hash_fn: Option<ExprPath>,
+    pub(super) password_hash_fn: Option<ExprPath>,
+    pub(super) set_password_hash_fn: Option<ExprPath>,
     /// What was given as `name = ..`.
     pub(super) name: Option<UserName>,
     pub(super) shape: Shape<'a>,
@@ -67,6 +82,21 @@ impl Parse for UserName {
         } else {
             input.parse().map(Self::Constant)
         }
+    }
+}
+
+/// A function that returns the id, with the type that it returns: a macro cannot find that out.
+pub(super) struct IdFunction {
+    pub(super) path: ExprPath,
+    pub(super) ty: Type,
+}
+
+impl Parse for IdFunction {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let path = input.parse()?;
+        input.parse::<Token![->]>()?;
+        let ty = input.parse()?;
+        Ok(Self { path, ty })
     }
 }
 
@@ -152,10 +182,30 @@ impl<'a> Struct<'a> {
             .filter(|mark| matches!(mark.key, FieldKey::Active | FieldKey::Inactive))
     }
 
-    /// The field whose change ends all logins: the marked field, else the password hash.
-    pub(super) fn session_hash(&self) -> Option<&Field<'a>> {
-        self.marked(FieldKey::SessionHash)
-            .or_else(|| self.marked(FieldKey::PasswordHash))
+    /// The fields of which a change ends all logins: the marked fields, else the password hash.
+    pub(super) fn session_hash(&self) -> Vec<&Field<'a>> {
+        let marks = self.marks.iter();
+        let marked = marks.filter(|mark| mark.key == FieldKey::SessionHash);
+        let marked: Vec<_> = marked.map(|mark| &mark.field).collect();
+        // The user in a flattened field brings its own hash.
+        let password = self
+            .marked(FieldKey::PasswordHash)
+            .filter(|field| !self.is_flattened(field));
+        if marked.is_empty() {
+            password.into_iter().collect()
+        } else {
+            marked
+        }
+    }
+
+    /// The field that holds the user whom this struct adds something to.
+    pub(super) fn flattened(&self) -> Option<&Field<'a>> {
+        self.marked(FieldKey::Flatten)
+    }
+
+    pub(super) fn is_flattened(&self, field: &Field<'a>) -> bool {
+        self.flattened()
+            .is_some_and(|flattened| flattened.member == field.member)
     }
 }
 

@@ -18,6 +18,10 @@ impl<'a> Model<'a> {
             input,
             root: Root::default(),
             active_fn: None,
+            id_fn: None,
+            session_hash_fn: None,
+            password_hash_fn: None,
+            set_password_hash_fn: None,
             name: None,
             shape: match &input.data {
                 Data::Struct(data) => Shape::Struct(Struct::parse(&data.fields, errors)),
@@ -29,7 +33,25 @@ impl<'a> Model<'a> {
             lookup(FIELD_OPTIONS, name).map(|_| place::FIELD)
         });
         for (key, opt) in read_auth(&input.attrs, reader, &names(ITEM_OPTIONS), errors) {
+            let is_field_option = lookup(FIELD_OPTIONS, &opt.name.to_string()).is_some();
+            if is_field_option && key != ItemKey::Active && !opt.has_value() {
+                errors.misplaced_option(&opt.name, place::FIELD);
+                continue;
+            }
             match key {
+                ItemKey::Id => {
+                    model.id_fn = opt.value("id = Self::key -> i64", errors);
+                }
+                ItemKey::SessionHash => {
+                    model.session_hash_fn = opt.value("session_hash = Self::epoch", errors);
+                }
+                ItemKey::PasswordHash => {
+                    model.password_hash_fn = opt.value("password_hash = Self::hash", errors);
+                }
+                ItemKey::SetPasswordHash => {
+                    let example = "set_password_hash = Self::set_hash";
+                    model.set_password_hash_fn = opt.value(example, errors);
+                }
                 ItemKey::Active => {
                     model.active_fn = opt.value("active = Self::may_log_in", errors);
                 }
@@ -58,8 +80,13 @@ impl<'a> Struct<'a> {
             });
             for (key, opt) in read_auth(&field.attrs, reader, &names(FIELD_OPTIONS), errors) {
                 match key {
-                    FieldKey::Active if opt.has_value() => {
-                        errors.active_function_on_field(&opt.name);
+                    FieldKey::Active
+                    | FieldKey::Id
+                    | FieldKey::SessionHash
+                    | FieldKey::PasswordHash
+                        if opt.has_value() =>
+                    {
+                        errors.function_on_field(&opt.name);
                     }
                     _ => opt.flag(errors),
                 }

@@ -5,7 +5,7 @@ use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::{Attribute, Visibility, spanned::Spanned as _};
 
 use super::model::{Check, Condition, Permission};
-use crate::spans::locate;
+use crate::{source_text, spans::locate};
 
 /// The names of the items next to a handler that a condition needs.
 pub(crate) struct ItemNames<'a> {
@@ -76,6 +76,7 @@ impl Condition {
             } = names;
             let name = names.check(index);
             let call = check.call(private);
+            let text = source_text::text(check.expr.to_token_stream());
             // An `enum` without variants: the type has no values.
             quote! {
                 #(#cfgs)*
@@ -87,6 +88,7 @@ impl Condition {
                 #[automatically_derived]
                 impl #private::Checking for #name {
                     type User = #user;
+                    const TEXT: &'static ::core::primitive::str = #text;
                     fn check(
                         __login_user: &Self::User,
                         __login_request: &#private::HttpRequest,

@@ -7,7 +7,9 @@ use std::{
     sync::Arc,
 };
 
-use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::header};
+use actix_web::{
+    FromRequest, HttpMessage as _, HttpRequest, HttpResponse, dev::Payload, http::header,
+};
 use derive_more::Debug;
 
 use crate::{
@@ -16,9 +18,9 @@ use crate::{
     guard::MaybeUser,
     http::escape,
     manager::Manager,
-    refusal::redirect,
+    refusal::{ResolvedViews, ScopeViews, redirect},
     request::{
-        LoginState,
+        LoginState, StandIn,
         remember_cookie::{read_family_tokens, read_token},
     },
     users::UserType,
@@ -50,8 +52,12 @@ use crate::{
 /// }
 /// ```
 ///
-/// It keeps the request, so it is for handlers. A middleware (`from_fn`) has to give the request back to
-/// actix-web, which panics otherwise; use [`MaybeUser`] there.
+/// In a middleware (`from_fn`) that runs before the route is found, it keeps a copy of the request's head
+/// with the session and the login. Handlers for refusals that it calls do not find the application's data
+/// there.
+///
+/// A middleware around a *scope* cannot take it for requests to exactly the scope's path, as with
+/// `web::scope("/me").route("", ..)`: actix-web panics then. Take [`MaybeUser`] there.
 #[derive(Debug)]
 #[debug("Auth")]
 pub struct Auth<U> {
@@ -71,6 +77,28 @@ impl<U: AuthUser> Auth<U> {
             index,
             user: PhantomData,
         })
+    }
+
+    fn extract_from(request: &HttpRequest) -> Result<Self, SetupError> {
+        let auth = Self::of(request)?;
+        // A route takes the whole path. Before it is found, the request is in a middleware, which has to
+        // give the request back.
+        if request.match_info().unprocessed().is_empty() {
+            return Ok(auth);
+        }
+        let mut stand_in = StandIn::of(request, auth.manager());
+        let segments = request.match_info().iter();
+        let segments = segments.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        stand_in = stand_in.with_segments(segments.collect());
+        stand_in.scope_views = request.app_data::<ScopeViews>().cloned().map(Rc::new);
+        if let Some(views) = &stand_in.scope_views {
+            let mut resolved = ResolvedViews::of(views.iter(), request);
+            resolved.extend(&stand_in.resolved);
+            stand_in.resolved = resolved;
+        }
+        let request = stand_in.request(Arc::clone(&auth.state.manager));
+        request.extensions_mut().insert(Rc::clone(&auth.state));
+        Ok(Self { request, ..auth })
     }
 
     pub(crate) fn manager(&self) -> &Manager {
@@ -197,6 +225,6 @@ impl<U: AuthUser> FromRequest for Auth<U> {
     type Future = Ready<Result<Self, SetupError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Self::of(request))
+        ready(Self::extract_from(request))
     }
 }

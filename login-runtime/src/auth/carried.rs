@@ -2,14 +2,14 @@
 
 use crate::{
     auth::auth::Auth,
-    core::{AuthUser, FamilyKey, Presented, TokenFamily, remember},
+    core::{AuthUser, FamilyKey, LoginOwner, Presented, TokenFamily, remember},
     error::LoginError,
     events::LoginEvent,
     request::{
         OpenedLoginCookie, credential,
         remember_cookie::{end_family, proves, read_family_tokens},
     },
-    session::Entry,
+    session::{Entry, fate},
     store::{LoginStore as _, Records},
     users::UserType,
 };
@@ -29,7 +29,10 @@ impl<U: AuthUser> Auth<U> {
         };
         let now = self.manager().now();
         let given_up = records.any_was_given_up(&[login.key], now).await;
-        records.revoke(login.key, now).await;
+        let (user_type, user_id) = fate::owner();
+        let (user_type, user_id) = (&*user_type, &*user_id);
+        let owner = LoginOwner { user_type, user_id };
+        records.revoke(login.key, owner, now).await;
         let given_up = given_up.unwrap_or_default();
         if let Some(opened) = opened {
             opened.give_up(given_up);

@@ -9,7 +9,7 @@ use crate::{
     events::{EventUser, LoginEvent},
     guard::CurrentUser,
     request::remember_cookie,
-    store::{LoginRef, Replaced},
+    store::{LoginRef, LoginStore as _, Replaced},
     users::{AuthMethod, IntoVerified, Verified},
 };
 
@@ -54,7 +54,8 @@ impl<U: AuthUser> Auth<U> {
     /// [`LoginError::NotLoggedIn`] if there is no login in the session, [`LoginError::OtherUser`] if the
     /// credentials are another user's. In both cases, nothing is written.
     pub fn confirm_login(&self, verified: impl IntoVerified<U>) -> Confirming<'_, U> {
-        Box::pin(self.confirm(verified.into_verified()))
+        let confirming = self.confirm(verified.into_verified());
+        Box::pin(async { confirming.await.inspect_err(LoginError::log) })
     }
 
     async fn confirm(&self, verified: Verified<U>) -> Result<CurrentUser<U>, LoginError> {
@@ -89,6 +90,8 @@ impl<U: AuthUser> Auth<U> {
             family: current
                 .login
                 .map(|login| login.tokens().unwrap_or_else(|| login.goes_on())),
+            sends_token: None,
+            not_after: None,
         };
         let confirmed = self.establish(user_type, &user, login).await?;
         let event = LoginEvent::LoginConfirmed {
@@ -104,6 +107,10 @@ impl<U: AuthUser> Auth<U> {
         let user_type = self.user_type()?;
         let current = self.state.user(&self.request, self.index).await?;
         let current = current.ok_or(LoginError::NotLoggedIn)?;
+        let records = self.manager().records.as_ref();
+        let records = records.ok_or(LoginError::NoStore)?;
+        let record = records.store.find(login.key, self.manager().now());
+        let record = record.await?;
         let continuation = Establish {
             fresh: current.facts.fresh,
             remembered: false,
@@ -113,8 +120,12 @@ impl<U: AuthUser> Auth<U> {
             clears_session: false,
             replaces: continued(Some(login)),
             family: Some(login.goes_on()),
+            sends_token: None,
+            // Nobody gave credentials for the login itself, so it does not last longer.
+            not_after: record.map(|record| record.expires_at),
         };
-        self.establish(user_type, &user, continuation).await?;
+        let established = self.establish(user_type, &user, continuation).await;
+        established.inspect_err(LoginError::log)?;
         if login.tokens().is_some() || remember_cookie::is_carried(&self.request, user_type) {
             self.state.clear_remember_cookie(self.index);
         }

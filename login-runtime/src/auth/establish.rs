@@ -26,6 +26,10 @@ pub(crate) struct Establish {
     /// The logins and families that this login replaces.
     pub(crate) replaces: Replaced,
     pub(crate) family: Option<FamilyKey>,
+    /// The generation of the remember token that the response sends together with this login.
+    pub(crate) sends_token: Option<i64>,
+    /// When the login ends at the latest, if that is before the absolute limit.
+    pub(crate) not_after: Option<i64>,
 }
 
 impl<U: AuthUser> Auth<U> {
@@ -43,6 +47,9 @@ impl<U: AuthUser> Auth<U> {
         }
         let user: AnyUser = Rc::clone(user) as AnyUser;
         let user_id = user_type.loader.id(&*user).ok_or(LoginError::UnfitId)?;
+        if manager.records.is_some() {
+            fate::belongs_to(&user_type.name, &user_id);
+        }
         let hash = credential::fingerprint(manager, user_type, &*user);
         let now = manager.now();
         let Establish {
@@ -98,7 +105,9 @@ impl<U: AuthUser> Auth<U> {
                     method: login.method.name(),
                     hash,
                     family,
-                    not_after: None,
+                    unseen_token: login.sends_token,
+                    not_after: login.not_after,
+                    is_restored: false,
                 };
                 // Boxed, as is everything that only some log ins wait for, so that others need no
                 // space for it.

@@ -2,14 +2,16 @@
 
 use std::{
     fmt,
-    future::{Future, IntoFuture},
+    future::Future,
+    mem,
     pin::Pin,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use crate::{
     auth::{auth::Auth, establish::Establish},
-    core::{AuthUser, FamilyKey, LoginKey, LoginOwner, MAX_COOKIE_AGE},
+    core::{AuthUser, FIRST_GENERATION, FamilyKey, LoginKey, LoginOwner},
     error::LoginError,
     events::{EventUser, LoginEvent},
     guard::CurrentUser,
@@ -47,60 +49,78 @@ impl<U: AuthUser> Auth<U> {
     ///
     /// Takes a [`Verified`] user, as a password verifier returns it, and never a bare user.
     pub fn log_in(&self, verified: impl IntoVerified<U>) -> LogIn<'_, U> {
-        LogIn {
+        LogIn(Progress::Asked(Settings {
             auth: self,
             verified: verified.into_verified(),
             remember: Remember::No,
             fresh: true,
             allow_inactive: false,
             at: None,
-        }
+        }))
     }
 }
 
 /// A log in that happens when it is awaited; returned by [`Auth::log_in`].
 #[must_use = "the user is logged in when this is awaited"]
-pub struct LogIn<'a, U> {
-    pub(crate) auth: &'a Auth<U>,
-    pub(crate) verified: Verified<U>,
-    pub(crate) remember: Remember,
-    pub(crate) fresh: bool,
-    pub(crate) allow_inactive: bool,
+pub struct LogIn<'a, U>(Progress<'a, U>);
+
+/// It is a future, and not only turned into one, so that the compiler suggests `.await` to a caller who writes
+/// `?` in its place.
+enum Progress<'a, U> {
+    /// Nothing has happened yet.
+    Asked(Settings<'a, U>),
+    Running(Running<'a, U>),
+    Done,
+}
+
+type Running<'a, U> = Pin<Box<dyn Future<Output = Result<CurrentUser<U>, LoginError>> + 'a>>;
+
+/// The log in that was asked for.
+struct Settings<'a, U> {
+    auth: &'a Auth<U>,
+    verified: Verified<U>,
+    remember: Remember,
+    fresh: bool,
+    allow_inactive: bool,
     /// When credentials were given, if not now.
-    pub(crate) at: Option<i64>,
+    at: Option<i64>,
 }
 
 impl<U> fmt::Debug for LogIn<'_, U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LogIn")
-            .field("verified", &self.verified)
-            .finish_non_exhaustive()
+        f.debug_struct("LogIn").finish_non_exhaustive()
     }
 }
 
-impl<'a, U: AuthUser> LogIn<'a, U> {
+impl<U: AuthUser> LogIn<'_, U> {
+    fn set(mut self, change: impl FnOnce(&mut Settings<'_, U>)) -> Self {
+        if let Progress::Asked(settings) = &mut self.0 {
+            change(settings);
+        }
+        self
+    }
+
     /// Whether to remember the login after the session ends, for the time set in the manager.
     ///
     /// The browser gets a signed cookie that can restore the login; a restored login is stale.
-    pub fn remember(mut self, remember: bool) -> Self {
-        self.remember = if remember {
+    pub fn remember(self, remember: bool) -> Self {
+        let remember = if remember {
             Remember::AsConfigured
         } else {
             Remember::No
         };
-        self
+        self.set(|settings| settings.remember = remember)
     }
 
-    /// Remembers the login for this long, and for 400 days at most, as browsers do.
-    pub fn remember_for(mut self, duration: Duration) -> Self {
-        self.remember = Remember::For(duration);
-        self
+    /// Remembers the login for this long, and at most for as long as
+    /// [`RememberCookie::at_most`](crate::RememberCookie::at_most) says, or for 400 days, as browsers do.
+    pub fn remember_for(self, duration: Duration) -> Self {
+        self.set(|settings| settings.remember = Remember::For(duration))
     }
 
     /// Makes the login stale from the start.
-    pub fn stale(mut self) -> Self {
-        self.fresh = false;
-        self
+    pub fn stale(self) -> Self {
+        self.set(|settings| settings.fresh = false)
     }
 
     /// Logs the user in even if it is inactive, and makes guards let it through.
@@ -108,19 +128,19 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
     /// # Security
     ///
     /// Deactivating the user does not end such a login.
-    pub fn danger_even_if_inactive(mut self) -> Self {
-        self.allow_inactive = true;
-        self
+    pub fn danger_even_if_inactive(self) -> Self {
+        self.set(|settings| settings.allow_inactive = true)
     }
 
     /// Sets the time at which credentials were given.
     #[cfg(feature = "test-util")]
-    pub(crate) fn at(mut self, at: Option<i64>) -> Self {
-        self.at = at;
-        self
+    pub(crate) fn at(self, at: Option<i64>) -> Self {
+        self.set(|settings| settings.at = at)
     }
+}
 
-    pub(crate) async fn run(self) -> Result<CurrentUser<U>, LoginError> {
+impl<U: AuthUser> Settings<'_, U> {
+    async fn run(self) -> Result<CurrentUser<U>, LoginError> {
         let Self {
             auth,
             verified,
@@ -151,8 +171,8 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
         };
         let age = match remember {
             Remember::No => None,
-            Remember::AsConfigured => Some(manager.remember.duration),
-            Remember::For(duration) => Some(duration.min(MAX_COOKIE_AGE)),
+            Remember::AsConfigured => Some(manager.remembering.lifetime(None)),
+            Remember::For(asked) => Some(manager.remembering.lifetime(Some(asked))),
         };
         let (cookie, family) = match age {
             None => (None, previous.keeps_family),
@@ -183,6 +203,8 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
                 goes_on: false,
             },
             family,
+            not_after: None,
+            sends_token: family.filter(|_| remembered).map(|_| FIRST_GENERATION),
         };
         let established = match auth.establish(user_type, &user, login).await {
             Ok(established) => established,
@@ -200,6 +222,11 @@ impl<'a, U: AuthUser> LogIn<'a, U> {
             // The token of another user would restore that user's login when the session ends.
             None if previous.drops_cookie => state.clear_remember_cookie(auth.index),
             None => {}
+        }
+        if let Some(records) = manager.records.as_ref().filter(|_| remembered) {
+            let (user_type, user_id) = (&*user_type.name, &*id);
+            let owner = LoginOwner { user_type, user_id };
+            Box::pin(records.limit_families(owner)).await;
         }
         let event = LoginEvent::LoggedIn {
             user: EventUser::new(user_type, &*user),
@@ -300,11 +327,23 @@ impl<U: AuthUser> Auth<U> {
     }
 }
 
-impl<'a, U: AuthUser> IntoFuture for LogIn<'a, U> {
+impl<U: AuthUser> Future for LogIn<'_, U> {
     type Output = Result<CurrentUser<U>, LoginError>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + 'a>>;
 
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let progress = &mut self.get_mut().0;
+        if let Progress::Asked(_) = progress
+            && let Progress::Asked(settings) = mem::replace(progress, Progress::Done)
+        {
+            *progress = Progress::Running(Box::pin(settings.run()));
+        }
+        match progress {
+            Progress::Running(running) => {
+                let done = ready!(running.as_mut().poll(cx)).inspect_err(LoginError::log);
+                *progress = Progress::Done;
+                Poll::Ready(done)
+            }
+            Progress::Asked(_) | Progress::Done => Poll::Pending,
+        }
     }
 }

@@ -41,6 +41,8 @@ impl<U: AuthUser> Auth<U> {
         let (request, manager, state) = (&self.request, self.manager(), &*self.state);
         // This is the login to end, even if the look-up drops it.
         let named = state.login(request, self.index);
+        // For the event, if the user is gone or is not loaded.
+        let mut user_id = self.carried_entry(|entry| entry.id.to_owned());
         // Without records, the user is only needed for the event.
         let user = if manager.records.is_some() || manager.events.is_heard() {
             state.user(request, self.index).await.ok().flatten()
@@ -48,10 +50,18 @@ impl<U: AuthUser> Auth<U> {
             None
         };
         let current = user.as_ref().and_then(|user| user.login);
+        let id = user
+            .as_ref()
+            .and_then(|user| user_type.loader.id(&*user.user));
+        if let Some(id) = id.filter(|_| manager.records.is_some()) {
+            fate::belongs_to(&user_type.name, &id);
+        }
         let session = session::of(request);
         let mut is_late = false;
         if let Some(records) = &manager.records {
-            Box::pin(self.end_records(records, user_type, current, named)).await?;
+            let ending = Box::pin(self.end_records(records, user_type, current, named));
+            let ended_before = || state.slot(self.index)?.ended_user.take();
+            user_id = ending.await?.or_else(ended_before).or(user_id);
             if user_type.login_cookie.is_some() {
                 is_late = Box::pin(self.give_up_carried(records, user_type)).await;
             }
@@ -68,34 +78,40 @@ impl<U: AuthUser> Auth<U> {
         state.acted.set(true);
         session::clear_but(&session, manager.kept_keys(self.index));
         session.renew();
-        fate::logged_out(
-            user_type.login_cookie.is_some() && credential::is_carried(request, user_type),
-        );
+        // A cookie that does not open held no login, so anybody can send it.
+        let sent = || credential::read(request, manager, user_type, None, |_| Some(()));
+        fate::logged_out(user_type.login_cookie.is_some() && sent().is_some());
         state.end_session_if_empty.set(true);
         state.set_user(self.index, None);
         let user = user
             .as_ref()
             .map(|user| EventUser::new(user_type, &*user.user));
-        manager
-            .events
-            .emit(&LoginEvent::LoggedOut { user }, request);
+        let event = LoginEvent::LoggedOut {
+            user,
+            user_type: &user_type.name,
+            user_id: user_id.as_deref().filter(|_| user.is_none()),
+        };
+        manager.events.emit(&event, request);
         Ok(())
     }
 
-    /// Ends the login of this request, and everything else that could restore it.
+    /// Ends the login of this request, and everything else that could restore it. Returns the id of its
+    /// user as JSON, unless the user is known.
     async fn end_records(
         &self,
         records: &Records,
         user_type: &UserType,
         current: Option<LoginRef>,
         named: Option<LoginRef>,
-    ) -> Result<(), LoginError> {
+    ) -> Result<Option<String>, LoginError> {
+        let mut user_id = None;
         let login = match (current, named) {
             (Some(login), _) => Some(login),
             // The user could not be loaded or is inactive, or another request was faster.
             (None, Some(LoginRef { key, family })) => {
                 let record = records.store.find(key, self.manager().now()).await?;
-                let family = record.map_or(family, |record| record.family);
+                let family = record.as_ref().map_or(family, |record| record.family);
+                user_id = record.map(|record| record.user_id);
                 Some(LoginRef { key, family })
             }
             (None, None) => None,
@@ -104,13 +120,14 @@ impl<U: AuthUser> Auth<U> {
             records.end(login).await?;
         }
         // The browser keeps its token if a login was restored in another one, or ended by itself.
-        for (family, _) in self.genuine_families(records, user_type).await? {
+        for (family, row) in self.genuine_families(records, user_type).await? {
             end_family(records, family).await?;
+            user_id.get_or_insert(row.user_id);
         }
         // Another domain of the application may have left cookies that no response of this one clears.
         for other in credential::other_logins(&self.request, self.manager(), user_type) {
             records.end(other).await?;
         }
-        Ok(())
+        Ok(user_id)
     }
 }

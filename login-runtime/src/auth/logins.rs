@@ -9,19 +9,23 @@ use std::{
 
 use actix_session::storage::SessionStore;
 use derive_more::Debug;
+use serde::{Serialize, Serializer};
 
 use crate::{
     auth::auth::Auth,
     core::{AuthUser, FamilyKey, LoginKey, LoginOwner, LoginRecord, LoginSelector},
     error::{LoginError, StoreError},
     events::{EventUser, LoginEvent},
+    guard::FreshUser,
     manager::{LoginManager, Manager},
     store::{LoginRef, LoginStore as _, Records},
     users::{AnyUser, UserType},
 };
 
 /// One of a user's logins, for a list of devices (ASVS 7.5.2).
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// As JSON, its times are seconds since the Unix epoch. It contains nothing that can be used to log in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LoginInfo {
     /// Names the login in a form; see [`Auth::end_login`]. It cannot be used to log in.
@@ -33,16 +37,24 @@ pub struct LoginInfo {
     /// The address from which the client connected.
     pub address: String,
     /// When the login was made.
+    #[serde(serialize_with = "as_seconds")]
     pub created_at: SystemTime,
     /// When credentials were given.
+    #[serde(serialize_with = "as_seconds")]
     pub authenticated_at: SystemTime,
     /// When it was last used, to within a tenth of the idle limit.
+    #[serde(serialize_with = "as_seconds")]
     pub last_seen: SystemTime,
     /// How the login was made: `password`, `remember`, `credentials changed`, or the reason of a
     /// [`Verified::trust`](crate::Verified::trust).
     pub method: String,
     /// Whether the browser has a remember cookie.
     pub is_remembered: bool,
+}
+
+fn as_seconds<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    serializer.serialize_u64(since.as_secs())
 }
 
 impl LoginInfo {
@@ -95,13 +107,53 @@ impl<U: AuthUser> Auth<U> {
     /// Ends one of the user's own logins, and forgets the browser it was made with. Returns whether
     /// there was such a login: the key of another user's login ends nothing.
     ///
-    /// The login is over at its next request, on every node. Require a fresh login first (ASVS 7.5.2).
+    /// The login is over at its next request, on every node.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use actix_web::{HttpResponse, Result, post, web};
+    /// use login_runtime::{Auth, AuthUser, fresh_login_required, guards::FreshUser, store::LoginKey};
+    ///
+    /// #[derive(AuthUser)]
+    /// struct User { id: i64 }
+    ///
+    /// #[fresh_login_required]
+    /// #[post("/devices/{key}/end")]
+    /// async fn end(auth: Auth<User>, user: FreshUser<User>, key: web::Path<LoginKey>) -> Result<HttpResponse> {
+    ///     auth.end_login(&user, *key).await?;
+    ///     Ok(HttpResponse::NoContent().finish())
+    /// }
+    /// ```
+    ///
+    /// A handler that lets stale logins through has no proof, so it does not compile:
+    ///
+    /// ```compile_fail
+    /// # use login_runtime::{Auth, AuthUser, CurrentUser, LoginError, login_required, store::LoginKey};
+    /// # #[derive(AuthUser)]
+    /// # struct User { id: i64 }
+    /// #[login_required]
+    /// async fn end(auth: Auth<User>, user: CurrentUser<User>, key: LoginKey) -> Result<String, LoginError> {
+    ///     auth.end_login(&user, key).await?;
+    ///     Ok("ended".to_owned())
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`LoginError::NotLoggedIn`]; [`LoginError::NoStore`] without a login store.
-    pub async fn end_login(&self, key: LoginKey) -> Result<bool, LoginError> {
-        let current = self.current().await?;
+    /// [`LoginError::NotLoggedIn`]; [`LoginError::OtherUser`] if the proof is another user's;
+    /// [`LoginError::NoStore`] without a login store.
+    ///
+    /// # Security
+    ///
+    /// The proof keeps a person who finds an unlocked device from locking the user out of all others
+    /// (ASVS 7.5.2).
+    pub async fn end_login<const SECONDS: u64>(
+        &self,
+        proof: &FreshUser<U, SECONDS>,
+        key: LoginKey,
+    ) -> Result<bool, LoginError> {
+        let current = self.current_of(proof).await?;
         let records = current.records;
         let record = records.store.find(key, self.manager().now()).await?;
         let Some(record) = record.filter(|record| record.owner() == current.owner()) else {
@@ -109,17 +161,28 @@ impl<U: AuthUser> Auth<U> {
         };
         let family = record.family;
         records.end(LoginRef { key, family }).await?;
+        let event = LoginEvent::LoginsEnded {
+            user: Some(EventUser::new(current.user_type, &*current.user)),
+            logins: 1,
+        };
+        self.manager().events.emit(&event, &self.request);
         Ok(true)
     }
 
     /// Ends all logins of the user except the current one, and forgets all other browsers. Returns how
     /// many logins ended.
     ///
+    /// It takes the same proof as [`end_login`](Self::end_login).
+    ///
     /// # Errors
     ///
-    /// [`LoginError::NotLoggedIn`]; [`LoginError::NoStore`] without a login store.
-    pub async fn end_other_logins(&self) -> Result<u64, LoginError> {
-        let current = self.current().await?;
+    /// [`LoginError::NotLoggedIn`]; [`LoginError::OtherUser`] if the proof is another user's;
+    /// [`LoginError::NoStore`] without a login store.
+    pub async fn end_other_logins<const SECONDS: u64>(
+        &self,
+        proof: &FreshUser<U, SECONDS>,
+    ) -> Result<u64, LoginError> {
+        let current = self.current_of(proof).await?;
         let LoginRef { key, family } = current.login;
         self.end_logins(&current, Some(key), family).await
     }
@@ -134,6 +197,9 @@ impl<U: AuthUser> Auth<U> {
     /// Without a login store, a new session hash ends all logins including the current one. Log the user
     /// in again in that case: `auth.log_in(Verified::trust(user, "new password"))`.
     ///
+    /// `proof` shows that the user has given the old credentials lately. For a user who has forgotten them,
+    /// and is not logged in, call [`Logins::end_all_of`] after the new ones are stored.
+    ///
     /// # Examples
     ///
     /// ```
@@ -146,11 +212,11 @@ impl<U: AuthUser> Auth<U> {
     /// // A user who gave the password long ago is sent to the refresh view.
     /// #[login_required(fresh = "10m")]
     /// #[post("/password")]
-    /// async fn change(auth: Auth<User>, user: FreshUser<User>, new: String) -> Result<HttpResponse> {
-    ///     let mut user = User::clone(&user);
+    /// async fn change(auth: Auth<User>, proof: FreshUser<User>, new: String) -> Result<HttpResponse> {
+    ///     let mut user = User::clone(&proof);
     ///     user.password_hash = hash(&new);
     ///     // .. store the user, and then:
-    ///     auth.credentials_changed(user, Keep::Current).await?;
+    ///     auth.credentials_changed(&proof, user, Keep::Current).await?;
     ///     Ok(HttpResponse::NoContent().finish())
     /// }
     /// # fn hash(password: &str) -> String { password.to_owned() }
@@ -159,9 +225,14 @@ impl<U: AuthUser> Auth<U> {
     /// # Errors
     ///
     /// [`LoginError::NotLoggedIn`] if the client is not logged in; [`LoginError::OtherUser`] if `user`
-    /// is not the current user; [`LoginError::NoStore`] without a login store.
-    pub async fn credentials_changed(&self, user: U, keep: Keep) -> Result<u64, LoginError> {
-        let current = self.current().await?;
+    /// or the proof is not the current user's; [`LoginError::NoStore`] without a login store.
+    pub async fn credentials_changed<const SECONDS: u64>(
+        &self,
+        proof: &FreshUser<U, SECONDS>,
+        user: U,
+        keep: Keep,
+    ) -> Result<u64, LoginError> {
+        let current = self.current_of(proof).await?;
         if current.user_type.loader.id(&user).as_ref() != Some(&current.user_id) {
             return Err(LoginError::OtherUser);
         }
@@ -195,10 +266,24 @@ impl<U: AuthUser> Auth<U> {
         Ok(logins)
     }
 
+    /// The same, if the proof is of the current user: the request may have logged another one in.
+    async fn current_of<const SECONDS: u64>(
+        &self,
+        proof: &FreshUser<U, SECONDS>,
+    ) -> Result<Current<'_>, LoginError> {
+        let current = self.current().await?;
+        let proven: &U = proof;
+        if current.user_type.loader.id(proven).as_ref() != Some(&current.user_id) {
+            return Err(LoginError::OtherUser);
+        }
+        Ok(current)
+    }
+
     /// The current user, and the record of the login.
     async fn current(&self) -> Result<Current<'_>, LoginError> {
         let records = self.manager().records.as_deref();
-        let records = records.ok_or(LoginError::NoStore)?;
+        let records = records.ok_or(LoginError::NoStore);
+        let records = records.inspect_err(LoginError::log)?;
         let current = self.state.user(&self.request, self.index).await?;
         let current = current.ok_or(LoginError::NotLoggedIn)?;
         let login = current.login.ok_or(LoginError::NotLoggedIn)?;
@@ -235,6 +320,12 @@ impl Current<'_> {
 /// The logins of all users, outside of any request: for administrators and for maintenance.
 ///
 /// Returned by [`LoginManager::logins`].
+///
+/// # Security
+///
+/// Its methods take no proof, since a command-line tool or a job has none. A handler that calls them needs a
+/// guard for administrators that asks for a fresh login: `#[fresh_login_required(role = "admin")]`. For a
+/// user's own logins, take [`Auth::end_login`] and [`Auth::end_other_logins`].
 #[derive(Clone, Debug)]
 #[debug("Logins")]
 pub struct Logins {
@@ -284,7 +375,19 @@ impl Logins {
         };
         let family = record.family;
         self.records.end(LoginRef { key, family }).await?;
+        self.revoked(Some((&record.user_type, &record.user_id)), 1);
         Ok(true)
+    }
+
+    /// Reports logins that have ended.
+    fn revoked(&self, owner: Option<(&str, &str)>, logins: u64) {
+        self.manager
+            .events
+            .emit_outside(&LoginEvent::LoginsRevoked {
+                user_type: owner.map(|(user_type, _)| user_type),
+                user_id: owner.map(|(_, user_id)| user_id),
+                logins,
+            });
     }
 
     /// Ends all logins of a user, and forgets all the user's browsers. Returns how many logins ended.
@@ -300,7 +403,9 @@ impl Logins {
             but: None,
             but_family: None,
         };
-        self.records.store.end_many(all).await
+        let ended = self.records.store.end_many(all).await?;
+        self.revoked(Some((user_type, user_id)), ended);
+        Ok(ended)
     }
 
     /// Ends all logins of all users, and forgets all browsers. Returns how many logins ended.
@@ -312,15 +417,19 @@ impl Logins {
     /// The store's error.
     pub async fn end_all(&self) -> Result<u64, StoreError> {
         let store = &self.records.store;
-        store
-            .call_long(|store| store.end_many(LoginSelector::All))
-            .await
+        let ended = store
+            .call_long("end_many", |store| store.end_many(LoginSelector::All))
+            .await?;
+        self.revoked(None, ended);
+        Ok(ended)
     }
 
-    /// Deletes up to about `batch` rows that are over. Returns how many; if it is `batch`, call again.
+    /// Deletes up to about `batch` rows that have been over for an hour. Returns how many; if it is
+    /// `batch`, call again.
     ///
     /// This only frees space: logins are over without it, too. Run it regularly, in batches so small
-    /// that log ins do not wait.
+    /// that log ins do not wait. The hour is for nodes whose clocks differ: none deletes what is still
+    /// valid for another.
     ///
     /// Rows are over by the limits of this manager. Applications that share a login store need the same
     /// idle limit, or the shorter one counts for all of them.
@@ -329,12 +438,7 @@ impl Logins {
     ///
     /// The store's error.
     pub async fn purge(&self, batch: u32) -> Result<u64, StoreError> {
-        let now = self.manager.now();
-        let idle_since = self.records.limits.idle_since(now);
-        let store = &self.records.store;
-        store
-            .call_long(|store| store.purge(now, idle_since, batch))
-            .await
+        self.records.purge(self.manager.now(), batch).await
     }
 
     /// The name of the user type, and the id as JSON.

@@ -6,7 +6,7 @@ use crate::{
     core::{AuthUser, Freshness, RefusalReason, Requirement},
     error::{LoginError, Refusal},
     events::{EventUser, LoginEvent},
-    guard::{CurrentUser, MaybeUser, decide, find},
+    guard::{CurrentUser, FreshUser, MaybeUser, decide, find},
     refusal::{self, RefusalKind},
     request::LoginState,
 };
@@ -22,17 +22,18 @@ impl<U: AuthUser> Auth<U> {
         self.meet(Requirement::LOGIN, Condition::ALWAYS).await
     }
 
-    /// Makes the decision of `#[fresh_login_required]` inside the handler.
+    /// Makes the decision of `#[fresh_login_required]` inside the handler, and returns the proof of it.
     ///
     /// # Errors
     ///
     /// The refusal, or the response to a failing loader.
-    pub async fn require_fresh_login(&self) -> Result<CurrentUser<U>, actix_web::Error> {
+    pub async fn require_fresh_login(&self) -> Result<FreshUser<U>, actix_web::Error> {
         let requirement = Requirement {
             freshness: Freshness::Default,
             ..Requirement::LOGIN
         };
-        self.meet(requirement, Condition::ALWAYS).await
+        let user = self.meet(requirement, Condition::ALWAYS).await?;
+        Ok(FreshUser::of(user))
     }
 
     /// Makes the decision of `#[login_required(role = ..)]` and similar guards inside the handler:

@@ -29,8 +29,11 @@ use crate::{
 /// struct User { id: i64, #[auth(roles)] role: String, is_trainee: bool }
 ///
 /// let editors = Condition::any([Condition::role("editor"), Condition::role("admin")]);
-/// let editors = Condition::all([editors, !Condition::check(|user: &User| user.is_trainee)]);
-/// assert_eq!(editors.to_string(), r#"all(any(role = "editor", role = "admin"), not(check))"#);
+/// fn is_trainee(user: &User) -> bool { user.is_trainee }
+/// let editors = Condition::all([editors, !Condition::check(is_trainee)]);
+/// let text = editors.to_string();
+/// assert!(text.starts_with(r#"all(any(role = "editor", role = "admin"), not(check = "#));
+/// assert!(text.ends_with("is_trainee))"));
 ///
 /// let drafts = web::scope("/drafts").wrap(login_required().condition(editors));
 /// # let _ = drafts;
@@ -45,8 +48,8 @@ pub(crate) enum Test {
     Role(Cow<'static, str>),
     #[display("permission = {}", (_0.name)(_0.number))]
     Permission(PermissionTest),
-    #[display("check")]
-    Check(CheckFn),
+    #[display("check = {}", _0.text)]
+    Check(Check),
     #[display("any({_0})")]
     Any(List),
     #[display("all({_0})")]
@@ -92,6 +95,14 @@ pub(crate) struct PermissionTest {
     ask: fn(usize, &Subject) -> ConditionAnswer,
 }
 
+/// A check of the application.
+#[derive(Clone)]
+pub(crate) struct Check {
+    /// The expression in an attribute, or the path of a function or closure.
+    pub(crate) text: &'static str,
+    pub(crate) run: CheckFn,
+}
+
 #[derive(Clone)]
 pub(crate) enum CheckFn {
     Static(fn(&Subject) -> Result<bool, Unanswered>),
@@ -134,9 +145,7 @@ impl Subject {
 /// Reports a condition or an argument about `U` in a guard that asks for another user type.
 pub(crate) fn other_user<U>(guarded: &'static str) -> SetupError {
     let asked = type_name::<U>();
-    let error = SetupError::OtherUser { asked, guarded };
-    tracing::error!(target: "login", "{error}");
-    error
+    SetupError::OtherUser { asked, guarded }.logged()
 }
 
 impl Condition {
@@ -154,17 +163,32 @@ impl Condition {
     }
 
     /// A function of the application returns `true` for the user.
+    ///
+    /// Log and audit show the path of the function. Pass a function and not a closure where the audit is
+    /// reviewed: all closures within one function have the same path.
     pub fn check<U: AuthUser>(check: impl Fn(&U) -> bool + Send + Sync + 'static) -> Self {
-        Self::check_request(move |user: &U, _: &HttpRequest| check(user))
+        let text = name_of(&check);
+        Self::shared(text, move |subject| Ok(check(subject.user()?)))
     }
 
     /// A function of the application returns `true` for the user and the request.
     pub fn check_request<U: AuthUser>(
         check: impl Fn(&U, &HttpRequest) -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self(Test::Check(CheckFn::Shared(Arc::new(
-            move |subject: &Subject| Ok(check(subject.user()?, &subject.request)),
-        ))))
+        let text = name_of(&check);
+        Self::shared(text, move |subject| {
+            Ok(check(subject.user()?, &subject.request))
+        })
+    }
+
+    fn shared(
+        text: &'static str,
+        check: impl Fn(&Subject) -> Result<bool, Unanswered> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Test::Check(Check {
+            text,
+            run: CheckFn::Shared(Arc::new(check)),
+        }))
     }
 
     /// At least one of these holds; false for an empty list. They are asked in order, until one holds.
@@ -220,8 +244,10 @@ impl Condition {
                 ConditionAnswer::Now(Ok(loader.has_role(&*subject.user, role)))
             }
             Test::Permission(test) => (test.ask)(test.number, subject),
-            Test::Check(CheckFn::Static(check)) => check_once(check, subject),
-            Test::Check(CheckFn::Shared(check)) => check_once(&**check, subject),
+            Test::Check(check) => match &check.run {
+                CheckFn::Static(run) => check_once(run, subject),
+                CheckFn::Shared(run) => check_once(&**run, subject),
+            },
             Test::Any(list) => ask_in_order(list, true, subject),
             Test::All(list) => ask_in_order(list, false, subject),
             Test::Not(list) => match ask_in_order(list, true, subject) {
@@ -269,6 +295,11 @@ impl Condition {
             },
         }
     }
+}
+
+/// The path of a function, or of the function that contains a closure.
+fn name_of<F>(_: &F) -> &'static str {
+    type_name::<F>()
 }
 
 /// `==` at compile time.

@@ -4,5 +4,5 @@ pub(crate) mod condition;
 pub(crate) mod outcome;
 
 pub(crate) use self::condition::{
-    CheckFn, Condition, ConditionAnswer, List, Subject, Test, Unanswered, other_user,
+    Check, CheckFn, Condition, ConditionAnswer, List, Subject, Test, Unanswered, other_user,
 };

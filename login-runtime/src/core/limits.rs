@@ -8,6 +8,12 @@ use std::{fmt, time::Duration};
 /// the error within a tenth.
 const STEPS: u64 = 10;
 
+/// How far the clocks of two nodes may be apart, in seconds.
+///
+/// Nobody is taken for a thief, or treated as late, because two nodes disagree about the time by this
+/// much. Raising it tolerates worse clocks; lowering it notices thieves and late requests more exactly.
+pub(crate) const CLOCK_SKEW: i64 = 120;
+
 const MINUTE: u64 = 60;
 
 const HOUR: u64 = 60 * MINUTE;
@@ -18,6 +24,9 @@ const DAY: u64 = 24 * HOUR;
 ///
 /// The server checks both limits at each request that asks for the user. The idle limit needs a login
 /// store, which records when a login was last used; the absolute limit always applies.
+///
+/// With several nodes, the limits are as exact as the clocks of the nodes agree: keep the clocks
+/// synchronized, and choose an idle limit well above the difference that is left.
 ///
 /// `Display` writes the limits for a security policy (ASVS 7.1.1):
 ///
@@ -31,6 +40,7 @@ const DAY: u64 = 24 * HOUR;
 pub struct Limits {
     idle: Option<Duration>,
     absolute: Duration,
+    remember: Option<Duration>,
 }
 
 impl Limits {
@@ -39,30 +49,38 @@ impl Limits {
         Self {
             idle: Some(Duration::from_secs(30 * MINUTE)),
             absolute: Duration::from_secs(12 * HOUR),
+            remember: None,
         }
     }
 
-    /// NIST SP 800-63B-4, authenticator assurance level 1: 30 days at the latest.
+    /// NIST SP 800-63B-4, authenticator assurance level 1: 30 days at the latest, remembered or not.
     pub const fn aal1() -> Self {
         Self {
             idle: None,
             absolute: Duration::from_secs(30 * DAY),
+            remember: Some(Duration::from_secs(30 * DAY)),
         }
     }
 
-    /// Level 2: an hour without use, 24 hours at the latest.
+    /// Level 2: an hour without use, 24 hours at the latest, remembered or not.
+    ///
+    /// A remember cookie restores a login that ended without use, as a stale one. Where that should
+    /// need credentials too, do not ask for a remember cookie at log in.
     pub const fn aal2() -> Self {
         Self {
             idle: Some(Duration::from_secs(HOUR)),
             absolute: Duration::from_secs(24 * HOUR),
+            remember: Some(Duration::from_secs(24 * HOUR)),
         }
     }
 
-    /// Level 3: 15 minutes without use, 12 hours at the latest.
+    /// Level 3: 15 minutes without use, 12 hours at the latest, remembered or not. What
+    /// [`aal2`](Self::aal2) says about remember cookies applies here too.
     pub const fn aal3() -> Self {
         Self {
             idle: Some(Duration::from_secs(15 * MINUTE)),
             absolute: Duration::from_secs(12 * HOUR),
+            remember: Some(Duration::from_secs(12 * HOUR)),
         }
     }
 
@@ -90,6 +108,23 @@ impl Limits {
         self
     }
 
+    /// Ends every remember cookie, and the logins that it restored, this long after credentials were
+    /// given.
+    ///
+    /// Raising it asks people to log in less often; lowering it shortens the life of a stolen cookie.
+    /// The presets of NIST SP 800-63B-4 set it to their absolute limit. Without it, a remember cookie may
+    /// restore logins for as long as [`RememberCookie`](crate::RememberCookie) says.
+    #[must_use]
+    pub const fn remember_at_most(mut self, limit: Duration) -> Self {
+        self.remember = Some(limit);
+        self
+    }
+
+    /// How long after credentials were given a login may be remembered.
+    pub(crate) fn remember(&self) -> Option<Duration> {
+        self.remember
+    }
+
     pub(crate) fn has_idle(&self) -> bool {
         self.idle.is_some()
     }
@@ -112,6 +147,11 @@ impl Limits {
     /// When a login that is made now ends at the latest.
     pub(crate) fn expires_at(&self, now: i64) -> i64 {
         now.saturating_add_unsigned(self.absolute.as_secs())
+    }
+
+    /// The time at which a login was made that ends at `end`, if it would not end before.
+    pub(crate) fn started_at(&self, end: i64, now: i64) -> i64 {
+        now.min(end.saturating_sub_unsigned(self.absolute.as_secs()))
     }
 
     /// Whether a login that was made at `started_at` is over the absolute limit.

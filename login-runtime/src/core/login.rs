@@ -9,9 +9,10 @@
 //! 3. An id is 256 random bits. A store receives only its SHA-256, so a copy of the store cannot be
 //!    used to log in.
 
-use std::fmt;
+use std::{borrow::Cow, fmt, str::FromStr};
 
-use derive_more::{Debug, Display};
+use derive_more::{Debug, Display, Error};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
 /// Where a login came from.
@@ -54,6 +55,34 @@ impl LoginFacts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[debug("LoginKey({self})")]
 pub struct LoginKey(pub(crate) [u8; 32]);
+
+/// As the 64 hexadecimal digits that `Display` writes.
+impl Serialize for LoginKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// From the 64 hexadecimal digits that `Display` writes, so that a form, a path or JSON can have a key.
+impl<'de> Deserialize<'de> for LoginKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <Cow<'_, str>>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+impl FromStr for LoginKey {
+    type Err = InvalidLoginKey;
+
+    fn from_str(text: &str) -> Result<Self, InvalidLoginKey> {
+        Self::parse(text).ok_or(InvalidLoginKey)
+    }
+}
+
+/// A text is not the key of a login.
+#[derive(Clone, Copy, Debug, Display, Error, PartialEq, Eq)]
+#[display("the key of a login has 64 hexadecimal digits")]
+pub struct InvalidLoginKey;
 
 impl LoginKey {
     /// The key of the login with this id.
@@ -187,6 +216,9 @@ pub struct LoginRecord {
     /// The family of the browser's remember tokens. A login that continued under a new id without
     /// tokens has the key that it shares with its predecessors and successors.
     pub family: Option<FamilyKey>,
+    /// The generation of the remember token that was sent together with this login, until a request of
+    /// the login shows that they arrived.
+    pub unseen_token: Option<i64>,
 }
 
 impl LoginRecord {
@@ -217,7 +249,7 @@ pub struct TokenFamily {
     pub generation: i64,
     /// When the current token replaced the one before.
     pub rotated_at: i64,
-    /// When a browser first presented the current token.
+    /// When a request first showed that a browser has the current token.
     pub seen_at: Option<i64>,
     /// When a token last restored a login.
     pub restored_at: Option<i64>,
@@ -256,6 +288,22 @@ pub enum MaxLogins {
     EndOldest(u32),
     /// Is refused.
     Refuse(u32),
+}
+
+impl MaxLogins {
+    /// What applies if the application sets no limit: the oldest of more than a hundred logins ends.
+    ///
+    /// Raising it lets a user have more devices, and fill more of the store; lowering it may end logins
+    /// of people who share an account.
+    pub(crate) const DEFAULT: Self = Self::EndOldest(100);
+
+    /// How many logins a user may have. A new login is never ended to make room for itself.
+    pub(crate) fn limit(self) -> u32 {
+        match self {
+            Self::EndOldest(limit) => limit.max(1),
+            Self::Refuse(limit) => limit,
+        }
+    }
 }
 
 /// The outcome of storing a new login.

@@ -2,6 +2,8 @@
 //!
 //! Time arrives as an argument. Each security decision is a function, which a table tests.
 
+#[cfg(feature = "password")]
+pub(crate) mod costs;
 pub(crate) mod freshness;
 pub(crate) mod limits;
 pub(crate) mod login;
@@ -10,17 +12,18 @@ pub(crate) mod protection;
 pub(crate) mod remember;
 pub(crate) mod resolve;
 pub(crate) mod user;
+pub(crate) mod weak_secret;
 
 pub(crate) use self::{
     freshness::{Freshness, GuardDefaults, RefusalReason, Requirement},
-    limits::Limits,
+    limits::{CLOCK_SKEW, Limits},
     login::{
         EndReason, FamilyKey, Inserted, LoginFacts, LoginKey, LoginOwner, LoginRecord,
         LoginSelector, LoginSource, MaxLogins, TokenFamily,
     },
     next::{NEXT_LEN, NextError},
-    protection::{CLIENT, ClientCheck, ClientIdentity, SessionProtection, Verdict},
-    remember::{MAX_COOKIE_AGE, MAX_LEN, Presented, REMEMBER_FOR, Token},
+    protection::{AddressPart, CLIENT, ClientCheck, ClientIdentity, SessionProtection, Verdict},
+    remember::{FIRST_GENERATION, MAX_COOKIE_AGE, MAX_LEN, Presented, Remembering, Token},
     resolve::{EntryVerdict, RecordCheck, RecordVerdict},
     user::AuthUser,
 };

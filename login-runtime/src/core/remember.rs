@@ -26,26 +26,31 @@
 //! present old tokens too: several requests start with the same token, and a response with the successor
 //! may be lost. [`present`] follows these rules:
 //!
-//! 1. The *current* token is valid. The server records the time at which it first sees the token
-//!    ([`TokenFamily::seen_at`]). It first sees the token when a request uses the restored login and
-//!    also sends the token in its cookie. If there is no such request, it first sees the token when the
-//!    token is presented to restore a login. The token is replaced if it is older than [`COOL_DOWN`]
-//!    and was first seen longer than [`GRACE`] ago. A conditional write on the row's version lets only
-//!    one of several requests replace it; the others find that the row has changed, read it again, and
-//!    fall under rule 2 or 4.
+//! 1. The *current* token is valid. The server records when it first sees the token
+//!    ([`TokenFamily::seen_at`]). That is when the token is presented to restore a login, or when a
+//!    request uses a login whose response also contained the token
+//!    ([`LoginRecord::unseen_token`](super::login::LoginRecord::unseen_token)): the client has that
+//!    response, and so it has the token, whether it ever shows the token or not. The token is replaced
+//!    if it is older than [`COOL_DOWN`] and was first seen longer than [`GRACE`] ago. A conditional
+//!    write on the row's version lets only one of several requests replace it; the others find that the
+//!    row has changed, read it again, and fall under rule 2 or 4.
 //! 2. The *previous* token is valid as long as the server has not seen its successor: the response was
 //!    lost, or has not arrived yet. The server sends the same successor again, no matter whether a
 //!    second or ten days later.
 //! 3. The previous token is valid for [`GRACE`] after the successor was first seen, for requests that
-//!    had started before. These requests get no cookie. A later use of the previous token is theft: the
-//!    browser already had the successor, so another client has a copy of the previous token.
+//!    had started before. These requests get no cookie. A later use of the previous token is theft:
+//!    somebody already had the successor, so two clients have had the previous token.
 //! 4. Requests that arrive within [`SHARE`] after a login was restored share this login: its id is
 //!    computed from seed and time, also with a pseudo-random function. So a hundred tabs that open at
-//!    once create one login and not a hundred.
+//!    once create one login and not a hundred. Each response that contains a login also contains the
+//!    current token if its request presented the previous one; rule 1 relies on this.
 //! 5. A token two or more generations back is theft. An honest browser does not present such a token.
 //!    The current token exists because its predecessor was replaced, and the server replaces a token
 //!    only if it first saw that token more than [`GRACE`] ago. So the browser has had a newer token than
 //!    the presented one for at least that long.
+//!
+//! Different nodes may record and compare these times, so each tolerance of this module includes
+//! [`CLOCK_SKEW`].
 //!
 //! Theft ends the family and all logins that it restored. The server cannot tell the thief from the
 //! owner, so both are logged out, and only the owner can log in again with the password.
@@ -54,19 +59,26 @@
 //! the row before cannot restore the family.
 //!
 //! A copy is detected when thief and owner have both used their tokens. The first of the two who
-//! restores a login gets the successor, and the next requests of that login show that the successor
+//! restores a login gets the successor, and the first request of that login shows that the successor
 //! arrived. When the other one then presents the predecessor, that is theft. Two cases are not detected:
-//! the owner never comes back, or the thief restores a login and sends no further request in it. No
-//! scheme can detect the first case. In both cases, the copy works at most until the family ends.
+//! the owner never comes back, or the thief uses none of the logins that it restores, and presents the
+//! token for each page. A browser whose responses are all lost looks the same. In both cases, the copy
+//! works at most until the family ends.
 
 use std::time::Duration;
 
-use crate::core::login::TokenFamily;
+use crate::core::{limits::CLOCK_SKEW, login::TokenFamily};
 
 /// How long a remember cookie lasts by default: 30 days.
 ///
 /// Raising it asks people to log in less often; lowering it shortens the life of a stolen token.
 pub(crate) const REMEMBER_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How long after credentials were given use can keep a remember cookie valid by default: 90 days.
+///
+/// Raising it asks people who come every day to log in less often; lowering it ends a stolen token sooner
+/// that is kept in use.
+const PROLONGED_FOR: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// The longest lifetime that browsers give a cookie: 400 days (RFC 6265bis §5.5).
 pub(crate) const MAX_COOKIE_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
@@ -79,12 +91,103 @@ pub(crate) const COOL_DOWN: i64 = 5 * 60;
 
 /// How long a token stays valid after its successor was first seen, in seconds.
 ///
-/// Raising it accepts slower requests; lowering it gives a thief less time. A request that was sent
-/// before the successor arrived takes seconds.
-pub(crate) const GRACE: i64 = 60;
+/// It is a minute for requests that are slow, and as much as the clocks of two nodes may differ: one node
+/// may have seen the successor, and another may compare. Raising it accepts slower requests; lowering it
+/// gives a thief less time. A request that was sent before the successor arrived takes seconds.
+pub(crate) const GRACE: i64 = 60 + CLOCK_SKEW;
+
+/// The generation of the first token of a family.
+pub(crate) const FIRST_GENERATION: i64 = 1;
 
 /// How long other requests with a token of the same family share a restored login, in seconds.
 pub(crate) const SHARE: i64 = 10;
+
+/// How long logins are remembered.
+///
+/// Every remember cookie has an end that use does not move: it is counted from when credentials were
+/// given, and neither prolonging nor a new key changes that time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Remembering {
+    /// The lifetime of a cookie, if a log in does not set its own.
+    duration: Duration,
+    /// How long after credentials were given a cookie ends, whatever lifetime it was given.
+    at_most: Option<Duration>,
+}
+
+impl Remembering {
+    /// `duration` and `at_most` are what the application asks for, and `limit` is what the limits of
+    /// logins allow.
+    ///
+    /// # Errors
+    ///
+    /// The setting that is wrong, and why.
+    pub(crate) fn new(
+        duration: Option<Duration>,
+        at_most: Option<Duration>,
+        limit: Option<Duration>,
+    ) -> Result<Self, (&'static str, &'static str)> {
+        let settings = [
+            ("RememberCookie::duration", duration),
+            ("RememberCookie::at_most", at_most),
+            ("Limits::remember_at_most", limit),
+        ];
+        for (name, setting) in settings {
+            if setting.is_some_and(|time| time.as_secs() == 0 || time > MAX_COOKIE_AGE) {
+                let why =
+                    "is not between 1 second and 400 days, the longest that browsers keep a cookie";
+                return Err((name, why));
+            }
+        }
+        let is_over = |time: Option<Duration>, limit: Option<Duration>| {
+            time.zip(limit).is_some_and(|(time, limit)| time > limit)
+        };
+        for (name, setting) in &settings[..2] {
+            if is_over(*setting, limit) {
+                let why = "is longer than `limits` let a login be remembered; lower it, or raise `Limits::remember_at_most`";
+                return Err((name, why));
+            }
+        }
+        if is_over(duration, at_most) {
+            let why = "is longer than `RememberCookie::at_most`; lower it";
+            return Err(("RememberCookie::duration", why));
+        }
+        let at_most = at_most.or(limit);
+        let default = at_most.map_or(REMEMBER_FOR, |at_most| at_most.min(REMEMBER_FOR));
+        Ok(Self {
+            duration: duration.unwrap_or(default),
+            at_most,
+        })
+    }
+
+    /// The lifetime of a new cookie.
+    pub(crate) fn lifetime(&self, asked: Option<Duration>) -> Duration {
+        let longest = self.at_most.unwrap_or(MAX_COOKIE_AGE);
+        asked.unwrap_or(self.duration).min(longest)
+    }
+
+    /// When a token ends that says when it expires: earlier, if it was made under longer limits.
+    pub(crate) fn end(&self, expires_at: i64, authenticated_at: i64) -> i64 {
+        match self.at_most {
+            None => expires_at,
+            Some(at_most) => expires_at.min(after(authenticated_at, at_most)),
+        }
+    }
+
+    /// When a token of this lifetime, in seconds, ends if it is prolonged now.
+    pub(crate) fn prolonged(&self, now: i64, authenticated_at: i64, lifetime: i64) -> i64 {
+        // Without an end of its own, a token is not made shorter than the log in asked for.
+        let end = match self.at_most {
+            Some(at_most) => after(authenticated_at, at_most),
+            None => after(authenticated_at, PROLONGED_FOR)
+                .max(authenticated_at.saturating_add(lifetime)),
+        };
+        now.saturating_add(lifetime).min(end)
+    }
+}
+
+fn after(time: i64, duration: Duration) -> i64 {
+    time.saturating_add_unsigned(duration.as_secs())
+}
 
 /// What happens with a presented token.
 #[derive(Debug, PartialEq, Eq)]
@@ -96,8 +199,13 @@ pub(crate) enum Presented {
         /// Whether the browser needs the row's current token.
         send: bool,
     },
-    /// It shares the login that was restored at this time.
-    Share(i64),
+    /// It shares a login that was just restored.
+    Share {
+        /// When that login was restored.
+        at: i64,
+        /// Whether the browser needs the row's current token.
+        send: bool,
+    },
     /// Its browser had already replaced it, so somebody has a copy.
     Theft,
     /// The family has no such generation.
@@ -119,9 +227,13 @@ pub(crate) fn present(family: &TokenFamily, generation: i64, now: i64) -> Presen
         _ => return Presented::Theft,
     };
     if let Some(restored_at) = family.restored_at
-        && (0..SHARE).contains(&now.saturating_sub(restored_at))
+        // A node whose clock is ahead may have restored it.
+        && (-CLOCK_SKEW..SHARE).contains(&now.saturating_sub(restored_at))
     {
-        return Presented::Share(restored_at);
+        return Presented::Share {
+            at: restored_at,
+            send,
+        };
     }
     let mut next = TokenFamily {
         version: family.version + 1,
@@ -259,25 +371,25 @@ mod tests {
         );
         // Requests that started with the token before may still be on their way.
         assert_eq!(
-            restores(present(&family(Some(10_300)), 5, 10_360)),
+            restores(present(&family(Some(10_300)), 5, 10_480)),
             (5, Some(10_300), false)
         );
         assert_eq!(
-            restores(present(&family(Some(10_300)), 5, 10_361)),
+            restores(present(&family(Some(10_300)), 5, 10_481)),
             (6, None, true)
         );
     }
 
     #[test]
-    fn the_previous_token_is_valid_until_its_successor_was_seen_and_a_minute_longer() {
+    fn the_previous_token_is_valid_until_its_successor_was_seen_and_three_minutes_longer() {
         for now in [10_001, 10_300, 10_000 + 864_000] {
             assert_eq!(restores(present(&family(None), 4, now)), (5, None, true));
         }
         assert_eq!(
-            restores(present(&family(Some(20_000)), 4, 20_060)),
+            restores(present(&family(Some(20_000)), 4, 20_180)),
             (5, Some(20_000), false)
         );
-        assert_eq!(present(&family(Some(20_000)), 4, 20_061), Presented::Theft);
+        assert_eq!(present(&family(Some(20_000)), 4, 20_181), Presented::Theft);
     }
 
     #[test]
@@ -304,21 +416,102 @@ mod tests {
             restored_at: Some(10_500),
             ..family(None)
         };
-        for generation in [4, 5] {
-            assert_eq!(
-                present(&family, generation, 10_500),
-                Presented::Share(10_500)
-            );
-            assert_eq!(
-                present(&family, generation, 10_509),
-                Presented::Share(10_500)
-            );
-            assert!(matches!(
-                present(&family, generation, 10_510),
-                Presented::Restore { .. }
-            ));
+        // The response to the request that replaced the token may be lost, so each has the new token.
+        for (generation, send) in [(4, true), (5, false)] {
+            // The first of them may have come to a node whose clock is ahead.
+            for now in [10_380, 10_500, 10_509] {
+                assert_eq!(
+                    present(&family, generation, now),
+                    Presented::Share { at: 10_500, send }
+                );
+            }
+            for now in [10_379, 10_510] {
+                assert!(matches!(
+                    present(&family, generation, now),
+                    Presented::Restore { .. }
+                ));
+            }
         }
         assert_eq!(present(&family, 3, 10_500), Presented::Theft);
+        let seen = TokenFamily {
+            seen_at: Some(10_500),
+            ..family
+        };
+        assert_eq!(
+            present(&seen, 4, 10_501),
+            Presented::Share {
+                at: 10_500,
+                send: false
+            }
+        );
+    }
+
+    const DAY: u64 = 24 * 60 * 60;
+
+    fn days(days: u64) -> Option<Duration> {
+        Some(Duration::from_secs(days * DAY))
+    }
+
+    #[test]
+    fn remembering_ends_after_a_time_that_use_does_not_move() {
+        let day = DAY.cast_signed();
+        for (duration, at_most, limit, lifetime, end) in [
+            (None, None, None, 30, 90),
+            (days(7), None, None, 7, 90),
+            (days(200), None, None, 200, 200),
+            (days(7), days(10), None, 7, 10),
+            (None, days(10), None, 10, 10),
+            (None, None, days(1), 1, 1),
+            (days(1), days(2), days(3), 1, 2),
+        ] {
+            let remembering = Remembering::new(duration, at_most, limit).unwrap();
+            let found = remembering.lifetime(None);
+            assert_eq!(Some(found), days(lifetime));
+            let seconds = lifetime.cast_signed() * day;
+            let mut now = 0;
+            let mut expires_at = seconds;
+            // Used in each second before it expires.
+            while now < expires_at {
+                now = expires_at - 1;
+                let prolonged = remembering.prolonged(now, 0, seconds);
+                assert!(prolonged >= expires_at, "use does not shorten it");
+                if prolonged == expires_at {
+                    break;
+                }
+                expires_at = prolonged;
+            }
+            assert_eq!(expires_at, end * day);
+        }
+    }
+
+    #[test]
+    fn a_token_that_was_made_under_longer_limits_ends_with_the_shorter_ones() {
+        let remembering = Remembering::new(None, None, days(1)).unwrap();
+        let day = DAY.cast_signed();
+        assert_eq!(remembering.end(30 * day, 1_000), day + 1_000);
+        assert_eq!(remembering.end(2_000, 1_000), 2_000);
+        assert_eq!(Some(remembering.lifetime(days(9))), days(1));
+        let unlimited = Remembering::new(None, None, None).unwrap();
+        assert_eq!(unlimited.end(30 * day, 1_000), 30 * day);
+        assert_eq!(unlimited.lifetime(days(9_999)), MAX_COOKIE_AGE);
+    }
+
+    #[test]
+    fn remembering_longer_than_the_limits_allow_is_refused() {
+        let zero = Some(Duration::ZERO);
+        for (duration, at_most, limit, expected) in [
+            (zero, None, None, "RememberCookie::duration"),
+            (days(401), None, None, "RememberCookie::duration"),
+            (None, zero, None, "RememberCookie::at_most"),
+            (None, days(401), None, "RememberCookie::at_most"),
+            (None, None, zero, "Limits::remember_at_most"),
+            (days(2), None, days(1), "RememberCookie::duration"),
+            (None, days(2), days(1), "RememberCookie::at_most"),
+            (days(2), days(1), None, "RememberCookie::duration"),
+        ] {
+            let refused = Remembering::new(duration, at_most, limit);
+            assert_eq!(refused.unwrap_err().0, expected);
+        }
     }
 
     #[test]

@@ -7,7 +7,6 @@ use crate::core::{
     limits::Limits,
     login::{EndReason, LoginRecord},
     protection::Verdict,
-    remember::GRACE,
 };
 
 /// What a record is checked against.
@@ -36,8 +35,8 @@ pub(crate) enum RecordVerdict {
         stale: bool,
         /// The use of the login has to be recorded.
         touch: bool,
-        /// It has to be recorded that the browser has its current remember token.
-        note_token: bool,
+        /// It has to be recorded that the remember token which was sent with the login has arrived.
+        token_arrived: bool,
     },
 }
 
@@ -61,11 +60,10 @@ pub(crate) fn judge_record(
         Verdict::Same => false,
     };
     let is_step = limits.is_step(record.last_seen, now);
-    let is_new = now.saturating_sub(record.created_at) < GRACE;
     RecordVerdict::Load {
         stale,
         touch: is_step && !check.passive,
-        note_token: record.family.is_some() && (is_new || is_step),
+        token_arrived: record.unseen_token.is_some(),
     }
 }
 
@@ -138,13 +136,14 @@ mod tests {
             address: String::new(),
             hash: None,
             family: None,
+            unseen_token: None,
         }
     }
 
     const QUIET: RecordVerdict = RecordVerdict::Load {
         stale: false,
         touch: false,
-        note_token: false,
+        token_arrived: false,
     };
 
     #[track_caller]
@@ -187,7 +186,7 @@ mod tests {
         let used = RecordVerdict::Load {
             stale: false,
             touch: true,
-            note_token: false,
+            token_arrived: false,
         };
         check(Some(record), false, Verdict::Same, used);
     }
@@ -203,7 +202,7 @@ mod tests {
         let stale = RecordVerdict::Load {
             stale: true,
             touch: false,
-            note_token: false,
+            token_arrived: false,
         };
         check(Some(record()), false, Verdict::Stale, stale);
     }
@@ -241,35 +240,29 @@ mod tests {
             let expected = RecordVerdict::Load {
                 stale: false,
                 touch,
-                note_token: false,
+                token_arrived: false,
             };
             check(Some(record), passive, Verdict::Same, expected);
         }
     }
 
     #[test]
-    fn a_remember_token_is_noted_by_young_logins_and_once_a_step() {
-        let family = Some(FamilyKey([2; 16]));
-        for (family, age, last_seen, passive, touch, note_token) in [
-            (None, 0, 0, false, false, false),
-            (family, 0, 0, false, false, true),
-            (family, GRACE - 1, 0, false, false, true),
-            (family, GRACE, 0, false, false, false),
-            (family, GRACE, STEP, false, true, true),
-            (family, GRACE, STEP, true, false, true),
-        ] {
-            let record = LoginRecord {
-                family,
-                created_at: NOW - age,
-                last_seen: NOW - last_seen,
-                ..record()
-            };
-            let expected = RecordVerdict::Load {
-                stale: false,
-                touch,
-                note_token,
-            };
-            check(Some(record), passive, Verdict::Same, expected);
+    fn the_first_request_of_a_login_shows_that_its_remember_token_arrived() {
+        for (unseen_token, passive) in [(None, false), (Some(7), false), (Some(7), true)] {
+            for age in [0, 10_000] {
+                let record = LoginRecord {
+                    family: Some(FamilyKey([2; 16])),
+                    unseen_token,
+                    created_at: NOW - age,
+                    ..record()
+                };
+                let expected = RecordVerdict::Load {
+                    stale: false,
+                    touch: false,
+                    token_arrived: unseen_token.is_some(),
+                };
+                check(Some(record), passive, Verdict::Same, expected);
+            }
         }
     }
 

@@ -13,14 +13,24 @@ use serde::{Serialize, de::DeserializeOwned};
 /// | `active` | `bool` field | whether the user may be logged in | the field called `is_active`, else always |
 /// | `inactive` | `bool` field | the opposite, for fields such as `locked` or `disabled` | |
 /// | `active = path` | struct, enum | a function for the same: `fn(&Self) -> bool` | |
-/// | `session_hash` | field | every login of the user ends when this changes | the `password_hash` |
+/// | `session_hash` | fields | every login of the user ends when one of these [parts](crate::SessionHashPart) changes | the `password_hash` |
 /// | `password_hash` | field | the PHC string; implements [`PasswordUser`] too | |
+/// | `flatten` | field | the user whom this struct adds something to; see below | none |
+/// | `id = path -> Type` | struct | a function for the id: `fn(&Self) -> Type` | |
+/// | `session_hash = path` | struct | a function for the session hash: `fn(&Self) -> impl SessionHashPart` | |
+/// | `password_hash = path` | struct | a function for the hash: `fn(&Self) -> Option<&str>`, or `&str` | |
+/// | `set_password_hash = path` | struct | a function that replaces it: `fn(&mut Self, String)` | |
 /// | `roles` | field | the user's role or roles: one or several strings, or a [`Roles`](crate::Roles) | none |
 /// | `name = ".."` | struct, enum | the [name](AuthUser::NAME) of the user type in cookies and records | the name of the struct |
 /// | `crate = path` | struct, enum | where `login_runtime` is, if it is re-exported | `::login_runtime` |
 ///
 /// The id is cloned at log in, and read from the session afterwards. It can be of any type that serde
-/// reads and writes. A session hash is a string, bytes, an integer or an `Option` of one of these.
+/// reads and writes. A session hash is anything that implements [`SessionHashPart`](crate::SessionHashPart).
+///
+/// A struct with a field marked `#[auth(flatten)]` is the user in that field, and more: id, activity, session
+/// hash and roles come from there. What the struct marks itself replaces id and roles, and is required in
+/// addition for activity and session hash. `#[auth(flatten, password_hash)]` takes the password hash from
+/// there, too.
 ///
 /// An enum forwards every method call to the user in its variant. All variants must have the same type
 /// of id.
@@ -41,6 +51,41 @@ use serde::{Serialize, de::DeserializeOwned};
 /// let user = User { id: 7, is_active: false, password_hash: String::new() };
 /// assert_eq!(user.get_id(), 7);
 /// assert!(!user.is_authenticated());
+/// ```
+///
+/// A user with roles from another table, and a user whose fields are private to another module:
+///
+/// ```
+/// # mod db {
+/// #     #[derive(Default)]
+/// #     pub struct Row { pub uid: i64, pub hash: String }
+/// # }
+/// use login_runtime::AuthUser;
+///
+/// #[derive(AuthUser)]
+/// #[auth(id = Account::uid -> i64)]
+/// #[auth(password_hash = Account::hash, set_password_hash = Account::set_hash)]
+/// struct Account(db::Row);
+///
+/// impl Account {
+///     fn uid(&self) -> i64 { self.0.uid }
+///     fn hash(&self) -> &str { &self.0.hash }
+///     fn set_hash(&mut self, hash: String) { self.0.hash = hash; }
+/// }
+///
+/// #[derive(AuthUser)]
+/// struct AccountWithRoles {
+///     #[auth(flatten, password_hash)]
+///     account: Account,
+///     #[auth(roles)]
+///     roles: Vec<String>,
+/// }
+///
+/// let account = Account(db::Row { uid: 7, hash: "$argon2id$..".to_owned() });
+/// let user = AccountWithRoles { account, roles: vec!["editor".to_owned()] };
+/// assert_eq!(user.get_id(), 7);
+/// assert!(user.session_hash().is_some());
+/// assert!(user.has_role("editor") && !user.has_role("admin"));
 /// ```
 ///
 /// A struct without an id does not compile, and the message says what to do:
@@ -90,7 +135,9 @@ pub trait AuthUser: Sized + 'static {
     /// Whether this user may be logged in.
     ///
     /// It is called at log in and at each request that asks for the user, so a user who is deactivated
-    /// is refused at the next request (ASVS 7.4.2).
+    /// is refused at the next request. With a login store, that request also ends all logins and remember
+    /// cookies of the user (ASVS 7.4.2). To end them at once, call
+    /// [`Logins::end_all_of`](crate::logins::Logins::end_all_of) when you deactivate the user.
     fn is_active(&self) -> bool {
         true
     }
@@ -148,94 +195,6 @@ pub trait PasswordUser: AuthUser {
     fn set_password_hash(&mut self, hash: String);
 }
 
-/// What a field marked `#[auth(session_hash)]` can be.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be a session hash",
-    label = "not a session hash",
-    note = "mark a text, some bytes, an integer that counts up, or an `Option` of one of these"
-)]
-pub trait SessionHashPart {
-    /// The bytes whose change ends every login.
-    fn part(&self) -> Option<Cow<'_, [u8]>>;
-}
-
-/// What a field marked `#[auth(password_hash)]` can be.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot hold a password hash",
-    label = "not a password hash",
-    note = "mark a `String` or an `Option<String>`"
-)]
-pub trait PasswordField {
-    /// The hash, if there is one.
-    fn get(&self) -> Option<&str>;
-    /// Replaces the hash.
-    fn set(&mut self, hash: String);
-}
-
-macro_rules! bytes_are_session_hashes {
-    ($($type:ty: $as_bytes:expr),* $(,)?) => {$(
-        impl SessionHashPart for $type {
-            fn part(&self) -> Option<Cow<'_, [u8]>> {
-                let as_bytes: fn(&Self) -> &[u8] = $as_bytes;
-                Some(Cow::Borrowed(as_bytes(self)))
-            }
-        }
-    )*};
-}
-
-bytes_are_session_hashes!(
-    str: |text| text.as_bytes(),
-    String: |text| text.as_bytes(),
-    Box<str>: |text| text.as_bytes(),
-    [u8]: |bytes| bytes,
-    Vec<u8>: |bytes| bytes,
-    Box<[u8]>: |bytes| bytes,
-);
-
-impl<const N: usize> SessionHashPart for [u8; N] {
-    fn part(&self) -> Option<Cow<'_, [u8]>> {
-        Some(Cow::Borrowed(self))
-    }
-}
-
-macro_rules! integers_are_session_hashes {
-    ($($type:ty),*) => {$(
-        impl SessionHashPart for $type {
-            fn part(&self) -> Option<Cow<'_, [u8]>> {
-                Some(Cow::Owned(self.to_be_bytes().to_vec()))
-            }
-        }
-    )*};
-}
-
-integers_are_session_hashes!(i16, i32, i64, i128, u16, u32, u64, u128);
-
-impl<T: SessionHashPart> SessionHashPart for Option<T> {
-    fn part(&self) -> Option<Cow<'_, [u8]>> {
-        self.as_ref().and_then(SessionHashPart::part)
-    }
-}
-
-impl PasswordField for String {
-    fn get(&self) -> Option<&str> {
-        Some(self)
-    }
-
-    fn set(&mut self, hash: String) {
-        *self = hash;
-    }
-}
-
-impl PasswordField for Option<String> {
-    fn get(&self) -> Option<&str> {
-        self.as_deref()
-    }
-
-    fn set(&mut self, hash: String) {
-        *self = Some(hash);
-    }
-}
-
 /// The id of a user type whose derive failed, so that one mistake gives one error.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct UnknownId;
@@ -286,51 +245,5 @@ mod tests {
             let user = Plain { is_active };
             assert_eq!(user.is_authenticated(), is_active);
         }
-    }
-
-    #[track_caller]
-    fn check(part: &(impl SessionHashPart + ?Sized), expected: Option<&[u8]>) {
-        assert_eq!(part.part().as_deref(), expected);
-    }
-
-    #[test]
-    fn a_session_hash_is_all_the_bytes_of_its_field() {
-        check("hash", Some(b"hash"));
-        check(&"hash".to_owned(), Some(b"hash"));
-        check(&Box::<str>::from("hash"), Some(b"hash"));
-        check(&b"hash"[..], Some(b"hash"));
-        check(b"hash", Some(b"hash"));
-        check(&b"hash".to_vec(), Some(b"hash"));
-        check(&Box::<[u8]>::from(&b"hash"[..]), Some(b"hash"));
-        check("", Some(b""));
-        check(&0x0102_i16, Some(&[1, 2]));
-        check(&-2_i32, Some(&[0xff, 0xff, 0xff, 0xfe]));
-        check(&0x0102_0304_0506_0708_i64, Some(&[1, 2, 3, 4, 5, 6, 7, 8]));
-        check(&0x0102_u16, Some(&[1, 2]));
-        check(&0x0102_0304_u32, Some(&[1, 2, 3, 4]));
-        check(&7_u64, Some(&[0, 0, 0, 0, 0, 0, 0, 7]));
-        check(
-            &1_i128,
-            Some(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
-        );
-        check(
-            &1_u128,
-            Some(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
-        );
-        check(&Some("hash".to_owned()), Some(b"hash"));
-        check(&None::<String>, None);
-        check(&Some(None::<u32>), None);
-    }
-
-    #[test]
-    fn a_new_password_hash_replaces_the_old_one() {
-        fn check(mut field: impl PasswordField, before: Option<&str>) {
-            assert_eq!(field.get(), before);
-            field.set("new".to_owned());
-            assert_eq!(field.get(), Some("new"));
-        }
-        check("old".to_owned(), Some("old"));
-        check(Some("old".to_owned()), Some("old"));
-        check(None, None);
     }
 }

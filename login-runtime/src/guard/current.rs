@@ -63,6 +63,19 @@ impl<U: AuthUser> CurrentUser<U> {
         Some(Self::new(typed, user.facts, manager))
     }
 
+    /// A user for a test, whose credentials have just been given, or long ago.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn of_test(user: U, fresh: bool) -> Self {
+        let clock = Arc::new(crate::clock::SystemClock);
+        let at = if fresh { clock.now() } else { 0 };
+        Self {
+            user: Rc::new(user),
+            facts: LoginFacts::new(LoginSource::Session, Some(at), fresh),
+            fresh_for: None,
+            clock,
+        }
+    }
+
     /// Whether credentials were given in this session, and recently enough if the manager sets a
     /// limit.
     pub fn is_fresh(this: &Self) -> bool {
@@ -128,6 +141,15 @@ impl<U: AuthUser> MaybeUser<U> {
                 .as_ref()
                 .and_then(|user| CurrentUser::of(user, manager)),
             authenticated: user.as_ref().is_some_and(|user| user.authenticated),
+        }
+    }
+
+    #[cfg(feature = "test-util")]
+    pub(crate) fn of_test(user: Option<U>) -> Self {
+        let is_active = |user: &U| user.is_active() && user.is_authenticated();
+        Self {
+            authenticated: user.as_ref().is_some_and(is_active),
+            user: user.map(|user| CurrentUser::of_test(user, true)),
         }
     }
 

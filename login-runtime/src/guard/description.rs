@@ -95,6 +95,7 @@ mod tests {
 
     impl Checking for Admin {
         type User = Self;
+        const TEXT: &'static str = "is_seven";
 
         fn check(admin: &Self, _: &actix_web::HttpRequest) -> bool {
             admin.id == 7
@@ -121,7 +122,7 @@ mod tests {
         );
         check::<
             Passive<Requires<LoginOf<Permission>, And<Permitted<Permission, 1>, Checked<Admin>>>>,
-        >("login(permission = DeletePost, check, passive)");
+        >("login(permission = DeletePost, check = is_seven, passive)");
         check::<ExemptOptions<Passive<Fresh<LoginRequired<Admin>, 90>>>>(
             "fresh(90s, user = Admin, passive, exempt_options)",
         );

@@ -34,6 +34,14 @@ pub struct Guarded<P, A> {
 }
 
 impl<P, A> Guarded<P, A> {
+    #[cfg(feature = "test-util")]
+    pub(crate) fn of_test(args: A) -> Self {
+        Self {
+            args,
+            policy: PhantomData,
+        }
+    }
+
     /// The handler's arguments.
     pub fn into_args(self) -> A {
         self.args

@@ -15,4 +15,5 @@ pub(crate) use self::{
     description::{describe, describe_options},
     guarded::Guarded,
     policy::{DefaultUser, GuardOptions, Policy, find},
+    proof::FreshUser,
 };

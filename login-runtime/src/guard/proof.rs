@@ -54,7 +54,8 @@ impl<P, T: FromRequest> Argument<P> for T {
 /// A user whose credentials were given in this session; with `SECONDS`, at most that long ago.
 ///
 /// Dereferences to the user. The handler compiles only if its guard asks for a fresh login: `fresh`,
-/// `fresh = ".."` or `#[fresh_login_required]`.
+/// `fresh = ".."` or `#[fresh_login_required]`. Code behind another guard gets it from
+/// [`Auth::require_fresh_login`](crate::Auth::require_fresh_login).
 ///
 /// # Examples
 ///
@@ -127,6 +128,11 @@ impl<U: AuthUser, const SECONDS: u64> FreshUser<U, SECONDS> {
     /// The user without the proof.
     pub fn into_current(this: Self) -> CurrentUser<U> {
         this.0
+    }
+
+    /// The proof, for code that has made the decision of the guard itself.
+    pub(crate) fn of(user: CurrentUser<U>) -> Self {
+        Self(user)
     }
 }
 

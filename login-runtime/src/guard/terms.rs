@@ -8,7 +8,7 @@ use std::{borrow::Cow, marker::PhantomData};
 use actix_web::HttpRequest;
 
 use crate::{
-    conditions::{CheckFn, Condition, List, Test},
+    conditions::{Check, CheckFn, Condition, List, Test},
     core::AuthUser,
     users::Permissions,
 };
@@ -111,7 +111,9 @@ pub fn check_request<U>(
 pub trait Checking: 'static {
     /// The user type that it checks.
     type User: AuthUser;
-    /// Evaluates the application's expression.
+    /// The application's expression.
+    const TEXT: &'static str;
+    /// Evaluates it.
     fn check(user: &Self::User, request: &HttpRequest) -> bool;
 }
 
@@ -122,9 +124,10 @@ pub struct Checked<C>(PhantomData<fn() -> C>);
 impl<U, C: Checking<User = U>> Term<U> for Checked<C> {}
 
 impl<C: Checking> ConditionType for Checked<C> {
-    const CONDITION: Condition = Condition(Test::Check(CheckFn::Static(|subject| {
-        Ok(C::check(subject.user()?, &subject.request))
-    })));
+    const CONDITION: Condition = Condition(Test::Check(Check {
+        text: C::TEXT,
+        run: CheckFn::Static(|subject| Ok(C::check(subject.user()?, &subject.request))),
+    }));
 }
 
 /// `any(A, B)`.

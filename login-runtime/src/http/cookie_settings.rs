@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use actix_web::cookie::{Cookie, SameSite};
 
-use crate::{
-    core::{MAX_COOKIE_AGE, REMEMBER_FOR},
-    error::BuildError,
-    http::set_cookie::SetCookie,
-};
+use crate::{core::MAX_COOKIE_AGE, error::BuildError, http::set_cookie::SetCookie};
 
 /// The attributes of a cookie.
 ///
@@ -46,7 +42,8 @@ impl CookieSettings {
 
     /// The cookie's whole name, including the prefix.
     ///
-    /// By default the toolkit picks a name, with the strictest prefix that the other settings allow.
+    /// By default the toolkit picks a name, with the strictest prefix that the other settings allow. A name
+    /// without it is logged when the manager is built.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
@@ -54,6 +51,11 @@ impl CookieSettings {
     }
 
     /// The browser sends the cookie only to this path and the paths below it; `/` by default.
+    ///
+    /// # Security
+    ///
+    /// A path is no protection (RFC 6265 §8.5), and it rules out the prefix `__Host-`. It is logged when
+    /// the manager is built.
     #[must_use]
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
@@ -65,7 +67,8 @@ impl CookieSettings {
     /// # Security
     ///
     /// Every host of the domain can then set a cookie of this name. A browser may send several, and the
-    /// first that is valid counts: a host that an attacker controls can log a user in as the attacker.
+    /// first that is valid counts: a host that an attacker controls can log a user in as the attacker. It is
+    /// logged when the manager is built.
     #[must_use]
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
@@ -75,6 +78,11 @@ impl CookieSettings {
     /// When the browser sends the cookie with requests that another site starts; `Lax` by default.
     ///
     /// Without the attribute (`None`) some browsers send a new cookie with cross-site POST requests too.
+    ///
+    /// # Security
+    ///
+    /// With `SameSite::None`, and without the attribute, other sites can send requests in the name of the
+    /// user (ASVS 3.3.2). Both are logged when the manager is built.
     #[must_use]
     pub fn same_site(mut self, same_site: impl Into<Option<SameSite>>) -> Self {
         self.same_site = same_site.into();
@@ -213,6 +221,46 @@ impl CheckedCookie {
         self.name.len() + "=".len() + self.attributes.len()
     }
 
+    /// What makes this cookie weaker than it could be, as the end of a sentence about it.
+    pub(crate) fn weaknesses(&self) -> impl Iterator<Item = &'static str> {
+        let settings = &self.settings;
+        let name = self.name.to_ascii_lowercase();
+        let has_prefix = name.starts_with("__host-")
+            || name.starts_with("__secure-") && !settings.is_for_whole_host();
+        let is_everywhere = settings.same_site == Some(SameSite::None);
+        [
+            (
+                settings.domain.is_some(),
+                "has a domain, so all subdomains get it, and each of them can replace it; leave out \
+                 `.domain(..)` if one host needs it",
+            ),
+            (
+                settings.path != "/",
+                "has a path, so its name cannot start with `__Host-`, and another host of the same domain \
+                 can replace it; leave out `.path(..)`",
+            ),
+            (
+                // Without Secure, a cookie can have no prefix.
+                settings.secure && !has_prefix,
+                "has a name without the strictest prefix that its other settings allow, so another host of \
+                 the same domain can replace it; leave out `.name(..)`, or start the name with `__Host-` \
+                 (with a domain or a path, `__Secure-`)",
+            ),
+            (
+                is_everywhere,
+                "has SameSite=None, so browsers send it with requests that other sites start: protect all \
+                 forms against cross-site requests, or leave out `.same_site(..)`",
+            ),
+            (
+                settings.same_site.is_none(),
+                "has no SameSite attribute, so some browsers send it with requests that other sites start; \
+                 leave out `.same_site(..)`",
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(is_weak, why)| is_weak.then_some(why))
+    }
+
     /// A cookie with this value that ends with the browser. `None` if it is longer than browsers keep.
     pub(crate) fn until_closed(&self, value: &str) -> Option<SetCookie> {
         Some(SetCookie::new(&self.name, &[value, &self.attributes])).filter(SetCookie::fits)
@@ -237,16 +285,19 @@ impl CheckedCookie {
 #[derive(Clone, Debug)]
 pub struct RememberCookie {
     pub(crate) cookie: CookieSettings,
-    pub(crate) duration: Duration,
+    pub(crate) duration: Option<Duration>,
+    pub(crate) at_most: Option<Duration>,
     pub(crate) refresh_each_request: bool,
 }
 
 impl RememberCookie {
-    /// Strict attributes and 30 days, which use does not extend.
+    /// Strict attributes and 30 days, which use does not extend; less if [`Limits`](crate::Limits) allow
+    /// less.
     pub fn new() -> Self {
         Self {
             cookie: CookieSettings::new(),
-            duration: REMEMBER_FOR,
+            duration: None,
+            at_most: None,
             refresh_each_request: false,
         }
     }
@@ -258,17 +309,31 @@ impl RememberCookie {
         self
     }
 
-    /// How long a login is remembered, at most 400 days.
+    /// How long a login is remembered, at most 400 days; 30 days by default.
     ///
-    /// [`LogIn::remember_for`](crate::logins::LogIn::remember_for) overrides it for one login.
+    /// [`LogIn::remember_for`](crate::logins::LogIn::remember_for) overrides it for one login. The manager
+    /// cannot be built with more than [`at_most`](Self::at_most), or than
+    /// [`Limits::remember_at_most`](crate::Limits::remember_at_most), which the presets of `Limits` set.
     #[must_use]
     pub fn duration(mut self, duration: Duration) -> Self {
-        self.duration = duration;
+        self.duration = Some(duration);
+        self
+    }
+
+    /// How long after credentials were given a login is remembered at most, however often the cookie is
+    /// used; at most 400 days.
+    ///
+    /// By default that is what [`Limits::remember_at_most`](crate::Limits::remember_at_most) says. If that
+    /// says nothing, use can keep a cookie valid for 90 days.
+    #[must_use]
+    pub fn at_most(mut self, limit: Duration) -> Self {
+        self.at_most = Some(limit);
         self
     }
 
     /// Sends a new token with each response to a client that has a login and a valid token. The token
-    /// then expires only if it was not used for the whole duration.
+    /// then expires if it was not used for the whole duration, and at the end that
+    /// [`at_most`](Self::at_most) sets.
     #[must_use]
     pub fn refresh_each_request(mut self) -> Self {
         self.refresh_each_request = true;

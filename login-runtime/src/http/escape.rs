@@ -1,6 +1,8 @@
 //! Percent-encoding for addresses in headers.
 
-use percent_encoding::{AsciiSet, CONTROLS, percent_encode_byte, utf8_percent_encode};
+use percent_encoding::{
+    AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_encode_byte, utf8_percent_encode,
+};
 
 /// The characters to escape in the value of a query parameter.
 pub(crate) static QUERY_VALUE: Escapes = Escapes::new(b" \"#<>'&+%=?\\^`{|}");
@@ -62,6 +64,19 @@ impl Escapes {
         }
         out.extend_from_slice(&text[written..]);
     }
+}
+
+/// Escapes a text as one segment of a path. `None` if it is empty, or would lead to another directory.
+///
+/// A text with escapes is escaped once more, so that the same text arrives.
+pub(crate) fn segment(text: &str) -> Option<String> {
+    const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~');
+    let is_segment = !matches!(text, "" | "." | "..");
+    is_segment.then(|| utf8_percent_encode(text, SEGMENT).to_string())
 }
 
 /// Escapes an address for a `Location` header.

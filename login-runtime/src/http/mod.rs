@@ -14,5 +14,5 @@ pub(crate) use self::{
     pass_through::PassThrough,
     session_cookie::{SessionCookie, too_long_cookie},
     set_cookie::SetCookie,
-    view::{Origin, View},
+    view::{IntoView, Origin, PathPattern, ViewAddress},
 };

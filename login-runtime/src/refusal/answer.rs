@@ -27,7 +27,7 @@ use crate::{
     error::{CHALLENGE, LoadError, Refusal},
     events::{Events, LoginEvent},
     hooks::Hook,
-    http::{SetCookie, View, set_cookie},
+    http::{SetCookie, ViewAddress, set_cookie},
     refusal::{
         navigation::wants_page,
         redirect,
@@ -35,6 +35,7 @@ use crate::{
         settings::{
             Flash, FlashHook, RefusalKind, RefusalSettings, Refused, RefusedRequest, ResponseFuture,
         },
+        views,
     },
 };
 
@@ -100,20 +101,21 @@ pub(crate) fn refuse(
     Refusing::Now(Box::new(Refusal::new(reason, response)))
 }
 
-/// The view of a scope or of the manager.
+/// The path or URL of the view of a scope or of the manager.
 fn view<'a>(
     request: &'a HttpRequest,
     settings: &'a RefusalSettings,
     kind: RefusalKind,
-) -> Option<&'a View> {
-    match kind {
+) -> Option<Cow<'a, ViewAddress>> {
+    let view = match kind {
         RefusalKind::Unauthorized => {
             ScopeViews::login_view(request).or(settings.login_view.as_ref())
         }
         RefusalKind::NeedsRefresh => {
             ScopeViews::refresh_view(request).or(settings.refresh_view.as_ref())
         }
-    }
+    };
+    views::resolve(view?, request)
 }
 
 /// Redirects the client to the view, or answers 401.
@@ -123,9 +125,10 @@ fn send_to_view(
     kind: RefusalKind,
     max_age: Option<Duration>,
 ) -> HttpResponse {
-    let location = view(request, settings, kind)
-        .filter(|_| wants_page(request))
-        .and_then(|view| redirect::location(view, request, settings));
+    let location = wants_page(request)
+        .then(|| view(request, settings, kind))
+        .flatten()
+        .and_then(|view| redirect::location(&view, request, settings));
     let Some((location, next)) = location else {
         return unauthorized(request, kind, max_age);
     };
@@ -144,7 +147,7 @@ pub(crate) fn view_url(
     kind: RefusalKind,
 ) -> Option<String> {
     let view = view(request, settings, kind)?;
-    String::from_utf8(redirect::url(view, request, settings)?).ok()
+    String::from_utf8(redirect::url(&view, request, settings)?).ok()
 }
 
 impl RefusedRequest {

@@ -8,10 +8,12 @@ pub(crate) mod navigation;
 pub(crate) mod redirect;
 pub(crate) mod scope;
 pub(crate) mod settings;
+pub(crate) mod views;
 
 pub(crate) use self::{
     answer::{Refusing, forbid, keep_private, load_failed, refuse, view_url},
     kept_next::NextCookie,
-    redirect::ResolvedView,
+    scope::ScopeViews,
     settings::{Flash, FlashHook, RefusalKind, RefusalSettings, RefusedRequest, erase_handler},
+    views::ResolvedViews,
 };

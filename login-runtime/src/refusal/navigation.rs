@@ -89,9 +89,7 @@ pub(super) fn is_navigation(request: &HttpRequest) -> bool {
     let is_document = bytes(&SEC_FETCH_DEST).map(|to| to.eq_ignore_ascii_case(b"document"));
     let navigates = bytes(&SEC_FETCH_MODE).map(|mode| mode.eq_ignore_ascii_case(b"navigate"));
     match (navigates, is_document) {
-        (None, None) => {
-            wants_page(request) && bytes(&header::ACCEPT).is_none_or(|accept| accepts_page(accept))
-        }
+        (None, None) => wants_page(request) && bytes(&header::ACCEPT).is_none_or(accepts_page),
         (navigates, is_document) => navigates != Some(false) && is_document != Some(false),
     }
 }

@@ -7,7 +7,6 @@ use std::borrow::Cow;
 
 use actix_web::{
     HttpRequest,
-    error::UrlGenerationError,
     http::{Method, header},
     web::Query,
 };
@@ -16,8 +15,8 @@ use url::{Position, Url};
 
 use crate::{
     core::{NextError, next},
-    http::{Origin, QUERY_VALUE, SetCookie, View},
-    refusal::{navigation::is_navigation, scope::ScopeViews, settings::RefusalSettings},
+    http::{Origin, QUERY_VALUE, SetCookie, ViewAddress},
+    refusal::{navigation::is_navigation, scope::ScopeViews, settings::RefusalSettings, views},
 };
 
 /// The address of a view for a refused client, with `next` in its query or in a cookie.
@@ -25,12 +24,11 @@ use crate::{
 /// `None` if the view is a route that does not exist, or the page that the client asked for: a login view
 /// that requires a login would redirect browsers in a loop.
 pub(crate) fn location(
-    view: &View,
+    view: &ViewAddress,
     request: &HttpRequest,
     settings: &RefusalSettings,
 ) -> Option<(Vec<u8>, Option<SetCookie>)> {
-    let mut url = None;
-    let target = Target::of(view, request, &mut url)?;
+    let target = Target::of(view)?;
     if target.path == request.path() && target.is_here(request, settings) {
         tracing::error!(
             target: "login",
@@ -56,25 +54,15 @@ pub(crate) fn location(
 /// The same for a client that is not refused: the view itself gets its own address, without `next`. In any
 /// other, `next` is in the query, because an address alone cannot set a cookie.
 pub(crate) fn url(
-    view: &View,
+    view: &ViewAddress,
     request: &HttpRequest,
     settings: &RefusalSettings,
 ) -> Option<Vec<u8>> {
-    let mut url = None;
-    let target = Target::of(view, request, &mut url)?;
+    let target = Target::of(view)?;
     if target.path == request.path() && target.is_here(request, settings) {
         return Some(target.address(None, settings));
     }
     Some(target.address(target.next(request, settings).as_deref(), settings))
-}
-
-/// Whether a URL of `url_for` has the host of the request. `url_for` takes scheme and host from headers
-/// that any client can set; only an external resource has another host.
-fn is_own(url: &Url, request: &HttpRequest) -> bool {
-    let info = request.connection_info();
-    // `Url` changes case and drops ports, so both are compared in its form.
-    let own = Url::parse(&format!("{}://{}", info.scheme(), info.host()));
-    own.is_ok_and(|own| own[..Position::BeforePath] == url[..Position::BeforePath])
 }
 
 /// Splits a text at the first `separator`.
@@ -155,8 +143,8 @@ pub(crate) fn login_again(
     };
     let next = next.as_deref().filter(|_| !settings.session_for_next);
     let view = ScopeViews::login_view(request).or(settings.login_view.as_ref());
-    let mut url = None;
-    let target = view.and_then(|view| Target::of(view, request, &mut url));
+    let view = view.and_then(|view| views::resolve(view, request));
+    let target = view.as_deref().and_then(Target::of);
     let path = request.path();
     let target = target.unwrap_or_else(|| Target::new(None, path, path.len()));
     target.address(next, settings)
@@ -171,20 +159,6 @@ fn next_in_query(request: &HttpRequest, settings: &RefusalSettings) -> Option<St
     // With two values, a program in front of this one may have checked the other value.
     let (_, next) = values.next()?;
     values.next().is_none().then_some(next)
-}
-
-/// The address of a login view that is the name of a route, in the data of a request that does not know
-/// the routes of the application.
-pub(crate) struct ResolvedView(pub(crate) Result<Url, UrlGenerationError>);
-
-impl ResolvedView {
-    fn of(request: &HttpRequest, name: &str) -> Result<Url, String> {
-        let resolved = match request.app_data::<Self>() {
-            Some(Self(resolved)) => resolved,
-            None => &request.url_for_static(name),
-        };
-        resolved.as_ref().cloned().map_err(ToString::to_string)
-    }
 }
 
 /// Whether a GET to `next` repeats the request.
@@ -231,26 +205,15 @@ impl<'a> Target<'a> {
         Self::new(base, &url[Position::BeforePath..], url.path().len())
     }
 
-    /// The address of a view; `None` if the view is a route that does not exist. `url` keeps the address
-    /// of a route.
-    fn of(view: &'a View, request: &HttpRequest, url: &'a mut Option<Url>) -> Option<Self> {
+    /// The address of a path or URL, which [`views::resolve`] makes of all other views.
+    fn of(view: &'a ViewAddress) -> Option<Self> {
         match view {
-            View::Path { address, path_len } => Some(Self::new(None, address, *path_len)),
-            View::Url(url) => {
+            ViewAddress::Path { address, path_len } => Some(Self::new(None, address, *path_len)),
+            ViewAddress::Url(url) => {
                 let base = url.origin().ascii_serialization();
                 Some(Self::of_url(url, Some(base)))
             }
-            View::Name(name) => match ResolvedView::of(request, name) {
-                Ok(found) => {
-                    let base =
-                        (!is_own(&found, request)).then(|| found.origin().ascii_serialization());
-                    Some(Self::of_url(url.insert(found), base))
-                }
-                Err(error) => {
-                    tracing::error!(target: "login", "no route is called `{name}`; give that name to the login page ({error})");
-                    None
-                }
-            },
+            ViewAddress::Pattern(_) | ViewAddress::Name(_) | ViewAddress::Function(_) => None,
         }
     }
 

@@ -7,9 +7,9 @@ use derive_more::Debug;
 
 use crate::{
     core::{NEXT_LEN, RefusalReason},
-    error::{BuildError, LoadError},
+    error::{BuildError, Causes, LoadError},
     hooks::Hook,
-    http::{Origin, View, escape::QUERY_VALUE},
+    http::{Origin, ViewAddress, escape::QUERY_VALUE},
     refusal::kept_next::NextCookie,
 };
 
@@ -27,10 +27,12 @@ pub(crate) type Handler = Box<dyn Fn(RefusedRequest) -> ResponseFuture + Send + 
 
 type Localize = Box<dyn Fn(&HttpRequest, &str) -> String + Send + Sync>;
 
+type FlashFn = dyn Fn(&HttpRequest, Flash<'_>) + Send + Sync;
+
 /// How the message for a refused client reaches the next page.
 pub(crate) enum FlashHook {
     /// Through a function of the application.
-    Own(Box<dyn Fn(&HttpRequest, Flash<'_>) + Send + Sync>),
+    Own(Box<FlashFn>),
     /// Through `actix-web-flash-messages`.
     #[cfg(feature = "flash-messages")]
     Framework,
@@ -156,8 +158,8 @@ pub(crate) struct Message {
 
 /// The settings for refusals.
 pub(crate) struct RefusalSettings {
-    pub(crate) login_view: Option<View>,
-    pub(crate) refresh_view: Option<View>,
+    pub(crate) login_view: Option<ViewAddress>,
+    pub(crate) refresh_view: Option<ViewAddress>,
     pub(crate) next_field: String,
     /// The name of the query parameter as an address has it, and `=`.
     pub(crate) next_parameter: Vec<u8>,
@@ -239,6 +241,11 @@ impl RefusalSettings {
         })
     }
 
+    /// Both views, as far as there are any.
+    pub(crate) fn views(&self) -> impl Iterator<Item = &ViewAddress> {
+        self.login_view.iter().chain(&self.refresh_view)
+    }
+
     /// Whether code of the application runs at a refusal, which may write into the session.
     pub(crate) fn may_write_session(&self) -> bool {
         self.localize.is_some()
@@ -291,10 +298,25 @@ where
     Box::new(move |refused| {
         let request = refused.request.clone();
         let response = hook.run(|| handler(refused));
-        Box::pin(
-            hook.run_async(
-                async move { response.await.respond_to(&request).map_into_boxed_body() },
-            ),
-        )
+        Box::pin(hook.run_async(async move {
+            let response = response.await.respond_to(&request).map_into_boxed_body();
+            log_failure(&response);
+            response
+        }))
     })
+}
+
+/// Logs why a handler of the application failed. Nobody else sees its error.
+fn log_failure(response: &HttpResponse) {
+    let Some(error) = response.error() else {
+        return;
+    };
+    if !response.status().is_server_error() {
+        return;
+    }
+    let reason = match error.as_error::<Box<dyn std::error::Error>>() {
+        Some(error) => Causes(&**error).to_string(),
+        None => error.to_string().escape_debug().to_string(),
+    };
+    tracing::error!(target: "login", event = "handler_failed", reason);
 }

@@ -24,7 +24,10 @@ use crate::{
         lookup::{EntryLoad, Found, Lookup, has_other_source},
         state::{FoundRecord, LoginState, RequestUser},
     },
-    store::{LoginRef, deadline::StoreFuture},
+    store::{
+        LoginRef,
+        deadline::{self, StoreFuture},
+    },
     users::{AnyUser, Loading},
 };
 
@@ -176,6 +179,7 @@ impl FastLookup {
                 } => match finding.as_mut().poll(cx) {
                     Poll::Ready(Ok(found)) => lookup.load_user_of(found, *key, *now),
                     Poll::Ready(Err(error)) => {
+                        let error = deadline::report(error, "find_for_auth");
                         return Poll::Ready(Some(lookup.settle(Err(error.into()))));
                     }
                     Poll::Pending if *is_timed => return Poll::Pending,
@@ -191,13 +195,13 @@ impl FastLookup {
                     }),
                 },
                 Step::EntryUser(load) => {
-                    let user = ready!(load.loading.as_mut().poll(cx));
+                    let user = ready!(lookup.slot.poll_loader(&mut load.loading, cx));
                     return Poll::Ready(
                         lookup.unless_found(user, |user| lookup.by_entry(user, load)),
                     );
                 }
                 Step::RecordUser(loading) => {
-                    let user = ready!(loading.as_mut().poll(cx));
+                    let user = ready!(lookup.slot.poll_loader(loading, cx));
                     let of_record = |user| lookup.by_quiet_record(user);
                     return Poll::Ready(lookup.unless_found(user, of_record));
                 }
@@ -218,7 +222,7 @@ impl Lookup<'_> {
         let quiet = RecordVerdict::Load {
             stale: false,
             touch: false,
-            note_token: false,
+            token_arrived: false,
         };
         let is_quiet = self.judge_record(found.as_ref(), records, now) == quiet;
         let record = found.as_ref().filter(|_| is_quiet);
@@ -240,7 +244,13 @@ impl Lookup<'_> {
             Some(user) if self.same_hash(&user, record.hash.as_deref()).is_some() => {
                 let (key, family) = (found.key, record.family);
                 let login = LoginRef { key, family };
-                Some(self.by_record_facts(user, record, record.fresh, login))
+                let known = self.by_record_facts(user, record, record.fresh, login);
+                if known.authenticated {
+                    return Some(known);
+                }
+                // The logins of a user who is inactive end.
+                found.user = Some(Some(known.user));
+                None
             }
             user => {
                 found.user = Some(user);

@@ -11,16 +11,16 @@
 //! protection ends it because another client uses it. A failure is not kept, so the next to ask tries
 //! again. It makes no difference if the one who asks stops waiting.
 
-use std::{any::Any, future::poll_fn, sync::Arc};
+use std::{any::Any, sync::Arc};
 
 use actix_web::HttpRequest;
 
 use crate::{
     core::{
-        EndReason, EntryVerdict, FamilyKey, LoginFacts, LoginRecord, LoginSource, RecordCheck,
+        EndReason, EntryVerdict, LoginFacts, LoginOwner, LoginRecord, LoginSource, RecordCheck,
         RecordVerdict, resolve,
     },
-    error::LoadError,
+    error::{LoadError, SetupError},
     events::{EventUser, LoginEvent},
     hooks::Hook,
     keys::Match,
@@ -28,10 +28,10 @@ use crate::{
     request::{
         client,
         credential::{self, LoginCookieContent, LoginCredential},
-        remember_cookie::{self, proves},
+        remember_cookie,
         state::{LoginState, RequestUser, Slot},
     },
-    session::{self, Entry, EntryFacts},
+    session::{self, Entry, EntryFacts, fate},
     store::{LoginRef, LoginStore as _, Records},
     users::{AnyUser, Loading, RequestLoader, UserType},
 };
@@ -65,7 +65,10 @@ impl LoginState {
         if let Some(user) = lookup.slot.found() {
             return Ok(user);
         }
-        if lookup.is_asked_within() {
+        if lookup.slot.is_in_loader() {
+            return Err(lookup.asks_itself());
+        }
+        if Hook::is_blocking() && lookup.slot.lookup.is_locked() {
             return Err(LoadError::asked_within());
         }
         let _guard = lookup.slot.lookup.lock().await;
@@ -134,6 +137,12 @@ pub(crate) enum EntryRefused {
 }
 
 impl Lookup<'_> {
+    /// The error for a loader that waits for its own result.
+    fn asks_itself(&self) -> LoadError {
+        let user_type = self.user_type.loader.type_name();
+        LoadError::new(SetupError::LoaderAsksItself { user_type }.logged())
+    }
+
     async fn ask_sources(&self) -> Found {
         if let Some(user) = self.by_credential().await? {
             return Ok(Some(user));
@@ -170,7 +179,7 @@ impl Lookup<'_> {
         match judged {
             None => Ok(None),
             Some(Ok(mut load)) => {
-                let user = load.loading.as_mut().await?;
+                let user = self.slot.load(&mut load.loading).await?;
                 Ok(self.by_entry(user, &mut load))
             }
             Some(Err(EntryRefused::Ended(reason))) => self.end(reason, self.owner().as_deref()),
@@ -276,7 +285,7 @@ impl Lookup<'_> {
         let RecordVerdict::Load {
             stale,
             touch,
-            note_token,
+            token_arrived,
         } = verdict
         else {
             if verdict == RecordVerdict::OtherClient {
@@ -290,7 +299,7 @@ impl Lookup<'_> {
         };
         let user = match (loaded, self.user_type.loader.load(&record.user_id)) {
             (Some(user), _) => user,
-            (None, Some(loading)) => loading.await?,
+            (None, Some(mut loading)) => self.slot.load(&mut loading).await?,
             (None, None) => None,
         };
         if self.is_overtaken() {
@@ -301,10 +310,19 @@ impl Lookup<'_> {
             Ok(user) => user,
             Err(reason) => {
                 Box::pin(records.end(login)).await?;
+                self.slot.ended_user.replace(Some(record.user_id.clone()));
                 let owner = (reason != EndReason::UserGone).then_some(&*record.user_id);
                 return self.end(reason, owner);
             }
         };
+        if !record.allow_inactive && !self.user_type.loader.is_authenticated(&*user) {
+            // This request is refused because of the user, and the next ones have no login.
+            let owner = self.owner_of(&record.user_id);
+            Box::pin(records.end_inactive(owner, now)).await?;
+            self.clear_remember_cookie();
+            let _ = self.end(EndReason::Inactive, Some(&record.user_id));
+            return Ok(Some(self.by_record_facts(user, &record, false, login)));
+        }
         if stale {
             self.emit_protected();
             if record.fresh {
@@ -312,8 +330,8 @@ impl Lookup<'_> {
                 Box::pin(staling).await?;
             }
         }
-        if let Some(family) = record.family.filter(|_| note_token) {
-            Box::pin(self.note_token(records, family, now)).await;
+        if token_arrived {
+            Box::pin(records.note_arrival(key, now)).await;
         }
         if touch {
             Box::pin(records.touch(key, now)).await;
@@ -376,44 +394,14 @@ impl Lookup<'_> {
         let Some(load) = request_loader(self.manager(), self.index) else {
             return Ok(None);
         };
-        let mut loading = self.within_loader(|| load(self.request));
-        let loaded = poll_fn(|cx| self.within_loader(|| loading.as_mut().poll(cx)));
-        let Some(user) = loaded.await? else {
+        let mut loading = self.slot.in_loader(|| load(self.request));
+        let Some(user) = self.slot.load(&mut loading).await? else {
             return Ok(None);
         };
         let event_user = EventUser::new(self.user_type, &*user);
         self.emit(&LoginEvent::LoadedFromRequest { user: event_user });
         let facts = LoginFacts::new(LoginSource::Request, None, false);
         Ok(Some(self.user(user, facts, false, None)))
-    }
-
-    /// Runs code of the request loader, which must not wait for the look-up that it is part of.
-    fn within_loader<T>(&self, run: impl FnOnce() -> T) -> T {
-        let before = self.slot.loads.replace(true);
-        let result = run();
-        self.slot.loads.set(before);
-        result
-    }
-
-    /// Whether the code that asks has to return before the look-up can continue.
-    fn is_asked_within(&self) -> bool {
-        self.slot.loads.get() || Hook::is_blocking() && self.slot.lookup.is_locked()
-    }
-
-    /// Records that the browser has the current token of its family: the previous token is stolen if it
-    /// is used again. A store that fails here does not make the request fail.
-    async fn note_token(&self, records: &Records, key: FamilyKey, now: i64) {
-        let (manager, user_type) = (self.manager(), self.user_type);
-        let tokens = remember_cookie::read_family_tokens(self.request, manager, user_type);
-        let Some(token) = tokens.into_iter().find(|token| token.family == key) else {
-            return;
-        };
-        let noted = records.note_seen(key, token.generation, now, |family| {
-            proves(manager, user_type, &token, family).is_some()
-        });
-        if let Err(error) = noted.await {
-            tracing::warn!(target: "login", event = "note_failed", reason = ?error);
-        }
     }
 
     pub(crate) fn manager(&self) -> &'_ Manager {
@@ -483,6 +471,9 @@ impl Lookup<'_> {
         if self.is_overtaken() {
             return;
         }
+        if let Some(owner) = owner.filter(|_| self.manager().records.is_some()) {
+            fate::belongs_to(&self.user_type.name, owner);
+        }
         let (session, key) = (session::of(self.request), &self.user_type.session_key);
         if self.user_type.login_cookie.is_some() {
             session::leave(&session, key, owner);
@@ -490,6 +481,13 @@ impl Lookup<'_> {
                 .drop_login_cookie(self.request, self.index, false);
         } else {
             session::forget(&session, key, owner);
+        }
+    }
+
+    pub(crate) fn owner_of<'b>(&'b self, user_id: &'b str) -> LoginOwner<'b> {
+        LoginOwner {
+            user_type: &self.user_type.name,
+            user_id,
         }
     }
 

@@ -9,11 +9,13 @@ pub(crate) mod local_mutex;
 pub(crate) mod lookup;
 pub(crate) mod remember_cookie;
 pub(crate) mod restore;
+pub(crate) mod stand_in;
 pub(crate) mod state;
 pub(crate) mod trace;
 
 pub(crate) use self::{
     credential::{LoginCookieContent, OpenedLoginCookie},
+    stand_in::StandIn,
     state::{LoginState, RequestUser},
     trace::{Declaration, RouteTrace},
 };

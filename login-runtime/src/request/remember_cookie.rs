@@ -31,10 +31,11 @@ pub(crate) fn new_token(
 ) -> Result<SetCookie, LoginError> {
     let now = manager.now();
     let nonce = keys::nonce().map_err(|_| LoginError::NoRandomness)?;
+    let expires_at = now.saturating_add_unsigned(age.as_secs());
     let token = Token {
         authenticated_at,
         issued_at: now,
-        expires_at: now.saturating_add_unsigned(age.as_secs()),
+        expires_at: manager.remembering.end(expires_at, authenticated_at),
         hash: hash.as_deref(),
         nonce: &nonce,
         id,
@@ -165,9 +166,13 @@ pub(crate) fn prolonged_token(
             Match::Older => return None,
         };
         // The new token lasts as long as this one was issued for.
-        let age = token.expires_at.saturating_sub(token.issued_at);
+        let lifetime = token.expires_at.saturating_sub(token.issued_at);
+        let (remembering, at) = (&manager.remembering, token.authenticated_at);
+        let prolonged = remembering.prolonged(now, at, lifetime);
+        // Never less than it has, unless it was made under longer limits.
+        let expires_at = prolonged.max(remembering.end(token.expires_at, at));
         let prolonged = Token {
-            expires_at: now.saturating_add(age),
+            expires_at,
             issued_at: now,
             nonce: &nonce,
             hash,
@@ -202,11 +207,14 @@ pub(crate) async fn prolonged_family(
         return Ok(None);
     };
     let family = records
-        .prolong(key, token.generation, now, |family| {
+        .prolong(key, token.generation, now, &manager.remembering, |family| {
             proves(manager, user_type, &token, family).is_some()
         })
         .await?;
-    Ok(family.and_then(|family| family_cookie(manager, user_type, key, &family, family.lifetime)))
+    Ok(family.and_then(|(family, end)| {
+        let age = end.saturating_sub(now);
+        family_cookie(manager, user_type, key, &family, age)
+    }))
 }
 
 /// Whether a token is genuine and of a user of this type, and the key that made it.

@@ -18,7 +18,7 @@ use crate::{
         lookup::{Found, Lookup},
         remember_cookie::{self, end_family, proves},
     },
-    session::{self, EntryFacts, Session},
+    session::{self, EntryFacts, Session, fate},
     store::{LoginRef, LoginStore as _, NewLogin, Records, Redeemed},
     users::{AnyUser, Loading},
 };
@@ -68,8 +68,13 @@ impl Lookup<'_> {
         let (manager, user_type) = (self.manager(), self.user_type);
         let now = manager.now();
         let token = Token::read(text, now);
-        let Some((token, loading)) =
-            token.and_then(|token| Some((token, user_type.loader.load(token.id)?)))
+        let end = |token: &Token<'_>| {
+            let remembering = &manager.remembering;
+            remembering.end(token.expires_at, token.authenticated_at)
+        };
+        let Some((token, loading)) = token
+            .filter(|token| now < end(token))
+            .and_then(|token| Some((token, user_type.loader.load(token.id)?)))
         else {
             return self.refuse_cookie(EndReason::Invalid);
         };
@@ -89,7 +94,8 @@ impl Lookup<'_> {
         }
         let facts = EntryFacts {
             authenticated_at: token.authenticated_at,
-            started_at: now,
+            // The login ends with the token, as one that has a record does.
+            started_at: manager.limits.started_at(end(&token), now),
             fresh: false,
             remembered: true,
             allow_inactive: false,
@@ -107,7 +113,13 @@ impl Lookup<'_> {
         let (manager, user_type) = (self.manager(), self.user_type);
         let now = manager.now();
         let key = token.family;
-        let is_proof = |family: &_| proves(manager, user_type, &token, family).is_some();
+        let end = |family: &TokenFamily| {
+            let remembering = &manager.remembering;
+            remembering.end(family.expires_at, family.authenticated_at)
+        };
+        let is_proof = |family: &TokenFamily| {
+            proves(manager, user_type, &token, family).is_some() && now < end(family)
+        };
         let redeemed = records.redeem(key, token.generation, now, is_proof);
         let (family, at, send) = match redeemed.await? {
             Redeemed::Good { family, at, send } => (family, at, send),
@@ -158,7 +170,7 @@ impl Lookup<'_> {
         });
         // The browser may not have the successor of its token, or an older key made the token.
         if send || proves(manager, user_type, &token, &family) == Some(Match::Older) {
-            let age = family.expires_at.saturating_sub(now);
+            let age = end(&family).saturating_sub(now);
             let cookie = remember_cookie::family_cookie(manager, user_type, key, &family, age);
             if let Some(cookie) = cookie {
                 self.state.set_remember_cookie(self.index, cookie);
@@ -177,15 +189,19 @@ impl Lookup<'_> {
         family: Option<FamilyKey>,
     ) -> Result<Option<Remembered>, LoadError> {
         let user = match loading {
-            Some(loading) => loading.await?,
+            Some(mut loading) => self.slot.load(&mut loading).await?,
             None => None,
         };
         if self.is_overtaken() {
             return Ok(None);
         }
+        let mut inactive = None;
         let reason = match user {
             None => EndReason::UserGone,
-            Some(user) if !self.user_type.loader.is_authenticated(&*user) => EndReason::Inactive,
+            Some(user) if !self.user_type.loader.is_authenticated(&*user) => {
+                inactive = self.user_type.loader.id(&*user);
+                EndReason::Inactive
+            }
             Some(user) => match self.same_hash(&user, hash) {
                 None => EndReason::SessionHashChanged,
                 Some(found) => {
@@ -201,6 +217,10 @@ impl Lookup<'_> {
         };
         if let Some((records, family)) = self.manager().records.as_ref().zip(family) {
             end_family(records, family).await?;
+            if let Some(owner) = inactive.as_deref() {
+                let owner = self.owner_of(owner);
+                records.end_inactive(owner, self.manager().now()).await?;
+            }
         }
         self.refuse_cookie(reason)
     }
@@ -228,7 +248,13 @@ impl Lookup<'_> {
             method: "remember",
             hash,
             family: Some(key),
-            not_after: Some(family.expires_at),
+            unseen_token: family.seen_at.is_none().then_some(family.generation),
+            not_after: Some(
+                self.manager()
+                    .remembering
+                    .end(family.expires_at, family.authenticated_at),
+            ),
+            is_restored: true,
         };
         let client = client::of_record(self.request, self.manager());
         let (login, inserted) = records.insert(id, login, records.max, client, now).await?;
@@ -246,6 +272,7 @@ impl Lookup<'_> {
 
     /// Gives the session a new id, and the user whom the remember cookie restored.
     fn take_session(&self, id: &str, write: impl FnOnce(&Session)) {
+        fate::belongs_to(&self.user_type.name, id);
         session::restore(&session::of(self.request), |session| {
             if self.state.is_session_of_another(session, self.index, id) {
                 session::clear_but(session, self.manager().kept_keys(self.index));

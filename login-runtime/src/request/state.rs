@@ -5,15 +5,17 @@
 
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
     rc::Rc,
     sync::Arc,
+    task::{Context, Poll},
 };
 
 use actix_web::{HttpMessage, HttpRequest};
 
 use crate::{
     core::{LoginFacts, LoginKey, LoginRecord},
-    error::SetupError,
+    error::{LoadError, SetupError},
     events::LoginEvent,
     http::{SetCookie, cookies},
     manager::Manager,
@@ -24,7 +26,7 @@ use crate::{
     },
     session::{self, Session},
     store::LoginRef,
-    users::{AnyUser, UserType},
+    users::{AnyUser, Loading, UserType},
 };
 
 /// The user of a request, and the login of that user.
@@ -82,14 +84,16 @@ pub(crate) struct LoginState {
 pub(crate) struct Slot {
     /// `Some(None)` if the client is anonymous, `None` if nothing has asked.
     pub(crate) user: RefCell<Option<Option<RequestUser>>>,
-    /// Whether the request loader is running for this user type.
-    pub(crate) loads: Cell<bool>,
     /// Held while the user is looked up, so that others who ask wait and share the result.
     pub(crate) lookup: LocalMutex,
+    /// Whether a loader for this user is being polled, so that whatever asks now is the loader itself.
+    in_loader: Cell<bool>,
     /// The record that a fast look-up found, for itself and for [`LoginState::user`].
     pub(crate) found_record: RefCell<Option<FoundRecord>>,
     /// Whether the remember cookie of the request is void, or replaced by the response.
     pub(crate) remember_settled: Cell<bool>,
+    /// The id, as JSON, of the user whose login the look-up has ended.
+    pub(crate) ended_user: RefCell<Option<String>>,
     /// The login cookie, if logins have their own cookies.
     pub(crate) opened: OpenedLoginCookie,
 }
@@ -107,6 +111,39 @@ impl Slot {
     /// The result of the look-up, if there was one.
     pub(crate) fn found(&self) -> Option<Option<RequestUser>> {
         self.user.borrow().clone()
+    }
+
+    /// Whether the code that asks is part of the loader that is being waited for.
+    pub(crate) fn is_in_loader(&self) -> bool {
+        self.in_loader.get()
+    }
+
+    /// Runs code of a loader.
+    pub(crate) fn in_loader<T>(&self, run: impl FnOnce() -> T) -> T {
+        /// Also resets the mark if the loader panics.
+        struct Inside<'a>(&'a Cell<bool>);
+        impl Drop for Inside<'_> {
+            fn drop(&mut self) {
+                self.0.set(false);
+            }
+        }
+        self.in_loader.set(true);
+        let _inside = Inside(&self.in_loader);
+        run()
+    }
+
+    /// Polls a loader.
+    pub(crate) fn poll_loader(
+        &self,
+        loading: &mut Loading,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<AnyUser>, LoadError>> {
+        self.in_loader(|| loading.as_mut().poll(cx))
+    }
+
+    /// Waits for a loader.
+    pub(crate) async fn load(&self, loading: &mut Loading) -> Result<Option<AnyUser>, LoadError> {
+        poll_fn(|cx| self.poll_loader(loading, cx)).await
     }
 }
 

@@ -3,11 +3,13 @@
 
 use std::{
     any::Any,
-    cell::{Cell, OnceCell},
+    cell::{Cell, OnceCell, RefCell},
     rc::Rc,
 };
 
 use actix_web::{HttpMessage as _, dev::ServiceRequest};
+
+use crate::refusal::{ResolvedViews, ScopeViews};
 
 /// What a route declares about the clients that may reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,9 @@ pub(crate) enum Declaration {
 /// Receives the declarations that a request passes.
 pub(crate) trait Listener {
     fn declared(&self, request: &ServiceRequest, declaration: Declaration);
+
+    /// The request has passed a scope with these views.
+    fn has_views(&self, request: &ServiceRequest, views: &ScopeViews);
 }
 
 /// What a request has passed on its way to a handler.
@@ -37,6 +42,8 @@ pub(crate) struct RouteTrace {
     service: &'static str,
     /// Also receives the declarations.
     listener: Option<Rc<dyn Listener>>,
+    /// The views of the innermost scope that has its own.
+    views: RefCell<Option<(Rc<ScopeViews>, ResolvedViews)>>,
     /// The state of a layer that no longer has the request.
     state: OnceCell<Rc<dyn Any>>,
 }
@@ -93,6 +100,20 @@ impl RouteTrace {
         if let Some(listener) = &self.listener {
             listener.declared(request, what());
         }
+    }
+
+    /// Notes the views of a scope that the request passes.
+    pub(crate) fn note_views(&self, request: &ServiceRequest, views: &Rc<ScopeViews>) {
+        let resolved = ResolvedViews::of(views.iter(), request.request());
+        self.views.replace(Some((Rc::clone(views), resolved)));
+        if let Some(listener) = &self.listener {
+            listener.has_views(request, views);
+        }
+    }
+
+    /// The views of the innermost scope, and the addresses of those that are names of routes.
+    pub(crate) fn views(&self) -> Option<(Rc<ScopeViews>, ResolvedViews)> {
+        self.views.borrow().clone()
     }
 
     pub(crate) fn is_declared(&self) -> bool {

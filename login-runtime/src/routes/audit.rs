@@ -14,12 +14,23 @@
 //!   [`Auditor::example`] gives a path that matches;
 //! - handlers of unsafe methods on the same path, if only a header guard distinguishes them.
 //!
-//! The audit also looks for default services, and for routes that accept every method. For this, it
-//! sends GET requests to paths that do not exist, and requests with a method that does not exist to the
-//! paths of routes. Such a request runs the default service if it is undeclared. It also runs a handler
-//! that accepts every method, if the handler is undeclared or public. If a path has routes with header
-//! guards, the audit runs an undeclared GET handler of that path, to find out whether the route works
-//! without the header.
+//! A guard in the list is written as its attribute is, with the expression of a `check`. So the list
+//! changes when a check is changed. Of a check that is a function, the list shows the path.
+//!
+//! # What an audit runs
+//!
+//! Middleware runs for each request of the audit. A handler runs only if nothing else shows whether it is
+//! there:
+//!
+//! | what | when it runs | with which request |
+//! |---|---|---|
+//! | a guarded handler | never | |
+//! | a handler for certain methods that is public | never | |
+//! | a handler for certain methods that is undeclared | if it takes GET, and its path has routes with header guards | GET, for each combination of these headers that leads to it |
+//! | a handler that takes every method, undeclared or public | once for each combination of headers of its path | the method `AUDIT`, without a body |
+//! | a default service | if it is undeclared | GET to a path with `.login-runtime-audit` in it, once for the application and once for each scope |
+//!
+//! [`is_audit`] tells a handler or a middleware that the request is one of an audit.
 //!
 //! # Examples
 //!
@@ -64,6 +75,7 @@ pub use crate::routes::report::{Audit, Decision, Route};
 
 use actix_http::Request;
 use actix_web::{
+    HttpRequest,
     body::MessageBody,
     dev::{Service, ServiceResponse},
     http::Method,
@@ -72,8 +84,9 @@ use actix_web::{
 use derive_more::{Display, Error};
 
 use crate::routes::{
+    audited_views::AuditedView,
     behind,
-    probe::{Answer, Question},
+    probe::{Answer, Question, is_audited},
     samples::{Headers, SAMPLES, fill, headers, is_known},
 };
 
@@ -94,6 +107,13 @@ where
     B: MessageBody,
 {
     Auditor::new().audit(app).await
+}
+
+/// Whether a request is one of an audit. No client can send such a request.
+///
+/// For handlers and middleware that an audit runs, and whose effects a test does not want.
+pub fn is_audit(request: &HttpRequest) -> bool {
+    is_audited(request)
 }
 
 /// The application has no login manager.
@@ -147,12 +167,15 @@ impl Auditor {
             auditor: self,
             app,
             routes: Vec::new(),
+            views: Vec::new(),
         };
+        walk.note_views(&default);
         // A route that takes every path is listed as that route.
         if default.arrival.pattern.is_none() && default.is_there {
             walk.add("*", "{default}", None, &default);
         }
         walk.node(&Place::root(&tree.root), &default.decision).await;
+        let broken_views = walk.broken_views(default.is_there).await;
         let mut routes = walk.routes;
         routes.sort_by(|a, b| {
             (&a.pattern, &a.method, &a.condition).cmp(&(&b.pattern, &b.method, &b.condition))
@@ -161,6 +184,7 @@ impl Auditor {
         Ok(Audit {
             routes,
             middleware: behind::middleware(default.arrival.service),
+            broken_views,
         })
     }
 }
@@ -170,6 +194,8 @@ struct Walk<'a, S> {
     auditor: &'a Auditor,
     app: &'a S,
     routes: Vec<Route>,
+    /// The views of the manager and of the scopes, each once.
+    views: Vec<AuditedView>,
 }
 
 impl<S, B, E> Walk<'_, S>
@@ -177,6 +203,35 @@ where
     S: Service<Request, Response = ServiceResponse<B>, Error = E>,
     B: MessageBody,
 {
+    fn note_views(&mut self, answer: &Answer) {
+        for view in &answer.views {
+            if !self.views.contains(view) {
+                self.views.push(view.clone());
+            }
+        }
+    }
+
+    /// What is wrong with the views. A default service may answer for any path.
+    async fn broken_views(&self, has_default: bool) -> Vec<String> {
+        let mut broken = Vec::new();
+        for view in &self.views {
+            let mut found = None;
+            for path in &view.paths {
+                let answer = Question::new(Method::GET, path).ask(self.app).await;
+                let is_declared = answer.decision != Decision::Undeclared;
+                if answer.arrival.pattern.is_some() || is_declared || has_default {
+                    found = Some(answer.decision);
+                    break;
+                }
+            }
+            broken.extend(match found {
+                Some(decision) => view.fault(&decision),
+                None => Some(view.is_nowhere()),
+            });
+        }
+        broken
+    }
+
     fn add(&mut self, method: &str, pattern: &str, condition: Option<String>, answer: &Answer) {
         self.routes.push(Route {
             method: method.to_owned(),
@@ -195,7 +250,10 @@ where
         // A scope may have its own default service, or be declared as a whole.
         let prefix = place.node.full_path.trim_end_matches('/');
         let mut default = default.clone();
-        if let Some(path) = self.sample(prefix).await {
+        // The default service of the application is known already.
+        if !prefix.is_empty()
+            && let Some(path) = self.sample(prefix).await
+        {
             let path = format!("{}/{NO_PATH}", path.trim_end_matches('/'));
             let question = Question::new(Method::GET, &path).run_undeclared();
             let found = question.ask(self.app).await;
@@ -269,6 +327,7 @@ where
                 question = question.run_undeclared();
             }
             let answer = question.ask(self.app).await;
+            self.note_views(&answer);
             // With more headers and the same decision, it counts as the same route.
             let is_known = found.iter().any(|(fewer, other)| {
                 fewer.iter().all(|header| combination.contains(header))

@@ -19,18 +19,17 @@ use std::{
 use actix_web::{
     Error, HttpMessage as _, HttpRequest, HttpResponse,
     body::{EitherBody, MessageBody},
-    dev::{RequestHead, Service, ServiceRequest, ServiceResponse, Transform},
-    test::TestRequest,
+    dev::{Service, ServiceRequest, ServiceResponse, Transform},
 };
 use derive_more::Debug;
 
 use crate::{
     core::RefusalReason,
     events::LoginEvent,
-    http::{PassThrough, View},
-    manager::{Manager, ManagerData},
-    refusal::{self, RefusalKind, ResolvedView},
-    request::{LoginState, RouteTrace},
+    http::PassThrough,
+    manager::Manager,
+    refusal::{self, RefusalKind, views::segments_of},
+    request::{LoginState, RouteTrace, StandIn},
     routes::{behind, declare::declare_gate},
     session::{self, Session, SharedSession},
 };
@@ -45,11 +44,9 @@ use crate::refusal::{
 pub(crate) struct Gate {
     manager: Arc<Manager>,
     trace: Rc<RouteTrace>,
-    head: RequestHead,
-    session: SharedSession,
+    stand_in: StandIn,
     /// The pattern of the resource that the path leads to; `None` if there is no such resource.
     pattern: Option<String>,
-    login_view: Option<ResolvedView>,
     /// The framework for messages, if it is around the gate.
     #[cfg(feature = "flash-messages")]
     framework: Option<Framework>,
@@ -70,13 +67,8 @@ impl Gate {
         Self {
             manager: Arc::clone(manager),
             trace,
-            head: request.head().clone(),
-            session: SharedSession::of(request),
+            stand_in: StandIn::of(request, manager),
             pattern: request.resource_map().match_pattern(request.path()),
-            login_view: match manager.refusal.login_view.as_ref() {
-                Some(View::Name(name)) => Some(ResolvedView(request.url_for_static(name))),
-                _ => None,
-            },
             #[cfg(feature = "flash-messages")]
             framework: matches!(manager.refusal.flash, Some(FlashHook::Framework))
                 .then(|| messages::framework(request))
@@ -132,20 +124,23 @@ impl Gate {
 
     /// A request like the one that the route has, but without the data that the application added to it.
     fn stand_in(self) -> HttpRequest {
-        // The only way to make a request outside of actix-web.
-        let mut request = TestRequest::default().app_data(ManagerData(self.manager));
-        if let Some(view) = self.login_view {
-            request = request.app_data(view);
+        let mut stand_in = self.stand_in;
+        if let Some(pattern) = &self.pattern {
+            let segments = segments_of(pattern, stand_in.path());
+            stand_in = stand_in.with_segments(segments);
         }
-        let mut request = request.to_srv_request();
-        *request.head_mut() = self.head;
+        if let Some((views, mut resolved)) = self.trace.views() {
+            resolved.extend(&stand_in.resolved);
+            stand_in.resolved = resolved;
+            stand_in.scope_views = Some(views);
+        }
+        let request = stand_in.request(self.manager);
         request.extensions_mut().insert(self.trace);
-        request.extensions_mut().insert(self.session);
         #[cfg(feature = "flash-messages")]
         if let Some(framework) = self.framework {
             request.extensions_mut().insert(framework);
         }
-        request.into_parts().0
+        request
     }
 }
 

@@ -2,9 +2,12 @@
 
 #[cfg(feature = "audit")]
 pub mod audit;
+#[cfg(feature = "audit")]
+pub(crate) mod audited_views;
 pub(crate) mod behind;
 pub(crate) mod declare;
 pub(crate) mod gate;
+pub(crate) mod login_scope;
 #[cfg(feature = "audit")]
 pub(crate) mod probe;
 #[cfg(feature = "audit")]

@@ -7,7 +7,7 @@ use std::{cell::RefCell, future::Future, rc::Rc};
 
 use actix_http::Request;
 use actix_web::{
-    Error, HttpMessage as _,
+    Error, HttpMessage as _, HttpRequest,
     body::{BodySize, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse},
     error::ErrorServiceUnavailable,
@@ -18,12 +18,14 @@ use actix_web::{
 };
 
 use crate::{
+    manager::Manager,
+    refusal::ScopeViews,
     request::{Declaration, Listener, RouteTrace},
-    routes::report::Decision,
+    routes::{audited_views::AuditedView, report::Decision},
 };
 
 /// Whether a request is one of an audit.
-pub(crate) fn is_audited(request: &ServiceRequest) -> bool {
+pub(crate) fn is_audited(request: &HttpRequest) -> bool {
     request.extensions().contains::<Rc<Probe>>()
 }
 
@@ -34,6 +36,8 @@ pub(crate) struct Probe {
     runs_undeclared: bool,
     runs_public: bool,
     declarations: RefCell<Vec<Declaration>>,
+    /// The views of the manager and of the scopes that the request passes.
+    views: RefCell<Vec<AuditedView>>,
     arrival: RefCell<Arrival>,
 }
 
@@ -60,6 +64,12 @@ impl Probe {
             name: resources.match_name(path).map(str::to_owned),
             service,
         });
+        if let Ok(manager) = Manager::of(request.request()) {
+            let refusal = &manager.refusal;
+            let (login, refresh) = (refusal.login_view.as_ref(), refusal.refresh_view.as_ref());
+            let mut views = probe.views.borrow_mut();
+            views.extend(AuditedView::all(login, refresh, request));
+        }
         let listener: Rc<dyn Listener> = Rc::clone(&probe) as _;
         let trace = RouteTrace::heard_by(listener);
         request.extensions_mut().insert(Rc::new(trace));
@@ -93,6 +103,11 @@ impl Listener for Probe {
         self.declarations.borrow_mut().push(declaration);
         // The innermost declaration knows the route best.
         self.arrival.borrow_mut().name = request.request().match_name().map(str::to_owned);
+    }
+
+    fn has_views(&self, request: &ServiceRequest, views: &ScopeViews) {
+        let found = AuditedView::of_scope(views, request);
+        self.views.borrow_mut().extend(found);
     }
 }
 
@@ -148,6 +163,7 @@ impl Question {
         let declarations = probe.declarations.take();
         Answer {
             arrival: probe.arrival.take(),
+            views: probe.views.take(),
             decision: Decision::of(&declarations),
             is_there: !declarations.is_empty() || !is_empty,
             is_empty,
@@ -171,6 +187,8 @@ fn is_of_actix<B: MessageBody>(response: &ServiceResponse<B>) -> bool {
 /// What a request of an audit has found.
 pub(crate) struct Answer {
     pub(crate) arrival: Arrival,
+    /// The views of the manager and of the scopes on the way.
+    pub(crate) views: Vec<AuditedView>,
     pub(crate) decision: Decision,
     /// Whether the request reached a declaration or a service of the application.
     pub(crate) is_there: bool,

@@ -101,6 +101,7 @@ impl Route {
 pub struct Audit {
     pub(crate) routes: Vec<Route>,
     pub(crate) middleware: Option<String>,
+    pub(crate) broken_views: Vec<String>,
 }
 
 impl Audit {
@@ -130,6 +131,14 @@ impl Audit {
     /// Wrap it in [`routes_behind`](crate::guards::routes_behind()), or around the login manager.
     pub fn hidden_by(&self) -> Option<&str> {
         self.middleware.as_deref()
+    }
+
+    /// What is wrong with the login and refresh views of the manager and of scopes: one sentence for each
+    /// view that leads to no route, or that refuses the clients who are sent there.
+    ///
+    /// Views on other hosts are not checked.
+    pub fn broken_views(&self) -> &[String] {
+        &self.broken_views
     }
 
     /// What else may be the cause of undeclared routes, if there are any.
@@ -162,6 +171,10 @@ impl fmt::Display for Audit {
             let line = format!("{a:method$}  {b:route$}  {c:who$}  {d}");
             writeln!(f, "{}", line.trim_end())?;
         }
-        f.write_str(&self.note().unwrap_or_default())
+        f.write_str(&self.note().unwrap_or_default())?;
+        for view in &self.broken_views {
+            writeln!(f, "note: {view}")?;
+        }
+        Ok(())
     }
 }

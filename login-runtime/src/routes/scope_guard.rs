@@ -174,7 +174,7 @@ where
             Declaration::Guard(describe_options(*user_name, *requirement, condition))
         });
         #[cfg(feature = "audit")]
-        if crate::routes::probe::is_audited(&request) {
+        if crate::routes::probe::is_audited(request.request()) {
             // The audit also sees the declarations inside. The handler does not run.
             let inner = self.service.call(request);
             return Box::pin(async move { inner.await.map(ServiceResponse::map_into_left_body) });

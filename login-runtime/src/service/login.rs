@@ -130,11 +130,11 @@ where
         }
         request.add_data_container(Rc::clone(&self.data));
         #[cfg(feature = "test-util")]
-        if let Some(log_in) = crate::test::asked_log_in(request.request()) {
+        if let Some(asked) = crate::test::asked(request.request()) {
             let service = Rc::clone(&self.service);
             let manager = Arc::clone(&self.manager);
             return LoginFuture::boxed(async move {
-                log_in.await;
+                asked.await;
                 let response = service.call(request).await?.map_into_left_body();
                 finish(response, &manager, None).await
             });

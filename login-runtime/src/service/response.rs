@@ -10,6 +10,7 @@
 use actix_web::{Error, HttpRequest, dev::ServiceResponse, http::header::SET_COOKIE};
 
 use crate::{
+    core::LoginOwner,
     error::{LoginError, StoreError},
     events::{EventUser, LoginEvent},
     http::{SetCookie, cookies, set_cookie},
@@ -21,7 +22,7 @@ use crate::{
         remember_cookie,
     },
     session::{self, fate},
-    store::Records,
+    store::{LoginStore as _, Records},
     users::UserType,
 };
 
@@ -112,6 +113,18 @@ impl<'a> Review<'a> {
         self.cookies.iter().any(|cookie| cookie.name() == name)
     }
 
+    /// The name of the user type, and the id as JSON, of the user of this request; the id is empty if the
+    /// user is unknown.
+    fn owner(&self, index: usize) -> (String, String) {
+        let found = self.state.and_then(|state| state.found(index)).flatten();
+        let user_type = self.manager.users.get(index);
+        let known = found.zip(user_type).and_then(|(found, user_type)| {
+            let id = user_type.loader.id(&*found.user)?;
+            Some((user_type.name.clone(), id))
+        });
+        known.unwrap_or_else(fate::owner)
+    }
+
     /// Ends the logins of a request whose session the application has purged. Logins that the session
     /// itself holds have ended with it.
     async fn end_purged(&mut self, arrived: i64) -> Result<(), LoginError> {
@@ -130,12 +143,27 @@ impl<'a> Review<'a> {
                 // The request itself logged the user out, or there is no login.
                 continue;
             }
+            let found = state.and_then(|state| state.found(index)).flatten();
+            let found = found.as_ref();
+            let mut user_id = None;
+            if found.is_none() && !is_gone {
+                user_id = self.carried_id(index, user_type).await;
+            }
             if let Some(records) = &manager.records {
                 let sent = credential::sent_login(request, manager, user_type);
                 // The request may have logged a user in, too.
                 let made = state
                     .and_then(|state| state.login(request, index))
                     .filter(|made| Some(*made) != sent);
+                // The session ends later, when the record that says whose it was is gone.
+                let mut owner = self.owner(index);
+                if let Some(sent) = sent.filter(|_| owner.1.is_empty()) {
+                    let record = records.store.find(sent.key, manager.now()).await?;
+                    if let Some(record) = record {
+                        owner = (record.user_type, record.user_id);
+                    }
+                }
+                fate::belongs_to(&owner.0, &owner.1);
                 for login in [sent, made].into_iter().flatten() {
                     records.end(login).await?;
                 }
@@ -148,27 +176,47 @@ impl<'a> Review<'a> {
                             .await
                             .unwrap_or_default(),
                     };
-                    records.revoke(login.key, manager.now()).await;
+                    let (user_type, user_id) = (&*owner.0, &*owner.1);
+                    let owner = LoginOwner { user_type, user_id };
+                    records.revoke(login.key, owner, manager.now()).await;
                 }
             }
             self.cookies.retain(|other| other.name() != cookie.name);
             if carries {
                 self.cookies.push(cookie.clear());
-                fate::held_elsewhere();
+                if credential::read(request, manager, user_type, None, |_| Some(())).is_some() {
+                    fate::held_elsewhere();
+                }
             }
             if !is_gone {
-                let found = state.and_then(|state| state.found(index)).flatten();
-                let found = found.as_ref();
-                let user = found.map(|found| EventUser::new(user_type, &*found.user));
-                manager
-                    .events
-                    .emit(&LoginEvent::LoggedOut { user }, request);
+                let event = LoginEvent::LoggedOut {
+                    user: found.map(|found| EventUser::new(user_type, &*found.user)),
+                    user_type: &user_type.name,
+                    user_id: user_id.as_deref(),
+                };
+                manager.events.emit(&event, request);
             }
         }
         if is_late {
             self.cookies.clear();
         }
         Ok(())
+    }
+
+    /// The id, as JSON, of the user whose login the request carries, for the log.
+    async fn carried_id(&self, index: usize, user_type: &UserType) -> Option<String> {
+        let (request, manager) = (self.request, self.manager);
+        let opened = self.opened(index);
+        let read = |credential: LoginCredential<'_>| {
+            let id = credential.entry().map(|entry| entry.id.to_owned());
+            Some((id, credential.login()))
+        };
+        let (id, login) = credential::read(request, manager, user_type, opened, read)?;
+        let Some((records, login)) = manager.records.as_ref().zip(login) else {
+            return id;
+        };
+        let record = records.store.find(login.key, manager.now()).await;
+        record.ok().flatten().map(|record| record.user_id)
     }
 
     /// Withholds the cookies if a login whose cookie the request carries has ended meanwhile.
@@ -189,7 +237,7 @@ impl<'a> Review<'a> {
             carried.push(sent.key);
             let now = self.state.and_then(|state| state.login(request, index));
             if self.sets(&cookie.name) && now.is_none_or(|now| now.key != sent.key) {
-                replaced.push(sent.key);
+                replaced.push((index, sent.key));
             }
         }
         if !self.cookies.is_empty() {
@@ -200,10 +248,13 @@ impl<'a> Review<'a> {
                 self.cookies.clear();
             } else {
                 // With this response the browser replaces them, so requests that arrive later are late.
-                for login in &replaced {
-                    records.revoke(*login, manager.now()).await;
+                for (index, login) in &replaced {
+                    let (user_type, user_id) = self.owner(*index);
+                    let (user_type, user_id) = (&*user_type, &*user_id);
+                    let owner = LoginOwner { user_type, user_id };
+                    records.revoke(*login, owner, manager.now()).await;
                 }
-                carried.retain(|login| !replaced.contains(login));
+                carried.retain(|login| replaced.iter().all(|(_, other)| other != login));
             }
         }
         fate::carries_logins(carried, arrived);
@@ -219,14 +270,12 @@ impl<'a> Review<'a> {
             }
             let prolonged = match &self.manager.records {
                 None => self.prolong_token(index, user_type),
-                Some(records) => match self.prolong_family(records, index, user_type).await {
-                    Ok(cookie) => cookie,
-                    // The request has succeeded; a store that fails now does not undo that.
-                    Err(error) => {
-                        tracing::warn!(target: "login", event = "prolong_failed", reason = ?error);
-                        None
-                    }
-                },
+                // The request has succeeded; a store that fails now does not undo that. The failure is in
+                // the log.
+                Some(records) => self
+                    .prolong_family(records, index, user_type)
+                    .await
+                    .unwrap_or_default(),
             };
             self.cookies.extend(prolonged);
         }

@@ -33,9 +33,9 @@ pub(crate) const ID_KEY: &str = "_session_id";
 /// The length of the id in a session, as JSON: the key, and sixteen bytes as base64, quoted twice.
 pub(crate) const ID_LEN: usize = ID_KEY.len() + 2 + 22 + 6 + 2;
 
-/// The length at most of the text, as JSON, that carries the id of a login record: two numbers of 32 and
-/// 16 bytes as base64, and their quotes.
-pub(crate) const LOGIN_ID_LEN: usize = 43 + 22 + 20;
+/// The length at most of the text, as JSON, that carries the id of a login record: 32 bytes as base64, 16
+/// bytes in digits, and their quotes.
+pub(crate) const LOGIN_ID_LEN: usize = 43 + 32 + 20;
 
 /// A session key that never has a value.
 pub(crate) const NOTHING: &str = "_login_nothing";
@@ -55,8 +55,8 @@ const FORCED: u8 = 4;
 /// The user has a session hash, and its fingerprint follows.
 const HASHED: u8 = 8;
 
-/// A remember cookie restored the login, so it is younger than the credentials. The time at which it
-/// was made follows the client.
+/// A remember cookie restored the login, so it was not made when credentials were given. The time at
+/// which it was made follows the client.
 const RESTORED: u8 = 16;
 
 /// The session key for a user type.
@@ -79,7 +79,8 @@ pub(crate) fn holds_login(state: &HashMap<String, String>) -> bool {
 pub(crate) struct EntryFacts {
     /// When credentials were given, in seconds since the epoch.
     pub(crate) authenticated_at: i64,
-    /// When the login was made: later, if a remember cookie restored it.
+    /// When the login was made, from which the absolute limit counts: another time, if a remember
+    /// cookie restored it.
     pub(crate) started_at: i64,
     pub(crate) fresh: bool,
     pub(crate) remembered: bool,
@@ -90,7 +91,7 @@ pub(crate) struct EntryFacts {
 
 impl EntryFacts {
     fn is_restored(&self) -> bool {
-        self.started_at > self.authenticated_at
+        self.started_at != self.authenticated_at
     }
 }
 
@@ -247,6 +248,7 @@ mod tests {
             (stale, None),
             (restored(1_700_000_001), Some("a-_")),
             (restored(1_800_000_000), None),
+            (restored(1_699_999_999), None),
         ] {
             for id in [r#"7"#, r#""a,\"]b""#, r#"[1,"x"]"#, r#"{"a":[]}"#] {
                 let entry = Entry { facts, hash, id };

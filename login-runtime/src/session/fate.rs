@@ -12,10 +12,11 @@
 //!    the browser may have newer ones.
 //! 3. A late request that renews the session does not create a new session, unless it logs a user in:
 //!    two clicks on the same log in button both succeed. Two log outs both succeed, too.
-//! 4. A request is also late if its session was ended by a log in or log out within the last minute: it
-//!    is assumed that the browser sent the request before it got that response. After the minute, it is
-//!    assumed that the browser never got that response, and the browser starts with a new session. A log
-//!    in is never treated as late.
+//! 4. A request is also late if its session was ended by a log in or log out within the last three
+//!    minutes: it is assumed that the browser sent the request before it got that response. One minute is
+//!    for slow requests, and two for nodes whose clocks differ. After that, it is assumed that the browser
+//!    never got that response, and the browser starts with a new session. A log in is never treated as
+//!    late.
 //! 5. If a session store fails or does not answer in time, the response is 503.
 //!
 //! If the server keeps the sessions, the store knows which of them have ended. The server cannot end a
@@ -70,6 +71,8 @@ pub(crate) struct SessionTracker {
     pub(crate) lock: RefCell<Lock>,
     /// The id that a renewed session in a cookie keeps.
     pub(crate) id: RefCell<Option<String>>,
+    /// The name of the user type, and the id as JSON, of the user whose session this is.
+    pub(crate) owner: RefCell<(String, String)>,
     /// Whether logins that the request did not make may have ended with the session.
     pub(crate) only_own_logins: Cell<bool>,
     /// Whether a store failed.
@@ -122,6 +125,20 @@ pub(crate) fn with_tracker<T: Default>(use_tracker: impl FnOnce(&SessionTracker)
     TRACKER
         .try_with(|tracker| use_tracker(tracker))
         .unwrap_or_default()
+}
+
+/// Notes whose session the request has, so that the end of the session counts as that user's.
+pub(crate) fn belongs_to(user_type: &str, user_id: &str) {
+    with_tracker(|tracker| {
+        tracker
+            .owner
+            .replace((user_type.to_owned(), user_id.to_owned()))
+    });
+}
+
+/// The name of the user type, and the id as JSON, that [`belongs_to`] noted; both are empty otherwise.
+pub(crate) fn owner() -> (String, String) {
+    with_tracker(|tracker| tracker.owner.borrow().clone())
 }
 
 /// Whether the current request has a tracker.

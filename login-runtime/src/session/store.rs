@@ -19,17 +19,20 @@ use tokio::sync::RwLock;
 
 use crate::{
     clock::Clock,
-    core::{LoginKey, MAX_LEN},
-    error::StoreError,
+    core::{LoginKey, LoginOwner, MAX_LEN},
+    error::{Causes, StoreError},
     keys,
     session::{
         contents::{is_short, json_len, log_too_long},
         entry::{self, ID_KEY, ID_LEN},
         fate::{
-            Lock, SessionFate, State, has_logged_in, may_lose, note_failure, set_fate, with_tracker,
+            self, Lock, SessionFate, State, has_logged_in, may_lose, note_failure, set_fate,
+            with_tracker,
         },
     },
-    store::{LATE_FOR, LoginStore as _, REVOKED_FOR, Records, STORE_DEADLINE, in_time},
+    store::{
+        LATE_FOR, LoginStore as _, REVOKED_FOR, Records, STORE_DEADLINE, deadline::is_new, in_time,
+    },
 };
 
 /// The number of locks; each session uses one of them.
@@ -126,6 +129,56 @@ impl<T> Clone for SharedStore<T> {
     }
 }
 
+/// An error of a session store.
+trait Failed {
+    /// The failure itself, if the store failed.
+    fn cause(&self) -> Option<&anyhow::Error>;
+
+    /// Logs the failure with its causes, once in a request: actix-session only shows its own words.
+    fn log(&self) {
+        if let Some(error) = self.cause() {
+            let reason = Causes(error.as_ref()).to_string();
+            if is_new(&reason) {
+                tracing::error!(
+                    target: "login", event = "session_store_failed", reason,
+                    "the session store failed"
+                );
+            }
+        }
+    }
+}
+
+impl Failed for LoadError {
+    fn cause(&self) -> Option<&anyhow::Error> {
+        match self {
+            Self::Other(error) => Some(error),
+            Self::Deserialization(_) => None,
+        }
+    }
+}
+
+impl Failed for SaveError {
+    fn cause(&self) -> Option<&anyhow::Error> {
+        match self {
+            Self::Serialization(error) | Self::Other(error) => Some(error),
+        }
+    }
+}
+
+impl Failed for UpdateError {
+    fn cause(&self) -> Option<&anyhow::Error> {
+        match self {
+            Self::Serialization(error) | Self::Other(error) => Some(error),
+        }
+    }
+}
+
+impl Failed for anyhow::Error {
+    fn cause(&self) -> Option<&anyhow::Error> {
+        Some(self)
+    }
+}
+
 /// Why a late write is refused.
 #[derive(Debug, Display, Error)]
 #[display("the session ended while the request was in progress")]
@@ -166,7 +219,7 @@ impl<T: SessionStore + 'static> SharedStore<T> {
     }
 
     /// Waits for the session store's answer until the deadline.
-    async fn ask<R, E>(
+    async fn ask<R, E: Failed>(
         &self,
         question: impl Future<Output = Result<R, E>>,
         other: impl FnOnce(anyhow::Error) -> E,
@@ -176,7 +229,8 @@ impl<T: SessionStore + 'static> SharedStore<T> {
             return question.await;
         }
         let answer = in_time(self.deadline, question).await;
-        note_failure(answer.unwrap_or_else(|too_slow| Err(other(too_slow.into()))))
+        let answer = answer.unwrap_or_else(|too_slow| Err(other(too_slow.into())));
+        note_failure(answer.inspect_err(Failed::log))
     }
 
     /// Locks a session and reads its contents, if it still exists. Nothing else in this process changes
@@ -203,7 +257,7 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         };
         match in_time(self.deadline, looking).await {
             Ok(looked) => looked,
-            Err(too_slow) => note_failure(Err(too_slow.into())),
+            Err(too_slow) => note_failure(Err(too_slow.into()).inspect_err(Failed::log)),
         }
     }
 
@@ -254,15 +308,40 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         note_failure(revocations.records.any_was_given_up(&logins, arrived).await)
     }
 
-    /// Records that a session has ended.
-    async fn revoke(&self, key: &SessionKey) -> Result<(), StoreError> {
+    /// The user whose session ends: the name of the user type, and the id as JSON.
+    async fn owner_of(
+        &self,
+        revocations: &Revocations,
+        state: Option<&State>,
+    ) -> Result<(String, String), StoreError> {
+        let noted = fate::owner();
+        if !noted.1.is_empty() {
+            return Ok(noted);
+        }
+        // The application has ended the session, and nothing has asked for the user.
+        let logins = state.into_iter().flatten();
+        let mut logins = logins.filter(|(key, _)| entry::is_login_key(key));
+        let login = logins.find_map(|(_, text)| entry::read_login_id(text));
+        let Some((id, _)) = login else {
+            return Ok(noted);
+        };
+        let now = revocations.clock.now();
+        let record = revocations.records.store.find(id.key(), now).await?;
+        Ok(record.map_or(noted, |record| (record.user_type, record.user_id)))
+    }
+
+    /// Records that a session with these contents has ended.
+    async fn revoke(&self, key: &SessionKey, state: Option<&State>) -> Result<(), StoreError> {
         let revocations = self.revocations.get();
         let Some((revocations, session)) = revocations.zip(Self::revocation_key(key)) else {
             return Ok(());
         };
         let until = revocations.clock.now().saturating_add(Self::revoked_for());
-        let store = &revocations.records.store;
-        let revoked = store.revoke_session(session, until);
+        let owner = self.owner_of(revocations, state);
+        let (user_type, user_id) = note_failure(owner.await)?;
+        let (user_type, user_id) = (&*user_type, &*user_id);
+        let owner = LoginOwner { user_type, user_id };
+        let revoked = revocations.records.revoke_session(session, owner, until);
         note_failure(revoked.await)
     }
 
@@ -486,7 +565,7 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
                 || state.as_ref().is_some_and(entry::holds_login)
                 || has_logged_in()
             {
-                self.revoke(key).await?;
+                self.revoke(key, state.as_ref()).await?;
             } else {
                 with_tracker(|tracker| tracker.id.replace(json_id_in_cookie(key)));
             }

@@ -15,7 +15,7 @@ use actix_web::cookie::Key;
 
 use crate::{
     clock::SystemClock,
-    core::{Limits, MAX_COOKIE_AGE},
+    core::{Limits, MaxLogins, Remembering},
     error::BuildError,
     http::{CheckedCookie, CookieSettings, SessionCookie},
     keys::{self, KeyRing},
@@ -25,6 +25,7 @@ use crate::{
     setup::{
         sessions::{Sessions, session_frame},
         settings::Settings,
+        warnings,
     },
     store::{Records, STORE_DEADLINE, TimedStore},
     users::{RequestLoader, UserType},
@@ -44,6 +45,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
     if let Some(error) = settings.error {
         return Err(error);
     }
+    check_keys(&key, &settings.fallback_keys)?;
     settings.refusal.check()?;
     check_sessions(&settings, &sessions)?;
     let mut cookie = settings.session_cookie.take().unwrap_or_default();
@@ -68,6 +70,10 @@ pub(crate) fn manager<S: SessionStore + 'static>(
     let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
     let deadline = settings.store_deadline.unwrap_or(STORE_DEADLINE);
     let (limits, records) = records(&mut settings, deadline)?;
+    let remember = &settings.remember;
+    let remembering = Remembering::new(remember.duration, remember.at_most, limits.remember())
+        .or_else(|(name, why)| invalid(name, why))?;
+    let checked_cookie = matches!(sessions, Sessions::Stored(_)).then(|| cookie.clone());
     let (session, session_cookie) = match sessions {
         Sessions::Own(factory) => {
             let is_in_cookie = store::is_in_cookie::<S>();
@@ -108,6 +114,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         clock,
         client: settings.client,
         remember: settings.remember,
+        remembering,
         guards: settings.guards,
         refusal: Arc::new(settings.refusal),
         events: settings.events,
@@ -117,10 +124,23 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         records,
         routes: settings.routes,
     };
+    warnings::log(&manager, checked_cookie.as_ref());
     Ok(LoginManager {
         manager: Arc::new(manager),
         session,
     })
+}
+
+/// Refuses keys that are obviously none.
+fn check_keys(key: &Key, fallback_keys: &[Key]) -> Result<(), BuildError> {
+    if keys::is_obviously_none(key) {
+        return Err(BuildError::WeakKey { setting: "build" });
+    }
+    if fallback_keys.iter().any(keys::is_obviously_none) {
+        let setting = "fallback_keys";
+        return Err(BuildError::WeakKey { setting });
+    }
+    Ok(())
 }
 
 /// Refuses settings that contradict the application's own session middleware, or login cookies.
@@ -175,11 +195,6 @@ fn is_name(text: &str) -> bool {
 
 /// The user types, with their cookies.
 fn user_types(settings: &mut Settings, realm: &str) -> Result<Vec<Arc<UserType>>, BuildError> {
-    let duration = settings.remember.duration;
-    if duration.as_secs() == 0 || duration > MAX_COOKIE_AGE {
-        let why = "is not between 1 second and 400 days, the longest that browsers keep a cookie";
-        return invalid("RememberCookie::duration", why);
-    }
     let mut users: Vec<Arc<UserType>> = Vec::new();
     for loader in settings.users.drain(..) {
         let (name, user_type) = (loader.name(), loader.type_name());
@@ -294,10 +309,11 @@ fn records(
         let why = "contradicts `login_store`; leave out one of them";
         return invalid("session_only", why);
     }
+    let default = (!settings.unlimited_logins).then_some(MaxLogins::DEFAULT);
     let records = Records {
         store: TimedStore::new(store, deadline),
         limits,
-        max,
+        max: max.or(default),
         relieved_at: AtomicI64::new(i64::MIN),
     };
     Ok((limits, Some(Arc::new(records))))

@@ -1,28 +1,38 @@
 //! The builder: one method for each setting of a login manager.
 
-use std::{any::TypeId, future::Future, sync::Arc, time::Duration};
+use std::{
+    any::TypeId,
+    future::{Future, Ready, ready},
+    marker::PhantomData,
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_session::{
     SessionMiddleware,
     config::SessionLifecycle,
     storage::{CookieSessionStore, SessionStore},
 };
-use actix_web::{HttpRequest, HttpResponse, Responder, cookie::Key};
+use actix_web::{
+    HttpRequest, HttpResponse, Responder,
+    cookie::Key,
+    dev::{Service, ServiceRequest, Transform},
+};
 use derive_more::Debug;
 
 use crate::{
     clock::Clock,
     core::{AuthUser, ClientIdentity, Limits, MaxLogins, SessionProtection},
-    error::{BoxError, BuildError},
+    error::BuildError,
     events::LoginEvent,
     hooks::Hook,
-    http::{CookieSettings, Origin, RememberCookie, View},
+    http::{CookieSettings, IntoView, Origin, RememberCookie},
     manager::LoginManager,
     refusal::{Flash, FlashHook, RefusedRequest, erase_handler},
     session::SharedStore,
     setup::{build, sessions::Sessions, settings::Settings},
     store::LoginStore,
-    users::loader,
+    users::loader::{self, LoaderError},
 };
 
 impl LoginManager {
@@ -32,11 +42,14 @@ impl LoginManager {
     /// `async move |id: i64| db.find(id).await`, or an `async fn`. It returns `Ok(None)` if there is no such
     /// user, and an error if that could not be found out; the client then gets 503.
     /// It is called at most once per request, and only if something asks for the user.
+    ///
+    /// The error can be of any type that can be sent between threads. An `actix_web::Error` and a
+    /// `Box<dyn Error>` cannot: return a [`BoxError`](crate::BoxError) in place of these.
     pub fn builder<U, F, E>(user_loader: F) -> LoginManagerBuilder
     where
         U: AuthUser,
         F: AsyncFn(U::Id) -> Result<Option<U>, E> + Send + Sync + 'static,
-        E: Into<BoxError> + 'static,
+        E: LoaderError,
     {
         LoginManagerBuilder {
             settings: Settings::new(loader::user_loader(user_loader)),
@@ -77,7 +90,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     where
         U: AuthUser,
         F: AsyncFn(U::Id) -> Result<Option<U>, E> + Send + Sync + 'static,
-        E: Into<BoxError> + 'static,
+        E: LoaderError,
     {
         self.set(|settings| settings.users.push(loader::user_loader(user_loader)))
     }
@@ -135,6 +148,10 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// borrow the request, so the loader copies what it needs from it first. The login is not stored, and
     /// not fresh.
     ///
+    /// A loader that asks who the current user is (through [`CurrentUser`](crate::CurrentUser),
+    /// [`MaybeUser`](crate::MaybeUser) or [`Auth`](crate::Auth)) asks itself: it gets an error, and so does the
+    /// client. It may ask for a user of another type.
+    ///
     /// # Security
     ///
     /// The loader checks the credential: compare keys by their hashes, or in constant time.
@@ -144,7 +161,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         U: AuthUser,
         F: Fn(&HttpRequest) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Option<U>, E>> + 'static,
-        E: Into<BoxError> + 'static,
+        E: LoaderError,
     {
         self.set(|settings| {
             settings.request_loader = Some((
@@ -155,15 +172,16 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         })
     }
 
-    /// Redirects clients without a login to this page: a path (`/login`), a URL, or the name of a route.
+    /// Redirects clients without a login to this page: a path (`/login`), a URL, a
+    /// [`View`](crate::config::View), or a function from the request to an address.
     ///
     /// The query parameter `next` contains the address that the client asked for; a form without an
     /// `action` keeps it. Without a login view clients get 401. Scripts and API clients always do: those
     /// whose `Sec-Fetch-Mode`, `X-Requested-With` or `Accept` header says that they do not show a page.
     #[must_use]
-    pub fn login_view(self, view: impl Into<String>) -> Self {
+    pub fn login_view(self, view: impl IntoView) -> Self {
         self.try_set(|settings| {
-            settings.refusal.login_view = Some(View::parse(&view.into())?);
+            settings.refusal.login_view = Some(view.into_view()?.into());
             Ok(())
         })
     }
@@ -172,9 +190,9 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     ///
     /// Without it they get 401, even if there is a login view.
     #[must_use]
-    pub fn refresh_view(self, view: impl Into<String>) -> Self {
+    pub fn refresh_view(self, view: impl IntoView) -> Self {
         self.try_set(|settings| {
-            settings.refusal.refresh_view = Some(View::parse(&view.into())?);
+            settings.refusal.refresh_view = Some(view.into_view()?.into());
             Ok(())
         })
     }
@@ -486,13 +504,24 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
 
     /// Calls `subscriber` for each [`LoginEvent`].
     ///
-    /// It runs within the request: keep it short, and do longer work elsewhere.
+    /// It runs within the request: keep it short, and do longer work elsewhere. Events outside of requests
+    /// go to [`on_maintenance`](Self::on_maintenance).
     #[must_use]
     pub fn on_event(
         self,
         subscriber: impl Fn(&LoginEvent<'_>, &HttpRequest) + Send + Sync + 'static,
     ) -> Self {
         self.set(|settings| settings.events.subscribers.push(Box::new(subscriber)))
+    }
+
+    /// Calls `subscriber` for each [`LoginEvent`] that belongs to no request: logins that
+    /// [`Logins`](crate::logins::Logins) ended.
+    #[must_use]
+    pub fn on_maintenance(
+        self,
+        subscriber: impl Fn(&LoginEvent<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        self.set(|settings| settings.events.outside.push(Box::new(subscriber)))
     }
 
     /// Keeps a record of each login in `store`, so that logins can be listed, limited and ended.
@@ -511,7 +540,8 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// The server then does not know that a login has ended. If sessions are stored in their cookie, a log
     /// out does not end a *copy* of that cookie: the copy works until the login reaches its
     /// [absolute limit](Limits::absolute), or the user's session hash or the key changes. Remember cookies
-    /// do not rotate and cannot be revoked. There is no idle limit, no list of devices and no way to end a
+    /// do not rotate and cannot be revoked. A login of a user who is disabled is refused, but it is valid again
+    /// if the user is enabled before the limit; change the session hash to end it. There is no idle limit, no list of devices and no way to end a
     /// login on another device. A [login store](Self::login_store) provides all of these.
     #[must_use]
     pub fn session_only(self) -> Self {
@@ -532,6 +562,8 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
 
     /// How long logins last; by default 30 minutes without use, and at most 12 hours.
     ///
+    /// The presets also limit how long a login may be remembered; see [`Limits::remember_at_most`].
+    ///
     /// Without a login store there is no idle limit, and `limits` must not have one:
     /// `Limits::new().danger_no_idle_limit()`.
     #[must_use]
@@ -539,10 +571,30 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.limits = Some(limits))
     }
 
-    /// How many logins a user may have at the same time; any number by default.
+    /// How many logins a user may have at the same time. By default, the oldest ends if there are more
+    /// than 100.
+    ///
+    /// A user may have as many remembered browsers as logins: if there are more, the one that has not come
+    /// back for the longest time is forgotten.
     #[must_use]
     pub fn max_logins(self, max: MaxLogins) -> Self {
-        self.set(|settings| settings.max_logins = Some(max))
+        self.set(|settings| {
+            settings.max_logins = Some(max);
+            settings.unlimited_logins = false;
+        })
+    }
+
+    /// Lets a user have any number of logins and remembered browsers.
+    ///
+    /// # Security
+    ///
+    /// A single user can then fill the login store.
+    #[must_use]
+    pub fn danger_any_number_of_logins(self) -> Self {
+        self.set(|settings| {
+            settings.max_logins = None;
+            settings.unlimited_logins = true;
+        })
     }
 
     /// Uses `clock` for the time.
@@ -661,14 +713,61 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// Checks the settings and makes the manager.
     ///
     /// `key` is the application's secret: at least 64 random bytes that stay the same across restarts, as
-    /// in `Key::try_from(bytes)`. With `Key::generate()` all logins end when the application stops. The
+    /// in `Key::try_from(bytes)`. A key that is obviously no secret is refused; the log names the settings
+    /// that weaken a login. With `Key::generate()` all logins end when the application stops. The
     /// session cookie, remember tokens and fingerprints each have their own key, derived from it.
     ///
     /// # Errors
     ///
     /// A [`BuildError`] says which setting is invalid.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use actix_web::cookie::Key;
+    /// use login_runtime::{AuthUser, BuildError, LoginManager, MemoryLoginStore};
+    ///
+    /// #[derive(AuthUser)]
+    /// struct User { id: i64 }
+    ///
+    /// let builder = LoginManager::builder(|id| async move { Ok::<_, String>(Some(User { id })) })
+    ///     .login_store(MemoryLoginStore::new());
+    /// let refused = builder.build(Key::from(&[0; 64]));
+    /// assert!(matches!(refused, Err(BuildError::WeakKey { .. })));
+    /// ```
     pub fn build(self, key: Key) -> Result<LoginManager<S>, BuildError> {
         build::manager(self.settings, self.sessions, key)
+    }
+}
+
+/// A manager that an `App` can be wrapped in. No type implements it: a builder is none yet.
+#[diagnostic::on_unimplemented(
+    message = "this login manager is not built yet; write `.build(key)?` first, and wrap the `App` in what that returns",
+    label = "the settings of a login manager"
+)]
+pub trait Built {}
+
+/// Stands for a builder in the bound below. For the builder itself, the compiler would not show the message.
+#[derive(Debug)]
+#[debug("NotBuilt")]
+pub struct NotBuilt<T>(PhantomData<fn() -> T>);
+
+/// For the message of [`Built`]: without it, the error about a forgotten `build` would list all middlewares.
+#[doc(hidden)]
+impl<S, T> Transform<S, ServiceRequest> for LoginManagerBuilder<T>
+where
+    S: Service<ServiceRequest>,
+    T: SessionStore,
+    NotBuilt<T>: Built,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Transform = S;
+    type InitError = ();
+    type Future = Ready<Result<S, ()>>;
+
+    fn new_transform(&self, _: S) -> Self::Future {
+        ready(Err(()))
     }
 }
 

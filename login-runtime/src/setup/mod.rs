@@ -4,3 +4,4 @@ pub(crate) mod build;
 pub(crate) mod builder;
 pub(crate) mod sessions;
 pub(crate) mod settings;
+pub(crate) mod warnings;

@@ -45,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) store_deadline: Option<Duration>,
     pub(crate) limits: Option<Limits>,
     pub(crate) max_logins: Option<MaxLogins>,
+    /// Whether a user may have any number of logins.
+    pub(crate) unlimited_logins: bool,
     pub(crate) routes: RouteRules,
     /// The first mistake that a setter found.
     pub(crate) error: Option<BuildError>,

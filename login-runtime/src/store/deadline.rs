@@ -6,7 +6,7 @@
 //! 3. An answer that arrives in time does not count towards that total.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::Arc,
@@ -25,7 +25,7 @@ use crate::{
         FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, MaxLogins,
         TokenFamily,
     },
-    error::StoreError,
+    error::{Causes, StoreError},
     store::login_store::LoginStore,
 };
 
@@ -47,10 +47,14 @@ macro_rules! store_methods {
             end_many(which: LoginSelector<$a>) -> u64;
             list(owner: LoginOwner<$a>, now: i64) -> Vec<(LoginKey, LoginRecord)>;
             insert_family(key: FamilyKey, family: &$a TokenFamily) -> ();
+            end_oldest_families(owner: LoginOwner<$a>, keep: u32) -> u64;
             find_family(key: FamilyKey, now: i64) -> Option<TokenFamily>;
             update_family_if(key: FamilyKey, expected: i64, family: &$a TokenFamily) -> bool;
+            token_arrived(login: LoginKey, now: i64) -> ();
             purge(now: i64, idle_since: Option<i64>, limit: u32) -> u64;
-            revoke_session(session: LoginKey, until: i64) -> ();
+            revoke_session(
+                session: LoginKey, owner: LoginOwner<$a>, until: i64, max: u32
+            ) -> ();
             is_session_revoked(session: LoginKey, now: i64) -> bool;
         }
     };
@@ -97,7 +101,9 @@ macro_rules! forwarding_stores {
         /// Each call fails if the store does not answer within the limit.
         impl LoginStore for TimedStore {
             $(async fn $method(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
-                in_time(self.limit, DynLoginStore::$method(&*self.store, $($argument),*)).await?
+                let call = DynLoginStore::$method(&*self.store, $($argument),*);
+                let answer = in_time(self.limit, call).await.unwrap_or_else(|error| Err(error.into()));
+                answer.map_err(|error| report(error, stringify!($method)))
             })*
         }
     };
@@ -115,30 +121,84 @@ pub(crate) const STORE_DEADLINE: Duration = Duration::from_secs(2);
 /// down.
 const PATIENCE: u32 = 30;
 
+/// What one request has experienced with its stores.
+#[derive(Default)]
+struct Failures {
+    /// How long it has waited for answers that never arrived.
+    waited_in_vain: Cell<Duration>,
+    /// The errors that it has logged.
+    logged: RefCell<Vec<String>>,
+}
+
+impl Failures {
+    /// The same, to continue in another task.
+    fn take(&self) -> Self {
+        Self {
+            waited_in_vain: self.waited_in_vain.clone(),
+            logged: RefCell::new(self.logged.take()),
+        }
+    }
+}
+
 tokio::task_local! {
-    /// How long this request has waited for answers that never arrived.
-    static WAITED_IN_VAIN: Cell<Duration>;
+    static FAILURES: Failures;
 }
 
 /// Runs one request, and limits its total waiting for a store that is down.
 pub(crate) async fn bounded<F: Future>(request: F) -> F::Output {
-    WAITED_IN_VAIN.scope(Cell::default(), request).await
+    FAILURES.scope(Failures::default(), request).await
+}
+
+/// Whether the request has not logged this error yet. An outage fails many calls of a request alike.
+pub(crate) fn is_new(error: &str) -> bool {
+    let note = |failures: &Failures| {
+        let mut logged = failures.logged.borrow_mut();
+        let is_new = !logged.iter().any(|other| other == error);
+        if is_new {
+            logged.push(error.to_owned());
+        }
+        is_new
+    };
+    FAILURES.try_with(note).unwrap_or(true)
+}
+
+/// Logs a failure of the login store with its causes, once. `call` is what the store was asked.
+pub(crate) fn report(error: StoreError, call: &'static str) -> StoreError {
+    if error.is_full() {
+        // Old logins may make room, and then nothing has failed. Otherwise the caller logs it.
+        return error;
+    }
+    // The same advice means the same cause, such as several tables that are missing.
+    let is_known = !error.is_logged()
+        && match error.advice() {
+            Some(advice) => !is_new(advice),
+            None => !is_new(&Causes(&error).to_string()),
+        };
+    if is_known {
+        error.without_log()
+    } else {
+        error.logged(Some(call))
+    }
 }
 
 /// Runs a part of a request in a separate task, which completes even if the client disconnects.
 pub(crate) async fn spawn<T: 'static>(
     part: impl Future<Output = T> + 'static,
 ) -> Result<T, JoinError> {
-    let waited = Cell::new(waited_in_vain());
-    let task = WAITED_IN_VAIN.scope(waited, async { (part.await, waited_in_vain()) });
-    let (done, waited) = actix_web::rt::spawn(task).await?;
-    let _ = WAITED_IN_VAIN.try_with(|before| before.set(waited));
+    let taken = || FAILURES.try_with(Failures::take).unwrap_or_default();
+    let task = FAILURES.scope(taken(), async move { (part.await, taken()) });
+    let (done, failures) = actix_web::rt::spawn(task).await?;
+    let _ = FAILURES.try_with(|before| {
+        before.waited_in_vain.swap(&failures.waited_in_vain);
+        before.logged.swap(&failures.logged);
+    });
     Ok(done)
 }
 
 /// Zero outside a request, for instance when an administrator ends logins.
 fn waited_in_vain() -> Duration {
-    WAITED_IN_VAIN.try_with(Cell::get).unwrap_or_default()
+    let waited = FAILURES.try_with(|failures| failures.waited_in_vain.get());
+    waited.unwrap_or_default()
 }
 
 /// A store whose calls fail if the answer takes too long.
@@ -155,7 +215,9 @@ pub(crate) struct TooSlow(#[error(not(source))] Duration);
 
 impl From<TooSlow> for StoreError {
     fn from(error: TooSlow) -> Self {
-        Self::new(error)
+        Self::new(error).advise(
+            "check that the store can be reached; `.store_deadline(..)` says how long an answer may take",
+        )
     }
 }
 
@@ -164,18 +226,21 @@ impl TimedStore {
         Self { store, limit }
     }
 
-    /// Makes a call that may take longer than the limit, because no browser waits for its answer.
+    /// Makes a call that may take longer than the limit, because no browser waits for its answer. `name` is
+    /// the name of the call.
     pub(crate) async fn call_long<'a, T>(
         &'a self,
+        name: &'static str,
         call: impl FnOnce(&'a dyn DynLoginStore) -> StoreFuture<'a, T>,
     ) -> Result<T, StoreError> {
         let limit = self.limit.saturating_mul(PATIENCE);
         let answer = timeout(limit, call(&*self.store)).await;
-        answer.map_err(|_| TooSlow(limit))?
+        let answer = answer.unwrap_or_else(|_| Err(TooSlow(limit).into()));
+        answer.map_err(|error| report(error, name))
     }
 
-    /// Finds the login of a request, for a caller that polls. If the answer is not there at once, the
-    /// caller limits its wait by [`in_time`](Self::in_time).
+    /// Finds the login of a request, for a caller that polls, and that [reports](report) an error. If the
+    /// answer is not there at once, the caller limits its wait by [`in_time`](Self::in_time).
     pub(crate) fn find_for_auth_owned(
         &self,
         key: LoginKey,
@@ -210,7 +275,10 @@ pub(crate) async fn in_time<T>(
     }
     let started = Instant::now();
     timeout(left, work).await.map_err(|_| {
-        let _ = WAITED_IN_VAIN.try_with(|waited| waited.set(waited.get() + started.elapsed()));
+        let _ = FAILURES.try_with(|failures| {
+            let waited = failures.waited_in_vain.get();
+            failures.waited_in_vain.set(waited + started.elapsed());
+        });
         TooSlow(limit)
     })
 }

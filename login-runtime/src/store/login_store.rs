@@ -98,6 +98,16 @@ pub trait LoginStore: Send + Sync + 'static {
         family: &TokenFamily,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Ends the families of a user but for this many, and keeps those whose tokens were replaced last.
+    /// Returns how many ended. Their logins stay.
+    ///
+    /// Expired families may count.
+    fn end_oldest_families(
+        &self,
+        owner: LoginOwner<'_>,
+        keep: u32,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
     /// Finds a family that has not expired.
     fn find_family(
         &self,
@@ -116,11 +126,24 @@ pub trait LoginStore: Send + Sync + 'static {
         family: &TokenFamily,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
+    /// Records that the remember token which was sent together with this login has arrived.
+    ///
+    /// If the login has an [`unseen_token`](LoginRecord::unseen_token), this removes it. If that is
+    /// also the current generation of the login's family, and the family has no
+    /// [`seen_at`](TokenFamily::seen_at) yet, this sets `seen_at` to `now` and raises the family's
+    /// version by one.
+    fn token_arrived(
+        &self,
+        login: LoginKey,
+        now: i64,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Deletes expired rows, at most about `limit` of them. Returns how many it deleted, which is
     /// fewer than `limit` if no more are left.
     ///
     /// Rows are logins, families, and revocations of sessions. Logins that were not used since
-    /// `idle_since` are deleted too.
+    /// `idle_since` are deleted too. If the store has its own clock, and that of the caller is ahead of it,
+    /// the store's clock counts: a wrong clock on one node must not delete the logins of all.
     fn purge(
         &self,
         now: i64,
@@ -130,11 +153,15 @@ pub trait LoginStore: Send + Sync + 'static {
 
     /// Records that the session with this id has ended, so that a late request does not restore it.
     ///
-    /// The store may delete this after `until`; the latest `until` of several calls counts.
+    /// The store may delete this after `until`; the latest `until` of several calls counts. It keeps at
+    /// most `max` of them for each user, and deletes those with the earliest `until` first. `owner` has
+    /// an empty id if the user is unknown.
     fn revoke_session(
         &self,
         session: LoginKey,
+        owner: LoginOwner<'_>,
         until: i64,
+        max: u32,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Whether the session with this id is recorded as ended.

@@ -39,8 +39,8 @@ pub use self::sql::SqliteLoginStore;
 pub(crate) use crate::error::Full;
 pub use crate::{
     core::login::{
-        FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, MaxLogins,
-        TokenFamily,
+        FamilyKey, Inserted, InvalidLoginKey, LoginKey, LoginOwner, LoginRecord, LoginSelector,
+        MaxLogins, TokenFamily,
     },
     error::StoreError,
 };

@@ -8,9 +8,10 @@
 //!    ran at the same time stays final.
 //! 4. A login that is unused for too long does not count towards the limit of logins, nor does an
 //!    older login of the browser that a remember token restores.
-//! 5. When the limit ends a login, its family of remember tokens ends too; otherwise a token would
+//! 5. A user's remembered browsers, and the notes about the user's ended sessions, are limited too.
+//! 6. When the limit ends a login, its family of remember tokens ends too; otherwise a token would
 //!    restore that login, and end another in turn.
-//! 6. A log out ends the login and its family, even if the client disconnects.
+//! 7. A log out ends the login and its family, even if the client disconnects.
 
 use std::{
     sync::atomic::{AtomicI64, Ordering},
@@ -19,8 +20,8 @@ use std::{
 
 use crate::{
     core::{
-        FamilyKey, Inserted, Limits, LoginKey, LoginOwner, LoginRecord, LoginSelector, MaxLogins,
-        Presented, TokenFamily, remember,
+        CLOCK_SKEW, FIRST_GENERATION, FamilyKey, Inserted, Limits, LoginKey, LoginOwner,
+        LoginRecord, LoginSelector, MaxLogins, Presented, Remembering, TokenFamily, remember,
     },
     error::{LoginError, StoreError},
     keys::{self, LoginToken},
@@ -97,8 +98,13 @@ pub(crate) struct NewLogin<'a> {
     pub(crate) method: &'a str,
     pub(crate) hash: Option<String>,
     pub(crate) family: Option<FamilyKey>,
+    /// The generation of the remember token that the response sends together with the login, if no
+    /// request has shown yet that a browser has it.
+    pub(crate) unseen_token: Option<i64>,
     /// When the login expires, if that is before the absolute limit.
     pub(crate) not_after: Option<i64>,
+    /// Whether a remember token restored the login.
+    pub(crate) is_restored: bool,
 }
 
 impl Records {
@@ -112,7 +118,7 @@ impl Records {
         now: i64,
     ) -> Result<(LoginRef, Inserted), StoreError> {
         let expires_at = self.limits.expires_at(now);
-        let is_restored = login.not_after.is_some();
+        let is_restored = login.is_restored;
         let record = LoginRecord {
             user_type: login.user_type.to_owned(),
             user_id: login.user_id,
@@ -128,23 +134,51 @@ impl Records {
             address: client.address,
             hash: login.hash,
             family: login.family,
+            unseen_token: login.unseen_token,
         };
         let key = id.key();
-        let before = if max.is_some() || is_restored {
-            self.make_room(key, &record, now).await?
-        } else {
-            Vec::new()
-        };
-        let insert = || self.store.insert(key, &record, max, now);
-        let inserted = match insert().await {
-            Err(error) if error.is_full() && self.purge_unused(now).await? => insert().await?,
-            answer => answer?,
-        };
+        if is_restored {
+            self.make_room(key, &record, remember::GRACE, now).await?;
+        }
+        // Most users are below the limit, so that nothing has to be listed.
+        let if_below = max.map(|max| MaxLogins::Refuse(max.limit()));
+        let mut before = Vec::new();
+        let mut inserted = self.insert_once(key, &record, if_below, now).await?;
+        if inserted == Inserted::Refused {
+            let age = remember::GRACE - CLOCK_SKEW;
+            before = self.make_room(key, &record, age, now).await?;
+            inserted = self.insert_once(key, &record, max, now).await?;
+        }
         if matches!(inserted, Inserted::Done { ended } if ended > 0) {
             self.end_families_of_ended(before, &record, now).await?;
         }
         let family = record.family;
         Ok((LoginRef { key, family }, inserted))
+    }
+
+    /// Stores a record. If the store is full, deletes unused logins first.
+    async fn insert_once(
+        &self,
+        key: LoginKey,
+        record: &LoginRecord,
+        max: Option<MaxLogins>,
+        now: i64,
+    ) -> Result<Inserted, StoreError> {
+        match self.store.insert(key, record, max, now).await {
+            Err(error) if error.is_full() && self.purge_unused(now).await? => {
+                self.store.insert(key, record, max, now).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Deletes up to about `batch` rows that have been over for [`KEPT_FOR`]. Returns how many.
+    pub(crate) async fn purge(&self, now: i64, batch: u32) -> Result<u64, StoreError> {
+        let then = now.saturating_sub(KEPT_FOR);
+        let idle_since = self.limits.idle_since(then);
+        self.store
+            .call_long("purge", |store| store.purge(then, idle_since, batch))
+            .await
     }
 
     /// Deletes the logins in a full store that were unused for too long. Returns whether there were
@@ -159,11 +193,13 @@ impl Records {
     }
 
     /// Ends the logins that must not count against a new one: those that were unused for too long,
-    /// and those of the browser whose login it restores. Returns the others.
+    /// and those of the browser whose login it restores, if they are older than `age`. Returns the
+    /// others.
     async fn make_room(
         &self,
         key: LoginKey,
         record: &LoginRecord,
+        age: i64,
         now: i64,
     ) -> Result<Vec<(LoginKey, LoginRecord)>, StoreError> {
         let logins = self.store.list(record.owner(), now).await?;
@@ -174,7 +210,7 @@ impl Records {
             let same_browser = login.family.is_some()
                 && login.family == record.family
                 && other != key
-                && login.created_at < now.saturating_sub(remember::GRACE);
+                && login.created_at < now.saturating_sub(age);
             if same_browser || self.limits.is_idle(login.last_seen, now) {
                 self.store.end(other).await?;
             } else {
@@ -262,11 +298,10 @@ impl Records {
         owner: LoginOwner<'_>,
         now: i64,
     ) -> Result<(), LoginError> {
-        let (limit, ends_oldest) = match self.max {
-            None => return Ok(()),
-            Some(MaxLogins::EndOldest(limit)) => (limit.max(1), true),
-            Some(MaxLogins::Refuse(limit)) => (limit, false),
+        let Some(max) = self.max else {
+            return Ok(());
         };
+        let (limit, ends_oldest) = (max.limit(), matches!(max, MaxLogins::EndOldest(_)));
         let logins = self.store.list(owner, now).await?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         if logins.len() > limit && !ends_oldest {
@@ -280,29 +315,54 @@ impl Records {
         Ok(())
     }
 
-    /// Records that the browser has received the current token of a family.
-    pub(crate) async fn note_seen(
-        &self,
-        key: FamilyKey,
-        generation: i64,
-        now: i64,
-        proves: impl Fn(&TokenFamily) -> bool,
-    ) -> Result<(), StoreError> {
-        let family = self.find_current(key, generation, now, proves).await?;
-        if let Some(family) = family.filter(|family| family.seen_at.is_none()) {
-            self.update_family(key, &family, |next| next.seen_at = Some(now))
-                .await?;
+    /// Records that the remember token which was sent together with this login has arrived: using the
+    /// token before it is theft from now on.
+    ///
+    /// A failure is only logged: the next request of the login tries again.
+    pub(crate) async fn note_arrival(&self, key: LoginKey, now: i64) {
+        if let Err(error) = self.store.token_arrived(key, now).await {
+            tracing::warn!(target: "login", event = "note_failed", reason = ?error);
         }
-        Ok(())
     }
 
     /// Records that a login was used.
     ///
     /// A failure is only logged, because the store has just confirmed the login of the request.
     pub(crate) async fn touch(&self, key: LoginKey, now: i64) {
-        if let Err(error) = self.store.touch(key, now).await {
-            tracing::warn!(target: "login", event = "touch_failed", reason = ?error);
-        }
+        let _ = self.store.touch(key, now).await;
+    }
+
+    /// Ends the logins of a user who may not be logged in any more, and the user's families, so that
+    /// none of them comes back if the user is allowed again later (ASVS 7.4.2).
+    ///
+    /// Logins that the application allowed although the user was inactive stay.
+    pub(crate) async fn end_inactive(
+        &self,
+        owner: LoginOwner<'_>,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let logins = self.store.list(owner, now).await?;
+        let (allowed, ended): (Vec<_>, Vec<_>) = logins
+            .into_iter()
+            .partition(|(_, login)| login.allow_inactive);
+        let (but, but_family) = match &*allowed {
+            [] => (None, None),
+            [(key, login)] => (Some(*key), login.family),
+            _ => {
+                for (key, login) in ended {
+                    let family = login.family;
+                    self.end(LoginRef { key, family }).await?;
+                }
+                return Ok(());
+            }
+        };
+        let which = LoginSelector::Of {
+            owner,
+            but,
+            but_family,
+        };
+        self.store.end_many(which).await?;
+        Ok(())
     }
 
     /// Ends a login and its family.
@@ -331,11 +391,36 @@ impl Records {
     /// does not remove the cookie of its next login.
     ///
     /// A failure is only logged: a late response may then remove that cookie.
-    pub(crate) async fn revoke(&self, login: LoginKey, now: i64) {
+    pub(crate) async fn revoke(&self, login: LoginKey, owner: LoginOwner<'_>, now: i64) {
         let until = now.saturating_add(REVOKED_FOR);
-        if let Err(error) = self.store.revoke_session(login, until).await {
-            tracing::warn!(target: "login", event = "revocation_failed", reason = ?error);
-        }
+        let _ = self.revoke_session(login, owner, until).await;
+    }
+
+    /// Records that a session of this user has ended. The id of an unknown user is empty.
+    pub(crate) async fn revoke_session(
+        &self,
+        session: LoginKey,
+        owner: LoginOwner<'_>,
+        until: i64,
+    ) -> Result<(), StoreError> {
+        let max = if owner.user_id.is_empty() {
+            MAX_REVOKED_OF_UNKNOWN
+        } else {
+            MAX_REVOKED
+        };
+        self.store.revoke_session(session, owner, until, max).await
+    }
+
+    /// Ends the user's families beyond the limit of logins: those that were not used for the longest
+    /// time.
+    ///
+    /// A failure is only logged, because the user has just logged in; the next log in tries again.
+    pub(crate) async fn limit_families(&self, owner: LoginOwner<'_>) {
+        let Some(max) = self.max else {
+            return;
+        };
+        let keep = max.limit().max(1);
+        let _ = self.store.end_oldest_families(owner, keep).await;
     }
 
     /// Whether a browser gave up one of these logins after a request with its cookie arrived, or so
@@ -370,7 +455,7 @@ impl Records {
             user_id: user_id.to_owned(),
             seed: keys::random_16().map_err(StoreError::new)?,
             version: 1,
-            generation: 1,
+            generation: FIRST_GENERATION,
             rotated_at: now,
             seen_at: None,
             restored_at: None,
@@ -412,7 +497,8 @@ impl Records {
         Ok(())
     }
 
-    /// Extends a family to its whole lifetime from now on, if its current token was presented.
+    /// Extends a family to its whole lifetime from now on, if its current token was presented, but not
+    /// beyond the end of remembering. Returns the family, and when it ends.
     ///
     /// Writes the row at most once a minute.
     pub(crate) async fn prolong(
@@ -420,11 +506,16 @@ impl Records {
         key: FamilyKey,
         generation: i64,
         now: i64,
+        remembering: &Remembering,
         proves: impl Fn(&TokenFamily) -> bool,
-    ) -> Result<Option<TokenFamily>, StoreError> {
+    ) -> Result<Option<(TokenFamily, i64)>, StoreError> {
         let family = self.find_current(key, generation, now, proves).await?;
-        if let Some(family) = &family {
-            let expires_at = now.saturating_add(family.lifetime);
+        let family = family.map(|family| {
+            let end = remembering.prolonged(now, family.authenticated_at, family.lifetime);
+            (family, end)
+        });
+        if let Some((family, expires_at)) = &family {
+            let expires_at = *expires_at;
             if expires_at.saturating_sub(family.expires_at) >= 60 {
                 self.update_family(key, family, |next| next.expires_at = expires_at)
                     .await?;
@@ -455,7 +546,7 @@ impl Records {
                     self.end_family(key).await?;
                     return Ok(Redeemed::Theft(family));
                 }
-                Presented::Share(at) => (family, at, false),
+                Presented::Share { at, send } => (family, at, send),
                 Presented::Restore { next, send } => {
                     let update = self.store.update_family_if(key, family.version, &next);
                     if !update.await? {
@@ -502,8 +593,26 @@ fn cut(text: &str, max: usize) -> &str {
 /// sessions. Seven days also outlast most copies of a cookie.
 pub(crate) const REVOKED_FOR: i64 = 7 * 24 * 60 * 60;
 
+/// How many seconds a purge keeps rows that are over.
+///
+/// The clock of the node that purges may be ahead of the clocks of others, for which the rows are still
+/// valid. Raising it tolerates worse clocks; lowering it frees space sooner.
+const KEPT_FOR: i64 = 60 * 60;
+
+/// How many ended sessions of a user a store remembers at most. If there are more, a copy of an older
+/// session's cookie has its data again, but no login.
+///
+/// Raising it keeps the data of more sessions away from copies; lowering it limits how much of the store
+/// a user can fill by logging in and out.
+const MAX_REVOKED: u32 = 100;
+
+/// The same for all sessions whose user is not known when they end.
+const MAX_REVOKED_OF_UNKNOWN: u32 = 10_000;
+
 /// How many seconds after the end of a session a request with its cookie still counts as late.
 ///
 /// Raising it covers slower networks. But for that long, a browser that never received the response
 /// which ended its session cannot write to a new one.
-pub(crate) const LATE_FOR: i64 = 60;
+///
+/// It is a minute, and as much as the clocks of two nodes may differ.
+pub(crate) const LATE_FOR: i64 = 60 + CLOCK_SKEW;

@@ -2,8 +2,9 @@
 //!
 //! 1. Each call that must be atomic is one script, and Redis runs one script at a time.
 //!    `redis/common.lua` lists the keys.
-//! 2. The clock of Redis decides nothing. Each row contains the time at which it expires; its time to
-//!    live in Redis only deletes rows that expired long ago.
+//! 2. The clock of Redis does not decide which rows are valid. Each row contains the time at which it
+//!    expires; its time to live in Redis only deletes rows that expired long ago. A node whose clock is
+//!    ahead deletes nothing that is valid by the clock of Redis.
 //! 3. A call that may not have reached Redis is sent again, if sending it twice does no harm.
 
 use std::{cmp::Reverse, collections::HashMap, fmt, str::FromStr, sync::LazyLock, time::Duration};
@@ -41,6 +42,10 @@ const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(5);
 ///
 /// Raising it tolerates larger differences between clocks; lowering it saves memory.
 const SLACK: i64 = 24 * 60 * 60;
+
+/// How many seconds Redis keeps the list of a user's revoked sessions after its last change: longer than
+/// the manager revokes a session for.
+const REVOKED_TTL: i64 = 8 * 24 * 60 * 60;
 
 /// The longest time to live in seconds. Redis cannot add much more to its clock.
 const MAX_TTL: i64 = 3_000_000_000;
@@ -100,8 +105,12 @@ static END_FAMILY: LazyLock<Script> =
 static LIST: LazyLock<Script> = LazyLock::new(|| script(include_str!("redis/list.lua")));
 static INSERT_FAMILY: LazyLock<Script> =
     LazyLock::new(|| script(include_str!("redis/insert_family.lua")));
+static END_OLDEST_FAMILIES: LazyLock<Script> =
+    LazyLock::new(|| script(include_str!("redis/end_oldest_families.lua")));
 static UPDATE_FAMILY_IF: LazyLock<Script> =
     LazyLock::new(|| script(include_str!("redis/update_family_if.lua")));
+static TOKEN_ARRIVED: LazyLock<Script> =
+    LazyLock::new(|| script(include_str!("redis/token_arrived.lua")));
 static PURGE: LazyLock<Script> = LazyLock::new(|| script(include_str!("redis/purge.lua")));
 static REVOKE: LazyLock<Script> = LazyLock::new(|| script(include_str!("redis/revoke.lua")));
 
@@ -299,6 +308,7 @@ fn login_fields(record: &LoginRecord) -> impl ToRedisArgs {
         (
             optional("hash", record.hash.as_ref()),
             optional("family", record.family.map(|family| family.to_string())),
+            optional("unseen_token", record.unseen_token),
         ),
     )
 }
@@ -365,6 +375,7 @@ impl Row {
             address: self.text("address")?,
             hash: self.optional_text("hash")?,
             family: family.transpose()?,
+            unseen_token: self.optional_number("unseen_token")?,
         })
     }
 
@@ -501,6 +512,15 @@ impl LoginStore for RedisLoginStore {
         self.run(&INSERT_FAMILY, Repeatable::Yes, args).await
     }
 
+    async fn end_oldest_families(
+        &self,
+        owner: LoginOwner<'_>,
+        keep: u32,
+    ) -> Result<u64, StoreError> {
+        let args = (owner_name(owner), keep);
+        self.run(&END_OLDEST_FAMILIES, Repeatable::Yes, args).await
+    }
+
     async fn find_family(
         &self,
         key: FamilyKey,
@@ -527,6 +547,11 @@ impl LoginStore for RedisLoginStore {
         self.run(&UPDATE_FAMILY_IF, Repeatable::No, args).await
     }
 
+    async fn token_arrived(&self, login: LoginKey, now: i64) -> Result<(), StoreError> {
+        let args = (login.to_string(), now);
+        self.run(&TOKEN_ARRIVED, Repeatable::Yes, args).await
+    }
+
     async fn purge(
         &self,
         now: i64,
@@ -549,8 +574,15 @@ impl LoginStore for RedisLoginStore {
         Ok(u64::from(limit - left))
     }
 
-    async fn revoke_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
-        let args = (session.to_string(), until);
+    async fn revoke_session(
+        &self,
+        session: LoginKey,
+        owner: LoginOwner<'_>,
+        until: i64,
+        max: u32,
+    ) -> Result<(), StoreError> {
+        let owner = owner_name(owner);
+        let args = (session.to_string(), owner, until, max, REVOKED_TTL);
         self.run(&REVOKE, Repeatable::Yes, args).await
     }
 

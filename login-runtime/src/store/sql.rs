@@ -38,9 +38,27 @@ mod statements;
 /// The version of the tables.
 const VERSION: i64 = 1;
 
+/// PostgreSQL's codes for a table, a column and a schema that do not exist.
+const MISSING: [&str; 3] = ["42P01", "42703", "3F000"];
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        Self::new(error)
+        // SQLite has one code for all mistakes in a statement, and PostgreSQL speaks many languages.
+        let lacks_tables = error.as_database_error().is_some_and(|error| {
+            let message = error.message();
+            error.code().is_some_and(|code| MISSING.contains(&&*code))
+                || message.contains("no such table")
+                || message.contains("no such column")
+        });
+        let error = Self::new(error);
+        if lacks_tables {
+            error.advise(
+                "the login tables are missing, or are those of another version: call the store's \
+                 `migrate()` when the application starts, or run its `SCHEMA`",
+            )
+        } else {
+            error
+        }
     }
 }
 
@@ -188,6 +206,7 @@ macro_rules! sql_store {
                     address: row.try_get(12)?,
                     hash: row.try_get(13)?,
                     family: family.map(bytes).transpose()?.map(FamilyKey),
+                    unseen_token: row.try_get(15)?,
                 };
                 Ok((LoginKey::from_bytes(bytes(row.try_get(0)?)?), record))
             }
@@ -303,6 +322,7 @@ macro_rules! sql_store {
                         .bind(&record.address)
                         .bind(&record.hash)
                         .bind(record.family.as_ref().map(|family| family.0.as_slice()))
+                        .bind(record.unseen_token)
                         .execute(&mut *tx)
                         .await?;
                     tx.commit().await?;
@@ -410,6 +430,18 @@ macro_rules! sql_store {
                 Ok(())
             }
 
+            async fn end_oldest_families(
+                &self,
+                owner: LoginOwner<'_>,
+                keep: u32,
+            ) -> Result<u64, StoreError> {
+                let end = sqlx::query(statements::END_OLDEST_FAMILIES)
+                    .bind(owner.user_type.to_owned())
+                    .bind(owner.user_id.to_owned())
+                    .bind(i64::from(keep));
+                Self::write(self.writer().await?, $dialect::lock(Some(owner)), [end]).await
+            }
+
             async fn find_family(
                 &self,
                 key: FamilyKey,
@@ -433,6 +465,14 @@ macro_rules! sql_store {
                 Ok(self.write_one(update.bind(expected)).await? > 0)
             }
 
+            async fn token_arrived(&self, login: LoginKey, now: i64) -> Result<(), StoreError> {
+                let of = |statement| sqlx::query(statement).bind(login.0.to_vec());
+                let see = of(statements::SEE_TOKEN).bind(now);
+                let forget = of(statements::FORGET_TOKEN);
+                Self::write(self.writer().await?, None, [see, forget]).await?;
+                Ok(())
+            }
+
             async fn purge(
                 &self,
                 now: i64,
@@ -441,6 +481,12 @@ macro_rules! sql_store {
             ) -> Result<u64, StoreError> {
                 let limit = u64::from(limit);
                 let mut purged = 0;
+                let clock: i64 = sqlx::query_scalar($dialect::CLOCK)
+                    .fetch_one(&mut *$dialect::connect(&self.pool).await?)
+                    .await?;
+                let ahead = now.saturating_sub(clock).max(0);
+                let now = now.saturating_sub(ahead);
+                let idle_since = idle_since.map(|since| since.saturating_sub(ahead));
                 let before = [Some(now), idle_since, Some(now), Some(now)];
                 for (statement, before) in $dialect::PURGE.into_iter().zip(before) {
                     let Some(before) = before else {
@@ -467,10 +513,22 @@ macro_rules! sql_store {
             async fn revoke_session(
                 &self,
                 session: LoginKey,
+                owner: LoginOwner<'_>,
                 until: i64,
+                max: u32,
             ) -> Result<(), StoreError> {
-                let revoke = sqlx::query(statements::REVOKE).bind(session.0.to_vec());
-                self.write_one(revoke.bind(until)).await?;
+                let (user_type, user_id) = (owner.user_type.to_owned(), owner.user_id.to_owned());
+                let revoke = sqlx::query(statements::REVOKE)
+                    .bind(session.0.to_vec())
+                    .bind(until)
+                    .bind(user_type.clone())
+                    .bind(user_id.clone());
+                let limit = sqlx::query(statements::FORGET_REVOKED)
+                    .bind(user_type)
+                    .bind(user_id)
+                    .bind(i64::from(max));
+                let lock = $dialect::lock(Some(owner));
+                Self::write(self.writer().await?, lock, [revoke, limit]).await?;
                 Ok(())
             }
 

@@ -10,7 +10,8 @@ use crate::routes::audit::{Audit, Route};
 /// The environment variable that makes [`assert_reviewed`] write the file again, whatever its value.
 const UPDATE: &str = "UPDATE_AUDIT";
 
-/// Fails the test if a route is undeclared, or if the routes differ from those in the file at `path`.
+/// Fails the test if a route is undeclared, if a login or refresh view leads to no route or refuses the
+/// clients who are sent there, or if the routes differ from those in the file at `path`.
 ///
 /// The file contains the table that [`Audit`] prints. Review it, and commit it with the code: its
 /// diff then shows a new route, or one that is no longer guarded. `UPDATE_AUDIT=1 cargo test` writes
@@ -29,6 +30,11 @@ pub fn assert_reviewed(audit: &Audit, path: impl AsRef<Path>) {
          wrap it in `routes_behind(..)`:\n{}{}",
         undeclared.concat(),
         audit.note().unwrap_or_default(),
+    );
+    assert!(
+        audit.broken_views().is_empty(),
+        "refused clients would be sent to the wrong place:\n  {}",
+        audit.broken_views().join("\n  "),
     );
     let path = package().join(path);
     let found = audit.to_string();

@@ -40,6 +40,12 @@ use crate::store::{
 /// The present time of most tests.
 const NOW: i64 = 1_700_000_000;
 
+/// The id of a user who is not known.
+const NOBODY: &str = "";
+
+/// More revocations than other tests make.
+const MANY_REVOKED: u32 = 1_000_000;
+
 /// The number of concurrent calls.
 const MANY: usize = 64;
 
@@ -74,9 +80,13 @@ pub async fn run<S: LoginStore>(store: Arc<S>) {
     one_of_many_updates_succeeds(store).await;
     an_ended_family_cannot_be_updated(store).await;
     a_login_stored_before_its_family_ends_also_ends(store).await;
+    the_token_that_was_sent_with_a_login_is_seen_once(store).await;
+    one_of_many_calls_sees_a_token(store).await;
     a_purge_deletes_expired_rows_and_no_others(store).await;
     a_purge_deletes_idle_logins(store).await;
     a_session_is_revoked_until_the_given_time(store).await;
+    the_families_of_a_user_are_limited(store).await;
+    the_revocations_of_a_user_are_limited(store).await;
     a_cancelled_call_does_no_harm(store).await;
 }
 
@@ -160,6 +170,7 @@ fn login_at(user_id: &str, created_at: i64) -> LoginRecord {
         address: "192.0.2.1".to_owned(),
         hash: None,
         family: None,
+        unseen_token: None,
     }
 }
 
@@ -251,6 +262,7 @@ async fn logins_read_back_as_written<S: LoginStore>(store: &Arc<S>) {
         address: "2001:db8::1%eth0".to_owned(),
         hash: Some("' OR 1=1 --".to_owned()),
         family: Some(new_family()),
+        unseen_token: Some(i64::MAX),
         ..login(&user)
     };
     let empty = LoginRecord {
@@ -1193,6 +1205,106 @@ async fn a_login_stored_before_its_family_ends_also_ends<S: LoginStore>(store: &
     }
 }
 
+/// Stores a login and its family, whose token of generation 7 was sent together with the login.
+async fn insert_with_token<S: LoginStore>(store: &S, user_id: &str) -> (LoginKey, FamilyKey) {
+    let family = TokenFamily {
+        generation: 7,
+        ..family(user_id)
+    };
+    let family_key = insert_family(store, &family).await;
+    let record = LoginRecord {
+        family: Some(family_key),
+        unseen_token: Some(7),
+        ..login(user_id)
+    };
+    (insert(store, &record).await, family_key)
+}
+
+async fn the_token_that_was_sent_with_a_login_is_seen_once<S: LoginStore>(store: &Arc<S>) {
+    let user = new_user();
+    let (key, family_key) = insert_with_token(&**store, &user).await;
+    let (other, other_family) = insert_with_token(&**store, &user).await;
+    let before = ok(store.find_family(family_key, NOW).await);
+    for now in [NOW + 5, NOW + 6] {
+        ok(store.token_arrived(key, now).await);
+        let seen = before.clone().map(|before| TokenFamily {
+            seen_at: Some(NOW + 5),
+            version: before.version + 1,
+            ..before
+        });
+        assert!(
+            ok(store.find_family(family_key, NOW).await) == seen,
+            "the first call sees the token, and the second changes nothing"
+        );
+        let found = ok(store.find_for_auth(key, NOW).await);
+        let unseen = found.map(|found| (found.family, found.unseen_token));
+        assert_eq!(
+            unseen,
+            Some((Some(family_key), None)),
+            "the login no longer waits for its token, and stays in its family"
+        );
+    }
+    let found = ok(store.find(other, NOW).await).and_then(|found| found.unseen_token);
+    assert_eq!(found, Some(7), "another login does not change");
+    let found = ok(store.find_family(other_family, NOW).await).and_then(|found| found.seen_at);
+    assert_eq!(found, None, "another family does not change");
+
+    // The token was replaced after the login was made: the browser may not have the current one.
+    let replaced = TokenFamily {
+        version: 2,
+        generation: 8,
+        ..family(&user)
+    };
+    assert!(ok(store.update_family_if(other_family, 1, &replaced).await));
+    ok(store.token_arrived(other, NOW + 5).await);
+    assert!(
+        ok(store.find_family(other_family, NOW).await) == Some(replaced),
+        "a token that was replaced does not show that its successor arrived"
+    );
+    let found = ok(store.find(other, NOW).await).and_then(|found| found.unseen_token);
+    assert_eq!(found, None, "the login no longer waits for its token");
+
+    // Nothing happens for a login that does not exist, and nothing comes back.
+    ok(store.token_arrived(new_key(), NOW).await);
+    for end_family in [true, false] {
+        let (key, family_key) = insert_with_token(&**store, &user).await;
+        if end_family {
+            ok(store.end_many(LoginSelector::Family(family_key)).await);
+        } else {
+            assert!(ok(store.end(key).await), "the login was stored");
+        }
+        ok(store.token_arrived(key, NOW).await);
+        assert!(
+            !is_stored(&**store, key).await,
+            "an ended login stays ended"
+        );
+        let found = ok(store.find_family(family_key, NOW).await);
+        assert_eq!(
+            found.map(|found| found.seen_at),
+            (!end_family).then_some(None),
+            "an ended family stays ended, and an ended login changes no family"
+        );
+    }
+}
+
+async fn one_of_many_calls_sees_a_token<S: LoginStore>(store: &Arc<S>) {
+    for _ in 0..ROUNDS {
+        let (key, family_key) = insert_with_token(&**store, &new_user()).await;
+        at_once(store, 8, |store, index| async move {
+            let offset = i64::try_from(index).unwrap_or_default();
+            ok(store.token_arrived(key, NOW + offset).await);
+        })
+        .await;
+        let found = ok(store.find_family(family_key, NOW).await);
+        let found = found.map(|found| (found.version, found.seen_at.is_some()));
+        assert_eq!(
+            found,
+            Some((2, true)),
+            "one of many calls sees the token, and raises the version once"
+        );
+    }
+}
+
 /// Purges until no expired row is left. Returns how many rows were deleted.
 async fn purge_all<S: LoginStore>(store: &S, now: i64, idle_since: Option<i64>) -> u64 {
     const LIMIT: u32 = 10;
@@ -1247,8 +1359,12 @@ async fn a_purge_deletes_expired_rows_and_no_others<S: LoginStore>(store: &Arc<S
     }
     let kept_family = insert_family(&**store, &valid_family).await;
     let (expired_session, valid_session) = (new_key(), new_key());
-    ok(store.revoke_session(expired_session, then).await);
-    ok(store.revoke_session(valid_session, then + 1).await);
+    ok(store
+        .revoke_session(expired_session, owner(NOBODY), then, MANY_REVOKED)
+        .await);
+    ok(store
+        .revoke_session(valid_session, owner(NOBODY), then + 1, MANY_REVOKED)
+        .await);
 
     let purged = purge_all(&**store, then, None).await;
     assert!(
@@ -1337,7 +1453,9 @@ async fn a_purge_deletes_idle_logins<S: LoginStore>(store: &Arc<S>) {
 
 async fn a_session_is_revoked_until_the_given_time<S: LoginStore>(store: &Arc<S>) {
     let session = new_key();
-    ok(store.revoke_session(session, NOW + 100).await);
+    ok(store
+        .revoke_session(session, owner(NOBODY), NOW + 100, MANY_REVOKED)
+        .await);
     assert!(
         ok(store.is_session_revoked(session, NOW + 99).await),
         "a revoked session is revoked until the given time"
@@ -1350,20 +1468,113 @@ async fn a_session_is_revoked_until_the_given_time<S: LoginStore>(store: &Arc<S>
         !ok(store.is_session_revoked(new_key(), NOW).await),
         "another session is not revoked"
     );
-    ok(store.revoke_session(session, NOW + 200).await);
-    ok(store.revoke_session(session, NOW + 50).await);
+    ok(store
+        .revoke_session(session, owner(NOBODY), NOW + 200, MANY_REVOKED)
+        .await);
+    ok(store
+        .revoke_session(session, owner(NOBODY), NOW + 50, MANY_REVOKED)
+        .await);
     assert!(
         ok(store.is_session_revoked(session, NOW + 199).await),
         "the longest of several revocations counts"
     );
     let answers = at_once(store, 8, |store, _| async move {
-        ok(store.revoke_session(session, NOW + 300).await);
+        ok(store
+            .revoke_session(session, owner(NOBODY), NOW + 300, MANY_REVOKED)
+            .await);
         ok(store.is_session_revoked(session, NOW + 299).await)
     })
     .await;
     assert!(
         answers.into_iter().all(|revoked| revoked),
         "concurrent calls may revoke the same session"
+    );
+}
+
+async fn the_families_of_a_user_are_limited<S: LoginStore>(store: &Arc<S>) {
+    let (user, other) = (new_user(), new_user());
+    let kept = insert_family(&**store, &family(&other)).await;
+    let mut keys = Vec::new();
+    // Neither the order of the keys nor that of the calls decides.
+    for offset in [3, 1, 4, 0, 2] {
+        let family = TokenFamily {
+            rotated_at: NOW + offset,
+            ..family(&user)
+        };
+        keys.push((offset, insert_family(&**store, &family).await));
+    }
+    let login_key = insert(
+        &**store,
+        &LoginRecord {
+            family: keys
+                .iter()
+                .find(|(offset, _)| *offset == 0)
+                .map(|(_, key)| *key),
+            ..login(&user)
+        },
+    )
+    .await;
+    for (keep, ended) in [(9, 0), (5, 0), (3, 2), (3, 0), (1, 2)] {
+        assert_eq!(
+            ok(store.end_oldest_families(owner(&user), keep).await),
+            ended,
+            "as many families end as are too many"
+        );
+        for (offset, key) in &keys {
+            let found = ok(store.find_family(*key, NOW).await).is_some();
+            assert_eq!(
+                found,
+                5 - offset <= i64::from(keep),
+                "the families whose tokens were replaced last remain"
+            );
+        }
+    }
+    assert!(
+        ok(store.find_family(kept, NOW).await).is_some(),
+        "the families of another user remain"
+    );
+    assert!(is_stored(&**store, login_key).await, "logins remain");
+
+    at_once(store, MANY, |store, _| {
+        let user = user.clone();
+        async move {
+            insert_family(&*store, &family(&user)).await;
+            ok(store.end_oldest_families(owner(&user), 3).await);
+        }
+    })
+    .await;
+    assert_eq!(
+        ok(store.end_oldest_families(owner(&user), 3).await),
+        0,
+        "the limit holds when many log in at once"
+    );
+}
+
+async fn the_revocations_of_a_user_are_limited<S: LoginStore>(store: &Arc<S>) {
+    let (user, other) = (new_user(), new_user());
+    let kept = new_key();
+    ok(store.revoke_session(kept, owner(&other), NOW + 1, 3).await);
+    let mut sessions = Vec::new();
+    for offset in [10, 30, 20, 40, 50] {
+        let session = new_key();
+        ok(store
+            .revoke_session(session, owner(&user), NOW + offset, 3)
+            .await);
+        sessions.push((session, offset));
+    }
+    // To revoke a session again is not one more.
+    for (session, offset) in sessions.iter().skip(3) {
+        ok(store
+            .revoke_session(*session, owner(&user), NOW + offset, 3)
+            .await);
+    }
+    for (session, offset) in sessions {
+        let found = ok(store.is_session_revoked(session, NOW).await);
+        assert_eq!(found, offset >= 30, "the latest revocations remain");
+    }
+    assert!(
+        ok(store.is_session_revoked(kept, NOW).await),
+        "the revocations of another user remain"
     );
 }
 
@@ -1412,7 +1623,9 @@ async fn all_logins_and_families_end<S: LoginStore>(store: &Arc<S>) {
         families.push(insert_family(&**store, &family(user)).await);
     }
     let session = new_key();
-    ok(store.revoke_session(session, NOW + 100).await);
+    ok(store
+        .revoke_session(session, owner(NOBODY), NOW + 100, MANY_REVOKED)
+        .await);
     let ended = ok(store.end_many(LoginSelector::All).await);
     assert!(ended >= 400, "all logins of all users end");
     for key in keys {

@@ -23,6 +23,27 @@ use crate::{
 /// A user with its type erased; the loader that loaded it knows the type.
 pub(crate) type AnyUser = Rc<dyn Any>;
 
+/// The error of a loader.
+///
+/// It is implemented for every error that can be sent between threads: errors of databases, a `String`, an
+/// `anyhow::Error`, a [`BoxError`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the error of a loader",
+    label = "this loader's error cannot be sent between threads",
+    note = "return `login_runtime::BoxError`, `String` or the error of the database; `?` turns most errors into a `BoxError`, and `.map_err(|error| error.to_string())` makes any error a text"
+)]
+pub trait LoaderError: 'static {
+    /// The error, as the source of a [`LoadError`].
+    fn into_source(self) -> BoxError;
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: Into<BoxError> + 'static> LoaderError for E {
+    fn into_source(self) -> BoxError {
+        self.into()
+    }
+}
+
 /// A running loader.
 pub(crate) type Loading = Pin<Box<dyn Future<Output = Result<Option<AnyUser>, LoadError>>>>;
 
@@ -68,7 +89,7 @@ pub(crate) fn user_loader<U, F, E>(load: F) -> Box<dyn Loader>
 where
     U: AuthUser,
     F: AsyncFn(U::Id) -> Result<Option<U>, E> + Send + Sync + 'static,
-    E: Into<BoxError> + 'static,
+    E: LoaderError,
 {
     Box::new(UserLoader {
         load: Arc::new(load),
@@ -82,7 +103,7 @@ where
     U: AuthUser,
     F: Fn(&HttpRequest) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Option<U>, E>> + 'static,
-    E: Into<BoxError> + 'static,
+    E: LoaderError,
 {
     Box::new(move |request| erase(load(request)))
 }
@@ -90,12 +111,12 @@ where
 fn erase<U, E>(loading: impl Future<Output = Result<Option<U>, E>> + 'static) -> Loading
 where
     U: AuthUser,
-    E: Into<BoxError> + 'static,
+    E: LoaderError,
 {
     Box::pin(async move {
         match loading.await {
             Ok(user) => Ok(user.map(|user| Rc::new(user) as AnyUser)),
-            Err(error) => Err(LoadError::new(error)),
+            Err(error) => Err(LoadError::new(error.into_source())),
         }
     })
 }
@@ -104,7 +125,7 @@ impl<U, F, E> Loader for UserLoader<U, F>
 where
     U: AuthUser,
     F: AsyncFn(U::Id) -> Result<Option<U>, E> + Send + Sync + 'static,
-    E: Into<BoxError> + 'static,
+    E: LoaderError,
 {
     fn user_type(&self) -> TypeId {
         TypeId::of::<U>()

@@ -1,6 +1,7 @@
 //! The application's user types with their types erased, roles and permissions, and the proof that a
 //! user's credentials were checked.
 
+pub(crate) mod fields;
 pub(crate) mod loader;
 #[cfg(feature = "password")]
 pub(crate) mod password;

@@ -3,36 +3,45 @@
 use std::{future::Future, pin::Pin, sync::Arc, thread, time::Duration};
 
 use actix_web::{ResponseError, http::StatusCode, web};
-use argon2::{
-    Algorithm, Argon2, Params, Version,
-    password_hash::{self, PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
-};
 use derive_more::{Debug, Display, Error};
-use once_cell::sync::OnceCell;
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
 
-use crate::{core::user::PasswordUser, users::verified::Verified};
+use self::check::{Checked, Checks, Foreign, Pepper, Refused, Settings};
+use crate::{
+    core::{costs::Costs, user::PasswordUser},
+    error::BoxError,
+    users::verified::Verified,
+};
+
+mod check;
 
 /// Memory, passes and lanes for new hashes, as the OWASP Password Storage Cheat Sheet recommends.
 ///
 /// Raising memory or passes makes each guess of an attacker who has the hashes more expensive, and each
 /// log in too. A stored hash with other costs is renewed.
-const MEMORY_KIB: u32 = 19 * 1024;
-
-const PASSES: u32 = 2;
-
-const LANES: u32 = 1;
+const COSTS: Costs = Costs {
+    memory_kib: 19 * 1024,
+    passes: 2,
+    lanes: 1,
+};
 
 /// How long a check waits until other checks are done.
 ///
 /// Raising it lets more log ins succeed under load; lowering it answers 503 sooner.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
+/// How long a check whose turn it is waits for a thread. Other blocking work of the application may
+/// occupy them all.
+const MAX_WAIT_FOR_THREAD: Duration = Duration::from_secs(5);
+
 /// Checks passwords; the usual way to get a [`Verified`] user.
 ///
 /// Create one verifier when the application starts, and clone it into the workers: the clones share the
 /// limit on how many checks run at a time. Each check uses 19 MiB of memory and takes a few hundredths
-/// of a second.
+/// of a second. The methods that take `self` are settings: call them before the first clone is made.
 ///
 /// # Examples
 ///
@@ -62,19 +71,32 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # Security
+///
+/// Every refusal gives the same answer after the same work (ASVS 6.3.8): an unknown user, a wrong
+/// password, a user without a password, an inactive user, a hash with other costs, and a hash that cannot
+/// be checked. The log says which of them it was: an event `password_refused` with the target `login`, the
+/// user's id and the reason. It contains neither the password nor the hash.
 #[derive(Clone, Debug)]
-#[debug("PasswordVerifier({:?})", shared.argon2.params())]
+#[debug("PasswordVerifier({:?})", shared.checks.settings.costs)]
 pub struct PasswordVerifier {
     shared: Arc<Shared>,
 }
 
-pub(crate) struct Shared {
-    argon2: Argon2<'static>,
+struct Shared {
+    checks: Checks,
+    limits: Limits,
     /// One permit for each check that may run at a time.
     permits: Arc<Semaphore>,
+}
+
+#[derive(Clone, Copy)]
+struct Limits {
+    at_a_time: usize,
     max_wait: Duration,
-    /// The hash that a password is compared with if the user does not exist or has no password.
-    decoy: OnceCell<String>,
+    /// Whether the right password of an inactive user is accepted.
+    verifies_inactive: bool,
 }
 
 /// A running check of a password.
@@ -84,63 +106,205 @@ type Verifying<'a, U> =
 impl PasswordVerifier {
     /// A verifier with the recommended costs, which runs as many checks at a time as there are processors.
     pub fn new() -> Self {
-        let params = Params::new(MEMORY_KIB, PASSES, LANES, None).unwrap_or_default();
-        Self::with(
-            params,
-            thread::available_parallelism().map_or(1, usize::from),
-            MAX_WAIT,
-        )
+        let settings = Settings {
+            costs: COSTS,
+            dearest: COSTS,
+            pepper: None,
+            fallback_peppers: Vec::new(),
+            foreign: Vec::new(),
+        };
+        let limits = Limits {
+            at_a_time: thread::available_parallelism().map_or(1, usize::from),
+            max_wait: MAX_WAIT,
+            verifies_inactive: false,
+        };
+        Self::with(settings, limits)
     }
 
-    fn with(params: Params, at_a_time: usize, max_wait: Duration) -> Self {
+    fn with(settings: Settings, limits: Limits) -> Self {
         let shared = Shared {
-            argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
-            permits: Arc::new(Semaphore::new(at_a_time)),
-            max_wait,
-            decoy: OnceCell::new(),
+            checks: Checks::new(settings),
+            permits: Arc::new(Semaphore::new(limits.at_a_time)),
+            limits,
         };
         Self {
             shared: Arc::new(shared),
         }
     }
 
+    fn set(&self, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = self.shared.checks.settings.clone();
+        change(&mut settings);
+        Self::with(settings, self.shared.limits)
+    }
+
+    fn limit(&self, change: impl FnOnce(&mut Limits)) -> Self {
+        let mut limits = self.shared.limits;
+        change(&mut limits);
+        Self::with(self.shared.checks.settings.clone(), limits)
+    }
+
     /// Makes new hashes with these costs: memory in KiB, passes over it, and lanes.
     ///
-    /// Stored hashes with other costs still verify, and are then renewed.
+    /// Stored hashes with other costs still verify, and are then renewed. If some of them cost more than
+    /// these, say so with [`dearest_stored`](Self::dearest_stored).
     ///
     /// # Errors
     ///
     /// [`PasswordError::Costs`] if argon2 does not allow them.
     pub fn costs(self, memory_kib: u32, passes: u32, lanes: u32) -> Result<Self, PasswordError> {
-        let params =
-            Params::new(memory_kib, passes, lanes, None).map_err(|_| PasswordError::Costs)?;
-        Ok(Self::with(
-            params,
-            self.shared.permits.available_permits(),
-            self.shared.max_wait,
-        ))
+        let costs = allowed(memory_kib, passes, lanes)?;
+        Ok(self.set(|settings| {
+            settings.costs = costs;
+            settings.dearest = costs;
+        }))
     }
 
-    /// Runs at most `at_a_time` checks at a time, and lets each wait at most `max_wait` before it starts.
-    #[must_use]
-    pub fn at_most(self, at_a_time: usize, max_wait: Duration) -> Self {
-        Self::with(
-            self.shared.argon2.params().clone(),
-            at_a_time.max(1),
-            max_wait,
-        )
-    }
-
-    /// Checks a password. It takes the same time and returns the same if there is no such user.
+    /// The costs of the dearest stored hashes, if they were made with higher costs than new ones are. Call
+    /// it after [`costs`](Self::costs).
     ///
-    /// `user` is the user whom the application found under the given name, and `password` is what was
-    /// typed, unchanged. The result is `None` for a wrong password, for a user without a password, and for
-    /// no user. [`Verified::new_hash`] says whether the stored hash has to be renewed.
+    /// Each check then does as much work as for one of these. Without this setting, the first check of
+    /// such a hash takes longer than the checks before it, which shows that the user exists; from then on
+    /// each check does as much work, and the log says so.
     ///
     /// # Errors
     ///
-    /// [`PasswordError::Busy`] if too many checks are waiting, [`PasswordError::MalformedHash`] if the
-    /// stored hash is not an argon2 hash.
+    /// [`PasswordError::Costs`] if argon2 does not allow them.
+    pub fn dearest_stored(
+        self,
+        memory_kib: u32,
+        passes: u32,
+        lanes: u32,
+    ) -> Result<Self, PasswordError> {
+        let costs = allowed(memory_kib, passes, lanes)?;
+        Ok(self.set(|settings| settings.dearest = settings.costs.or_dearer(costs)))
+    }
+
+    /// Makes new hashes with a pepper: a secret of the application that is kept outside the database, so
+    /// that the hashes alone do not allow to guess passwords.
+    ///
+    /// It is the secret input of argon2 (RFC 9106 §3.1). Take 32 random bytes. Hashes that were made
+    /// without a pepper, or with a [`fallback_pepper`](Self::fallback_pepper), still verify and are then
+    /// renewed. Each new hash contains an id of its pepper (`keyid=`), which is computed from it.
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordError::Pepper`] if the secret has fewer than 16 bytes, or is obviously no secret.
+    ///
+    /// # Security
+    ///
+    /// A user whose hash was made with a pepper that is lost cannot log in. Keep the pepper as carefully
+    /// as the database.
+    pub fn pepper(self, secret: impl AsRef<[u8]>) -> Result<Self, PasswordError> {
+        let pepper = Pepper::new(secret.as_ref()).ok_or(PasswordError::Pepper)?;
+        Ok(self.set(|settings| settings.pepper = Some(pepper)))
+    }
+
+    /// Accepts hashes that were made with an earlier [`pepper`](Self::pepper), and renews them.
+    ///
+    /// Without a `pepper`, they are renewed without one.
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordError::Pepper`] as for `pepper`.
+    pub fn fallback_pepper(self, secret: impl AsRef<[u8]>) -> Result<Self, PasswordError> {
+        let pepper = Pepper::new(secret.as_ref()).ok_or(PasswordError::Pepper)?;
+        Ok(self.set(|settings| settings.fallback_peppers.push(pepper)))
+    }
+
+    /// Accepts hashes of another form, such as bcrypt's, and renews them.
+    ///
+    /// - `recognises` says whether a stored text is of this form. It is asked before argon2.
+    /// - `decoy` is a hash of this form with the usual costs, and belongs to no user.
+    /// - `check` gets the password and a stored hash, and says whether they belong together.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use login_runtime::password::{PasswordError, PasswordVerifier};
+    ///
+    /// // In place of `bcrypt::verify(password, stored)`.
+    /// fn check(password: &str, stored: &str) -> Result<bool, std::io::Error> {
+    ///     Ok(stored.strip_prefix("$old$") == Some(password))
+    /// }
+    ///
+    /// # fn main() -> Result<(), PasswordError> {
+    /// let passwords = PasswordVerifier::new();
+    /// let passwords =
+    ///     passwords.foreign_hashes(|stored| stored.starts_with("$old$"), "$old$decoy", check)?;
+    /// # let _ = passwords;
+    ///
+    /// // The decoy has to be of this form, or it would not take as long to check.
+    /// let passwords = PasswordVerifier::new();
+    /// let refused =
+    ///     passwords.foreign_hashes(|stored| stored.starts_with("$old$"), "decoy", check);
+    /// assert_eq!(refused.unwrap_err(), PasswordError::Decoy);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordError::Decoy`] if `recognises` does not recognise the decoy, or `check` cannot check it.
+    ///
+    /// # Security
+    ///
+    /// While a form is accepted, *every* check calls its `check` once, with the stored hash or with the
+    /// decoy: so its time does not show who has such a hash. If hashes of one form have several costs, add
+    /// the form once for each of them. `check` must compare in constant time. It runs on a thread for
+    /// blocking work; an error or a panic in it counts as a wrong password, and is logged.
+    pub fn foreign_hashes<E: Into<BoxError>>(
+        self,
+        recognises: impl Fn(&str) -> bool + Send + Sync + 'static,
+        decoy: impl Into<String>,
+        check: impl Fn(&str, &str) -> Result<bool, E> + Send + Sync + 'static,
+    ) -> Result<Self, PasswordError> {
+        let foreign = Foreign {
+            recognises: Box::new(recognises),
+            decoy: decoy.into(),
+            check: Box::new(move |password, stored| check(password, stored).map_err(Into::into)),
+        };
+        if !foreign.recognises(&foreign.decoy) || foreign.check("decoy", &foreign.decoy).is_err() {
+            return Err(PasswordError::Decoy);
+        }
+        Ok(self.set(|settings| settings.foreign.push(Arc::new(foreign))))
+    }
+
+    /// Runs at most `at_a_time` checks at a time, and lets each wait at most `max_wait` for its turn.
+    ///
+    /// A check whose turn it is waits up to five more seconds if the application's other blocking work
+    /// occupies all threads.
+    #[must_use]
+    pub fn at_most(self, at_a_time: usize, max_wait: Duration) -> Self {
+        self.limit(|limits| {
+            limits.at_a_time = at_a_time.clamp(1, Semaphore::MAX_PERMITS);
+            limits.max_wait = max_wait;
+        })
+    }
+
+    /// Accepts the right password of an inactive user. [`Auth::log_in`](crate::Auth::log_in) then refuses
+    /// the user, unless it is told [otherwise](crate::logins::LogIn::danger_even_if_inactive).
+    ///
+    /// # Security
+    ///
+    /// An application that answers such a user differently tells everybody who knows the password that it
+    /// is right. By default an inactive user gets the same answer as a wrong password.
+    #[must_use]
+    pub fn danger_verify_inactive(self) -> Self {
+        self.limit(|limits| limits.verifies_inactive = true)
+    }
+
+    /// Checks a password. It takes the same work and returns the same for every user who is refused, and
+    /// if there is no such user.
+    ///
+    /// `user` is the user whom the application found under the given name, and `password` is what was
+    /// typed, unchanged. The result is `None` for a wrong password, for no user, and for a user who has no
+    /// password, is not active, or whose stored hash cannot be checked. [`Verified::new_hash`] says whether
+    /// the stored hash has to be renewed.
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordError::Busy`] if too many checks are waiting, or if there is no memory for this one.
     // Not an `async fn`, for which the compiler reports a missing trait twice: at the call and at the
     // `.await`.
     pub fn verify<'a, U: PasswordUser>(
@@ -156,21 +320,32 @@ impl PasswordVerifier {
         user: Option<U>,
         password: &str,
     ) -> Result<Option<Verified<U>>, PasswordError> {
-        let stored = user.as_ref().and_then(U::password_hash).map(str::to_owned);
+        let may_log_in = |user: &U| user.is_active() && user.is_authenticated();
+        let may_log_in =
+            user.as_ref().is_some_and(may_log_in) || self.shared.limits.verifies_inactive;
+        let stored = match &user {
+            None => Err(Refused::UnknownUser),
+            Some(user) => match user.password_hash() {
+                None => Err(Refused::NoPassword),
+                Some(hash) => Ok(hash.to_owned()),
+            },
+        };
         let password = password.to_owned();
-        let outcome = self
-            .run(move |shared| shared.verify(stored.as_deref(), &password))
+        let checked = self
+            .run(move |checks| match stored {
+                Ok(stored) => checks.check(Ok(&stored), &password, may_log_in),
+                Err(reason) => checks.check(Err(reason), &password, may_log_in),
+            })
             .await?;
-        match (outcome, user) {
-            (Outcome::Right { new_hash }, Some(user)) => {
-                Ok(Some(Verified::by_password(user, new_hash)))
-            }
-            (_, user) => {
-                let id = user.and_then(|user| serde_json::to_string(&user.get_id()).ok());
-                tracing::info!(target: "login", event = "password_refused", user = id);
-                Ok(None)
-            }
+        let id = || serde_json::to_string(&user.as_ref()?.get_id()).ok();
+        log(&checked, id);
+        if matches!(checked.result, Err(Refused::OutOfMemory)) {
+            return Err(PasswordError::Busy);
         }
+        Ok(match (checked.result, user) {
+            (Ok(new_hash), Some(user)) => Some(Verified::by_password(user, new_hash)),
+            _ => None,
+        })
     }
 
     /// A hash of `password` to store, with a new salt.
@@ -180,27 +355,46 @@ impl PasswordVerifier {
     /// [`PasswordError::Busy`] if too many checks are waiting.
     pub async fn hash(&self, password: &str) -> Result<String, PasswordError> {
         let password = password.to_owned();
-        self.run(move |shared| shared.hash(&password)).await
+        let hash = self.run(move |checks| checks.hash(&password)).await?;
+        hash.map_err(|error| {
+            tracing::error!(target: "login", event = "password_not_hashed", reason = %error);
+            PasswordError::Hashing
+        })
+    }
+
+    /// How much work argon2 has done since this verifier was made, in KiB written in all passes together.
+    ///
+    /// Every check adds the same amount, to within 16 KiB, so a test of the application can compare a log
+    /// in of an unknown user with one of a wrong password without a clock. It includes new hashes.
+    pub fn work(&self) -> u64 {
+        self.shared.checks.work()
     }
 
     /// Runs `work` on a thread for blocking work, as soon as fewer checks run than may.
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Shared) -> Result<T, PasswordError> + Send + 'static,
+        work: impl FnOnce(&Checks) -> T + Send + 'static,
     ) -> Result<T, PasswordError> {
         let permit = Arc::clone(&self.shared.permits).acquire_owned();
-        let permit = match timeout(self.shared.max_wait, permit).await {
+        let permit = match timeout(self.shared.limits.max_wait, permit).await {
             Ok(Ok(permit)) => permit,
-            Ok(Err(_)) | Err(_) => return Err(PasswordError::Busy),
+            Ok(Err(_)) | Err(_) => return Err(busy("too many checks are waiting")),
         };
         let shared = Arc::clone(&self.shared);
+        let (start, has_started) = oneshot::channel();
         let done = web::block(move || {
-            let result = work(&shared);
+            // Nobody waits any more for a check that got no thread in time.
+            let result = start.send(()).ok().map(|()| work(&shared.checks));
             // Dropped here and not with the future, so that the limit holds if the client hangs up.
             drop(permit);
             result
         });
-        done.await.map_err(|_| PasswordError::Busy)?
+        match timeout(MAX_WAIT_FOR_THREAD, has_started).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return Err(busy("no thread for blocking work is free")),
+        }
+        let result = done.await.ok().flatten();
+        result.ok_or(PasswordError::Hashing)
     }
 }
 
@@ -210,68 +404,117 @@ impl Default for PasswordVerifier {
     }
 }
 
-enum Outcome {
-    Right { new_hash: Option<String> },
-    Wrong,
-}
-
-impl Shared {
-    fn hash(&self, password: &str) -> Result<String, PasswordError> {
-        match self.argon2.hash_password(password.as_bytes()) {
-            Ok(hash) => Ok(hash.to_string()),
-            Err(_) => Err(PasswordError::Hashing),
-        }
-    }
-
-    fn verify(&self, stored: Option<&str>, password: &str) -> Result<Outcome, PasswordError> {
-        // Made at the first check, whether there is such a user or not: so its time reveals nothing.
-        let decoy = self.decoy.get_or_try_init(|| self.hash("decoy"))?;
-        let parsed = stored.map(PasswordHash::new);
-        let malformed = matches!(parsed, Some(Err(_)));
-        let Some(Ok(hash)) = parsed else {
-            let decoy = PasswordHash::new(decoy).map_err(|_| PasswordError::Hashing)?;
-            let _ = self.argon2.verify_password(password.as_bytes(), &decoy);
-            return if malformed {
-                Err(PasswordError::MalformedHash)
-            } else {
-                Ok(Outcome::Wrong)
-            };
-        };
-        match self.argon2.verify_password(password.as_bytes(), &hash) {
-            Ok(()) if self.is_current(&hash) => Ok(Outcome::Right { new_hash: None }),
-            // The right password is accepted even if a new hash cannot be made.
-            Ok(()) => Ok(Outcome::Right {
-                new_hash: self.hash(password).ok(),
-            }),
-            Err(password_hash::Error::PasswordInvalid) => Ok(Outcome::Wrong),
-            Err(_) => Err(PasswordError::MalformedHash),
-        }
-    }
-
-    /// Whether a hash has the costs of new hashes.
-    fn is_current(&self, hash: &PasswordHash) -> bool {
-        let ours = self.argon2.params();
-        let same_costs = Params::try_from(hash).is_ok_and(|params| {
-            (params.m_cost(), params.t_cost(), params.p_cost())
-                == (ours.m_cost(), ours.t_cost(), ours.p_cost())
-        });
-        hash.algorithm == Algorithm::Argon2id.ident() && same_costs
+fn allowed(memory_kib: u32, passes: u32, lanes: u32) -> Result<Costs, PasswordError> {
+    let costs = Costs {
+        memory_kib,
+        passes,
+        lanes,
+    };
+    if check::are_allowed(costs) {
+        Ok(costs)
+    } else {
+        Err(PasswordError::Costs)
     }
 }
 
-/// Why a password could not be checked or hashed.
+fn busy(reason: &'static str) -> PasswordError {
+    tracing::warn!(target: "login", event = "passwords_busy", reason);
+    PasswordError::Busy
+}
+
+/// Logs why a password was refused, and what the application's operator has to do.
+fn log(checked: &Checked, id: impl Fn() -> Option<String>) {
+    let event = "password_refused";
+    if let Some(costs) = checked.new_dearest {
+        let Costs {
+            memory_kib,
+            passes,
+            lanes,
+        } = costs;
+        tracing::warn!(
+            target: "login", event = "dearer_hash", memory_kib, passes, lanes,
+            "a stored hash costs more than any that was known, so its check took longer; from now on each \
+             check takes as long; to do so from the start, add `.dearest_stored({memory_kib}, {passes}, \
+             {lanes})` to the `PasswordVerifier`"
+        );
+    }
+    if let Some(error) = &checked.not_renewed {
+        tracing::error!(target: "login", event = "password_not_hashed", user = id(), reason = %error);
+    }
+    let reason = match &checked.result {
+        Err(Refused::OutOfMemory) => {
+            tracing::error!(
+                target: "login", event = "password_not_checked",
+                "there is not enough memory to check a password; allow fewer at a time with `.at_most(..)`"
+            );
+            return;
+        }
+        Ok(_) => return,
+        Err(Refused::UnknownUser) => "unknown user",
+        Err(Refused::NoPassword) => "no password",
+        Err(Refused::Wrong) => "wrong password",
+        Err(Refused::Inactive) => "inactive",
+        Err(Refused::Malformed(why, error)) => {
+            let error = error.map(|error| error.to_string());
+            tracing::error!(
+                target: "login", event, user = id(), reason = "malformed hash", why, error,
+                "the stored password hash cannot be checked, so this user cannot log in; store what \
+                 `PasswordVerifier::hash` returns, or add `.foreign_hashes(..)` for hashes of another form"
+            );
+            return;
+        }
+        Err(Refused::UnknownPepper) => {
+            tracing::error!(
+                target: "login", event, user = id(), reason = "unknown pepper",
+                "the stored password hash was made with a pepper that the `PasswordVerifier` does not \
+                 have, so this user cannot log in; add `.fallback_pepper(..)`"
+            );
+            return;
+        }
+        Err(Refused::TooDear(costs)) => {
+            let Costs {
+                memory_kib,
+                passes,
+                lanes,
+            } = costs;
+            tracing::error!(
+                target: "login", event, user = id(), reason = "too dear", memory_kib, passes, lanes,
+                "the stored password hash costs more than is computed for one, so this user cannot log \
+                 in; add `.dearest_stored({memory_kib}, {passes}, {lanes})` if you trust it"
+            );
+            return;
+        }
+        Err(Refused::Foreign(error)) => {
+            tracing::error!(
+                target: "login", event, user = id(), reason = "foreign check failed", error,
+                "the `check` of `.foreign_hashes(..)` failed for this user's hash, so this user cannot \
+                 log in"
+            );
+            return;
+        }
+    };
+    tracing::info!(target: "login", event, user = id(), reason);
+}
+
+/// Why a password could not be checked or hashed, or a setting of the verifier is invalid.
 #[derive(Clone, Copy, Debug, Display, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PasswordError {
-    /// Too many checks are waiting. Answers 503.
+    /// Too many checks are waiting, or there is no memory for this one. Answers 503.
     #[display("too many passwords are being checked")]
     Busy,
-    /// The stored hash is not an argon2 hash in PHC form. Answers 500.
-    #[display("the stored password hash is not an argon2 hash in PHC form")]
-    MalformedHash,
     /// argon2 does not allow these costs. Answers 500.
     #[display("argon2 does not allow these costs")]
     Costs,
+    /// The pepper is too short, or obviously no secret. Answers 500.
+    #[display("the pepper is too short or obviously no secret; take 32 random bytes")]
+    Pepper,
+    /// The decoy is not of the form that it stands for. Answers 500.
+    #[display(
+        "the decoy is not of its form, or cannot be checked; take a hash of the same form and costs as \
+         the stored ones"
+    )]
+    Decoy,
     /// The hash could not be made. Answers 500.
     #[display("the password could not be hashed")]
     Hashing,
@@ -281,7 +524,9 @@ impl ResponseError for PasswordError {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            Self::MalformedHash | Self::Costs | Self::Hashing => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Costs | Self::Pepper | Self::Decoy | Self::Hashing => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 }

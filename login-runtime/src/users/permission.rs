@@ -141,7 +141,8 @@ pub trait HasPermission<P> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say which roles a user has",
     label = "no roles",
-    note = "mark a text, an `Option`, a `Vec` or a set of texts, or implement `Roles` for `{Self}`"
+    note = "mark a text, an `Option`, a `Vec` or a set of texts, or implement `Roles` for `{Self}`",
+    note = "a flag such as `is_admin: bool` is no role; ask for it in the guard: `check = |user: &User| user.is_admin`"
 )]
 pub trait Roles {
     /// Whether `role` is one of these roles.

@@ -79,8 +79,8 @@ impl<U: AuthUser> Verified<U> {
         self.method
     }
 
-    /// A hash of the same password to replace the stored one, if that was made with other costs than
-    /// the verifier's; see [`save_new_hash`](Self::save_new_hash).
+    /// A hash of the same password to replace the stored one, if that was made with other costs or another
+    /// pepper than the verifier's, or by another algorithm; see [`save_new_hash`](Self::save_new_hash).
     pub fn new_hash(&self) -> Option<&str> {
         self.new_hash.as_deref()
     }

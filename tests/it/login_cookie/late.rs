@@ -143,7 +143,7 @@ async fn a_page_in_time_clears_what_is_dead_though_others_did_before() {
         assert_eq!(browser.post("/end-all-of/1").await.text(), "1");
         assert_eq!(world::name_of(&browser).await, "nobody");
         // The browser never got the answer that cleared it.
-        world.wait(61);
+        world.wait(181);
         assert_eq!(world::name_of(&slow).await, "nobody");
         if world.place.login_cookie {
             assert_eq!(slow.cookie(LOGIN), None);

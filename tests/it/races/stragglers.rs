@@ -9,7 +9,7 @@ use super::*;
 use crate::world::Place;
 
 /// For how long a request with the cookie of an ended session counts as late, in seconds.
-const LATE_FOR: u64 = 60;
+const LATE_FOR: u64 = 180;
 
 #[actix_web::test]
 async fn a_write_that_arrives_after_the_log_in_takes_no_login_away() {

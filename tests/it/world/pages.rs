@@ -379,14 +379,15 @@ async fn list(auth: Auth<User>) -> Result<impl Responder, LoginError> {
 }
 
 #[login_required]
-async fn end(auth: Auth<User>, key: Path<String>) -> Result<impl Responder, LoginError> {
-    let key = LoginKey::parse(&key).unwrap();
-    Ok(auth.end_login(key).await?.to_string())
+async fn end(auth: Auth<User>, key: Path<LoginKey>) -> Result<impl Responder, Error> {
+    let proof = auth.require_fresh_login().await?;
+    Ok(auth.end_login(&proof, *key).await?.to_string())
 }
 
 #[login_required]
-async fn end_others(auth: Auth<User>) -> Result<impl Responder, LoginError> {
-    Ok(auth.end_other_logins().await?.to_string())
+async fn end_others(auth: Auth<User>) -> Result<impl Responder, Error> {
+    let proof = auth.require_fresh_login().await?;
+    Ok(auth.end_other_logins(&proof).await?.to_string())
 }
 
 /// Changes the user's password, and so the session hash.
@@ -397,7 +398,8 @@ async fn change(
     keep: Path<String>,
     users: Data<Users>,
     gates: Data<Gates>,
-) -> Result<impl Responder, LoginError> {
+) -> Result<impl Responder, Error> {
+    let proof = auth.require_fresh_login().await?;
     gates.pass("write").await;
     users.change(user.id, |user| user.hash.push('+'));
     let user = users.get(user.id).unwrap();
@@ -406,7 +408,10 @@ async fn change(
         "none" => Keep::None,
         other => panic!("{other} is not a way to keep logins"),
     };
-    Ok(auth.credentials_changed(user, keep).await?.to_string())
+    Ok(auth
+        .credentials_changed(&proof, user, keep)
+        .await?
+        .to_string())
 }
 
 /// Ends all logins of a user, as an administrator does.

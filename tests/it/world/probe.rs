@@ -31,8 +31,10 @@ pub(crate) enum Call {
     EndMany,
     List,
     InsertFamily,
+    EndOldestFamilies,
     FindFamily,
     ClaimFamily,
+    TokenArrived,
     Purge,
     BurySession,
     IsBuried,
@@ -294,6 +296,14 @@ impl LoginStore for Probe {
         watched!(self, InsertFamily: insert_family(key, family))
     }
 
+    async fn end_oldest_families(
+        &self,
+        owner: LoginOwner<'_>,
+        keep: u32,
+    ) -> Result<u64, StoreError> {
+        watched!(self, EndOldestFamilies: end_oldest_families(owner, keep))
+    }
+
     async fn find_family(
         &self,
         key: FamilyKey,
@@ -316,6 +326,10 @@ impl LoginStore for Probe {
         Ok(claimed)
     }
 
+    async fn token_arrived(&self, login: LoginKey, now: i64) -> Result<(), StoreError> {
+        watched!(self, TokenArrived: token_arrived(login, now))
+    }
+
     async fn purge(
         &self,
         now: i64,
@@ -325,8 +339,14 @@ impl LoginStore for Probe {
         watched!(self, Purge: purge(now, idle_since, limit))
     }
 
-    async fn revoke_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
-        watched!(self, BurySession: revoke_session(session, until))
+    async fn revoke_session(
+        &self,
+        session: LoginKey,
+        owner: LoginOwner<'_>,
+        until: i64,
+        max: u32,
+    ) -> Result<(), StoreError> {
+        watched!(self, BurySession: revoke_session(session, owner, until, max))
     }
 
     async fn is_session_revoked(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {

@@ -4,7 +4,7 @@ use login_runtime::AuthUser;
 struct User {
     id: i64,
     #[auth(session_hash)]
-    changed_at: std::time::SystemTime,
+    score: f64,
 }
 
 fn main() {}

@@ -308,7 +308,6 @@ fn an_option_marks_one_field() {
         },
         &[
             "two fields are marked `#[auth(id)]`; keep one",
-            "two fields are marked `#[auth(session_hash)]`; keep one",
             "two fields are marked `#[auth(password_hash)]`; keep one",
         ],
     );
@@ -325,14 +324,14 @@ fn every_wrong_option_is_reported_at_once() {
             }
         },
         &[
-            "unknown option `ident`, expected `id`, `active`, `inactive`, `session_hash`, `password_hash` or `roles`",
+            "unknown option `ident`, expected `id`, `active`, `inactive`, `session_hash`, `password_hash`, `roles` or `flatten`",
             "`crate` goes on the struct, above its fields",
-            "`id` takes no value",
+            "`id = path` goes on the struct; on a field, `id` takes no value",
             "`active = path` goes on the struct; on a field, `active` takes no value",
-            "`id` goes on a field",
-            "unknown option `logn`, expected `active`, `name` or `crate`",
+            "unknown option `logn`, expected `active`, `id`, `session_hash`, `password_hash`, `set_password_hash`, `name` or `crate`",
             "`active` needs a value, such as `active = Self::may_log_in`",
             "`crate` needs a value, such as `crate = ::my_app::login_runtime`",
+            "`id` goes on a field",
         ],
     );
 }
@@ -347,7 +346,9 @@ fn an_attribute_without_options_is_a_mistake() {
     ] {
         check(
             quote!(#attr struct User { id: u8 }),
-            &["`#[auth(..)]` needs options in its parentheses: `active`, `name` or `crate`"],
+            &[
+                "`#[auth(..)]` needs options in its parentheses: `active`, `id`, `session_hash`, `password_hash`, `set_password_hash`, `name` or `crate`",
+            ],
         );
     }
 }
@@ -576,4 +577,237 @@ fn a_generic_user_type_is_not_called_the_same_for_every_parameter() {
     ] {
         check(input, &[needs_a_name]);
     }
+}
+
+#[test]
+fn functions_of_the_struct_give_id_session_hash_and_password_hash() {
+    expands(
+        quote! {
+            #[auth(id = Self::key -> Vec<u8>, session_hash = epoch)]
+            #[auth(password_hash = Self::hash, set_password_hash = Self::set)]
+            struct User { row: Row }
+        },
+        &[
+            quote!(
+                type Id = Vec<u8>;
+            ),
+            quote!(
+                fn get_id(&self) -> Self::Id {
+                    Self::key(self)
+                }
+            ),
+            quote!(::login_runtime::__private::owned_part(&epoch(self))),
+            quote!(::login_runtime::__private::PasswordHashRef::get(
+                Self::hash(self)
+            )),
+            quote!({ Self::set(self, __login_hash) }),
+        ],
+    );
+    // The password hash is the session hash, unless there is another.
+    expands(
+        quote! {
+            #[auth(password_hash = hash, set_password_hash = set)]
+            struct User { id: u8 }
+        },
+        &[quote! {
+            ::login_runtime::__private::owned_part(
+                &::login_runtime::__private::PasswordHashRef::get(hash(self))
+            )
+        }],
+    );
+}
+
+#[test]
+fn a_function_that_lacks_something_says_what() {
+    for (input, message) in [
+        (
+            quote!(
+                #[auth(id = Self::key)]
+                struct User {
+                    row: Row,
+                }
+            ),
+            "`id` needs a value, such as `id = Self::key -> i64`",
+        ),
+        (
+            quote!(
+                #[auth(session_hash = "epoch")]
+                struct User {
+                    id: u8,
+                }
+            ),
+            "`session_hash` needs a value, such as `session_hash = Self::epoch`",
+        ),
+        (
+            quote!(
+                #[auth(session_hash = epoch)]
+                struct User {
+                    id: u8,
+                    #[auth(session_hash)]
+                    a: u8,
+                }
+            ),
+            "`session_hash` on a field and `session_hash = path` on the struct contradict each other; keep one",
+        ),
+        (
+            quote!(
+                #[auth(id = key -> u8)]
+                struct User {
+                    #[auth(id)]
+                    a: u8,
+                }
+            ),
+            "`id` on a field and `id = path` on the struct contradict each other; keep one",
+        ),
+        (
+            quote!(
+                #[auth(password_hash = hash)]
+                struct User {
+                    id: u8,
+                }
+            ),
+            "a password hash is replaced when it is outdated; add `set_password_hash = path`, a `fn(&mut Self, String)`",
+        ),
+        (
+            quote!(
+                #[auth(set_password_hash = set)]
+                struct User {
+                    id: u8,
+                }
+            ),
+            "there is no hash to replace; add `password_hash = path`, a `fn(&Self) -> Option<&str>`",
+        ),
+        (
+            quote!(
+                struct User {
+                    id: u8,
+                    #[auth(session_hash = epoch)]
+                    a: u8,
+                }
+            ),
+            "`session_hash = path` goes on the struct; on a field, `session_hash` takes no value",
+        ),
+        (
+            quote!(
+                #[auth(session_hash = epoch)]
+                enum User {
+                    A(A),
+                }
+            ),
+            "`session_hash = path` goes on the structs that the variants wrap",
+        ),
+        (
+            quote!(
+                struct User {
+                    #[auth(flatten)]
+                    a: A,
+                    #[auth(flatten)]
+                    b: B,
+                }
+            ),
+            "two fields are marked `#[auth(flatten)]`; keep one",
+        ),
+    ] {
+        match message.starts_with("`id` needs") {
+            // Without the function there is no id, either.
+            true => check(input, &[message, NO_ID]),
+            false => check(input, &[message]),
+        }
+    }
+}
+
+#[test]
+fn several_fields_together_are_the_session_hash() {
+    expands(
+        quote!(
+            struct User {
+                id: u8,
+                #[auth(session_hash)]
+                epoch: u32,
+                #[auth(session_hash, password_hash)]
+                hash: String,
+            }
+        ),
+        &[quote! {
+            ::login_runtime::__private::join_parts(&[
+                ::login_runtime::__private::SessionHashPart::part(&self.epoch),
+                ::login_runtime::__private::SessionHashPart::part(&self.hash)
+            ])
+        }],
+    );
+}
+
+#[test]
+fn a_flattened_user_answers_for_the_struct_around_it() {
+    expands(
+        quote!(
+            struct UserWithRoles {
+                #[auth(flatten, password_hash)]
+                user: User,
+                #[auth(roles)]
+                roles: Vec<String>,
+            }
+        ),
+        &[
+            quote!(
+                const NAME: &'static ::core::primitive::str = "UserWithRoles";
+            ),
+            quote!(
+                type Id = <User as ::login_runtime::AuthUser>::Id;
+            ),
+            quote!({ ::login_runtime::AuthUser::get_id(&self.user) }),
+            quote!({ ::login_runtime::AuthUser::is_active(&self.user) }),
+            quote!({ ::login_runtime::AuthUser::session_hash(&self.user) }),
+            quote!({ ::login_runtime::Roles::has_role(&self.roles, __login_role) }),
+            quote!({ ::login_runtime::PasswordUser::password_hash(&self.user) }),
+            quote!({
+                ::login_runtime::PasswordUser::set_password_hash(&mut self.user, __login_hash)
+            }),
+        ],
+    );
+    // Both the user and the struct around it have to agree.
+    expands(
+        quote!(
+            struct Tenant {
+                #[auth(id)]
+                key: u8,
+                #[auth(flatten)]
+                user: User,
+                #[auth(inactive)]
+                closed: bool,
+                #[auth(session_hash)]
+                epoch: u32,
+            }
+        ),
+        &[
+            quote!(
+                type Id = u8;
+            ),
+            quote! {
+                (!::login_runtime::__private::ActiveField::get(&self.closed))
+                    && (::login_runtime::AuthUser::is_active(&self.user))
+            },
+            quote! {
+                ::login_runtime::AuthUser::is_active(self)
+                    && (::login_runtime::AuthUser::is_authenticated(&self.user))
+            },
+            quote! {
+                ::login_runtime::__private::join_parts(&[
+                    ::login_runtime::__private::SessionHashPart::part(&self.epoch),
+                    ::login_runtime::AuthUser::session_hash(&self.user)
+                ])
+            },
+            quote!({ ::login_runtime::AuthUser::has_role(&self.user, __login_role) }),
+        ],
+    );
+    expands(
+        quote!(
+            #[auth(name = "wrapped")]
+            struct Wrapped<U> {
+                #[auth(flatten)]
+                user: U,
+            }
+        ),
+        &[quote!(U: ::login_runtime::AuthUser)],
+    );
 }

@@ -3,36 +3,10 @@
 //! These are ordered sets, because a hash set moves all its elements when it grows, and all calls
 //! would wait for that.
 
-use std::{
-    collections::BTreeSet,
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-};
+use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
 
-use super::shard::Login;
-use crate::store::{FamilyKey, LoginKey, LoginOwner, LoginRecord};
-
-/// A [`LoginOwner`] with its own copies of the texts.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct OwnerKey {
-    /// The first field, so that few comparisons read the texts, which are elsewhere in memory. Two
-    /// owners may have the same hash.
-    hash: u64,
-    user_id: Box<str>,
-    user_type: Box<str>,
-}
-
-impl From<LoginOwner<'_>> for OwnerKey {
-    fn from(owner: LoginOwner<'_>) -> Self {
-        let mut hasher = DefaultHasher::new();
-        owner.hash(&mut hasher);
-        Self {
-            hash: hasher.finish(),
-            user_id: owner.user_id.into(),
-            user_type: owner.user_type.into(),
-        }
-    }
-}
+use super::shard::{Login, OwnerKey};
+use crate::store::{FamilyKey, LoginKey, LoginRecord};
 
 #[derive(Default)]
 pub(super) struct Index {
@@ -40,6 +14,8 @@ pub(super) struct Index {
     pub(super) logins: BTreeSet<(OwnerKey, LoginKey)>,
     /// Each family of remember tokens, by its owner.
     pub(super) families: BTreeSet<(OwnerKey, FamilyKey)>,
+    /// Each revocation of a session, by the user whose session it was.
+    pub(super) revocations: BTreeSet<(OwnerKey, LoginKey)>,
     /// Each login that has a family, by the family, which may have expired before.
     pub(super) family_logins: BTreeSet<(FamilyKey, LoginKey)>,
     /// Texts that many logins have in common.
@@ -57,6 +33,21 @@ impl Index {
 
     pub(super) fn families_of(&self, owner: OwnerKey) -> Vec<FamilyKey> {
         under(&self.families, owner, FamilyKey([0; 16]))
+    }
+
+    pub(super) fn revocations_of(&self, owner: OwnerKey) -> Vec<LoginKey> {
+        under(&self.revocations, owner, LoginKey([0; 32]))
+    }
+
+    /// Whether an owner has at least this many logins, which may have expired.
+    pub(super) fn has_logins(&self, owner: OwnerKey, many: usize) -> bool {
+        let from = (owner, LoginKey([0; 32]));
+        let logins = self.logins.range(&from..);
+        logins
+            .take_while(|login| login.0 == from.0)
+            .take(many)
+            .count()
+            == many
     }
 
     pub(super) fn logins_of_family(&self, family: FamilyKey) -> Vec<LoginKey> {
@@ -111,6 +102,45 @@ impl Index {
     }
 }
 
+/// The owners who have the most rows, and how many rows each has to give up so that together they give up
+/// `many`. None gives up its only row, so there may be fewer.
+pub(super) fn fullest<K>(rows: &BTreeSet<(OwnerKey, K)>, many: usize) -> Vec<(OwnerKey, usize)> {
+    let mut owners: Vec<(&OwnerKey, usize)> = Vec::new();
+    for (owner, _) in rows {
+        match owners.last_mut() {
+            Some((last, count)) if *last == owner => *count += 1,
+            _ => owners.push((owner, 1)),
+        }
+    }
+    owners.retain(|(_, count)| *count > 1);
+    owners.sort_unstable_by_key(|(_, count)| Reverse(*count));
+    // All of the first `taking` owners are cut down to the same number of rows, step by step.
+    let (mut given, mut left) = (vec![0; owners.len()], many);
+    let mut taking = 0;
+    while left > 0 {
+        let Some((_, most)) = owners.get(taking).copied() else {
+            break;
+        };
+        let next = owners[taking..].iter().find(|(_, count)| *count < most);
+        let next = next.map_or(1, |(_, count)| *count);
+        while owners.get(taking).is_some_and(|(_, count)| *count == most) {
+            taking += 1;
+        }
+        for level in (next..most).rev() {
+            for ((_, count), given) in owners[..taking].iter().zip(&mut given) {
+                if left == 0 {
+                    break;
+                }
+                *given = count - level;
+                left -= 1;
+            }
+        }
+    }
+    let owners = owners.into_iter().map(|(owner, _)| owner.clone());
+    let pairs = owners.zip(given);
+    pairs.filter(|(_, given)| *given > 0).collect()
+}
+
 /// The second halves of all pairs with this first half.
 fn under<A: Ord, B: Copy + Ord>(pairs: &BTreeSet<(A, B)>, first: A, lowest: B) -> Vec<B> {
     let from = (first, lowest);
@@ -121,6 +151,46 @@ fn under<A: Ord, B: Copy + Ord>(pairs: &BTreeSet<(A, B)>, first: A, lowest: B) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::LoginOwner;
+
+    #[test]
+    fn those_who_have_the_most_rows_give_up_some() {
+        fn owner(index: usize) -> OwnerKey {
+            let user_id = &*index.to_string();
+            let user_type = "";
+            LoginOwner { user_type, user_id }.into()
+        }
+        let counts = [5_u8, 3, 1, 5];
+        let mut rows = BTreeSet::new();
+        for (index, count) in counts.iter().enumerate() {
+            for row in 0..*count {
+                rows.insert((owner(index), row));
+            }
+        }
+        for (many, expected) in [
+            (1, [1, 0, 0, 0]),
+            (2, [1, 0, 0, 1]),
+            (3, [2, 0, 0, 1]),
+            (4, [2, 0, 0, 2]),
+            (7, [3, 1, 0, 3]),
+            // Nobody loses the only row.
+            (100, [4, 2, 0, 4]),
+        ] {
+            let given = fullest(&rows, many);
+            let found = [0, 1, 2, 3].map(|index| {
+                let mut given = given.iter().filter(|given| given.0 == owner(index));
+                given.next().map_or(0, |given| given.1)
+            });
+            let total: usize = expected.iter().sum();
+            assert_eq!(found.iter().sum::<usize>(), total, "{many}");
+            // The two who have equally many are in no order.
+            let mut pair = [found[0], found[3]];
+            pair.sort_unstable();
+            assert_eq!(pair, [expected[3], expected[0]], "{many}");
+            assert_eq!([found[1], found[2]], [expected[1], expected[2]], "{many}");
+        }
+        assert!(fullest(&BTreeSet::<(OwnerKey, u8)>::new(), 1).is_empty());
+    }
 
     #[test]
     fn a_text_is_kept_once_and_only_while_it_is_used() {

@@ -13,8 +13,8 @@ use std::{
 use tokio::task::yield_now;
 
 use self::{
-    index::Index,
-    shard::{Login, Shard},
+    index::{Index, fullest},
+    shard::{Login, OwnerKey, Revocation, Shard},
 };
 use super::{
     FamilyKey, Full, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, LoginStore,
@@ -73,9 +73,12 @@ impl MemoryLoginStore {
         Self::with_capacity(MAX_LOGINS)
     }
 
-    /// A store for about this many logins, and as many families of remember tokens.
+    /// A store for about this many logins, and as many families of remember tokens and notes of ended
+    /// sessions.
     ///
-    /// When it is full and no row has expired, it refuses new rows with a [`StoreError`].
+    /// When it is full, it deletes expired rows. If there are none, those users give up logins or
+    /// families who have the most: the ones that were not used for the longest time. If no user has two,
+    /// it refuses new rows with a [`StoreError`].
     pub fn with_capacity(logins: usize) -> Self {
         Self {
             index: Mutex::default(),
@@ -96,15 +99,13 @@ impl MemoryLoginStore {
 
     /// Deletes expired rows if the store is full.
     async fn make_room(&self, now: i64) {
-        let revocations = (0..SHARDS).map(|shard| self.shard(shard).revoked_sessions.len());
-        let revocations: usize = revocations.sum();
         let is_due = {
             let mut index = self.index();
             let most = index
                 .logins
                 .len()
                 .max(index.families.len())
-                .max(revocations);
+                .max(index.revocations.len());
             // Once a second is enough: no other row expires before the clock moves.
             most >= self.capacity && index.made_room_at.replace(now) != Some(now)
         };
@@ -136,6 +137,92 @@ impl MemoryLoginStore {
             index.families.remove(&(family.owner().into(), key));
         }
         is_removed
+    }
+
+    /// Removes a revocation if it passes a test. Returns whether it did.
+    fn end_revocation(
+        &self,
+        index: &mut Index,
+        key: LoginKey,
+        test: impl Fn(&Revocation) -> bool,
+    ) -> bool {
+        let mut shard = self.shard(key.0[0]);
+        let stored = shard.revoked_sessions.get(&key);
+        let is_removed = stored.is_some_and(|revocation| test(revocation));
+        if is_removed && let Some(revocation) = shard.revoked_sessions.remove(&key) {
+            index.revocations.remove(&(revocation.owner, key));
+        }
+        is_removed
+    }
+
+    /// How many rows a full store deletes at once. It has to look at all rows to find out who has the
+    /// most, so it makes more room than for one.
+    fn spare(&self) -> usize {
+        (self.capacity / 1024).max(1)
+    }
+
+    /// Ends logins of those who have the most, if the store has too many. Their families end too,
+    /// because their tokens would restore the logins, except the family of the newest login.
+    fn relieve_logins(&self, index: &mut Index, newest: Option<FamilyKey>) {
+        if index.logins.len() <= self.capacity {
+            return;
+        }
+        for (owner, surplus) in fullest(&index.logins, self.spare()) {
+            let mut logins = Vec::new();
+            for key in index.logins_of(owner) {
+                let shard = self.shard(key.0[0]);
+                let login = shard.logins.get(&key);
+                let used = login.map(|login| (login.bare.last_seen, login.bare.created_at));
+                logins.push((used, key, login.and_then(|login| login.bare.family)));
+            }
+            logins.sort_unstable();
+            for (_, key, family) in logins.into_iter().take(surplus) {
+                self.end_login(index, key, |_| true);
+                if let Some(family) = family.filter(|_| family != newest) {
+                    self.end_family(index, family, |_| true);
+                    let logins = index.logins_of_family(family);
+                    self.end_logins(index, logins.into_iter());
+                }
+            }
+        }
+    }
+
+    /// Ends families of those who have the most, if the store has too many.
+    fn relieve_families(&self, index: &mut Index) {
+        if index.families.len() <= self.capacity {
+            return;
+        }
+        for (owner, surplus) in fullest(&index.families, self.spare()) {
+            self.end_oldest(index, owner, surplus);
+        }
+    }
+
+    /// Ends this many families of an owner: those whose tokens were replaced the longest time ago.
+    fn end_oldest(&self, index: &mut Index, owner: OwnerKey, surplus: usize) {
+        let mut families = Vec::new();
+        for key in index.families_of(owner) {
+            let shard = self.shard(key.0[0]);
+            let family = shard.families.get(&key);
+            families.push((family.map(|family| family.rotated_at), key));
+        }
+        families.sort_unstable();
+        for (_, key) in families.into_iter().take(surplus) {
+            self.end_family(index, key, |_| true);
+        }
+    }
+
+    /// Deletes this many revocations of an owner: those that may be deleted first.
+    fn drop_revocations(&self, index: &mut Index, owner: OwnerKey, surplus: usize) {
+        let mut revocations = Vec::new();
+        for key in index.revocations_of(owner) {
+            let shard = self.shard(key.0[0]);
+            let revocation = shard.revoked_sessions.get(&key);
+            revocations.push((revocation.map(|revocation| revocation.until), key));
+        }
+        revocations.sort_unstable();
+        for (_, key) in revocations.into_iter().take(surplus) {
+            self.end_revocation(index, key, |_| true);
+        }
     }
 
     /// Removes logins. Returns how many of them were stored.
@@ -173,7 +260,11 @@ impl MemoryLoginStore {
         for shard in first..first + SHARDS {
             let rows = self.delete_rows(shard, limit - deleted, login_expired, family_expired);
             deleted += rows.await;
-            deleted += self.shard(shard).delete_revocations(limit - deleted, now);
+            let old = self.shard(shard).old_revocations(limit - deleted, now);
+            for key in old {
+                let is_old = |revocation: &Revocation| revocation.until <= now;
+                deleted += usize::from(self.end_revocation(&mut self.index(), key, is_old));
+            }
             self.shard(shard).shrink();
             if deleted == limit {
                 self.index().purge_from = shard % SHARDS;
@@ -229,15 +320,15 @@ impl LoginStore for MemoryLoginStore {
     ) -> Result<Inserted, StoreError> {
         self.make_room(now).await;
         let index = &mut *self.index();
-        if index.logins.len() >= self.capacity {
-            return Err(StoreError::new(Full));
-        }
         if self.shard(key.0[0]).live_login(&key, now).is_some() {
             return Ok(Inserted::Done { ended: 0 });
         }
         self.end_login(index, key, |_| true);
         let mut ended = 0;
-        if let Some(max) = max {
+        if let Some(max) = max.filter(|max| {
+            let limit = usize::try_from(max.limit()).unwrap_or(usize::MAX);
+            index.has_logins(record.owner().into(), limit)
+        }) {
             let live = self.live_logins(index, record.owner(), now);
             let kept = match max {
                 MaxLogins::EndOldest(limit) => limit.saturating_sub(1) as usize,
@@ -251,6 +342,12 @@ impl LoginStore for MemoryLoginStore {
         let login = index.login(record);
         index.add_login(key, &login);
         self.shard(key.0[0]).logins.insert(key, Box::new(login));
+        // The new login counts for its user, too.
+        self.relieve_logins(index, record.family);
+        if index.logins.len() > self.capacity {
+            self.end_login(index, key, |_| true);
+            return Err(StoreError::new(Full));
+        }
         Ok(Inserted::Done { ended })
     }
 
@@ -335,14 +432,31 @@ impl LoginStore for MemoryLoginStore {
 
     async fn insert_family(&self, key: FamilyKey, family: &TokenFamily) -> Result<(), StoreError> {
         self.make_room(family.latest()).await;
-        let mut index = self.index();
-        if index.families.len() >= self.capacity {
-            return Err(StoreError::new(Full));
-        }
+        let index = &mut *self.index();
         index.families.insert((family.owner().into(), key));
         let family = Box::new(family.clone());
         self.shard(key.0[0]).families.insert(key, family);
+        self.relieve_families(index);
+        if index.families.len() > self.capacity {
+            self.end_family(index, key, |_| true);
+            return Err(StoreError::new(Full));
+        }
         Ok(())
+    }
+
+    async fn end_oldest_families(
+        &self,
+        owner: LoginOwner<'_>,
+        keep: u32,
+    ) -> Result<u64, StoreError> {
+        let index = &mut *self.index();
+        let owner = OwnerKey::from(owner);
+        let count = index.families_of(owner.clone()).len();
+        let surplus = count.saturating_sub(usize::try_from(keep).unwrap_or(usize::MAX));
+        if surplus > 0 {
+            self.end_oldest(index, owner, surplus);
+        }
+        Ok(surplus as u64)
     }
 
     async fn find_family(
@@ -368,6 +482,30 @@ impl LoginStore for MemoryLoginStore {
         Ok(stored.map(|stored| family.clone_into(stored)).is_some())
     }
 
+    async fn token_arrived(&self, login: LoginKey, now: i64) -> Result<(), StoreError> {
+        // The index is locked so that the two changes, in two shards, are one step for other calls that
+        // add or remove rows.
+        let _index = self.index();
+        let sent = {
+            let mut shard = self.shard(login.0[0]);
+            let login = shard.logins.get_mut(&login);
+            login.and_then(|login| login.bare.family.zip(login.bare.unseen_token.take()))
+        };
+        let Some((key, generation)) = sent else {
+            return Ok(());
+        };
+        let mut shard = self.shard(key.0[0]);
+        let family = shard.families.get_mut(&key);
+        if let Some(family) = family
+            && family.generation == generation
+            && family.seen_at.is_none()
+        {
+            family.seen_at = Some(now);
+            family.version += 1;
+        }
+        Ok(())
+    }
+
     async fn purge(
         &self,
         now: i64,
@@ -377,17 +515,44 @@ impl LoginStore for MemoryLoginStore {
         Ok(self.delete_expired(now, idle_since, limit as usize).await as u64)
     }
 
-    async fn revoke_session(&self, session: LoginKey, until: i64) -> Result<(), StoreError> {
+    async fn revoke_session(
+        &self,
+        session: LoginKey,
+        owner: LoginOwner<'_>,
+        until: i64,
+        max: u32,
+    ) -> Result<(), StoreError> {
+        let index = &mut *self.index();
         let mut shard = self.shard(session.0[0]);
-        let stored = shard.revoked_sessions.entry(session).or_insert(until);
-        *stored = until.max(*stored);
+        if let Some(stored) = shard.revoked_sessions.get_mut(&session) {
+            stored.until = until.max(stored.until);
+            return Ok(());
+        }
+        let owner = OwnerKey::from(owner);
+        let revocation = Revocation {
+            until,
+            owner: owner.clone(),
+        };
+        shard.revoked_sessions.insert(session, Box::new(revocation));
+        drop(shard);
+        index.revocations.insert((owner.clone(), session));
+        let count = index.revocations_of(owner.clone()).len();
+        let surplus = count.saturating_sub(usize::try_from(max).unwrap_or(usize::MAX));
+        if surplus > 0 {
+            self.drop_revocations(index, owner, surplus);
+        }
+        if index.revocations.len() > self.capacity {
+            for (owner, surplus) in fullest(&index.revocations, self.spare()) {
+                self.drop_revocations(index, owner, surplus);
+            }
+        }
         Ok(())
     }
 
     async fn is_session_revoked(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
         let shard = self.shard(session.0[0]);
-        let until = shard.revoked_sessions.get(&session);
-        Ok(until.is_some_and(|until| now < *until))
+        let revocation = shard.revoked_sessions.get(&session);
+        Ok(revocation.is_some_and(|revocation| now < revocation.until))
     }
 }
 
@@ -417,6 +582,7 @@ mod tests {
             address: "192.0.2.1".to_owned(),
             hash: None,
             family: (number % 4 < 3).then_some(FamilyKey([number / 2; 16])),
+            unseen_token: None,
         };
         (LoginKey([number; 32]), record)
     }

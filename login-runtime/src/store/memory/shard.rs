@@ -2,11 +2,11 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
+    hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
 
-use crate::store::{FamilyKey, LoginKey, LoginRecord, TokenFamily};
+use crate::store::{FamilyKey, LoginKey, LoginOwner, LoginRecord, TokenFamily};
 
 type KeyMap<K, V> = HashMap<K, V, BuildHasherDefault<KeyHasher>>;
 
@@ -17,8 +17,37 @@ type KeyMap<K, V> = HashMap<K, V, BuildHasherDefault<KeyHasher>>;
 pub(super) struct Shard {
     pub(super) logins: KeyMap<LoginKey, Box<Login>>,
     pub(super) families: KeyMap<FamilyKey, Box<TokenFamily>>,
-    /// Revoked sessions, each with the time after which it may be deleted.
-    pub(super) revoked_sessions: KeyMap<LoginKey, i64>,
+    /// Revoked sessions.
+    pub(super) revoked_sessions: KeyMap<LoginKey, Box<Revocation>>,
+}
+
+/// A [`LoginOwner`] with its own copies of the texts.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct OwnerKey {
+    /// The first field, so that few comparisons read the texts, which are elsewhere in memory. Two
+    /// owners may have the same hash.
+    hash: u64,
+    user_id: Box<str>,
+    user_type: Box<str>,
+}
+
+impl From<LoginOwner<'_>> for OwnerKey {
+    fn from(owner: LoginOwner<'_>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        owner.hash(&mut hasher);
+        Self {
+            hash: hasher.finish(),
+            user_id: owner.user_id.into(),
+            user_type: owner.user_type.into(),
+        }
+    }
+}
+
+/// The revocation of a session.
+pub(super) struct Revocation {
+    /// The time after which it may be deleted.
+    pub(super) until: i64,
+    pub(super) owner: OwnerKey,
 }
 
 impl Shard {
@@ -43,10 +72,11 @@ impl Shard {
         (logins, families.collect())
     }
 
-    /// Deletes up to `limit` revocations that are no longer needed. Returns how many it deleted.
-    pub(super) fn delete_revocations(&mut self, limit: usize, now: i64) -> usize {
-        let expired = self.revoked_sessions.extract_if(|_, until| *until <= now);
-        expired.take(limit).count()
+    /// The keys of up to `limit` revocations that are no longer needed.
+    pub(super) fn old_revocations(&self, limit: usize, now: i64) -> Vec<LoginKey> {
+        let all = self.revoked_sessions.iter();
+        let old = all.filter(|(_, revocation)| revocation.until <= now);
+        old.map(|(key, _)| *key).take(limit).collect()
     }
 
     /// Frees memory, but keeps room for twice as many rows as there are.
@@ -124,15 +154,27 @@ mod tests {
     fn a_shard_frees_memory_when_it_shrinks() {
         let mut shard = Shard::default();
         let key = |number: u16| LoginKey([number.to_le_bytes(); 16].concat().try_into().unwrap());
-        shard
-            .revoked_sessions
-            .extend((0..1000).map(|number| (key(number), i64::from(number))));
+        shard.revoked_sessions.extend((0..1000).map(|number| {
+            let owner = LoginOwner {
+                user_type: "",
+                user_id: "",
+            };
+            let revocation = Revocation {
+                until: i64::from(number),
+                owner: owner.into(),
+            };
+            (key(number), Box::new(revocation))
+        }));
         shard.shrink();
         assert!(shard.revoked_sessions.capacity() >= 1000);
-        assert_eq!(shard.delete_revocations(900, 989), 900);
-        assert_eq!(shard.delete_revocations(900, 989), 90);
+        for (limit, found) in [(900, 900), (1_000, 990)] {
+            assert_eq!(shard.old_revocations(limit, 989).len(), found);
+        }
+        for key in shard.old_revocations(1_000, 989) {
+            shard.revoked_sessions.remove(&key);
+        }
         shard.shrink();
         assert!(shard.revoked_sessions.capacity() < 100);
-        assert_eq!(shard.revoked_sessions.get(&key(990)), Some(&990));
+        assert!(shard.revoked_sessions.contains_key(&key(990)));
     }
 }

@@ -7,6 +7,8 @@
 --   family-logins:<id>   set: ids of the logins that belong to a family
 --   expiry               sorted set: `login:<id>` and `family:<id>`, by the time they expire
 --   last-seen            sorted set: ids of logins, by the time they were last used
+--   user-revoked:<user>  sorted set: ids of a user's revoked sessions, by the same time
+--   revoked-owners       hash: the user of each revoked session
 --   revoked              sorted set: ids of revoked sessions, by the time they may be deleted
 --
 -- A login or family is only valid if the set of its user contains it. So if Redis evicts keys, logins
@@ -41,6 +43,21 @@ local function drop_family(id)
   redis.call('DEL', key)
 end
 
+-- Deletes the revocation of a session.
+local function drop_revoked(id)
+  local owner = redis.call('HGET', p .. 'revoked-owners', id)
+  if owner then
+    redis.call('ZREM', p .. 'user-revoked:' .. owner, id)
+    redis.call('HDEL', p .. 'revoked-owners', id)
+  end
+  redis.call('ZREM', p .. 'revoked', id)
+end
+
+-- The time that decides what is deleted: that of the caller, unless it is ahead of the clock of Redis.
+local function time_of(now)
+  return math.min(tonumber(now), tonumber(redis.call('TIME')[1]))
+end
+
 -- Deletes at most `limit` expired rows. Returns how many.
 local function drop_expired(now, limit)
   local names = redis.call('ZRANGEBYSCORE', p .. 'expiry', '-inf', now, 'LIMIT', 0, limit)
@@ -53,7 +70,7 @@ local function drop_expired(now, limit)
   end
   local sessions = redis.call('ZRANGEBYSCORE', p .. 'revoked', '-inf', now, 'LIMIT', 0, limit - #names)
   for _, id in ipairs(sessions) do
-    redis.call('ZREM', p .. 'revoked', id)
+    drop_revoked(id)
   end
   return #names + #sessions
 end

@@ -3,8 +3,9 @@ local id, owner, family, now = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local created_at, last_seen, expires_at, ttl = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local at_limit, limit = ARGV[10], tonumber(ARGV[11])
 
--- Each new login deletes a few expired rows, so they do not pile up in applications that never purge.
-drop_expired(now, 8)
+-- Each new login deletes a few rows that expired an hour ago, so they do not pile up in applications that
+-- never purge.
+drop_expired(time_of(now) - 3600, 8)
 
 local key = p .. 'login:' .. id
 local logins = p .. 'user-logins:' .. owner
@@ -14,7 +15,7 @@ if stored and tonumber(stored) > tonumber(now) and redis.call('ZSCORE', logins, 
 end
 
 local ended = 0
-if at_limit ~= '' then
+if at_limit ~= '' and redis.call('ZCARD', logins) >= limit then
   local live = {}
   for _, other in ipairs(redis.call('ZRANGE', logins, 0, -1)) do
     local live_until = redis.call('HGET', p .. 'login:' .. other, 'expires_at')

@@ -9,6 +9,8 @@ use crate::{core::LoginOwner, error::StoreError};
 
 pub(super) const SCHEMA: &str = include_str!("postgres.sql");
 pub(super) const HAS_TABLES: &str = "SELECT to_regclass('login_schema') IS NOT NULL";
+/// The time of the database.
+pub(super) const CLOCK: &str = "SELECT CAST(EXTRACT(EPOCH FROM now()) AS BIGINT)";
 /// A purge skips locked rows, so it neither waits nor takes part in a deadlock.
 pub(super) const PURGE: [&str; 4] = [
     "DELETE FROM login_records WHERE key = ANY(ARRAY(\

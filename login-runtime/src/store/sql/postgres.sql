@@ -20,7 +20,8 @@ CREATE TABLE IF NOT EXISTS login_records (
     user_agent TEXT NOT NULL,
     address TEXT NOT NULL,
     hash TEXT,
-    family BYTEA
+    family BYTEA,
+    unseen_token BIGINT
 );
 CREATE INDEX IF NOT EXISTS login_records_owner ON login_records (user_type, user_id);
 CREATE INDEX IF NOT EXISTS login_records_family ON login_records (family) WHERE family IS NOT NULL;
@@ -47,8 +48,12 @@ CREATE INDEX IF NOT EXISTS login_families_expires_at ON login_families (expires_
 
 CREATE TABLE IF NOT EXISTS login_revoked_sessions (
     key BYTEA PRIMARY KEY,                  -- SHA-256 of the session's id
-    until BIGINT NOT NULL
+    until BIGINT NOT NULL,
+    user_type TEXT COLLATE "C" NOT NULL,
+    user_id TEXT COLLATE "C" NOT NULL             -- as JSON, or empty
 );
+CREATE INDEX IF NOT EXISTS login_revoked_sessions_owner
+    ON login_revoked_sessions (user_type, user_id);
 CREATE INDEX IF NOT EXISTS login_revoked_sessions_until ON login_revoked_sessions (until);
 
 INSERT INTO login_schema (version) VALUES (1) ON CONFLICT DO NOTHING;

@@ -8,6 +8,8 @@ use crate::{core::LoginOwner, error::StoreError};
 pub(super) const SCHEMA: &str = include_str!("sqlite.sql");
 pub(super) const HAS_TABLES: &str =
     "SELECT COUNT(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = 'login_schema'";
+/// The time of the machine.
+pub(super) const CLOCK: &str = "SELECT CAST(strftime('%s', 'now') AS INTEGER)";
 pub(super) const PURGE: [&str; 4] = [
     "DELETE FROM login_records WHERE key IN (\
          SELECT key FROM login_records WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",

@@ -20,7 +20,8 @@ CREATE TABLE IF NOT EXISTS login_records (
     user_agent TEXT NOT NULL,
     address TEXT NOT NULL,
     hash TEXT,
-    family BLOB
+    family BLOB,
+    unseen_token INTEGER
 );
 CREATE INDEX IF NOT EXISTS login_records_owner ON login_records (user_type, user_id);
 CREATE INDEX IF NOT EXISTS login_records_family ON login_records (family) WHERE family IS NOT NULL;
@@ -47,8 +48,12 @@ CREATE INDEX IF NOT EXISTS login_families_expires_at ON login_families (expires_
 
 CREATE TABLE IF NOT EXISTS login_revoked_sessions (
     key BLOB NOT NULL PRIMARY KEY,          -- SHA-256 of the session's id
-    until INTEGER NOT NULL
+    until INTEGER NOT NULL,
+    user_type TEXT NOT NULL,
+    user_id TEXT NOT NULL             -- as JSON, or empty
 );
+CREATE INDEX IF NOT EXISTS login_revoked_sessions_owner
+    ON login_revoked_sessions (user_type, user_id);
 CREATE INDEX IF NOT EXISTS login_revoked_sessions_until ON login_revoked_sessions (until);
 
 INSERT INTO login_schema (version) VALUES (1) ON CONFLICT DO NOTHING;

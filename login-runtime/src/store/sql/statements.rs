@@ -8,7 +8,7 @@ pub(super) type Statement<D> = Query<'static, D, <D as Database>::Arguments<'sta
 macro_rules! record_columns {
     () => {
         "key, user_type, user_id, created_at, authenticated_at, last_seen, expires_at, fresh, allow_inactive, \
-         method, client, user_agent, address, hash, family"
+         method, client, user_agent, address, hash, family, unseen_token"
     };
 }
 
@@ -22,7 +22,7 @@ macro_rules! family_columns {
 pub(super) const INSERT: &str = concat!(
     "INSERT INTO login_records (",
     record_columns!(),
-    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
 );
 pub(super) const IS_STORED: &str =
     "SELECT COUNT(*) > 0 FROM login_records WHERE key = $1 AND expires_at > $2";
@@ -77,10 +77,26 @@ pub(super) const UPDATE_FAMILY_IF: &str = "\
         generation = $6, rotated_at = $7, seen_at = $8, restored_at = $9, authenticated_at = $10, \
         expires_at = $11, hash = $12, lifetime = $13 \
     WHERE key = $1 AND version = $14";
+pub(super) const SEE_TOKEN: &str = "\
+    UPDATE login_families SET seen_at = $2, version = version + 1 \
+    WHERE seen_at IS NULL \
+        AND key = (SELECT family FROM login_records WHERE key = $1) \
+        AND generation = (SELECT unseen_token FROM login_records WHERE key = $1)";
+pub(super) const FORGET_TOKEN: &str = "UPDATE login_records SET unseen_token = NULL WHERE key = $1";
 pub(super) const REVOKE: &str = "\
-    INSERT INTO login_revoked_sessions (key, until) VALUES ($1, $2) \
+    INSERT INTO login_revoked_sessions (key, until, user_type, user_id) VALUES ($1, $2, $3, $4) \
     ON CONFLICT (key) DO UPDATE SET until = excluded.until \
     WHERE login_revoked_sessions.until < excluded.until";
+/// Deletes all revocations of a user but the latest `$3`.
+pub(super) const FORGET_REVOKED: &str = "\
+    DELETE FROM login_revoked_sessions WHERE key IN (\
+        SELECT key FROM login_revoked_sessions WHERE user_type = $1 AND user_id = $2 \
+        ORDER BY until DESC, key DESC LIMIT 9223372036854775807 OFFSET $3)";
+/// Deletes all families of a user but the `$3` whose tokens were replaced last.
+pub(super) const END_OLDEST_FAMILIES: &str = "\
+    DELETE FROM login_families WHERE key IN (\
+        SELECT key FROM login_families WHERE user_type = $1 AND user_id = $2 \
+        ORDER BY rotated_at DESC, key DESC LIMIT 9223372036854775807 OFFSET $3)";
 pub(super) const IS_REVOKED: &str =
     "SELECT 1 FROM login_revoked_sessions WHERE key = $1 AND until > $2";
 pub(super) const TABLES_VERSION: &str = "SELECT COALESCE(MAX(version), 0) FROM login_schema";

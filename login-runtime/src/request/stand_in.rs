@@ -1,0 +1,67 @@
+//! A request that stands in for another one, which code of actix-web needs for itself.
+//!
+//! actix-web panics if a copy of a request exists while it looks for the route of that request.
+
+use std::{rc::Rc, sync::Arc};
+
+use actix_web::{
+    HttpMessage as _, HttpRequest,
+    dev::{RequestHead, ServiceRequest},
+    test::TestRequest,
+};
+
+use crate::{
+    manager::{Manager, ManagerData},
+    refusal::{ResolvedViews, ScopeViews},
+    session::SharedSession,
+};
+
+/// The parts of a request from which a stand-in is made.
+pub(crate) struct StandIn {
+    head: RequestHead,
+    session: SharedSession,
+    /// Dynamic segments of the path.
+    segments: Vec<(String, String)>,
+    pub(crate) scope_views: Option<Rc<ScopeViews>>,
+    /// Of the views of the manager and, if there are any, of the scope.
+    pub(crate) resolved: ResolvedViews,
+}
+
+impl StandIn {
+    /// Takes the parts of a request.
+    pub(crate) fn of(request: &HttpRequest, manager: &Manager) -> Self {
+        Self {
+            head: request.head().clone(),
+            session: SharedSession::of(request),
+            segments: Vec::new(),
+            scope_views: None,
+            resolved: ResolvedViews::of(manager.refusal.views(), request),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.head.uri.path()
+    }
+
+    pub(crate) fn with_segments(mut self, segments: Vec<(String, String)>) -> Self {
+        self.segments = segments;
+        self
+    }
+
+    /// The request, without the data that the application added to the other one.
+    pub(crate) fn request(self, manager: Arc<Manager>) -> HttpRequest {
+        // The only way to make a request outside of actix-web.
+        let mut request = TestRequest::default().app_data(ManagerData(manager));
+        request = request.app_data(self.resolved);
+        if let Some(views) = self.scope_views {
+            request = request.app_data(ScopeViews::clone(&views));
+        }
+        for (name, value) in self.segments {
+            request = request.param(name, value);
+        }
+        let mut request: ServiceRequest = request.to_srv_request();
+        *request.head_mut() = self.head;
+        request.extensions_mut().insert(self.session);
+        request.into_parts().0
+    }
+}
