@@ -11,6 +11,7 @@
     reason = "test support"
 )]
 
+mod carried_next;
 mod config;
 mod manager;
 mod pages;
@@ -18,7 +19,11 @@ mod world;
 
 use std::env;
 
-use actix_web::{App, HttpServer, middleware::Compat, web};
+use actix_web::{
+    App, HttpServer,
+    middleware::{Compat, from_fn},
+    web,
+};
 
 use crate::{config::Config, world::World};
 
@@ -37,6 +42,7 @@ async fn main() -> std::io::Result<()> {
             .app_data(web::Data::new(world.clone()))
             .app_data(web::Data::new(config.clone()))
             .wrap(Compat::new(login_manager.clone()))
+            .wrap(from_fn(carried_next::carry))
             .configure(|routes| pages::configure(routes, &config))
     })
     .workers(2)

@@ -221,7 +221,7 @@ impl<'a> Target<'a> {
     fn is_here(&self, request: &HttpRequest, settings: &RefusalSettings) -> bool {
         self.base
             .as_deref()
-            .is_none_or(|base| here(request, settings).is_some_and(|here| here.is(base)))
+            .is_none_or(|base| here(request, settings).is_some_and(|here| here.is(base, settings)))
     }
 
     /// The address that the client asked for: path and query, or the whole URL for a view on another
@@ -253,7 +253,7 @@ impl<'a> Target<'a> {
             return Some(Cow::Borrowed(path));
         };
         let here = here(request, settings)?;
-        if here.is(base) {
+        if here.is(base, settings) {
             Some(Cow::Borrowed(path))
         } else {
             // Without a list of this application's origins, the client could name any host.
@@ -324,11 +324,12 @@ struct Here<'a> {
 
 impl Here<'_> {
     /// Whether a view with this scheme and host is here. If TLS ends at a proxy, the request does not say
-    /// that the client used it; a path on the same host is safe in any case.
-    fn is(&self, base: &str) -> bool {
+    /// that the client used it; a path on the same host is safe in any case. With `danger_any_host`, only
+    /// what the request says counts, as in Flask-Login.
+    fn is(&self, base: &str, settings: &RefusalSettings) -> bool {
         let there = base.strip_prefix("https://");
         let is_behind_proxy = there.is_some() && there == self.text.strip_prefix("http://");
-        self.text == base || is_behind_proxy && !self.is_ours
+        self.text == base || is_behind_proxy && !self.is_ours && !settings.any_host
     }
 }
 
