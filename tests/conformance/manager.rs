@@ -13,7 +13,7 @@ use actix_web::{
 };
 use login_runtime::{
     BuildError, CookieSettings, Limits, LoginManager, MemoryLoginStore, RememberCookie,
-    config::{SessionProtection, SharedStore},
+    config::{IntoView, SessionProtection, SharedStore, View},
 };
 use login_tests::sessions::MemorySessions;
 use serde_json::json;
@@ -73,10 +73,10 @@ pub(crate) fn build(
         builder = builder.session_lifecycle(SessionLifecycle::from(lifecycle));
     }
     if let Some(view) = &config.login_view {
-        builder = builder.login_view(view);
+        builder = builder.login_view(AnyView(view));
     }
     if let Some(view) = &config.refresh_view {
-        builder = builder.refresh_view(view);
+        builder = builder.refresh_view(AnyView(view));
     }
     if config.localize {
         builder = builder.localize(|_, text| format!("[x] {text}"));
@@ -123,6 +123,19 @@ pub(crate) fn build(
         Ok(other) => panic!("LOGIN_STORE is `memory` or `none`, and not `{other}`"),
     }
     builder.build(Key::derive_from(&secret(&config.secret)))
+}
+
+/// A view as Flask-Login takes it: a path, a URL, or the name of a route.
+pub(crate) struct AnyView<'a>(pub(crate) &'a str);
+
+impl IntoView for AnyView<'_> {
+    fn into_view(self) -> Result<View, BuildError> {
+        if self.0.starts_with('/') || self.0.contains("://") {
+            self.0.into_view()
+        } else {
+            View::route(self.0).into_view()
+        }
+    }
 }
 
 fn api_key(request: &HttpRequest) -> Option<String> {

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     config::Config,
+    manager::AnyView,
     world::{User, World, seed},
 };
 
@@ -67,7 +68,7 @@ pub(crate) fn configure(routes: &mut ServiceConfig, config: &Config) {
         let mut settings = LoginScope::new();
         if let Some(Some(view)) = config.scope_login_views.get(name) {
             settings = settings
-                .login_view(view)
+                .login_view(AnyView(view))
                 .expect("the kit names views that are addresses");
         }
         let area = name == "area";

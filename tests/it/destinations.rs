@@ -363,7 +363,7 @@ async fn a_wrong_password_that_is_answered_by_a_redirect_keeps_next() {
 #[actix_web::test]
 async fn a_wrong_password_leads_back_to_the_view_of_the_scope_or_to_the_form() {
     let mut without_view = builder();
-    without_view = without_view.login_view("named");
+    without_view = without_view.login_view(login_runtime::config::View::route("named"));
     let app = app(without_view.build(key()).unwrap(), |routes| {
         routes
             .route("/wrong", web::post().to(wrong))

@@ -6,7 +6,7 @@ use actix_web::cookie::Key;
 use login_runtime::{
     Limits, MemoryLoginStore, RememberCookie, config::LoginManagerBuilder, test::Browser,
 };
-use login_tests::{User, Users, key, manager_base, record_logins};
+use login_tests::{User, Users, key, key_of, manager_base, record_logins};
 
 use crate::world::{
     App, BoxedApp, DAY, HOUR, Options, REMEMBER, SECOND, World, name_of, on_every_login_store,
@@ -148,7 +148,7 @@ async fn a_new_key_for_each_day_does_not_move_the_end_of_a_remembered_login() {
         let mut lasted = 0;
         let mut keys: Vec<Key> = Vec::new();
         for day in 0..200_u8 {
-            keys.insert(0, Key::from(&[day; 64]));
+            keys.insert(0, key_of(day));
             let (builder, clock) = builder(&users, false);
             clock.advance(u32::from(day) * DAY);
             let mut remember = RememberCookie::new();
@@ -179,7 +179,11 @@ async fn a_new_key_for_each_day_does_not_move_the_end_of_a_remembered_login() {
 
 #[actix_web::test]
 async fn new_credentials_do_not_prolong_a_login_again_and_again() {
-    on_every_login_store(Options::default(), async |world| {
+    let options = Options {
+        fresh_for_the_session: true,
+        ..Options::default()
+    };
+    on_every_login_store(options, async |world| {
         let browser = world.logged_in(1).await;
         let mut lasted = 0;
         for change in 0..60 {

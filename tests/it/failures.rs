@@ -585,7 +585,7 @@ async fn without_tables(store: impl login_runtime::store::LoginStore) {
             .collect();
         assert_eq!(told.len(), 1, "{what}: {lines:#?}");
         assert!(
-            told[0].contains("logins"),
+            told[0].contains("login_"),
             "{what} names no table: {}",
             told[0]
         );

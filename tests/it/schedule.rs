@@ -15,6 +15,7 @@ use std::{
     ops::Range,
     rc::Rc,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use actix_session::{Session, SessionMiddleware};
@@ -25,7 +26,7 @@ use actix_web::{
 use login_runtime::{
     Auth, CookieSettings, LoginError, LoginManager, MaybeUser, Verified,
     logins::Logins,
-    test::{Answer, Browser},
+    test::{Answer, Browser, TestClock},
 };
 use login_tests::{User, Users, app, key, manager_base};
 use tokio::sync::oneshot;
@@ -253,6 +254,7 @@ struct Stage {
     labels: Cell<usize>,
     /// The cookie that logins are in.
     carrier: &'static str,
+    clock: TestClock,
 }
 
 impl Stage {
@@ -264,7 +266,7 @@ impl Stage {
             logins.find_ended();
         }
         let users = Users::new();
-        let (mut builder, _) = manager_base(&users);
+        let (mut builder, clock) = manager_base(&users);
         if place.login_cookie {
             builder = builder.login_cookie(CookieSettings::new());
         }
@@ -311,6 +313,7 @@ impl Stage {
             everybody,
             labels: Cell::default(),
             carrier: if place.login_cookie { LOGIN } else { SESSION },
+            clock,
         }
     }
 
@@ -790,6 +793,8 @@ impl<'a> Run<'a> {
         if let Some(everybody) = &self.stage.everybody {
             everybody.end_all().await.unwrap();
         }
+        // A store keeps a limited number of a user's ended sessions, each for some minutes.
+        self.stage.clock.advance(Duration::from_secs(60 * 60));
         self.found
     }
 }

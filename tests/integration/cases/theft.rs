@@ -27,6 +27,10 @@ fn a_thief_who_never_shows_the_remember_cookie_again_is_noticed_when_the_owner_r
     let (manager, clock) = manager(&Users::new(), |builder| builder);
     let server = Server::start(manager, routes);
     let ada = remembered(&server);
+    // The first use of a token shows that it arrived, and the next replaces it.
+    assert!(is_in(&ada, &server));
+    ada.close_browser();
+    clock.advance(DAY);
     let thief = ada.stolen();
     assert!(is_in(&thief, &server), "the cookie was copied");
     thief.remove("__Host-remember");

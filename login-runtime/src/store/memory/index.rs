@@ -20,6 +20,8 @@ pub(super) struct Index {
     pub(super) family_logins: BTreeSet<(FamilyKey, LoginKey)>,
     /// Texts that many logins have in common.
     pub(super) texts: BTreeSet<Arc<str>>,
+    /// How many revocations were stored, those that are deleted by now included.
+    pub(super) revoked: u64,
     /// When expired rows were last deleted to make room.
     pub(super) made_room_at: Option<i64>,
     /// The shard at which the last purge reached its limit.

@@ -217,7 +217,8 @@ impl MemoryLoginStore {
         for key in index.revocations_of(owner) {
             let shard = self.shard(key.0[0]);
             let revocation = shard.revoked_sessions.get(&key);
-            revocations.push((revocation.map(|revocation| revocation.until), key));
+            let order = revocation.map(|revocation| (revocation.until, revocation.number));
+            revocations.push((order, key));
         }
         revocations.sort_unstable();
         for (_, key) in revocations.into_iter().take(surplus) {
@@ -529,8 +530,10 @@ impl LoginStore for MemoryLoginStore {
             return Ok(());
         }
         let owner = OwnerKey::from(owner);
+        index.revoked = index.revoked.wrapping_add(1);
         let revocation = Revocation {
             until,
+            number: index.revoked,
             owner: owner.clone(),
         };
         shard.revoked_sessions.insert(session, Box::new(revocation));

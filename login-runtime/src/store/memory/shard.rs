@@ -47,6 +47,8 @@ impl From<LoginOwner<'_>> for OwnerKey {
 pub(super) struct Revocation {
     /// The time after which it may be deleted.
     pub(super) until: i64,
+    /// Counts the revocations of the store: of two with the same time, the older one is deleted first.
+    pub(super) number: u64,
     pub(super) owner: OwnerKey,
 }
 
