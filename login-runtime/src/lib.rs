@@ -184,6 +184,8 @@
 //! - `flash-messages`: messages for refused clients through `actix-web-flash-messages`.
 //! - `sqlite`, `postgres`: login stores that use the application's sqlx pool.
 //! - `redis`: a login store in Redis or Valkey.
+//! - `uuid`, `chrono`, `time`, `secrecy`: session hashes that are values of these crates; with `secrecy`,
+//!   password hashes, too.
 //! - `audit`: the module `audit`, which lists the clients that may reach each route.
 //! - `test-util`: the module `test`, for the tests of applications.
 //!

@@ -75,6 +75,7 @@ fn the_same_hash_in_another_form_is_the_same() {
     let time = time::OffsetDateTime::UNIX_EPOCH;
     let elsewhere = time.to_offset(time::UtcOffset::from_hms(2, 0, 0).unwrap());
     assert_eq!(bytes(time), bytes(elsewhere));
+    let lent_twice = &&"hash";
     for same in [
         bytes("hash".to_owned()),
         bytes(Box::<str>::from("hash")),
@@ -84,7 +85,7 @@ fn the_same_hash_in_another_form_is_the_same() {
         bytes(*b"hash"),
         bytes(Some("hash")),
         bytes(SecretString::from("hash")),
-        bytes(&&"hash"),
+        bytes(lent_twice),
     ] {
         assert_eq!(same.as_deref(), Some(&b"hash"[..]));
     }
