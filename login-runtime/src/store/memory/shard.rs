@@ -163,6 +163,7 @@ mod tests {
             };
             let revocation = Revocation {
                 until: i64::from(number),
+                number: u64::from(number),
                 owner: owner.into(),
             };
             (key(number), Box::new(revocation))
