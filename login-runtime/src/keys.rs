@@ -886,6 +886,24 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_that_is_obviously_none_is_noticed() {
+        assert!(is_obviously_none(&Key::from(&[0; 64])));
+        assert!(!is_obviously_none(&Key::derive_from(&[1; 64])));
+    }
+
+    #[cfg(feature = "password")]
+    #[test]
+    fn a_pepper_has_an_id_unless_it_is_short_or_obviously_none() {
+        let secret = derive(&Key::from(&[1; 64]), "", "pepper");
+        let id = |len: usize| pepper_id(&secret[..len]);
+        assert_eq!(id(MIN_PEPPER_LEN - 1), None);
+        let (shortest, longer) = (id(MIN_PEPPER_LEN), id(MIN_PEPPER_LEN + 1));
+        assert!(shortest.is_some() && longer.is_some());
+        assert_ne!(shortest, longer);
+        assert_eq!(pepper_id(&[0; 32]), None);
+    }
+
+    #[test]
     fn keys_for_different_realms_differ() {
         let secret = Key::from(&[1; 64]);
         let derived: HashSet<_> = [

@@ -92,6 +92,16 @@ mod tests {
     }
 
     #[test]
+    fn the_dearer_of_two_is_the_one_with_more_work_and_of_equals_the_first() {
+        let (cheap, dear) = (costs(19_456, 2, 1), costs(19_456, 3, 1));
+        assert_eq!(cheap.or_dearer(dear), dear);
+        assert_eq!(dear.or_dearer(cheap), dear);
+        let equal = costs(38_912, 1, 1);
+        assert_eq!(cheap.or_dearer(equal), cheap);
+        assert_eq!(equal.or_dearer(cheap), equal);
+    }
+
+    #[test]
     fn nothing_is_left_after_as_much_or_more() {
         let configured = costs(64, 2, 1);
         assert_eq!(configured.rest(128), None);
