@@ -135,11 +135,4 @@ mod tests {
         assert!(great.is_affordable(great));
         assert!(!costs(2 * MAX_MEMORY_KIB, 5, 4).is_affordable(great));
     }
-
-    #[test]
-    fn the_dearer_of_two_costs_is_the_one_with_more_work() {
-        let (much, little) = (costs(64, 3, 1), costs(96, 1, 1));
-        assert_eq!(much.or_dearer(little), much);
-        assert_eq!(little.or_dearer(much), much);
-    }
 }

@@ -237,6 +237,28 @@ mod tests {
     }
 
     #[test]
+    fn a_preset_remembers_no_longer_than_its_absolute_limit() {
+        for preset in [Limits::aal1(), Limits::aal2(), Limits::aal3()] {
+            assert_eq!(preset.remember(), Some(preset.absolute));
+        }
+        assert_eq!(Limits::new().remember(), None);
+        let limit = Duration::from_secs(60);
+        assert_eq!(
+            Limits::new().remember_at_most(limit).remember(),
+            Some(limit)
+        );
+    }
+
+    #[test]
+    fn a_login_that_ends_early_counts_as_made_before() {
+        let limits = Limits::new().absolute(Duration::from_secs(100));
+        let now = 1_000;
+        for (end, started_at) in [(1_100, 1_000), (1_040, 940), (1_500, 1_000)] {
+            assert_eq!(limits.started_at(end, now), started_at, "{end}");
+        }
+    }
+
+    #[test]
     fn the_limits_are_these_numbers_of_seconds() {
         for (limits, idle, absolute) in [
             (Limits::new(), Some(1_800), 43_200),
