@@ -377,6 +377,30 @@ impl EndReason {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_limit_leaves_room_for_the_new_login() {
+        for (max, limit) in [
+            (MaxLogins::EndOldest(0), 1),
+            (MaxLogins::EndOldest(3), 3),
+            (MaxLogins::Refuse(0), 0),
+            (MaxLogins::Refuse(3), 3),
+        ] {
+            assert_eq!(max.limit(), limit, "{max:?}");
+        }
+        assert_eq!(MaxLogins::DEFAULT.limit(), 100);
+    }
+
+    #[test]
+    fn a_key_is_the_same_after_it_was_text_or_json() {
+        let key = LoginKey(counting());
+        assert_eq!(key.to_string().parse(), Ok(key));
+        assert!("1234".parse::<LoginKey>().is_err());
+        let json = serde_json::to_string(&key).unwrap();
+        assert_eq!(json, format!("\"{key}\""));
+        assert_eq!(serde_json::from_str::<LoginKey>(&json).unwrap(), key);
+        assert!(serde_json::from_str::<LoginKey>("\"1234\"").is_err());
+    }
+
     /// The bytes 1, 2, 3 and so on, with digits of every kind.
     fn counting<const N: usize>() -> [u8; N] {
         std::array::from_fn(|at| u8::try_from(at).unwrap().wrapping_mul(0x2b) ^ 0x0f)
