@@ -138,6 +138,14 @@ mod tests {
     }
 
     #[test]
+    fn bytes_have_few_values_if_each_has_more_than_its_share() {
+        let mut bytes: Vec<u8> = (0..4).cycle().take(4 * MAX_SHARE).collect();
+        assert!(!has_few_values(&bytes));
+        bytes.push(0);
+        assert!(has_few_values(&bytes));
+    }
+
+    #[test]
     fn bytes_that_count_are_no_secret() {
         check(&(0..64).collect::<Vec<u8>>(), true);
         check(&(0..64).rev().collect::<Vec<u8>>(), true);
