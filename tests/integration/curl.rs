@@ -126,18 +126,7 @@ impl Jar {
 
     /// Runs curl with these arguments.
     pub fn send(&self, arguments: &[&str]) -> Response {
-        // Without the user's own configuration file, and never through a proxy.
-        let mut curl = Command::new("curl");
-        curl.args([
-            "-q",
-            "--noproxy",
-            "*",
-            "--silent",
-            "--show-error",
-            "--max-time",
-            "60",
-            "-i",
-        ]);
+        let mut curl = curl();
         curl.arg("--cookie")
             .arg(&self.0)
             .arg("--cookie-jar")
@@ -155,18 +144,16 @@ impl Drop for Jar {
 /// Sends exactly these cookies and keeps none.
 pub fn send_cookies(url: &str, cookies: &str) -> Response {
     let header = format!("cookie: {cookies}");
-    let mut curl = Command::new("curl");
-    curl.args([
-        "-q",
-        "--noproxy",
-        "*",
-        "--silent",
-        "--show-error",
-        "--max-time",
-        "60",
-        "-i",
-    ]);
+    let mut curl = curl();
     run(curl.args(["-H", &header, url]))
+}
+
+/// Without the user's own configuration file, never through a proxy, and with the headers of the response.
+fn curl() -> Command {
+    let mut curl = Command::new("curl");
+    curl.args(["-q", "--noproxy", "*", "--silent", "--show-error"]);
+    curl.args(["--max-time", "60", "--include"]);
+    curl
 }
 
 fn run(curl: &mut Command) -> Response {
