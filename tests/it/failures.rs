@@ -205,6 +205,29 @@ async fn a_failure_that_does_not_fail_the_request_is_in_the_log_too() {
 }
 
 #[actix_web::test]
+async fn a_failure_after_a_log_in_that_does_not_fail_it_is_in_the_log_once() {
+    let (log, _guard) = Log::start();
+    for (failing, name) in [
+        (Call::TokenArrived, "token_arrived"),
+        (Call::EndOldestFamilies, "end_oldest_families"),
+    ] {
+        let world = World::open(Place::COOKIE, Options::default()).await;
+        world.logins.on(move |moment| async move {
+            match moment.call {
+                call if call == failing => Err(StoreError::new(outage())),
+                _ => Ok(()),
+            }
+        });
+        log.take_ours();
+        let browser = world.remembered(1).await;
+        browser.get("/account").await.assert_page_shown();
+        let lines = with_cause(&log);
+        assert_eq!(lines.len(), 1, "{name}: {lines:#?}");
+        assert!(lines[0].contains(&format!("call={name}")), "{}", lines[0]);
+    }
+}
+
+#[actix_web::test]
 async fn what_a_store_advises_is_in_the_log_beside_its_error() {
     let (log, _guard) = Log::start();
     let world = World::open(Place::COOKIE, Options::default()).await;
