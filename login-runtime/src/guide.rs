@@ -10,6 +10,7 @@
 //! | [`cross_site`] | How do CORS, pages of other origins and cookies work together? |
 //! | [`proxies`] | Which address and which origin count behind a proxy? |
 //! | [`sockets`] | How is a WebSocket guarded, and what ends it? |
+//! | [`deploying`] | What should not go live? What does a security reviewer get to read? |
 //! | [`testing`] | How do a test browser and the audit get the application that `main` starts? |
 
 /// The key: making, keeping, loading and replacing it.
@@ -35,6 +36,10 @@ pub mod proxies {}
 /// WebSockets and event streams.
 #[doc = include_str!("guide/sockets.md")]
 pub mod sockets {}
+
+/// Before an application goes live: the policy in words, and the check.
+#[doc = include_str!("guide/deploying.md")]
+pub mod deploying {}
 
 /// Tests of the application that `main` starts.
 #[doc = include_str!("guide/testing.md")]
