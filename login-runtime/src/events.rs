@@ -3,9 +3,10 @@
 //! Each event goes to the manager's subscribers (see
 //! [`LoginManagerBuilder::on_event`](crate::config::LoginManagerBuilder::on_event)) and, as a [`tracing`] event
 //! with the target `login`, to the application's log. A log line has the fields `event`, `user_type`,
-//! `user` (the id as JSON) and `reason`, where they apply, and the client as far as it is known: `address`
-//! (see [`client_address`]), and `user_agent`, shortened and escaped. Neither an event nor a log line contains a
-//! token, a cookie, a password or a hash (ASVS 16.2.5).
+//! `user` (the id as JSON), `login` (a [`LoginHash`], with a login store) and `reason`, where they apply, and
+//! the client as far as it is known: `address` (see [`client_address`]), and `user_agent`, shortened and
+//! escaped. Neither an event nor a log line contains a token, a cookie, a password, or a hash without a key
+//! (ASVS 16.2.5).
 
 use std::{
     any::Any,
@@ -19,6 +20,7 @@ use actix_web::{
 };
 use derive_more::Debug;
 
+pub use self::login::{EventLogin, LoginHash};
 pub use crate::core::{freshness::RefusalReason, login::EndReason};
 use crate::{
     conditions::Condition,
@@ -28,6 +30,8 @@ use crate::{
     http::proxies::client_address,
     users::{AuthMethod, UserType},
 };
+
+mod login;
 
 pub(crate) type Subscriber = Box<dyn Fn(&LoginEvent<'_>, &HttpRequest) + Send + Sync>;
 
@@ -128,6 +132,8 @@ pub enum LoginEvent<'a> {
         method: AuthMethod,
         /// Whether the browser was given a remember cookie.
         remembered: bool,
+        /// The login; `None` without a login store.
+        login: Option<EventLogin<'a>>,
     },
     /// [`Auth::log_in`](crate::Auth::log_in) refused a user who is not active.
     LogInRefused {
@@ -142,11 +148,15 @@ pub enum LoginEvent<'a> {
         user_type: &'a str,
         /// The id, as JSON, of the user of the login that has ended, if `user` is `None` and the id is known.
         user_id: Option<&'a str>,
+        /// The login; `None` without a login store.
+        login: Option<EventLogin<'a>>,
     },
     /// A remember cookie restored a login. Flask-Login: `user_loaded_from_cookie`.
     LoadedFromCookie {
         /// The user.
         user: EventUser<'a>,
+        /// The login; `None` without a login store.
+        login: Option<EventLogin<'a>>,
     },
     /// The request loader found a user. Flask-Login: `user_loaded_from_request`.
     LoadedFromRequest {
@@ -157,16 +167,22 @@ pub enum LoginEvent<'a> {
     LoginConfirmed {
         /// The user.
         user: EventUser<'a>,
+        /// The login; `None` without a login store.
+        login: Option<EventLogin<'a>>,
     },
     /// A client was refused because it has no login. Flask-Login: `user_unauthorized`.
     Unauthorized {
         /// Why.
         reason: RefusalReason,
+        /// The login; `None` without a login store.
+        login: Option<EventLogin<'a>>,
     },
     /// A client was refused because its login is not fresh. Flask-Login: `user_needs_refresh`.
     NeedsRefresh {
         /// Why.
         reason: RefusalReason,
+        /// The login; `None` without a login store.
+        login: Option<EventLogin<'a>>,
     },
     /// A user who is logged in was refused because the user may not do this.
     Forbidden {
@@ -174,11 +190,15 @@ pub enum LoginEvent<'a> {
         user: Option<EventUser<'a>>,
         /// The condition of the guard; `None` if a handler refused by itself.
         condition: Option<&'a Condition>,
+        /// The login; `None` without a login store.
+        login: Option<EventLogin<'a>>,
     },
     /// A login was used by another client. Flask-Login: `session_protected`.
     SessionProtected {
         /// What happened to the login.
         mode: SessionProtection,
+        /// The login; `None` without a login store.
+        login: Option<EventLogin<'a>>,
     },
     /// A request asked for the user for the first time. Flask-Login: `user_accessed`.
     Accessed,
@@ -186,6 +206,8 @@ pub enum LoginEvent<'a> {
     LoginEnded {
         /// Why.
         reason: EndReason,
+        /// The login; `None` without a login store.
+        login: Option<EventLogin<'a>>,
     },
     /// The user ended other logins, or changed credentials.
     LoginsEnded {
@@ -193,6 +215,10 @@ pub enum LoginEvent<'a> {
         user: Option<EventUser<'a>>,
         /// How many logins ended.
         logins: u64,
+        /// The login of the request.
+        login: Option<EventLogin<'a>>,
+        /// The login that ended, if the user chose one.
+        ended: Option<EventLogin<'a>>,
     },
     /// The application ended logins with [`Logins`](crate::logins::Logins), outside of any request. It goes to
     /// the log, and to the subscribers of
@@ -204,6 +230,8 @@ pub enum LoginEvent<'a> {
         user_id: Option<&'a str>,
         /// How many logins ended.
         logins: u64,
+        /// The login that ended, if the application chose one.
+        login: Option<EventLogin<'a>>,
     },
     /// A remember cookie was invalid and is being cleared.
     RememberCookieRefused {
@@ -217,6 +245,8 @@ pub enum LoginEvent<'a> {
         user_type: &'a str,
         /// The user's id as JSON.
         user_id: &'a str,
+        /// The login; `None` without a login store.
+        login: Option<EventLogin<'a>>,
     },
     /// Under [`deny_by_default`](crate::config::LoginManagerBuilder::deny_by_default), a request came to a route
     /// that does not declare who may reach it, or with a method that no route takes, which looks the
@@ -304,14 +334,34 @@ impl LoginEvent<'_> {
         match self {
             Self::LoggedIn { user, .. }
             | Self::LogInRefused { user }
-            | Self::LoadedFromCookie { user }
+            | Self::LoadedFromCookie { user, .. }
             | Self::LoadedFromRequest { user }
-            | Self::LoginConfirmed { user } => Some(*user),
+            | Self::LoginConfirmed { user, .. } => Some(*user),
             Self::LoggedOut { user, .. }
             | Self::LoginsEnded { user, .. }
             | Self::Forbidden { user, .. } => *user,
             _ => None,
         }
+    }
+
+    /// The name of the login that the event is about. `None` if there is none, or without a login store.
+    pub fn login(&self) -> Option<LoginHash> {
+        let login = match self {
+            Self::LoggedIn { login, .. }
+            | Self::LoggedOut { login, .. }
+            | Self::LoadedFromCookie { login, .. }
+            | Self::LoginConfirmed { login, .. }
+            | Self::Unauthorized { login, .. }
+            | Self::NeedsRefresh { login, .. }
+            | Self::Forbidden { login, .. }
+            | Self::SessionProtected { login, .. }
+            | Self::LoginEnded { login, .. }
+            | Self::LoginsEnded { login, .. }
+            | Self::LoginsRevoked { login, .. }
+            | Self::RememberTokenReused { login, .. } => *login,
+            _ => None,
+        };
+        login?.hash()
     }
 
     /// Writes the event to the log. There is no request if the application ends logins by itself.
@@ -322,6 +372,7 @@ impl LoginEvent<'_> {
         let id = || user.map(|user| user.id());
         let address = || Some(client_address(request?)?.to_string());
         let user_agent = || request.and_then(user_agent);
+        let login = || self.login().map(|hash| hash.to_string());
         match self {
             Self::Accessed | Self::LoadedFromRequest { .. } => {
                 tracing::trace!(target: "login", address = address(), user_agent = user_agent(), event);
@@ -330,45 +381,49 @@ impl LoginEvent<'_> {
                 method, remembered, ..
             } => {
                 let reason = method.name();
-                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), reason, remembered);
+                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason, remembered);
             }
             Self::LoggedOut {
                 user_type, user_id, ..
             } => {
                 let user = id().or_else(|| user_id.map(str::to_owned));
-                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user);
+                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user, login = login());
             }
             Self::LoginsRevoked {
                 user_type,
                 user_id,
                 logins,
+                ..
             } => {
-                tracing::info!(target: "login", event, user_type, user = user_id, logins);
+                tracing::info!(target: "login", event, user_type, user = user_id, login = login(), logins);
             }
             Self::LoadedFromCookie { .. } | Self::LoginConfirmed { .. } => {
-                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id());
+                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login());
             }
             Self::LogInRefused { .. } => {
-                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), reason = "inactive");
+                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason = "inactive");
             }
-            Self::Unauthorized { reason } | Self::NeedsRefresh { reason } => {
-                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, reason = reason.name());
+            Self::Unauthorized { reason, .. } | Self::NeedsRefresh { reason, .. } => {
+                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, login = login(), reason = reason.name());
             }
             Self::Forbidden { condition, .. } => {
                 let asked = condition.map(ToString::to_string);
-                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), reason = asked);
+                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason = asked);
             }
-            Self::SessionProtected { mode } => {
-                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, reason = ?mode);
+            Self::SessionProtected { mode, .. } => {
+                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, login = login(), reason = ?mode);
             }
-            Self::LoginEnded { reason } | Self::RememberCookieRefused { reason } => {
-                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, reason = reason.name());
+            Self::LoginEnded { reason, .. } | Self::RememberCookieRefused { reason } => {
+                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, login = login(), reason = reason.name());
             }
-            Self::LoginsEnded { logins, .. } => {
-                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), logins);
+            Self::LoginsEnded { logins, ended, .. } => {
+                let ended = || Some(ended.as_ref()?.hash()?.to_string());
+                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), ended = ended(), logins);
             }
-            Self::RememberTokenReused { user_type, user_id } => {
-                tracing::error!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = user_id);
+            Self::RememberTokenReused {
+                user_type, user_id, ..
+            } => {
+                tracing::error!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = user_id, login = login());
             }
             Self::UndeclaredRoute {
                 pattern,

@@ -13,12 +13,12 @@ use crate::{
     clock::Clock,
     core::{AuthUser, ClientCheck, GuardDefaults, Limits, NextError, Remembering},
     error::SetupError,
-    events::{Events, RouteRules},
+    events::{EventLogin, Events, RouteRules},
     http::{CheckedCookie, Proxies, RememberCookie, SessionCookie},
     keys::KeyRing,
     refusal::{RefusalSettings, redirect},
     session::SharedStore,
-    store::Records,
+    store::{LoginRef, Records},
     users::{RequestLoader, UserType},
 };
 
@@ -234,6 +234,15 @@ impl Manager {
     pub(crate) fn has_login_cookies(&self) -> bool {
         let mut users = self.users.iter();
         users.any(|user_type| user_type.login_cookie.is_some())
+    }
+
+    /// A login, for an event about it.
+    pub(crate) fn event_login<'a>(
+        &'a self,
+        user_type: &'a UserType,
+        login: Option<LoginRef>,
+    ) -> Option<EventLogin<'a>> {
+        Some(EventLogin::new(&self.keys, &user_type.name, login?))
     }
 
     pub(crate) fn now(&self) -> i64 {

@@ -22,6 +22,7 @@ mod devices;
 mod end_others;
 mod ends;
 mod event_lines;
+mod event_logins;
 mod events;
 mod failures;
 mod filling;

@@ -290,6 +290,7 @@ const RUNTIME: &[&str] = &[
     "refusal/settings.rs",
     "refusal/kept_next.rs",
     "events.rs",
+    "events/login.rs",
     "conditions/condition.rs",
     "conditions/outcome.rs",
     "users/password.rs",

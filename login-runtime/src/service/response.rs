@@ -193,6 +193,10 @@ impl<'a> Review<'a> {
                     user: found.map(|found| EventUser::new(user_type, &*found.user)),
                     user_type: &user_type.name,
                     user_id: user_id.as_deref(),
+                    login: manager.event_login(
+                        user_type,
+                        credential::sent_login(request, manager, user_type),
+                    ),
                 };
                 manager.events.emit(&event, request);
             }

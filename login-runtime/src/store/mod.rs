@@ -47,5 +47,7 @@ pub use crate::{
 
 pub(crate) use self::{
     deadline::{DynLoginStore, STORE_DEADLINE, TimedStore, in_time},
-    records::{Client, LATE_FOR, LoginRef, NewLogin, REVOKED_FOR, Records, Redeemed, Replaced},
+    records::{
+        Client, LATE_FOR, LoginRef, NewLogin, REVOKED_FOR, Records, Redeemed, Replaced, of_family,
+    },
 };
