@@ -35,6 +35,10 @@ pub use crate::{
     core::protection::{AddressPart, ClientIdentity, SessionProtection},
     error::SetupError,
     http::view::{IntoView, View},
+    policy::{
+        document::{Section, Statement},
+        finding::{Finding, Severity},
+    },
     refusal::settings::Flash,
     session::store::SharedStore,
     setup::builder::LoginManagerBuilder,

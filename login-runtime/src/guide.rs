@@ -9,6 +9,7 @@
 //! | [`middlewares`] | In which order are other middlewares wrapped? |
 //! | [`cross_site`] | How do CORS, pages of other origins and cookies work together? |
 //! | [`sockets`] | How is a WebSocket guarded, and what ends it? |
+//! | [`deploying`] | What should not go live? What does a security reviewer get to read? |
 //! | [`testing`] | How do a test browser and the audit get the application that `main` starts? |
 
 /// The key: making, keeping, loading and replacing it.
@@ -30,6 +31,10 @@ pub mod cross_site {}
 /// WebSockets and event streams.
 #[doc = include_str!("guide/sockets.md")]
 pub mod sockets {}
+
+/// Before an application goes live: the policy in words, and the check.
+#[doc = include_str!("guide/deploying.md")]
+pub mod deploying {}
 
 /// Tests of the application that `main` starts.
 #[doc = include_str!("guide/testing.md")]

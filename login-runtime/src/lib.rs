@@ -215,6 +215,7 @@ mod hooks;
 mod http;
 mod keys;
 mod manager;
+mod policy;
 mod refusal;
 mod request;
 mod routes;
@@ -355,6 +356,7 @@ pub use crate::{
     guard::current::{CurrentUser, MaybeUser},
     http::cookie_settings::{CookieSettings, RememberCookie},
     manager::LoginManager,
+    policy::{deploy::DeployCheck, document::Policy},
     routes::{
         declare::public,
         login_scope::LoginScope,

@@ -16,7 +16,7 @@ pub(crate) mod weak_secret;
 
 pub(crate) use self::{
     freshness::{Freshness, GuardDefaults, RefusalReason, Requirement},
-    limits::{CLOCK_SKEW, Limits},
+    limits::{CLOCK_SKEW, Limits, Span},
     login::{
         EndReason, FamilyKey, Inserted, LoginFacts, LoginKey, LoginOwner, LoginRecord,
         LoginSelector, LoginSource, MaxLogins, TokenFamily,

@@ -487,8 +487,9 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     ///
     /// With a login store, keep an old key for as long as a login may last (see
     /// [`Limits`](crate::Limits)): records keep the fingerprints that they were made with.
-    /// actix-session takes only one key, so with the cookie store sessions end when the key changes; a
-    /// remember cookie under an old key then restores the login.
+    /// A session cookie is written again at the first request with it. An application that brings its own
+    /// [`session_middleware`](Self::session_middleware) chooses its key itself: these keys do not open its
+    /// cookies.
     #[must_use]
     pub fn fallback_keys(self, keys: impl IntoIterator<Item = Key>) -> Self {
         self.set(|settings| settings.fallback_keys.extend(keys))
@@ -529,8 +530,11 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// A log out is then final, even if a copy of the session exists; logins end when they are not used
     /// (see [`limits`](Self::limits)); remember tokens rotate and can be revoked.
     #[must_use]
-    pub fn login_store(self, store: impl LoginStore) -> Self {
-        self.set(|settings| settings.login_store = Some(Arc::new(store)))
+    pub fn login_store<L: LoginStore>(self, store: L) -> Self {
+        self.set(|settings| {
+            settings.login_store_type = std::any::type_name::<L>();
+            settings.login_store = Some(Arc::new(store));
+        })
     }
 
     /// Records logins only in the session, or in the login cookie.

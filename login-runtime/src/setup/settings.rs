@@ -42,6 +42,8 @@ pub(crate) struct Settings {
     /// Whether the application wants no login store.
     pub(crate) session_only: bool,
     pub(crate) login_store: Option<Arc<dyn DynLoginStore>>,
+    /// The name of the type of the login store.
+    pub(crate) login_store_type: &'static str,
     pub(crate) store_deadline: Option<Duration>,
     pub(crate) limits: Option<Limits>,
     pub(crate) max_logins: Option<MaxLogins>,
