@@ -10,6 +10,7 @@
 //! | [`cross_site`] | How do CORS, pages of other origins and cookies work together? |
 //! | [`sockets`] | How is a WebSocket guarded, and what ends it? |
 //! | [`deploying`] | What should not go live? What does a security reviewer get to read? |
+//! | [`asvs`] | Which items of OWASP ASVS does a test of the application show? |
 //! | [`testing`] | How do a test browser and the audit get the application that `main` starts? |
 
 /// The key: making, keeping, loading and replacing it.
@@ -39,3 +40,8 @@ pub mod deploying {}
 /// Tests of the application that `main` starts.
 #[doc = include_str!("guide/testing.md")]
 pub mod testing {}
+
+/// The suite for OWASP ASVS 5.0, and the table of its ids.
+#[cfg(feature = "test-util")]
+#[doc = include_str!("guide/asvs.md")]
+pub mod asvs {}

@@ -75,6 +75,7 @@ use crate::{
     users::Verified,
 };
 
+pub mod asvs;
 #[cfg(feature = "audit")]
 mod audit;
 mod review;

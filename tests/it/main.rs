@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod asvs;
 mod audited;
 mod caches;
 mod clocks;

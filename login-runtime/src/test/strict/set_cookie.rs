@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use percent_encoding::percent_decode_str;
 
-use super::{Rule, challenge::is_token_char};
+use super::{challenge::is_token_char, rule::Rule};
 use crate::core::{MAX_COOKIE_AGE, MAX_LEN};
 
 const MONTHS: [&str; 12] = [
@@ -190,7 +190,7 @@ fn is_date(text: &str) -> bool {
 fn is_clear_text(value: &str) -> bool {
     let is_json = |bytes: &[u8]| {
         let text = std::str::from_utf8(bytes).unwrap_or_default();
-        text.contains("\":") || text.starts_with("[\"") || text.contains("_login")
+        text.contains("\":") || text.starts_with("[\"")
     };
     let plain: Vec<u8> = percent_decode_str(value).collect();
     let text = String::from_utf8_lossy(&plain).into_owned();
