@@ -358,8 +358,8 @@ async fn a_long_cookie_of_the_application_is_its_own_business() {
             Rule::ClearText,
             Rule::Domain,
         ],
-        "own",
-        "a cookie of the application",
+        "",
+        "cookies of the application",
     );
     async fn long(session: Session, write: Path<bool>) -> HttpResponse {
         if *write {

@@ -12,7 +12,10 @@ use login_runtime::{
     audit::audit,
     password::PasswordVerifier,
     strict,
-    test::{Answer, Browser, assert_policy, assert_reviewed},
+    test::{
+        Answer, Browser, TestClock, assert_policy, assert_reviewed,
+        asvs::{Facts, Outcome, check},
+    },
 };
 
 use crate::{builder, db, login_manager, routes};
@@ -304,7 +307,7 @@ async fn the_suite_for_asvs_passes() {
         .end_all(move || {
             let everybody = everybody.clone();
             async move {
-                everybody.end_all_of_everybody().await.unwrap();
+                everybody.end_all().await.unwrap();
             }
         })
         .break_store(move || {

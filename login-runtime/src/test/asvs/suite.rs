@@ -192,9 +192,10 @@ where
     // What is judged by all answers comes after those that make them, and what breaks the store at the end.
     let is_late = |id: &str| match id {
         "7.3.1" | "7.3.2" => 1,
-        "7.4.2" | "7.4.3" | "7.4.5" => 2,
-        "16.5.3" => 4,
-        _ if id.starts_with("3.3.") || id.starts_with("14.") => 3,
+        "7.4.3" | "7.4.5" => 2,
+        "7.4.2" => 3,
+        _ if id.starts_with("3.3.") || id.starts_with("14.") => 4,
+        "16.5.3" => 5,
         _ => 0,
     };
     let mut order: Vec<_> = CHECKED.iter().enumerate().collect();
