@@ -8,6 +8,7 @@
 //! | [`stores`] | What changes with a login store? When must a handler report a new password? |
 //! | [`middlewares`] | In which order are other middlewares wrapped? |
 //! | [`cross_site`] | How do CORS, pages of other origins and cookies work together? |
+//! | [`proxies`] | Which address and which origin count behind a proxy? |
 //! | [`sockets`] | How is a WebSocket guarded, and what ends it? |
 //! | [`deploying`] | What should not go live? What does a security reviewer get to read? |
 //! | [`asvs`] | Which items of OWASP ASVS does a test of the application show? |
@@ -28,6 +29,10 @@ pub mod middlewares {}
 /// Pages of other origins: CORS, cookies, and requests across sites.
 #[doc = include_str!("guide/cross_site.md")]
 pub mod cross_site {}
+
+/// Proxies in front of the application.
+#[doc = include_str!("guide/proxies.md")]
+pub mod proxies {}
 
 /// WebSockets and event streams.
 #[doc = include_str!("guide/sockets.md")]

@@ -202,6 +202,7 @@ pub mod guards;
 pub mod guide;
 pub mod logins;
 pub mod password;
+pub mod proxies;
 
 // `tests/it/tidy.rs` has the order of these modules: each imports only modules below it.
 mod auth;

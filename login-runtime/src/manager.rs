@@ -14,7 +14,7 @@ use crate::{
     core::{AuthUser, ClientCheck, GuardDefaults, Limits, NextError, Remembering},
     error::SetupError,
     events::{Events, RouteRules},
-    http::{CheckedCookie, RememberCookie, SessionCookie},
+    http::{CheckedCookie, Proxies, RememberCookie, SessionCookie},
     keys::KeyRing,
     refusal::{RefusalSettings, redirect},
     session::SharedStore,
@@ -135,6 +135,7 @@ pub(crate) struct Manager {
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) client: ClientCheck,
+    pub(crate) proxies: Arc<Proxies>,
     pub(crate) remember: RememberCookie,
     /// How long logins are remembered.
     pub(crate) remembering: Remembering,

@@ -4,6 +4,7 @@
 
 #[cfg(feature = "password")]
 pub(crate) mod costs;
+pub(crate) mod forwarded;
 pub(crate) mod freshness;
 pub(crate) mod limits;
 pub(crate) mod login;

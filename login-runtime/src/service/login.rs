@@ -28,6 +28,7 @@ use derive_more::Debug;
 use pin_project_lite::pin_project;
 
 use crate::{
+    http::ProxyData,
     manager::{LoginManager, Manager, ManagerData},
     request::{LoginState, RouteTrace},
     routes::Gate,
@@ -59,6 +60,7 @@ where
     fn new_transform(&self, service: S) -> Self::Future {
         let mut data = Extensions::new();
         data.insert(ManagerData(Arc::clone(&self.manager)));
+        data.insert(ProxyData(Arc::clone(&self.manager.proxies)));
         let is_nested = Rc::new(Cell::new(false));
         let login = LoginService {
             service: Rc::new(service),
