@@ -1,5 +1,6 @@
 //! Proxies in front of the application: which address a client has, and where it is sent.
 
+use login_runtime::test::strict::{Rule, tolerate};
 use std::{
     net::IpAddr,
     sync::{Arc, Mutex},
@@ -334,6 +335,11 @@ async fn the_login_view_and_next_have_the_prefix_that_the_proxy_cut_off() {
 
 #[actix_web::test]
 async fn an_absolute_login_view_is_compared_with_the_origin_that_the_proxy_reports() {
+    let _known = tolerate(
+        &[Rule::OwnOrigin],
+        "",
+        "the proxy says which origin is the own one",
+    );
     let users = Users::new();
     let x_forwarded = ForwardedHeaders::x_forwarded().with_host().with_prefix();
     let forwarded = ForwardedHeaders::forwarded().with_prefix();
@@ -394,6 +400,11 @@ async fn an_absolute_login_view_is_compared_with_the_origin_that_the_proxy_repor
 
 #[actix_web::test]
 async fn a_login_view_that_refuses_its_own_clients_is_found_behind_a_prefix() {
+    let _known = tolerate(
+        &[Rule::OwnOrigin],
+        "",
+        "the proxy says which origin is the own one",
+    );
     let users = Users::new();
     let headers = ForwardedHeaders::x_forwarded().with_host().with_prefix();
     let sent = [
@@ -459,6 +470,11 @@ async fn a_browser_comes_back_to_the_page_behind_the_prefix() {
 
 #[actix_web::test]
 async fn next_may_be_a_whole_address_of_the_reported_origin_only() {
+    let _known = tolerate(
+        &[Rule::OwnOrigin],
+        "",
+        "the proxy says which origin is the own one",
+    );
     let users = Users::new();
     let headers = ForwardedHeaders::x_forwarded().with_host();
     let app = serve(builder(&users).trusted_proxies(inner(headers)), &users).await;
@@ -488,6 +504,11 @@ async fn next_may_be_a_whole_address_of_the_reported_origin_only() {
 
 #[actix_web::test]
 async fn a_cookie_path_is_what_the_browser_sees() {
+    let _known = tolerate(
+        &[Rule::Path, Rule::Prefix],
+        "",
+        "the cookie has a path on purpose",
+    );
     let users = Users::new();
     let headers = ForwardedHeaders::x_forwarded().with_prefix();
     let cookie = CookieSettings::new().path("/app");
