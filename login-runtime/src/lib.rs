@@ -222,6 +222,7 @@ mod service;
 mod session;
 mod setup;
 pub mod store;
+pub mod throttle;
 mod users;
 
 #[cfg(feature = "test-util")]

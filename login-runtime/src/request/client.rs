@@ -1,5 +1,7 @@
 //! The client that sends a request, and whether it is the one that a login is bound to.
 
+use std::net::IpAddr;
+
 use actix_web::{HttpRequest, http::header};
 
 use crate::{
@@ -8,6 +10,11 @@ use crate::{
     manager::Manager,
     store::Client,
 };
+
+/// The address of a request's client.
+pub(crate) fn address(request: &HttpRequest) -> Option<IpAddr> {
+    request.peer_addr().map(|address| address.ip())
+}
 
 /// The identity of a request's client.
 pub(crate) fn client(request: &HttpRequest, manager: &Manager) -> u64 {

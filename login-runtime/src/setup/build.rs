@@ -123,6 +123,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         limits,
         records,
         routes: settings.routes,
+        throttle: settings.throttle.with_deadline(deadline),
     };
     warnings::log(&manager, checked_cookie.as_ref());
     Ok(LoginManager {
