@@ -3,8 +3,8 @@
 //! Each event goes to the manager's subscribers (see
 //! [`LoginManagerBuilder::on_event`](crate::config::LoginManagerBuilder::on_event)) and, as a [`tracing`] event
 //! with the target `login`, to the application's log. A log line has the fields `event`, `user_type`,
-//! `user` (the id as JSON) and `reason`, where they apply, and the client as far as it is known: `address`,
-//! from which it connected, and `user_agent`, shortened and escaped. Neither an event nor a log line contains a
+//! `user` (the id as JSON) and `reason`, where they apply, and the client as far as it is known: `address`
+//! (see [`client_address`]), and `user_agent`, shortened and escaped. Neither an event nor a log line contains a
 //! token, a cookie, a password or a hash (ASVS 16.2.5).
 
 use std::{
@@ -27,6 +27,7 @@ use crate::{
     core::SessionProtection,
     error::LoadError,
     hooks::Hook,
+    http::proxies::client_address,
     users::{AuthMethod, UserType},
 };
 
@@ -346,7 +347,7 @@ impl LoginEvent<'_> {
         let user_type = user.map(|user| user.user_type());
         // Called inside the macros, which evaluate it only if the log takes the event: it allocates.
         let id = || user.map(|user| user.id());
-        let address = || Some(request?.peer_addr()?.ip().to_string());
+        let address = || Some(client_address(request?)?.to_string());
         let user_agent = || request.and_then(user_agent);
         match self {
             Self::Accessed | Self::LoadedFromRequest { .. } => {

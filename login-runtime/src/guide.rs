@@ -9,7 +9,9 @@
 //! | [`middlewares`] | In which order are other middlewares wrapped? |
 //! | [`cross_site`] | How do CORS, pages of other origins and cookies work together? |
 //! | [`guessing`] | How are guesses of passwords and codes limited, and what is to be set? |
+//! | [`proxies`] | Which address and which origin count behind a proxy? |
 //! | [`sockets`] | How is a WebSocket guarded, and what ends it? |
+//! | [`deploying`] | What should not go live? What does a security reviewer get to read? |
 //! | [`testing`] | How do a test browser and the audit get the application that `main` starts? |
 
 /// The key: making, keeping, loading and replacing it.
@@ -32,9 +34,17 @@ pub mod cross_site {}
 #[doc = include_str!("guide/guessing.md")]
 pub mod guessing {}
 
+/// Proxies in front of the application.
+#[doc = include_str!("guide/proxies.md")]
+pub mod proxies {}
+
 /// WebSockets and event streams.
 #[doc = include_str!("guide/sockets.md")]
 pub mod sockets {}
+
+/// Before an application goes live: the policy in words, and the check.
+#[doc = include_str!("guide/deploying.md")]
+pub mod deploying {}
 
 /// Tests of the application that `main` starts.
 #[doc = include_str!("guide/testing.md")]

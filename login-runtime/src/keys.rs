@@ -117,12 +117,28 @@ pub(crate) fn pepper_id(secret: &[u8]) -> Option<[u8; PEPPER_ID_LEN]> {
 
 /// Whether actix-session can open a cookie, given as name and value, under this key.
 pub(crate) fn opens_session(key: &Key, name: &str, pair: &str) -> bool {
-    let Ok(cookie) = Cookie::parse_encoded(pair.to_owned()) else {
-        return false;
-    };
+    let opened = session_jar(pair).and_then(|jar| jar.private(key).get(name));
+    opened.is_some()
+}
+
+/// Encrypts a session cookie, given as name and value, under the current key. `None` if it opens under
+/// none of the older ones.
+pub(crate) fn reseal_session(
+    older: &[Key],
+    current: &Key,
+    name: &str,
+    pair: &str,
+) -> Option<String> {
+    let mut jar = session_jar(pair)?;
+    let opened = older.iter().find_map(|key| jar.private(key).get(name))?;
+    jar.private_mut(current).add(opened);
+    Some(jar.get(name)?.stripped().encoded().to_string())
+}
+
+fn session_jar(pair: &str) -> Option<CookieJar> {
     let mut jar = CookieJar::new();
-    jar.add_original(cookie);
-    jar.private(key).get(name).is_some()
+    jar.add_original(Cookie::parse_encoded(pair.to_owned()).ok()?);
+    Some(jar)
 }
 
 /// How long the value of a session cookie is at most, for a session of this length: actix-session
@@ -225,6 +241,16 @@ pub(crate) struct KeyRing(Vec<Keys>);
 impl KeyRing {
     pub(crate) fn new<'a>(secrets: impl Iterator<Item = &'a Key>, realm: &str) -> Self {
         Self(secrets.map(|secret| Keys::new(secret, realm)).collect())
+    }
+
+    /// Whether both sign with the same key.
+    pub(crate) fn sign_alike(&self, other: &Self) -> bool {
+        let probe = |ring: &Self| ring.fingerprint("", b"");
+        let (ours, theirs) = (probe(self), probe(other));
+        ours.unwrap_or_default()
+            .as_bytes()
+            .ct_eq(theirs.unwrap_or_default().as_bytes())
+            .into()
     }
 
     fn matching(&self, is_match: impl Fn(&Keys) -> bool) -> Option<Match> {

@@ -202,6 +202,7 @@ pub mod guards;
 pub mod guide;
 pub mod logins;
 pub mod password;
+pub mod proxies;
 
 // `tests/it/tidy.rs` has the order of these modules: each imports only modules below it.
 mod auth;
@@ -215,6 +216,7 @@ mod hooks;
 mod http;
 mod keys;
 mod manager;
+mod policy;
 mod refusal;
 mod request;
 mod routes;
@@ -356,6 +358,7 @@ pub use crate::{
     guard::current::{CurrentUser, MaybeUser},
     http::cookie_settings::{CookieSettings, RememberCookie},
     manager::LoginManager,
+    policy::{deploy::DeployCheck, document::Policy},
     routes::{
         declare::public,
         login_scope::LoginScope,

@@ -1,6 +1,6 @@
 //! A built login manager: the loaders, handlers and settings that all workers share.
 
-use std::{any::TypeId, collections::HashSet, sync::Arc};
+use std::{any::TypeId, collections::HashSet, sync::Arc, time::Duration};
 
 use actix_session::{
     SessionMiddleware,
@@ -14,7 +14,7 @@ use crate::{
     core::{AuthUser, ClientCheck, GuardDefaults, Limits, NextError, Remembering},
     error::SetupError,
     events::{Events, RouteRules},
-    http::{RememberCookie, SessionCookie},
+    http::{CheckedCookie, Proxies, RememberCookie, SessionCookie},
     keys::KeyRing,
     refusal::{RefusalSettings, redirect},
     session::SharedStore,
@@ -104,6 +104,28 @@ impl<S: SessionStore> Clone for LoginManager<S> {
     }
 }
 
+/// What only the policy in words and the check before a deployment need to know about the settings.
+pub(crate) struct Facts {
+    /// The session cookie; `None` if the application has its own session middleware.
+    pub(crate) session_cookie: Option<CheckedCookie>,
+    /// Whether a session outlasts the browser.
+    pub(crate) outlasts_browser: bool,
+    /// The name of the type of the session store.
+    pub(crate) session_store: String,
+    pub(crate) sessions_in_cookie: bool,
+    /// The name of the type of the login store, if there is one.
+    pub(crate) login_store: Option<String>,
+    pub(crate) store_deadline: Duration,
+    /// The number of keys.
+    pub(crate) keys: usize,
+    /// Whether the application has its own clock.
+    pub(crate) own_clock: bool,
+    /// Whether the name of the application is part of keys and cookies.
+    pub(crate) realm: String,
+    /// Whether cookies travel over plain http.
+    pub(crate) insecure: bool,
+}
+
 /// The parts of a built manager that all workers share.
 pub(crate) struct Manager {
     pub(crate) users: Vec<Arc<UserType>>,
@@ -113,6 +135,7 @@ pub(crate) struct Manager {
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) client: ClientCheck,
+    pub(crate) proxies: Arc<Proxies>,
     pub(crate) remember: RememberCookie,
     /// How long logins are remembered.
     pub(crate) remembering: Remembering,
@@ -126,6 +149,7 @@ pub(crate) struct Manager {
     pub(crate) routes: RouteRules,
     /// How failed tries are limited.
     pub(crate) throttle: Throttle,
+    pub(crate) facts: Facts,
     /// Whether a session can end while a request that uses it runs, and its store notices.
     pub(crate) watches_sessions: bool,
 }

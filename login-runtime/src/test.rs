@@ -76,10 +76,12 @@ use crate::{
 
 #[cfg(feature = "audit")]
 mod audit;
+mod review;
 pub mod store;
 
 #[cfg(feature = "audit")]
 pub use audit::assert_reviewed;
+pub use review::assert_policy;
 
 /// The request type of an application under test.
 pub use actix_http::Request;

@@ -190,21 +190,6 @@ async fn a_prolonged_token_survives_a_change_of_keys() {
 }
 
 #[actix_web::test]
-async fn with_sessions_in_cookies_a_change_of_keys_leaves_it_to_the_token() {
-    let users = Users::new();
-    let first = site(manager(&users).0.build(secret(1)).unwrap(), &users).await;
-    let (forgotten, remembered) = (Browser::new(&first), Browser::new(&first));
-    forgotten.post("/login/1").await;
-    remembered.post("/login/2?remember=true").await;
-    let (builder, _) = manager(&users);
-    let builder = builder.fallback_keys([secret(1)]);
-    let second = site(builder.build(secret(2)).unwrap(), &users).await;
-    assert_eq!(who(&forgotten.at(&second)).await, Who::default());
-    let who = who(&remembered.at(&second)).await;
-    assert_eq!((who.id, who.fresh), (Some(2), false));
-}
-
-#[actix_web::test]
 async fn a_session_cookie_is_no_remember_cookie_nor_the_other_way_round() {
     let users = Users::new();
     let app = site(manager(&users).0.build(secret(1)).unwrap(), &users).await;

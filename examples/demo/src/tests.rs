@@ -12,7 +12,7 @@ use login_runtime::{
     audit::audit,
     password::PasswordVerifier,
     strict,
-    test::{Answer, Browser, assert_reviewed},
+    test::{Answer, Browser, assert_policy, assert_reviewed},
 };
 
 use crate::{db, login_manager, routes};
@@ -66,6 +66,25 @@ macro_rules! assert_is {
 async fn every_route_says_who_may_reach_it() {
     let app = init_service(start().await).await;
     assert_reviewed(&audit(&app).await.unwrap(), "routes.txt");
+}
+
+#[actix_web::test]
+async fn the_login_policy_is_the_reviewed_one() {
+    let pool = db::open(&PasswordVerifier::new()).await.unwrap();
+    let login_manager = login_manager(&pool, Key::generate()).unwrap();
+    assert_policy(&login_manager.policy(), "policy.txt");
+}
+
+#[actix_web::test]
+async fn only_its_key_stands_against_going_live() {
+    let pool = db::open(&PasswordVerifier::new()).await.unwrap();
+    let build = || login_manager(&pool, Key::generate()).unwrap();
+    let check = build().check_deploy().after_restart(&build());
+    let check = check.routes(&audit(&init_service(start().await).await).await.unwrap());
+    let codes: Vec<_> = check.findings().map(|finding| finding.code).collect();
+    // It keeps its data in memory, and forgets all users at its end.
+    assert_eq!(codes, ["key-made-at-start"], "{check}");
+    assert_eq!(check.allow("key-made-at-start").to_string(), "");
 }
 
 #[actix_web::test]

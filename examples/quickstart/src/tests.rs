@@ -12,7 +12,7 @@ use actix_web::{
 use login_runtime::{
     audit::audit,
     password::PasswordVerifier,
-    test::{Browser, assert_reviewed},
+    test::{Browser, assert_policy, assert_reviewed},
 };
 
 use crate::{db, login_manager, routes};
@@ -118,6 +118,32 @@ async fn every_route_says_who_may_reach_it() {
     let file = File::new("audit");
     let app = init_service(start(file.0.clone()).await).await;
     assert_reviewed(&audit(&app).await.unwrap(), "routes.txt");
+}
+
+#[actix_web::test]
+async fn the_login_policy_is_the_reviewed_one() {
+    let file = File::new("policy");
+    let pool = db::open(file.0.clone()).await.unwrap();
+    let key = db::key(&pool).await.unwrap();
+    let login_manager = login_manager(pool, key).unwrap();
+    assert_policy(&login_manager.policy(), "policy.txt");
+}
+
+#[actix_web::test]
+async fn nothing_stands_against_going_live() {
+    let file = File::new("deploy");
+    let app = init_service(start(file.0.clone()).await).await;
+    // As after a restart: the file has the key.
+    let build = async || {
+        let pool = db::open(file.0.clone()).await.unwrap();
+        let key = db::key(&pool).await.unwrap();
+        login_manager(pool, key).unwrap()
+    };
+    let check = build().await.check_deploy();
+    let check = check.after_restart(&build().await);
+    let check = check.routes(&audit(&app).await.unwrap());
+    assert_eq!(check.to_string(), "");
+    assert_eq!(check.not_checked().count(), 0);
 }
 
 #[actix_web::test]

@@ -223,6 +223,7 @@ impl Model<'_> {
             }
         });
         let session_hash = self.struct_session_hash(fields);
+        let has_session_hash = self.has_session_hash(fields, session_hash.is_some());
         let session_hash = session_hash.map(|body| self.session_hash_method(&body));
         let role = local("role");
         let has_role = match (fields.marked(FieldKey::Roles), inner) {
@@ -234,7 +235,24 @@ impl Model<'_> {
             (None, None) => None,
         };
         let has_role = has_role.map(|body| self.has_role_method(&body));
-        quote!(#is_active #is_authenticated #session_hash #has_role)
+        quote!(#has_session_hash #is_active #is_authenticated #session_hash #has_role)
+    }
+
+    /// Whether the struct has a session hash. The user in a flattened field may be the only one who knows.
+    fn has_session_hash(&self, fields: &Struct<'_>, has_any: bool) -> TokenStream {
+        let has_own = !fields.session_hash().is_empty()
+            || self.session_hash_fn.is_some()
+            || self.password_hash_fn.is_some();
+        let value = match fields.flattened() {
+            Some(field) if !has_own => {
+                let (root, ty) = (&self.root, field.ty);
+                quote!(<#ty as #root::AuthUser>::HAS_SESSION_HASH)
+            }
+            _ => quote!(::core::option::Option::Some(#has_any)),
+        };
+        quote! {
+            const HAS_SESSION_HASH: ::core::option::Option<::core::primitive::bool> = #value;
+        }
     }
 
     fn enum_methods(&self, users: &Enum<'_>) -> TokenStream {

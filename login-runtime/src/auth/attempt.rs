@@ -22,7 +22,6 @@ use crate::{
     error::SetupError,
     events::LoginEvent,
     manager::Manager,
-    request::client,
 };
 
 /// What leads to the client's request: the request itself, or the [`Auth`] that a handler has anyway.
@@ -191,7 +190,7 @@ impl<'a> Claim<'a> {
         account: &str,
     ) -> Result<Self, ThrottleError> {
         let manager: &Manager = Manager::of(request)?;
-        let network = ClientNetwork::of(client::address(request));
+        let network = ClientNetwork::of(manager.proxies.client_address(request));
         let named = Named::new(manager, purpose, account, network);
         let Named { attempt, account } = named.ok_or(ThrottleError::Unavailable)?;
         let claim = Self {

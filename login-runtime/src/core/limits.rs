@@ -129,6 +129,38 @@ impl Limits {
         self.idle.is_some()
     }
 
+    /// What keeps these limits from an assurance level of NIST SP 800-63B-4, if a login may be remembered
+    /// for this long after credentials were given.
+    pub(crate) fn misses(&self, level: &Self, remembered: Option<Duration>) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.absolute > level.absolute {
+            found.push(format!(
+                "a login lasts longer than {}",
+                Span(level.absolute)
+            ));
+        }
+        if remembered.is_some_and(|time| time > level.absolute) {
+            found.push(format!(
+                "it is remembered longer than {}",
+                Span(level.absolute)
+            ));
+        }
+        if let Some(limit) = level.idle
+            && self.idle.is_none_or(|idle| idle > limit)
+        {
+            found.push(format!("it lasts longer than {} without use", Span(limit)));
+        }
+        found
+    }
+
+    /// The seconds of the idle limit and of the absolute limit.
+    pub(crate) fn seconds(&self) -> (Option<u64>, u64) {
+        (
+            self.idle.map(|idle| idle.as_secs()),
+            self.absolute.as_secs(),
+        )
+    }
+
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         if self.absolute.as_secs() == 0 {
             return Err("ends logins when they are made; give `absolute` at least a second");
@@ -201,7 +233,7 @@ impl fmt::Display for Limits {
 }
 
 /// A duration in the largest unit that divides it.
-struct Span(Duration);
+pub(crate) struct Span(pub(crate) Duration);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,6 +4,7 @@
 
 #[cfg(feature = "password")]
 pub(crate) mod costs;
+pub(crate) mod forwarded;
 pub(crate) mod freshness;
 pub(crate) mod limits;
 pub(crate) mod login;
@@ -17,7 +18,7 @@ pub(crate) mod weak_secret;
 
 pub(crate) use self::{
     freshness::{Freshness, GuardDefaults, RefusalReason, Requirement},
-    limits::{CLOCK_SKEW, Limits},
+    limits::{CLOCK_SKEW, Limits, Span},
     login::{
         EndReason, FamilyKey, Inserted, LoginFacts, LoginKey, LoginOwner, LoginRecord,
         LoginSelector, LoginSource, MaxLogins, TokenFamily,

@@ -159,6 +159,17 @@ impl Remembering {
         })
     }
 
+    /// How long after credentials were given a login is remembered, if its log in asks for no other time
+    /// and use does not extend it.
+    pub(crate) fn usual(&self) -> Duration {
+        self.at_most.unwrap_or(self.duration)
+    }
+
+    /// How long after credentials were given a login may be remembered at most, if that is limited.
+    pub(crate) fn at_most(&self) -> Option<Duration> {
+        self.at_most
+    }
+
     /// The lifetime of a new cookie.
     pub(crate) fn lifetime(&self, asked: Option<Duration>) -> Duration {
         let longest = self.at_most.unwrap_or(MAX_COOKIE_AGE);

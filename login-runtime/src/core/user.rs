@@ -126,6 +126,10 @@ pub trait AuthUser: Sized + 'static {
     /// `#[auth(name = "..")]`.
     const NAME: &'static str;
 
+    /// Whether [`session_hash`](AuthUser::session_hash) returns something, as far as that is known:
+    /// `#[derive(AuthUser)]` says so. A check before a deployment reports user types without one.
+    const HAS_SESSION_HASH: Option<bool> = None;
+
     /// The type of the user's id.
     type Id: UserId;
 

@@ -221,8 +221,9 @@ impl CheckedCookie {
         self.name.len() + "=".len() + self.attributes.len()
     }
 
-    /// What makes this cookie weaker than it could be, as the end of a sentence about it.
-    pub(crate) fn weaknesses(&self) -> impl Iterator<Item = &'static str> {
+    /// What makes this cookie weaker than it could be: a code, the end of a sentence about the cookie, what
+    /// follows, and what to do.
+    pub(crate) fn weaknesses(&self) -> impl Iterator<Item = [&'static str; 4]> {
         let settings = &self.settings;
         let name = self.name.to_ascii_lowercase();
         let has_prefix = name.starts_with("__host-")
@@ -231,34 +232,86 @@ impl CheckedCookie {
         [
             (
                 settings.domain.is_some(),
-                "has a domain, so all subdomains get it, and each of them can replace it; leave out \
-                 `.domain(..)` if one host needs it",
+                [
+                    "cookie-domain",
+                    "has a domain",
+                    "all subdomains get it, and each of them can replace it",
+                    "leave out `.domain(..)` if one host needs it",
+                ],
             ),
             (
                 settings.path != "/",
-                "has a path, so its name cannot start with `__Host-`, and another host of the same domain \
-                 can replace it; leave out `.path(..)`",
+                [
+                    "cookie-path",
+                    "has a path",
+                    "its name cannot start with `__Host-`, and another host of the same domain can replace it",
+                    "leave out `.path(..)`",
+                ],
             ),
             (
                 // Without Secure, a cookie can have no prefix.
                 settings.secure && !has_prefix,
-                "has a name without the strictest prefix that its other settings allow, so another host of \
-                 the same domain can replace it; leave out `.name(..)`, or start the name with `__Host-` \
-                 (with a domain or a path, `__Secure-`)",
+                [
+                    "cookie-name",
+                    "has a name without the strictest prefix that its other settings allow",
+                    "another host of the same domain can replace it",
+                    "leave out `.name(..)`, or start the name with `__Host-` (with a domain or a path, \
+                     `__Secure-`)",
+                ],
             ),
             (
                 is_everywhere,
-                "has SameSite=None, so browsers send it with requests that other sites start: protect all \
-                 forms against cross-site requests, or leave out `.same_site(..)`",
+                [
+                    "cookie-same-site-none",
+                    "has SameSite=None",
+                    "browsers send it with requests that other sites start",
+                    "protect all forms against cross-site requests, or leave out `.same_site(..)`",
+                ],
             ),
             (
                 settings.same_site.is_none(),
-                "has no SameSite attribute, so some browsers send it with requests that other sites start; \
-                 leave out `.same_site(..)`",
+                [
+                    "cookie-same-site-missing",
+                    "has no SameSite attribute",
+                    "some browsers send it with requests that other sites start",
+                    "leave out `.same_site(..)`",
+                ],
             ),
         ]
         .into_iter()
-        .filter_map(|(is_weak, why)| is_weak.then_some(why))
+        .filter_map(|(is_weak, weakness)| is_weak.then_some(weakness))
+    }
+
+    /// The same for settings with `danger` in their name.
+    pub(crate) fn dangers(&self) -> impl Iterator<Item = [&'static str; 4]> {
+        let settings = &self.settings;
+        [
+            (
+                !settings.secure,
+                [
+                    "insecure-cookies",
+                    "has no Secure attribute",
+                    "browsers send it over plain http, where everyone on the network path can copy it",
+                    "leave out `.danger_insecure()`",
+                ],
+            ),
+            (
+                !settings.http_only,
+                [
+                    "cookie-script-readable",
+                    "has no HttpOnly attribute",
+                    "a script that an attacker gets into a page can copy it",
+                    "leave out `.danger_script_readable()`",
+                ],
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(is_weak, danger)| is_weak.then_some(danger))
+    }
+
+    /// The attributes as a `Set-Cookie` header has them, without the separator at their start.
+    pub(crate) fn attributes(&self) -> &str {
+        self.attributes.trim_start_matches("; ")
     }
 
     /// A cookie with this value that ends with the browser. `None` if it is longer than browsers keep.

@@ -13,7 +13,7 @@
 //! All other cookies stay. `HttpRequest::cookies` is what actix-session reads, and it parses only once for
 //! each request; so in the rare case that something has to be left out, this parses it first.
 
-use std::{collections::HashMap, mem};
+use std::{collections::HashMap, iter, mem};
 
 use actix_web::{
     HttpMessage as _, HttpRequest,
@@ -41,6 +41,8 @@ pub(crate) enum SessionCookie {
         name: String,
         /// The key under which its cookies open.
         key: Key,
+        /// Keys that were used before; cookies under them are written again.
+        older_keys: Vec<Key>,
         /// The length of everything but the value, if the cookie contains the session.
         frame: Option<usize>,
     },
@@ -68,23 +70,36 @@ impl SessionCookie {
         if self.is_usual(request) {
             return;
         }
-        let mut header = String::new();
-        for pair in self.seen(request) {
-            if !header.is_empty() {
-                header.push_str("; ");
-            }
-            header.push_str(pair);
-        }
-        // The only way to make actix-web parse other headers than those of the request. What a
-        // middleware around the manager may have parsed before is replaced.
-        let mut stand_in = TestRequest::default();
-        if let Ok(header) = HeaderValue::try_from(header.into_bytes()) {
-            stand_in = stand_in.insert_header((COOKIE, header));
-        }
-        let stand_in = stand_in.to_http_request();
-        let _ = stand_in.cookies();
-        let parsed = mem::take(&mut *stand_in.extensions_mut());
-        request.extensions_mut().extend(parsed);
+        show(request, &self.seen(request));
+    }
+
+    /// Whether session cookies under older keys are accepted.
+    pub(crate) fn has_older_keys(&self) -> bool {
+        matches!(self, Self::Known { older_keys, .. } if !older_keys.is_empty())
+    }
+
+    /// Lets the session middleware see the session cookie under the current key, if it is under an older
+    /// one. Returns whether it is.
+    pub(crate) fn reopen(&self, request: &HttpRequest) -> bool {
+        let Self::Known {
+            name,
+            key,
+            older_keys,
+            ..
+        } = self
+        else {
+            return false;
+        };
+        let mut seen = self.seen(request);
+        let Some(own) = seen.iter_mut().find(|pair| sent_name(pair) == name) else {
+            return false;
+        };
+        let Some(again) = keys::reseal_session(older_keys, key, name, own) else {
+            return false;
+        };
+        *own = &again;
+        show(request, &seen);
+        true
     }
 
     /// Whether actix-session does the right thing without help. Runs for each request.
@@ -217,10 +232,33 @@ impl SessionCookie {
     fn may_use(&self, pair: &str) -> bool {
         !is_for_host(sent_name(pair))
             && match self {
-                Self::Known { name, key, .. } => keys::opens_session(key, name, pair),
+                Self::Known {
+                    name,
+                    key,
+                    older_keys,
+                    ..
+                } => {
+                    let mut keys = iter::once(key).chain(older_keys);
+                    keys.any(|key| keys::opens_session(key, name, pair))
+                }
                 Self::Unknown { .. } => true,
             }
     }
+}
+
+/// Makes actix-web take these for the cookies of a request.
+fn show(request: &HttpRequest, pairs: &[&str]) {
+    let header = pairs.join("; ");
+    // The only way to make actix-web parse other headers than those of the request. What a middleware
+    // around the manager may have parsed before is replaced.
+    let mut stand_in = TestRequest::default();
+    if let Ok(header) = HeaderValue::try_from(header.into_bytes()) {
+        stand_in = stand_in.insert_header((COOKIE, header));
+    }
+    let stand_in = stand_in.to_http_request();
+    let _ = stand_in.cookies();
+    let parsed = mem::take(&mut *stand_in.extensions_mut());
+    request.extensions_mut().extend(parsed);
 }
 
 /// Whether a `Cookie` header is ASCII with at most one cookie of this name, and none that may be decoded to

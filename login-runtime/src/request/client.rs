@@ -1,7 +1,5 @@
 //! The client that sends a request, and whether it is the one that a login is bound to.
 
-use std::net::IpAddr;
-
 use actix_web::{HttpRequest, http::header};
 
 use crate::{
@@ -10,11 +8,6 @@ use crate::{
     manager::Manager,
     store::Client,
 };
-
-/// The address of a request's client.
-pub(crate) fn address(request: &HttpRequest) -> Option<IpAddr> {
-    request.peer_addr().map(|address| address.ip())
-}
 
 /// The identity of a request's client.
 pub(crate) fn client(request: &HttpRequest, manager: &Manager) -> u64 {
@@ -45,7 +38,7 @@ pub(crate) fn judge(
 /// The identities of a request's client under each key, the current key first.
 fn clients<'a>(request: &'a HttpRequest, manager: &'a Manager) -> impl Iterator<Item = u64> + 'a {
     let agent = request.headers().get(header::USER_AGENT);
-    let address = request.peer_addr().map(|address| address.ip());
+    let address = manager.proxies.client_address(request);
     manager.keys.clients(
         manager.client.identity,
         agent.map(|value| value.as_bytes()),
@@ -56,14 +49,14 @@ fn clients<'a>(request: &'a HttpRequest, manager: &'a Manager) -> impl Iterator<
 /// What the record of a new login stores about a request's client.
 pub(crate) fn of_record<'a>(request: &'a HttpRequest, manager: &Manager) -> Client<'a> {
     let user_agent = request.headers().get(header::USER_AGENT);
-    let address = request.peer_addr();
+    let address = manager.proxies.client_address(request);
     Client {
         identity: client(request, manager),
         user_agent: user_agent
             .and_then(|agent| agent.to_str().ok())
             .unwrap_or_default(),
         address: address
-            .map(|address| address.ip().to_string())
+            .map(|address| address.to_string())
             .unwrap_or_default(),
     }
 }

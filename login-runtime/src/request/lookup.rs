@@ -440,7 +440,7 @@ impl Lookup<'_> {
         if self.user_type.login_cookie.is_none() {
             // A session that was purged earlier in this request has to stay empty.
             let session = session::of(self.request);
-            let _ = session::write_entry(&session, &self.user_type.session_key, entry);
+            session::update_entry(&session, &self.user_type.session_key, entry);
         } else if let Some(text) = entry.text() {
             let content = LoginCookieContent::Entry(text.into());
             self.state.set_login_cookie(self.index, content);

@@ -30,6 +30,7 @@ use crate::{
     manager::Manager,
     refusal,
     routes::declare_gate,
+    service::reopen,
     session::{self, SessionFate, fate},
 };
 
@@ -37,7 +38,7 @@ use crate::{
 #[derive(Debug)]
 #[debug("LateService")]
 pub struct LateService<S> {
-    pub(crate) service: S,
+    pub(crate) service: Rc<S>,
     pub(crate) manager: Arc<Manager>,
     /// Whether another login manager is around this one; set when its first request arrives.
     pub(crate) is_nested: Rc<Cell<bool>>,
@@ -45,7 +46,7 @@ pub struct LateService<S> {
 
 impl<S, B> Service<ServiceRequest> for LateService<S>
 where
-    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
     S::Future: 'static,
     B: 'static,
 {
@@ -63,20 +64,34 @@ where
             self.is_nested.set(true);
         }
         let inner = self.service.call(request);
+        if self.manager.session_cookie.has_older_keys() {
+            let service = Rc::clone(&self.service);
+            let inner = async move { reopen::call_again(service, inner.await).await };
+            let future = self.watch(inner);
+            return LateFuture::Tracked { future };
+        }
         let is_measured = self.manager.session_cookie.is_measured_late();
-        if self.manager.watches_sessions {
-            let future = Box::pin(fate::track(inner, settle));
-            let future = if is_measured {
-                measured(future)
-            } else {
-                future
-            };
-            LateFuture::Tracked { future }
-        } else if is_measured {
-            let future = measured(inner);
+        if self.manager.watches_sessions || is_measured {
+            let future = self.watch(inner);
             LateFuture::Tracked { future }
         } else {
             LateFuture::Plain { inner }
+        }
+    }
+}
+
+impl<S> LateService<S> {
+    /// Watches over the session of a request, as far as this manager can.
+    fn watch<B: 'static>(
+        &self,
+        inner: impl Future<Output = Result<ServiceResponse<B>, Error>> + 'static,
+    ) -> Boxed<B> {
+        let is_measured = self.manager.session_cookie.is_measured_late();
+        match (self.manager.watches_sessions, is_measured) {
+            (true, true) => measured(Box::pin(fate::track(inner, settle))),
+            (true, false) => Box::pin(fate::track(inner, settle)),
+            (false, true) => measured(inner),
+            (false, false) => Box::pin(inner),
         }
     }
 }

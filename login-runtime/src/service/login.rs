@@ -28,11 +28,13 @@ use derive_more::Debug;
 use pin_project_lite::pin_project;
 
 use crate::{
+    http::ProxyData,
     manager::{LoginManager, Manager, ManagerData},
     request::{LoginState, RouteTrace},
     routes::Gate,
     service::{
         late::{Boxed, LateService},
+        reopen,
         response::{finish, needs_review, write},
     },
 };
@@ -58,11 +60,13 @@ where
     fn new_transform(&self, service: S) -> Self::Future {
         let mut data = Extensions::new();
         data.insert(ManagerData(Arc::clone(&self.manager)));
+        data.insert(ProxyData(Arc::clone(&self.manager.proxies)));
         let is_nested = Rc::new(Cell::new(false));
         let login = LoginService {
             service: Rc::new(service),
             data: Rc::new(data),
             is_checked: Cell::default(),
+            has_older_keys: self.manager.session_cookie.has_older_keys(),
             has_login_cookies: self.manager.has_login_cookies(),
             manager: Arc::clone(&self.manager),
             is_nested: Rc::clone(&is_nested),
@@ -71,7 +75,7 @@ where
         let manager = Arc::clone(&self.manager);
         Box::pin(async move {
             Ok(LateService {
-                service: making.await?,
+                service: Rc::new(making.await?),
                 manager,
                 is_nested,
             })
@@ -90,6 +94,8 @@ pub struct LoginService<S> {
     /// Whether the first request has shown that no manager around this one disturbs it. All requests that
     /// reach this service come through the same middleware.
     is_checked: Cell<bool>,
+    /// Whether session cookies under older keys are accepted.
+    has_older_keys: bool,
     /// Whether logins have their own cookies.
     has_login_cookies: bool,
     /// Whether another login manager is around this one.
@@ -127,6 +133,12 @@ where
                 return LoginFuture::boxed(async move { Err(error.into()) });
             }
             self.is_checked.set(true);
+        }
+        if self.has_older_keys {
+            request = match reopen::check(&self.manager.session_cookie, request) {
+                Ok(request) => request,
+                Err(error) => return LoginFuture::boxed(async move { Err(error) }),
+            };
         }
         request.add_data_container(Rc::clone(&self.data));
         #[cfg(feature = "test-util")]

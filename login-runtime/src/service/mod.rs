@@ -2,4 +2,5 @@
 
 pub(crate) mod late;
 pub(crate) mod login;
+pub(crate) mod reopen;
 pub(crate) mod response;

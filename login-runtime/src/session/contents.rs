@@ -90,6 +90,14 @@ pub(crate) fn write_entry(
     session.insert(key, entry).map_err(|_| SessionClosed)
 }
 
+/// Writes a login that the session contains already, with other facts. A late request is not refused
+/// because of it.
+pub(crate) fn update_entry(session: &Session, key: &str, entry: impl Serialize) {
+    quietly(session, |session| {
+        let _ = write_entry(session, key, entry);
+    });
+}
+
 /// Writes the id of a login record. The family is for a log out that arrives after the login got
 /// another id and its old record ended.
 pub(crate) fn write_login_id(
@@ -206,10 +214,16 @@ fn quietly(session: &Session, change: impl FnOnce(&Session)) {
 /// there is nothing to save. Otherwise the cookies of the response may be out of date.
 pub(crate) fn look_again(session: &Session) {
     if session.status() == SessionStatus::Unchanged && fate::is_tracked() {
-        quietly(session, |session| {
-            session.remove(NOTHING);
-        });
+        write_again(session);
     }
+}
+
+/// Makes the session middleware set the session cookie, although the application may not change the
+/// session: the value that it has now is under the current key.
+pub(crate) fn write_again(session: &Session) {
+    quietly(session, |session| {
+        session.remove(NOTHING);
+    });
 }
 
 /// Removes only a login that ended without a log out, and stores the id of its user as JSON, if known:

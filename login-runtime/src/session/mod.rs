@@ -8,7 +8,8 @@ pub(crate) mod store;
 pub(crate) use self::contents::{
     clear_but, copy_shared, end_if_empty, entry, forget, forget_previous_user, is_copy_changed,
     is_left_by_another, is_purged, is_short, is_written, keeps_login, leave, lens_with,
-    log_too_long, look_again, middleware, of, restore, write_entry, write_login_id,
+    log_too_long, look_again, middleware, of, restore, update_entry, write_again, write_entry,
+    write_login_id,
 };
 pub(crate) use actix_session::Session;
 

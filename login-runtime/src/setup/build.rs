@@ -19,7 +19,7 @@ use crate::{
     error::BuildError,
     http::{CheckedCookie, CookieSettings, SessionCookie},
     keys::{self, KeyRing},
-    manager::{LoginManager, Manager},
+    manager::{Facts, LoginManager, Manager},
     refusal::NextCookie,
     session::{Revocations, entry, store},
     setup::{
@@ -54,7 +54,6 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         cookie = cookie.danger_insecure();
         settings.remember.cookie = settings.remember.cookie.danger_insecure();
         settings.login_cookie = settings.login_cookie.map(CookieSettings::danger_insecure);
-        tracing::warn!(target: "login", "browsers send login cookies over plain http; this is for development only");
     }
     let realm = realm(&mut settings)?;
     let cookie = cookie.for_realm(&realm);
@@ -67,13 +66,30 @@ pub(crate) fn manager<S: SessionStore + 'static>(
     check_cookies(&users, &cookie, session_cookie.into_iter().chain(kept_next))?;
     let request_loader = request_loader(&mut settings, &users)?;
     let clock = settings.clock.take();
+    let own_clock = clock.is_some();
     let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
     let deadline = settings.store_deadline.unwrap_or(STORE_DEADLINE);
     let (limits, records) = records(&mut settings, deadline)?;
+    let facts = Facts {
+        session_cookie: matches!(sessions, Sessions::Stored(_)).then(|| cookie.clone()),
+        outlasts_browser: matches!(
+            settings.lifecycle,
+            Some(SessionLifecycle::PersistentSession(_))
+        ),
+        session_store: short_type_name(std::any::type_name::<S>()),
+        sessions_in_cookie: store::is_in_cookie::<S>(),
+        login_store: records
+            .as_ref()
+            .map(|_| short_type_name(settings.login_store_type)),
+        store_deadline: deadline,
+        keys: 1 + settings.fallback_keys.len(),
+        own_clock,
+        realm: realm.clone(),
+        insecure: settings.insecure,
+    };
     let remember = &settings.remember;
     let remembering = Remembering::new(remember.duration, remember.at_most, limits.remember())
         .or_else(|(name, why)| invalid(name, why))?;
-    let checked_cookie = matches!(sessions, Sessions::Stored(_)).then(|| cookie.clone());
     let (session, session_cookie) = match sessions {
         Sessions::Own(factory) => {
             let is_in_cookie = store::is_in_cookie::<S>();
@@ -86,11 +102,14 @@ pub(crate) fn manager<S: SessionStore + 'static>(
                 records,
                 clock: Arc::clone(&clock),
             });
-            let key = keys::session_key(&key, &realm);
+            let derive = |secret: &Key| keys::session_key(secret, &realm);
+            let older_keys = settings.fallback_keys.iter().map(derive).collect();
+            let key = derive(&key);
             let frame = session_frame(&cookie);
             let session_cookie = SessionCookie::Known {
                 name: cookie.name.clone(),
                 key: key.clone(),
+                older_keys,
                 frame: store::is_in_cookie::<S>().then_some(frame),
             };
             let factory = make(key, cookie, lifecycle, revocations, deadline);
@@ -106,6 +125,8 @@ pub(crate) fn manager<S: SessionStore + 'static>(
             clock: Arc::clone(&clock),
         });
     }
+    let proxies = Arc::new(settings.proxies);
+    settings.refusal.proxies = Arc::clone(&proxies);
     let manager = Manager {
         users,
         session_cookie,
@@ -113,6 +134,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         keys,
         clock,
         client: settings.client,
+        proxies,
         remember: settings.remember,
         remembering,
         guards: settings.guards,
@@ -124,8 +146,9 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         records,
         routes: settings.routes,
         throttle: settings.throttle.with_deadline(deadline),
+        facts,
     };
-    warnings::log(&manager, checked_cookie.as_ref());
+    warnings::log(&manager);
     Ok(LoginManager {
         manager: Arc::new(manager),
         session,
@@ -192,6 +215,13 @@ fn realm(settings: &mut Settings) -> Result<String, BuildError> {
 fn is_name(text: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(is_allowed)
+}
+
+/// The name of a type without the modules that it is in.
+fn short_type_name(name: &str) -> String {
+    let parts = name.split_inclusive(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
+    let parts = parts.map(|part| part.rsplit_once("::").map_or(part, |(_, last)| last));
+    parts.collect()
 }
 
 /// The user types, with their cookies.

@@ -4,6 +4,7 @@ use std::{
     any::TypeId,
     future::{Future, Ready, ready},
     marker::PhantomData,
+    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
@@ -26,7 +27,7 @@ use crate::{
     error::BuildError,
     events::LoginEvent,
     hooks::Hook,
-    http::{CookieSettings, IntoView, Origin, RememberCookie},
+    http::{CookieSettings, IntoView, Origin, RememberCookie, proxies::TrustedProxies},
     manager::LoginManager,
     refusal::{Flash, FlashHook, RefusedRequest, erase_handler},
     session::SharedStore,
@@ -290,6 +291,57 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.refusal.any_host = true)
     }
 
+    /// The proxies in front of this application, whose reports about a request are believed; none by default.
+    ///
+    /// They say from which address a request comes, and at which origin and below which path the client reached
+    /// this application. The address is that in the list of logins, in the log, and for session protection;
+    /// origin and path are those of redirects to a view and of `next`. See
+    /// [the guide](crate::guide::proxies).
+    ///
+    /// # Errors
+    ///
+    /// [`build`](Self::build) returns [`BuildError::TrustedProxy`] for a network that is none, or that
+    /// contains every address.
+    ///
+    /// # Security
+    ///
+    /// Without it, such headers are ignored, because every client can send them (ASVS 4.1.3). With it, they
+    /// are read from the right end, where the nearest proxy writes, and only as far as the proxies are
+    /// trusted.
+    #[must_use]
+    pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
+        self.try_set(|settings| settings.proxies.set_trusted(proxies))
+    }
+
+    /// Finds the address of a client, for instance in a header of its own that a content delivery network sets.
+    /// Where it returns `None`, [`trusted_proxies`](Self::trusted_proxies) or the peer of the connection
+    /// decides.
+    ///
+    /// It may be called several times for a request, so it should be cheap. While it runs,
+    /// [`client_address`](crate::proxies::client_address) is what it would be without this function.
+    ///
+    /// # Security
+    ///
+    /// Every client can send every header. Return what a header says only if the peer of the connection is
+    /// the proxy that sets it, or if clients cannot reach the application without that proxy.
+    #[must_use]
+    pub fn client_address(
+        self,
+        address: impl Fn(&HttpRequest) -> Option<IpAddr> + Send + Sync + 'static,
+    ) -> Self {
+        self.set(|settings| settings.proxies.set_function(Box::new(address)))
+    }
+
+    /// The start of the path that a proxy cuts off before it passes a request on, such as `/app`, whatever
+    /// the proxies report.
+    ///
+    /// Views, `next` and fallbacks are paths of this application, without the prefix; clients get them with the
+    /// prefix.
+    #[must_use]
+    pub fn own_prefix(self, prefix: impl AsRef<str>) -> Self {
+        self.try_set(|settings| settings.proxies.set_prefix(prefix.as_ref()))
+    }
+
     /// The message for clients that are redirected to the login view; `None` for no message.
     ///
     /// They see it only if there is a [`flash`](Self::flash) hook.
@@ -487,8 +539,9 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     ///
     /// With a login store, keep an old key for as long as a login may last (see
     /// [`Limits`](crate::Limits)): records keep the fingerprints that they were made with.
-    /// actix-session takes only one key, so with the cookie store sessions end when the key changes; a
-    /// remember cookie under an old key then restores the login.
+    /// A session cookie is written again at the first request with it. An application that brings its own
+    /// [`session_middleware`](Self::session_middleware) chooses its key itself: these keys do not open its
+    /// cookies.
     #[must_use]
     pub fn fallback_keys(self, keys: impl IntoIterator<Item = Key>) -> Self {
         self.set(|settings| settings.fallback_keys.extend(keys))
@@ -529,8 +582,11 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// A log out is then final, even if a copy of the session exists; logins end when they are not used
     /// (see [`limits`](Self::limits)); remember tokens rotate and can be revoked.
     #[must_use]
-    pub fn login_store(self, store: impl LoginStore) -> Self {
-        self.set(|settings| settings.login_store = Some(Arc::new(store)))
+    pub fn login_store<L: LoginStore>(self, store: L) -> Self {
+        self.set(|settings| {
+            settings.login_store_type = std::any::type_name::<L>();
+            settings.login_store = Some(Arc::new(store));
+        })
     }
 
     /// Records logins only in the session, or in the login cookie.

@@ -12,7 +12,7 @@ use crate::{
     core::{ClientCheck, GuardDefaults, Limits, MaxLogins},
     error::BuildError,
     events::{Events, RouteRules},
-    http::{CookieSettings, RememberCookie},
+    http::{CookieSettings, Proxies, RememberCookie},
     refusal::RefusalSettings,
     store::{DynLoginStore, Throttle},
     users::{Loader, RequestLoader},
@@ -30,6 +30,7 @@ pub(crate) struct Settings {
     pub(crate) fallback_keys: Vec<Key>,
     pub(crate) clock: Option<Arc<dyn Clock>>,
     pub(crate) client: ClientCheck,
+    pub(crate) proxies: Proxies,
     pub(crate) remember: RememberCookie,
     pub(crate) session_cookie: Option<CookieSettings>,
     pub(crate) login_cookie: Option<CookieSettings>,
@@ -42,6 +43,8 @@ pub(crate) struct Settings {
     /// Whether the application wants no login store.
     pub(crate) session_only: bool,
     pub(crate) login_store: Option<Arc<dyn DynLoginStore>>,
+    /// The name of the type of the login store.
+    pub(crate) login_store_type: &'static str,
     pub(crate) store_deadline: Option<Duration>,
     pub(crate) limits: Option<Limits>,
     pub(crate) max_logins: Option<MaxLogins>,

@@ -1,11 +1,14 @@
 //! An assertion that compares all routes with a reviewed list.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
 };
 
-use crate::routes::audit::{Audit, Route};
+use crate::{
+    routes::audit::{Audit, Route},
+    test::review::{assert_reviewed_text, package},
+};
 
 /// The environment variable that makes [`assert_reviewed`] write the file again, whatever its value.
 const UPDATE: &str = "UPDATE_AUDIT";
@@ -36,26 +39,13 @@ pub fn assert_reviewed(audit: &Audit, path: impl AsRef<Path>) {
         "refused clients would be sent to the wrong place:\n  {}",
         audit.broken_views().join("\n  "),
     );
-    let path = package().join(path);
     let found = audit.to_string();
-    if env::var_os(UPDATE).is_some() {
-        let written = fs::write(&path, &found);
-        assert!(written.is_ok(), "{}: {written:?}", path.display());
-        return;
-    }
-    let reviewed = fs::read_to_string(&path)
-        .unwrap_or_default()
-        .replace("\r\n", "\n");
-    assert!(
-        found == reviewed,
-        "the routes differ from those in {} (`{UPDATE}=1 cargo test` writes it):\n{}",
-        path.display(),
-        difference(&reviewed, &found),
+    assert_reviewed_text(
+        &found,
+        "the routes differ from those",
+        path.as_ref(),
+        UPDATE,
     );
-}
-
-fn package() -> PathBuf {
-    env::var_os("CARGO_MANIFEST_DIR").map_or_else(PathBuf::new, PathBuf::from)
 }
 
 fn describe(route: &Route) -> String {
@@ -66,19 +56,6 @@ fn describe(route: &Route) -> String {
         Some(place) => format!("  {method} {pattern}{condition} in {place}\n"),
         None => format!("  {method} {pattern}{condition}\n"),
     }
-}
-
-/// The lines that only one of the two texts contains.
-fn difference(reviewed: &str, found: &str) -> String {
-    let only = |sign, text: &str, other: &str| {
-        let lines = text
-            .lines()
-            .filter(|line| other.lines().all(|it| it != *line));
-        lines
-            .map(|line| format!("{sign} {line}\n"))
-            .collect::<String>()
-    };
-    only('-', reviewed, found) + &only('+', found, reviewed)
 }
 
 /// The likely place of a route in the sources of the package: its route attribute, its handler, or

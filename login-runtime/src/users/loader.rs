@@ -58,6 +58,9 @@ pub(crate) trait Loader: Send + Sync {
     /// The name of the Rust type, for messages.
     fn type_name(&self) -> &'static str;
 
+    /// Whether users of this type have a session hash, if that is known.
+    fn has_session_hash(&self) -> Option<bool>;
+
     /// Starts to load the user with this id, which is JSON. `None` if it is not an id of this type.
     fn load(&self, id: &str) -> Option<Loading>;
 
@@ -137,6 +140,10 @@ where
 
     fn type_name(&self) -> &'static str {
         std::any::type_name::<U>()
+    }
+
+    fn has_session_hash(&self) -> Option<bool> {
+        U::HAS_SESSION_HASH
     }
 
     fn load(&self, id: &str) -> Option<Loading> {

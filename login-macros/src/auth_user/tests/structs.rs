@@ -22,6 +22,8 @@ fn a_field_called_id_is_the_id() {
             fn get_id(&self) -> Self::Id {
                 ::core::clone::Clone::clone(&self.id)
             }
+            const HAS_SESSION_HASH: ::core::option::Option<::core::primitive::bool> =
+                ::core::option::Option::Some(false);
         }
     };
     assert_eq!(output.to_string(), expected.to_string());
