@@ -55,6 +55,7 @@ mod planted;
 mod policy;
 mod proofs;
 mod protection;
+mod proxies;
 mod races;
 mod records;
 mod refuse;
