@@ -165,6 +165,7 @@ pub(crate) struct Purpose<'a> {
 /// A try that is counted. Unless it is [settled](Self::settle), it counts as failed.
 pub(crate) struct Claim<'a> {
     pub(crate) manager: &'a Manager,
+    #[cfg(feature = "password")]
     pub(crate) network: ClientNetwork,
     /// A keyed hash of the account's name, for events.
     pub(crate) account: AccountName,
@@ -195,6 +196,7 @@ impl<'a> Claim<'a> {
         let Named { attempt, account } = named.ok_or(ThrottleError::Unavailable)?;
         let claim = Self {
             manager,
+            #[cfg(feature = "password")]
             network,
             account,
             attempt,

@@ -68,7 +68,7 @@ impl<S: ThrottleStore> DynThrottleStore for S {
 /// struct User { id: i64 }
 ///
 /// # fn main() -> Result<(), login_runtime::BuildError> {
-/// // In place of the memory: `PostgresLoginStore`, `SqliteLoginStore` or `RedisLoginStore`.
+/// // Several managers can share a store.
 /// let throttle = Throttle::new()
 ///     .store(MemoryThrottleStore::new())
 ///     .per_account(TryLimit::new(50).max_delay(Duration::from_secs(60)));
@@ -128,7 +128,7 @@ impl Throttle {
     }
 
     /// Counts in this store. The default is in memory: it forgets its counters when the process ends, and
-    /// each process counts for itself. With several processes, take a store that they share.
+    /// each process counts for itself.
     pub fn store(self, store: impl ThrottleStore) -> Self {
         Self {
             store: Arc::new(store),

@@ -12,12 +12,10 @@ use crate::{
 /// Every method is atomic: no other call for one of the same counters, on any node, takes effect between
 /// its reads and its writes. [`Attempt`] has the rules; a store only keeps the numbers. It may forget a
 /// counter after [`Counter::forgotten_at`](crate::throttle::Counter::forgotten_at).
-///
-/// Test your own implementation with `login_runtime::test::store::run_throttle`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not count tries",
     label = "not a store for tries",
-    note = "take `MemoryThrottleStore`, or the login store of the feature `sqlite`, `postgres` or `redis`"
+    note = "take `MemoryThrottleStore`, or implement `ThrottleStore`"
 )]
 pub trait ThrottleStore: Send + Sync + 'static {
     /// Counts a try if all of its counters allow it, with [`Attempt::claim`].

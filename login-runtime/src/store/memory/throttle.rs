@@ -19,8 +19,7 @@ const CAPACITY: usize = 200_000;
 
 /// Counts tries in memory.
 ///
-/// Its counters are lost when the process ends, and other processes do not see them. Where that matters,
-/// use the store of the feature `sqlite`, `postgres` or `redis`.
+/// Its counters are lost when the process ends, and other processes do not see them.
 ///
 /// # Security
 ///
