@@ -29,6 +29,7 @@ mod filling;
 mod first;
 mod fresh;
 mod guards;
+mod guessing;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
 mod half_done;
 mod helpers;

@@ -374,7 +374,8 @@ async fn an_absolute_login_view_is_compared_with_the_origin_that_the_proxy_repor
         let with = builder(&users)
             .trusted_proxies(untrusted)
             .login_view(other_view);
-        let found = refused(with, &users, sent).await;
+        let named = [sent, &[("host", "evil.test")]].concat();
+        let found = refused(with, &users, &named).await;
         assert_eq!(found.as_deref(), Some("https://accounts.test/login"));
     }
     for host in [
