@@ -21,7 +21,9 @@ use actix_web::{
 use derive_more::Debug;
 
 pub use self::login::{EventLogin, LoginHash};
-pub use crate::core::{freshness::RefusalReason, login::EndReason};
+pub use crate::core::{
+    freshness::RefusalReason, login::EndReason, throttle::ThrottledBy, user::PasswordRefusal,
+};
 use crate::{
     conditions::Condition,
     core::SessionProtection,
@@ -139,6 +141,28 @@ pub enum LoginEvent<'a> {
     LogInRefused {
         /// The user.
         user: EventUser<'a>,
+    },
+    /// A password verifier refused a password.
+    PasswordRefused {
+        /// A keyed hash of the name that was typed. Two spellings of one name have the same.
+        account: &'a str,
+        /// The user with that name, if there is one, and the manager loads users of this type.
+        user: Option<EventUser<'a>>,
+        /// Why.
+        reason: PasswordRefusal,
+        /// What the application's operator has to do, if this user can never log in.
+        problem: Option<&'a str>,
+    },
+    /// A try to prove something was refused without a check, because there were too many before it.
+    Throttled {
+        /// What was to be proved: `password`, or what the application named.
+        purpose: &'a str,
+        /// A keyed hash of the name of the account.
+        account: &'a str,
+        /// Which counter refused it.
+        by: ThrottledBy,
+        /// In how many seconds another try may be made.
+        retry_after: u32,
     },
     /// The user was logged out. Flask-Login: `user_logged_out`.
     LoggedOut {
@@ -309,6 +333,8 @@ impl LoginEvent<'_> {
         match self {
             Self::LoggedIn { .. } => "logged_in",
             Self::LogInRefused { .. } => "log_in_refused",
+            Self::PasswordRefused { .. } => "password_refused",
+            Self::Throttled { .. } => "throttled",
             Self::LoggedOut { .. } => "logged_out",
             Self::LoadedFromCookie { .. } => "loaded_from_cookie",
             Self::LoadedFromRequest { .. } => "loaded_from_request",
@@ -338,6 +364,7 @@ impl LoginEvent<'_> {
             | Self::LoadedFromRequest { user }
             | Self::LoginConfirmed { user, .. } => Some(*user),
             Self::LoggedOut { user, .. }
+            | Self::PasswordRefused { user, .. }
             | Self::LoginsEnded { user, .. }
             | Self::Forbidden { user, .. } => *user,
             _ => None,
@@ -399,6 +426,30 @@ impl LoginEvent<'_> {
             }
             Self::LoadedFromCookie { .. } | Self::LoginConfirmed { .. } => {
                 tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login());
+            }
+            Self::PasswordRefused {
+                account,
+                reason,
+                problem,
+                ..
+            } => {
+                let reason = reason.name();
+                match problem {
+                    None => {
+                        tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), account, reason);
+                    }
+                    Some(problem) => {
+                        tracing::error!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), account, reason, "{problem}");
+                    }
+                }
+            }
+            Self::Throttled {
+                purpose,
+                account,
+                by,
+                retry_after,
+            } => {
+                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, purpose, account, reason = by.name(), retry_after);
             }
             Self::LogInRefused { .. } => {
                 tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason = "inactive");

@@ -68,6 +68,7 @@ const CLIENT_IDENTITY: &str = "login-runtime client identity 2";
 const LOGIN: &str = "login-runtime login cookie 1";
 const NEXT: &str = "login-runtime next cookie 1";
 const LOGIN_HASH: &str = "login-runtime login hash 1";
+const TRIES: &str = "login-runtime tries 1";
 #[cfg(feature = "password")]
 const PEPPER_ID: &str = "login-runtime pepper id 1";
 const SESSION: [&str; 2] = [
@@ -164,6 +165,7 @@ struct Keys {
     family_tag: MacKey,
     restored: MacKey,
     login_hash: MacKey,
+    tries: MacKey,
     client: SipHasher13,
     login: Aes256Gcm,
     next: Aes256Gcm,
@@ -181,6 +183,7 @@ impl Keys {
             family_tag: mac_key(FAMILY_TAG),
             restored: mac_key(RESTORED),
             login_hash: mac_key(LOGIN_HASH),
+            tries: mac_key(TRIES),
             client: SipHasher13::new_with_key(&client),
             login: Aes256Gcm::new(&derive(secret, realm, LOGIN).into()),
             next: Aes256Gcm::new(&derive(secret, realm, NEXT).into()),
@@ -447,6 +450,12 @@ impl KeyRing {
             let proof = keys.family_proof(user_type, token.family, seed, token.generation);
             proof.verify_slice(&token.proof).is_ok()
         })
+    }
+
+    /// The name of something that tries are counted under. All parts but the last have a fixed length.
+    pub(crate) fn try_name(&self, kind: &str, parts: &[&[u8]]) -> Option<[u8; 32]> {
+        let mac = self.0.first()?.tries.mac(kind, parts);
+        Some(mac.finalize().into_bytes().into())
     }
 
     /// The id of the login that a family restored at a time: the same for all requests that restored it
@@ -761,6 +770,7 @@ mod tests {
             &keys.family_tag,
             &keys.restored,
             &keys.login_hash,
+            &keys.tries,
         ]
         .map(|key| key.mac("user", &[b"text"]).finalize().into_bytes());
         let different: HashSet<_> = codes.iter().collect();
@@ -922,6 +932,7 @@ mod tests {
             LOGIN,
             NEXT,
             LOGIN_HASH,
+            TRIES,
             SESSION[0],
             SESSION[1],
         ];

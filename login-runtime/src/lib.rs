@@ -224,6 +224,7 @@ mod service;
 mod session;
 mod setup;
 pub mod store;
+pub mod throttle;
 mod users;
 
 #[cfg(feature = "test-util")]

@@ -18,7 +18,7 @@ use crate::{
     keys::KeyRing,
     refusal::{RefusalSettings, redirect},
     session::SharedStore,
-    store::{LoginRef, Records},
+    store::{LoginRef, Records, Throttle},
     users::{RequestLoader, UserType},
 };
 
@@ -147,6 +147,8 @@ pub(crate) struct Manager {
     /// `None` without a login store: then only the session, or the login cookie, records a login.
     pub(crate) records: Option<Arc<Records>>,
     pub(crate) routes: RouteRules,
+    /// How failed tries are limited.
+    pub(crate) throttle: Throttle,
     pub(crate) facts: Facts,
     /// Whether a session can end while a request that uses it runs, and its store notices.
     pub(crate) watches_sessions: bool,

@@ -35,7 +35,7 @@ use crate::{
     service::{
         late::{Boxed, LateService},
         reopen,
-        response::{finish, needs_review, write},
+        response::{challenge_error, finish, needs_review, write},
     },
 };
 
@@ -228,9 +228,11 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             let future = match self.as_mut().project() {
-                LoginFutureProj::Boxed { future } => return future.as_mut().poll(cx),
+                LoginFutureProj::Boxed { future } => {
+                    return future.as_mut().poll(cx).map_err(challenge_error);
+                }
                 LoginFutureProj::Plain { inner, arrived } => {
-                    let mut response = ready!(inner.poll(cx))?;
+                    let mut response = ready!(inner.poll(cx)).map_err(challenge_error)?;
                     // What a gate of this manager has found only matters to a boxed future.
                     let state = LoginState::local(response.request());
                     let arrived = *arrived;

@@ -145,6 +145,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         limits,
         records,
         routes: settings.routes,
+        throttle: settings.throttle.with_deadline(deadline),
         facts,
     };
     warnings::log(&manager);

@@ -32,7 +32,7 @@ use crate::{
     refusal::{Flash, FlashHook, RefusedRequest, erase_handler},
     session::SharedStore,
     setup::{build, sessions::Sessions, settings::Settings},
-    store::LoginStore,
+    store::{LoginStore, Throttle},
     users::loader::{self, LoaderError},
 };
 
@@ -651,6 +651,16 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
             settings.max_logins = None;
             settings.unlimited_logins = true;
         })
+    }
+
+    /// How failed tries are limited: of passwords, and of whatever [`attempt`](crate::throttle::attempt)
+    /// checks.
+    ///
+    /// By default they are limited by [`Throttle::new`]. The time limit for its store is that of
+    /// [`store_deadline`](Self::store_deadline).
+    #[must_use]
+    pub fn throttle(self, throttle: Throttle) -> Self {
+        self.set(|settings| settings.throttle = throttle)
     }
 
     /// Uses `clock` for the time.

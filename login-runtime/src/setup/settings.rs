@@ -14,7 +14,7 @@ use crate::{
     events::{Events, RouteRules},
     http::{CookieSettings, Proxies, RememberCookie},
     refusal::RefusalSettings,
-    store::DynLoginStore,
+    store::{DynLoginStore, Throttle},
     users::{Loader, RequestLoader},
 };
 
@@ -51,6 +51,7 @@ pub(crate) struct Settings {
     /// Whether a user may have any number of logins.
     pub(crate) unlimited_logins: bool,
     pub(crate) routes: RouteRules,
+    pub(crate) throttle: Throttle,
     /// The first mistake that a setter found.
     pub(crate) error: Option<BuildError>,
 }

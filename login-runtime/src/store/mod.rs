@@ -24,6 +24,8 @@ pub(crate) mod records;
 pub(crate) mod redis;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod sql;
+pub(crate) mod throttle;
+pub(crate) mod throttle_store;
 
 pub use self::login_store::LoginStore;
 pub use self::memory::MemoryLoginStore;
@@ -50,4 +52,5 @@ pub(crate) use self::{
     records::{
         Client, LATE_FOR, LoginRef, NewLogin, REVOKED_FOR, Records, Redeemed, Replaced, of_family,
     },
+    throttle::Throttle,
 };
