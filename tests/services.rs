@@ -1,4 +1,4 @@
-//! A real Redis and a real PostgreSQL for the tests that need them.
+//! A real Redis, a real PostgreSQL and a real nginx for the tests that need them.
 //!
 //! Each server is started from the programs that are installed, on a free port of the loopback
 //! interface, with a password, and with its data in a new temporary directory. It is ended by its
@@ -34,6 +34,9 @@ const NO_REDIS: &str = "Redis was not found (Debian package: redis-server)";
 /// With `procps` come the programs that list and signal the children of a process; PostgreSQL has a
 /// child for each connection.
 const NO_POSTGRES: &str = "PostgreSQL was not found (Debian packages: postgresql, procps)";
+
+/// OpenSSL makes the certificate.
+const NO_NGINX: &str = "nginx was not found (Debian packages: nginx-light, openssl)";
 
 /// How often a server is started on another port if its port was taken in the meantime.
 const ATTEMPTS: usize = 5;
@@ -314,6 +317,77 @@ impl Postgres {
     }
 }
 
+/// An nginx that ends TLS with a certificate of its own, which is ended when this is dropped.
+#[derive(Debug)]
+pub struct Nginx {
+    // Declared first, so that the server ends before its directory is removed.
+    _service: Service,
+    _dir: TempDir,
+    port: u16,
+}
+
+impl Nginx {
+    /// Starts a server for `localhost` with these locations. `None` if it is not installed: the test is
+    /// skipped then.
+    pub fn start(locations: &str) -> Option<Self> {
+        or_skip(Self::start_if_installed(locations), Extent::All, NO_NGINX)
+    }
+
+    fn start_if_installed(locations: &str) -> Option<Self> {
+        // Debian does not put it into the `PATH` of users.
+        let debian = || Some(PathBuf::from("/usr/sbin/nginx")).filter(|it| it.is_file());
+        let server = find_program("nginx").or_else(debian)?;
+        let openssl = find_program("openssl")?;
+        let dir = TempDir::new("nginx");
+        let made = Command::new(openssl)
+            .args("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost".split(' '))
+            .args(["-keyout", "key.pem", "-out", "cert.pem"])
+            .current_dir(dir.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        assert!(
+            made.is_ok_and(|status| status.success()),
+            "openssl makes it"
+        );
+        let run = |port| Self::run(&server, &dir, port, locations);
+        let (service, port) = on_a_free_port(run);
+        Some(Self {
+            _service: service,
+            _dir: dir,
+            port,
+        })
+    }
+
+    fn run(server: &Path, dir: &TempDir, port: u16, locations: &str) -> Option<Service> {
+        let path = dir.path().display();
+        // Without a user of its own, so that it reads and writes only in the directory.
+        let user = if is_root() { "user root;" } else { "" };
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+        let temporary = temporary.map(|name| format!("{name}_temp_path {path}/{name};\n"));
+        let config = format!(
+            "{user}\ndaemon off;\nworker_processes 1;\npid {path}/pid;\nerror_log stderr notice;\n\
+             events {{}}\n\
+             http {{\naccess_log off;\n{}\
+             server {{\nlisten 127.0.0.1:{port} ssl;\nserver_name localhost;\n\
+             ssl_certificate {path}/cert.pem;\nssl_certificate_key {path}/key.pem;\n\
+             {locations}\n}}\n}}\n",
+            temporary.concat(),
+        );
+        let file = dir.path().join("nginx.conf");
+        fs::write(&file, config).expect("the directory is ours");
+        let mut command = Command::new(server);
+        command.args(["-e", "stderr", "-p"]).arg(dir.path());
+        command.arg("-c").arg(file);
+        Service::start(command, dir, "TERM", port)
+    }
+
+    /// The port that it answers on, with TLS.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
 /// A server's process, and the shell that ends it.
 #[derive(Debug)]
 struct Service {
@@ -374,7 +448,8 @@ impl Service {
             }
             // From the log: another process may answer on the port.
             let ready = log.contains("Ready to accept connections")
-                || log.contains("database system is ready to accept connections");
+                || log.contains("database system is ready to accept connections")
+                || log.contains("start worker processes");
             if ready && TcpStream::connect(address).is_ok() {
                 return Some(service);
             }

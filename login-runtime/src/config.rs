@@ -18,7 +18,7 @@
 //! struct User { id: i64 }
 //!
 //! # fn main() -> Result<(), login_runtime::BuildError> {
-//! // Behind a proxy all clients have the proxy's address.
+//! // Behind a proxy that is not named, all clients have the proxy's address.
 //! let browser = ClientIdentity::new().address(AddressPart::Omit);
 //! let login_manager = LoginManager::builder(|id| async move { Ok::<_, String>(Some(User { id })) })
 //!     .login_store(MemoryLoginStore::new())

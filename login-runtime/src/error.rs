@@ -359,6 +359,14 @@ pub enum BuildError {
         /// What is wrong, and what to do.
         why: &'static str,
     },
+    /// A network of [`TrustedProxies`](crate::proxies::TrustedProxies) is none, or would trust everybody.
+    #[display("the trusted proxy `{network}` {why}")]
+    TrustedProxy {
+        /// The network as it was given.
+        network: String,
+        /// What is wrong, and what to do.
+        why: &'static str,
+    },
     /// A setting has an invalid value, or contradicts another setting.
     #[display("`{name}` {why}")]
     Setting {

@@ -3,9 +3,10 @@
 //! Each event goes to the manager's subscribers (see
 //! [`LoginManagerBuilder::on_event`](crate::config::LoginManagerBuilder::on_event)) and, as a [`tracing`] event
 //! with the target `login`, to the application's log. A log line has the fields `event`, `user_type`,
-//! `user` (the id as JSON) and `reason`, where they apply, and the client as far as it is known: `address`,
-//! from which it connected, and `user_agent`, shortened and escaped. Neither an event nor a log line contains a
-//! token, a cookie, a password or a hash (ASVS 16.2.5).
+//! `user` (the id as JSON), `login` (a [`LoginHash`], with a login store) and `reason`, where they apply, and
+//! the client as far as it is known: `address` (see [`client_address`]), and `user_agent`, shortened and
+//! escaped. Neither an event nor a log line contains a token, a cookie, a password, or a hash without a key
+//! (ASVS 16.2.5).
 
 use std::{
     any::Any,
@@ -19,14 +20,20 @@ use actix_web::{
 };
 use derive_more::Debug;
 
-pub use crate::core::{freshness::RefusalReason, login::EndReason};
+pub use self::login::{EventLogin, LoginHash};
+pub use crate::core::{
+    freshness::RefusalReason, login::EndReason, throttle::ThrottledBy, user::PasswordRefusal,
+};
 use crate::{
     conditions::Condition,
     core::SessionProtection,
     error::LoadError,
     hooks::Hook,
+    http::proxies::client_address,
     users::{AuthMethod, UserType},
 };
+
+mod login;
 
 pub(crate) type Subscriber = Box<dyn Fn(&LoginEvent<'_>, &HttpRequest) + Send + Sync>;
 
@@ -127,11 +134,35 @@ pub enum LoginEvent<'a> {
         method: AuthMethod,
         /// Whether the browser was given a remember cookie.
         remembered: bool,
+        /// The login; `None` without a login store.
+        login: Option<EventLogin<'a>>,
     },
     /// [`Auth::log_in`](crate::Auth::log_in) refused a user who is not active.
     LogInRefused {
         /// The user.
         user: EventUser<'a>,
+    },
+    /// A password verifier refused a password.
+    PasswordRefused {
+        /// A keyed hash of the name that was typed. Two spellings of one name have the same.
+        account: &'a str,
+        /// The user with that name, if there is one, and the manager loads users of this type.
+        user: Option<EventUser<'a>>,
+        /// Why.
+        reason: PasswordRefusal,
+        /// What the application's operator has to do, if this user can never log in.
+        problem: Option<&'a str>,
+    },
+    /// A try to prove something was refused without a check, because there were too many before it.
+    Throttled {
+        /// What was to be proved: `password`, or what the application named.
+        purpose: &'a str,
+        /// A keyed hash of the name of the account.
+        account: &'a str,
+        /// Which counter refused it.
+        by: ThrottledBy,
+        /// In how many seconds another try may be made.
+        retry_after: u32,
     },
     /// The user was logged out. Flask-Login: `user_logged_out`.
     LoggedOut {
@@ -141,11 +172,15 @@ pub enum LoginEvent<'a> {
         user_type: &'a str,
         /// The id, as JSON, of the user of the login that has ended, if `user` is `None` and the id is known.
         user_id: Option<&'a str>,
+        /// The login; `None` without a login store.
+        login: Option<EventLogin<'a>>,
     },
     /// A remember cookie restored a login. Flask-Login: `user_loaded_from_cookie`.
     LoadedFromCookie {
         /// The user.
         user: EventUser<'a>,
+        /// The login; `None` without a login store.
+        login: Option<EventLogin<'a>>,
     },
     /// The request loader found a user. Flask-Login: `user_loaded_from_request`.
     LoadedFromRequest {
@@ -156,16 +191,22 @@ pub enum LoginEvent<'a> {
     LoginConfirmed {
         /// The user.
         user: EventUser<'a>,
+        /// The login; `None` without a login store.
+        login: Option<EventLogin<'a>>,
     },
     /// A client was refused because it has no login. Flask-Login: `user_unauthorized`.
     Unauthorized {
         /// Why.
         reason: RefusalReason,
+        /// The login; `None` without a login store.
+        login: Option<EventLogin<'a>>,
     },
     /// A client was refused because its login is not fresh. Flask-Login: `user_needs_refresh`.
     NeedsRefresh {
         /// Why.
         reason: RefusalReason,
+        /// The login; `None` without a login store.
+        login: Option<EventLogin<'a>>,
     },
     /// A user who is logged in was refused because the user may not do this.
     Forbidden {
@@ -173,11 +214,15 @@ pub enum LoginEvent<'a> {
         user: Option<EventUser<'a>>,
         /// The condition of the guard; `None` if a handler refused by itself.
         condition: Option<&'a Condition>,
+        /// The login; `None` without a login store.
+        login: Option<EventLogin<'a>>,
     },
     /// A login was used by another client. Flask-Login: `session_protected`.
     SessionProtected {
         /// What happened to the login.
         mode: SessionProtection,
+        /// The login; `None` without a login store.
+        login: Option<EventLogin<'a>>,
     },
     /// A request asked for the user for the first time. Flask-Login: `user_accessed`.
     Accessed,
@@ -185,6 +230,8 @@ pub enum LoginEvent<'a> {
     LoginEnded {
         /// Why.
         reason: EndReason,
+        /// The login; `None` without a login store.
+        login: Option<EventLogin<'a>>,
     },
     /// The user ended other logins, or changed credentials.
     LoginsEnded {
@@ -192,6 +239,10 @@ pub enum LoginEvent<'a> {
         user: Option<EventUser<'a>>,
         /// How many logins ended.
         logins: u64,
+        /// The login of the request.
+        login: Option<EventLogin<'a>>,
+        /// The login that ended, if the user chose one.
+        ended: Option<EventLogin<'a>>,
     },
     /// The application ended logins with [`Logins`](crate::logins::Logins), outside of any request. It goes to
     /// the log, and to the subscribers of
@@ -203,6 +254,8 @@ pub enum LoginEvent<'a> {
         user_id: Option<&'a str>,
         /// How many logins ended.
         logins: u64,
+        /// The login that ended, if the application chose one.
+        login: Option<EventLogin<'a>>,
     },
     /// A remember cookie was invalid and is being cleared.
     RememberCookieRefused {
@@ -216,6 +269,8 @@ pub enum LoginEvent<'a> {
         user_type: &'a str,
         /// The user's id as JSON.
         user_id: &'a str,
+        /// The login; `None` without a login store.
+        login: Option<EventLogin<'a>>,
     },
     /// Under [`deny_by_default`](crate::config::LoginManagerBuilder::deny_by_default), a request came to a route
     /// that does not declare who may reach it, or with a method that no route takes, which looks the
@@ -278,6 +333,8 @@ impl LoginEvent<'_> {
         match self {
             Self::LoggedIn { .. } => "logged_in",
             Self::LogInRefused { .. } => "log_in_refused",
+            Self::PasswordRefused { .. } => "password_refused",
+            Self::Throttled { .. } => "throttled",
             Self::LoggedOut { .. } => "logged_out",
             Self::LoadedFromCookie { .. } => "loaded_from_cookie",
             Self::LoadedFromRequest { .. } => "loaded_from_request",
@@ -303,14 +360,35 @@ impl LoginEvent<'_> {
         match self {
             Self::LoggedIn { user, .. }
             | Self::LogInRefused { user }
-            | Self::LoadedFromCookie { user }
+            | Self::LoadedFromCookie { user, .. }
             | Self::LoadedFromRequest { user }
-            | Self::LoginConfirmed { user } => Some(*user),
+            | Self::LoginConfirmed { user, .. } => Some(*user),
             Self::LoggedOut { user, .. }
+            | Self::PasswordRefused { user, .. }
             | Self::LoginsEnded { user, .. }
             | Self::Forbidden { user, .. } => *user,
             _ => None,
         }
+    }
+
+    /// The name of the login that the event is about. `None` if there is none, or without a login store.
+    pub fn login(&self) -> Option<LoginHash> {
+        let login = match self {
+            Self::LoggedIn { login, .. }
+            | Self::LoggedOut { login, .. }
+            | Self::LoadedFromCookie { login, .. }
+            | Self::LoginConfirmed { login, .. }
+            | Self::Unauthorized { login, .. }
+            | Self::NeedsRefresh { login, .. }
+            | Self::Forbidden { login, .. }
+            | Self::SessionProtected { login, .. }
+            | Self::LoginEnded { login, .. }
+            | Self::LoginsEnded { login, .. }
+            | Self::LoginsRevoked { login, .. }
+            | Self::RememberTokenReused { login, .. } => *login,
+            _ => None,
+        };
+        login?.hash()
     }
 
     /// Writes the event to the log. There is no request if the application ends logins by itself.
@@ -319,8 +397,9 @@ impl LoginEvent<'_> {
         let user_type = user.map(|user| user.user_type());
         // Called inside the macros, which evaluate it only if the log takes the event: it allocates.
         let id = || user.map(|user| user.id());
-        let address = || Some(request?.peer_addr()?.ip().to_string());
+        let address = || Some(client_address(request?)?.to_string());
         let user_agent = || request.and_then(user_agent);
+        let login = || self.login().map(|hash| hash.to_string());
         match self {
             Self::Accessed | Self::LoadedFromRequest { .. } => {
                 tracing::trace!(target: "login", address = address(), user_agent = user_agent(), event);
@@ -329,45 +408,73 @@ impl LoginEvent<'_> {
                 method, remembered, ..
             } => {
                 let reason = method.name();
-                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), reason, remembered);
+                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason, remembered);
             }
             Self::LoggedOut {
                 user_type, user_id, ..
             } => {
                 let user = id().or_else(|| user_id.map(str::to_owned));
-                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user);
+                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user, login = login());
             }
             Self::LoginsRevoked {
                 user_type,
                 user_id,
                 logins,
+                ..
             } => {
-                tracing::info!(target: "login", event, user_type, user = user_id, logins);
+                tracing::info!(target: "login", event, user_type, user = user_id, login = login(), logins);
             }
             Self::LoadedFromCookie { .. } | Self::LoginConfirmed { .. } => {
-                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id());
+                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login());
+            }
+            Self::PasswordRefused {
+                account,
+                reason,
+                problem,
+                ..
+            } => {
+                let reason = reason.name();
+                match problem {
+                    None => {
+                        tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), account, reason);
+                    }
+                    Some(problem) => {
+                        tracing::error!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), account, reason, "{problem}");
+                    }
+                }
+            }
+            Self::Throttled {
+                purpose,
+                account,
+                by,
+                retry_after,
+            } => {
+                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, purpose, account, reason = by.name(), retry_after);
             }
             Self::LogInRefused { .. } => {
-                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), reason = "inactive");
+                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason = "inactive");
             }
-            Self::Unauthorized { reason } | Self::NeedsRefresh { reason } => {
-                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, reason = reason.name());
+            Self::Unauthorized { reason, .. } | Self::NeedsRefresh { reason, .. } => {
+                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, login = login(), reason = reason.name());
             }
             Self::Forbidden { condition, .. } => {
                 let asked = condition.map(ToString::to_string);
-                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), reason = asked);
+                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason = asked);
             }
-            Self::SessionProtected { mode } => {
-                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, reason = ?mode);
+            Self::SessionProtected { mode, .. } => {
+                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, login = login(), reason = ?mode);
             }
-            Self::LoginEnded { reason } | Self::RememberCookieRefused { reason } => {
-                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, reason = reason.name());
+            Self::LoginEnded { reason, .. } | Self::RememberCookieRefused { reason } => {
+                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, login = login(), reason = reason.name());
             }
-            Self::LoginsEnded { logins, .. } => {
-                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), logins);
+            Self::LoginsEnded { logins, ended, .. } => {
+                let ended = || Some(ended.as_ref()?.hash()?.to_string());
+                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), ended = ended(), logins);
             }
-            Self::RememberTokenReused { user_type, user_id } => {
-                tracing::error!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = user_id);
+            Self::RememberTokenReused {
+                user_type, user_id, ..
+            } => {
+                tracing::error!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = user_id, login = login());
             }
             Self::UndeclaredRoute {
                 pattern,

@@ -8,8 +8,11 @@
 //! | [`stores`] | What changes with a login store? When must a handler report a new password? |
 //! | [`middlewares`] | In which order are other middlewares wrapped? |
 //! | [`cross_site`] | How do CORS, pages of other origins and cookies work together? |
+//! | [`guessing`] | How are guesses of passwords and codes limited, and what is to be set? |
+//! | [`proxies`] | Which address and which origin count behind a proxy? |
 //! | [`sockets`] | How is a WebSocket guarded, and what ends it? |
 //! | [`deploying`] | What should not go live? What does a security reviewer get to read? |
+//! | [`asvs`] | Which items of OWASP ASVS does a test of the application show? |
 //! | [`testing`] | How do a test browser and the audit get the application that `main` starts? |
 
 /// The key: making, keeping, loading and replacing it.
@@ -28,6 +31,14 @@ pub mod middlewares {}
 #[doc = include_str!("guide/cross_site.md")]
 pub mod cross_site {}
 
+/// Guessing: limits for failed tries.
+#[doc = include_str!("guide/guessing.md")]
+pub mod guessing {}
+
+/// Proxies in front of the application.
+#[doc = include_str!("guide/proxies.md")]
+pub mod proxies {}
+
 /// WebSockets and event streams.
 #[doc = include_str!("guide/sockets.md")]
 pub mod sockets {}
@@ -39,3 +50,8 @@ pub mod deploying {}
 /// Tests of the application that `main` starts.
 #[doc = include_str!("guide/testing.md")]
 pub mod testing {}
+
+/// The suite for OWASP ASVS 5.0, and the table of its ids.
+#[cfg(feature = "test-util")]
+#[doc = include_str!("guide/asvs.md")]
+pub mod asvs {}

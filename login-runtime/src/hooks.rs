@@ -20,7 +20,7 @@ const MOST_NESTED: u8 = 8;
 
 thread_local! {
     /// One bit for each [`Hook`].
-    static RUNNING: Cell<u8> = const { Cell::new(0) };
+    static RUNNING: Cell<u16> = const { Cell::new(0) };
     /// How many conditions of the application are running, each within the one before.
     static NESTED: Cell<u8> = const { Cell::new(0) };
 }
@@ -37,10 +37,12 @@ pub(crate) enum Hook {
     Message,
     /// A function that returns the address of a view.
     View,
+    /// A function that returns the address of the client.
+    ClientAddress,
 }
 
 impl Hook {
-    const fn bit(self) -> u8 {
+    const fn bit(self) -> u16 {
         match self {
             Self::Subscriber => 1,
             Self::Unauthorized => 1 << 1,
@@ -49,6 +51,7 @@ impl Hook {
             Self::LoadFailed => 1 << 4,
             Self::Message => 1 << 5,
             Self::View => 1 << 6,
+            Self::ClientAddress => 1 << 7,
         }
     }
 
@@ -65,6 +68,7 @@ impl Hook {
             Self::LoadFailed,
             Self::Message,
             Self::View,
+            Self::ClientAddress,
         ];
         functions.iter().any(|hook| hook.is_running())
     }
@@ -104,19 +108,19 @@ pub(crate) async fn nested_async<F: Future>(condition: F) -> Option<F::Output> {
 }
 
 /// Sets a cell back when it is dropped, also if the hook panics.
-struct Restore {
-    cell: &'static std::thread::LocalKey<Cell<u8>>,
-    before: u8,
+struct Restore<T: Copy + 'static> {
+    cell: &'static std::thread::LocalKey<Cell<T>>,
+    before: T,
 }
 
-impl Restore {
-    fn set(cell: &'static std::thread::LocalKey<Cell<u8>>, value: u8) -> Self {
+impl<T: Copy + 'static> Restore<T> {
+    fn set(cell: &'static std::thread::LocalKey<Cell<T>>, value: T) -> Self {
         let before = cell.replace(value);
         Self { cell, before }
     }
 }
 
-impl Drop for Restore {
+impl<T: Copy + 'static> Drop for Restore<T> {
     fn drop(&mut self) {
         self.cell.set(self.before);
     }

@@ -54,6 +54,10 @@ const MIN_PEPPER_LEN: usize = 16;
 #[cfg(feature = "password")]
 const PEPPER_ID_LEN: usize = 6;
 
+/// How many bytes of the hash that names a login in the log are kept. Raising it makes lines longer; lowering
+/// it makes it likelier that two logins share a name.
+pub(crate) const LOGIN_HASH_LEN: usize = 12;
+
 // The purposes of keys; no two may be equal.
 const REMEMBER: &str = "login-runtime remember token 1";
 const FINGERPRINT: &str = "login-runtime session hash 1";
@@ -63,6 +67,8 @@ const RESTORED: &str = "login-runtime restored login 2";
 const CLIENT_IDENTITY: &str = "login-runtime client identity 2";
 const LOGIN: &str = "login-runtime login cookie 1";
 const NEXT: &str = "login-runtime next cookie 1";
+const LOGIN_HASH: &str = "login-runtime login hash 1";
+const TRIES: &str = "login-runtime tries 1";
 #[cfg(feature = "password")]
 const PEPPER_ID: &str = "login-runtime pepper id 1";
 const SESSION: [&str; 2] = [
@@ -158,6 +164,8 @@ struct Keys {
     family: MacKey,
     family_tag: MacKey,
     restored: MacKey,
+    login_hash: MacKey,
+    tries: MacKey,
     client: SipHasher13,
     login: Aes256Gcm,
     next: Aes256Gcm,
@@ -174,6 +182,8 @@ impl Keys {
             family: mac_key(FAMILY),
             family_tag: mac_key(FAMILY_TAG),
             restored: mac_key(RESTORED),
+            login_hash: mac_key(LOGIN_HASH),
+            tries: mac_key(TRIES),
             client: SipHasher13::new_with_key(&client),
             login: Aes256Gcm::new(&derive(secret, realm, LOGIN).into()),
             next: Aes256Gcm::new(&derive(secret, realm, NEXT).into()),
@@ -269,6 +279,16 @@ impl KeyRing {
             identity.feed(user_agent, address, |bytes| hasher.write(bytes));
             hasher.finish() & CLIENT
         })
+    }
+
+    /// The hash that names a login in events and in the log. `login` stays the same over its life.
+    pub(crate) fn login_hash(
+        &self,
+        user_type: &str,
+        login: FamilyKey,
+    ) -> Option<[u8; LOGIN_HASH_LEN]> {
+        let mac = self.0.first()?.login_hash.mac(user_type, &[&login.0]);
+        mac.finalize().into_bytes().first_chunk().copied()
     }
 
     /// The fingerprint of a user's session hash.
@@ -430,6 +450,12 @@ impl KeyRing {
             let proof = keys.family_proof(user_type, token.family, seed, token.generation);
             proof.verify_slice(&token.proof).is_ok()
         })
+    }
+
+    /// The name of something that tries are counted under. All parts but the last have a fixed length.
+    pub(crate) fn try_name(&self, kind: &str, parts: &[&[u8]]) -> Option<[u8; 32]> {
+        let mac = self.0.first()?.tries.mac(kind, parts);
+        Some(mac.finalize().into_bytes().into())
     }
 
     /// The id of the login that a family restored at a time: the same for all requests that restored it
@@ -743,6 +769,8 @@ mod tests {
             &keys.family,
             &keys.family_tag,
             &keys.restored,
+            &keys.login_hash,
+            &keys.tries,
         ]
         .map(|key| key.mac("user", &[b"text"]).finalize().into_bytes());
         let different: HashSet<_> = codes.iter().collect();
@@ -903,6 +931,8 @@ mod tests {
             CLIENT_IDENTITY,
             LOGIN,
             NEXT,
+            LOGIN_HASH,
+            TRIES,
             SESSION[0],
             SESSION[1],
         ];

@@ -202,6 +202,7 @@ pub mod guards;
 pub mod guide;
 pub mod logins;
 pub mod password;
+pub mod proxies;
 
 // `tests/it/tidy.rs` has the order of these modules: each imports only modules below it.
 mod auth;
@@ -223,6 +224,7 @@ mod service;
 mod session;
 mod setup;
 pub mod store;
+pub mod throttle;
 mod users;
 
 #[cfg(feature = "test-util")]

@@ -13,12 +13,12 @@ use crate::{
     clock::Clock,
     core::{AuthUser, ClientCheck, GuardDefaults, Limits, NextError, Remembering},
     error::SetupError,
-    events::{Events, RouteRules},
-    http::{CheckedCookie, RememberCookie, SessionCookie},
+    events::{EventLogin, Events, RouteRules},
+    http::{CheckedCookie, Proxies, RememberCookie, SessionCookie},
     keys::KeyRing,
     refusal::{RefusalSettings, redirect},
     session::SharedStore,
-    store::Records,
+    store::{LoginRef, Records, Throttle},
     users::{RequestLoader, UserType},
 };
 
@@ -135,6 +135,7 @@ pub(crate) struct Manager {
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) client: ClientCheck,
+    pub(crate) proxies: Arc<Proxies>,
     pub(crate) remember: RememberCookie,
     /// How long logins are remembered.
     pub(crate) remembering: Remembering,
@@ -146,6 +147,8 @@ pub(crate) struct Manager {
     /// `None` without a login store: then only the session, or the login cookie, records a login.
     pub(crate) records: Option<Arc<Records>>,
     pub(crate) routes: RouteRules,
+    /// How failed tries are limited.
+    pub(crate) throttle: Throttle,
     pub(crate) facts: Facts,
     /// Whether a session can end while a request that uses it runs, and its store notices.
     pub(crate) watches_sessions: bool,
@@ -233,6 +236,15 @@ impl Manager {
     pub(crate) fn has_login_cookies(&self) -> bool {
         let mut users = self.users.iter();
         users.any(|user_type| user_type.login_cookie.is_some())
+    }
+
+    /// A login, for an event about it.
+    pub(crate) fn event_login<'a>(
+        &'a self,
+        user_type: &'a UserType,
+        login: Option<LoginRef>,
+    ) -> Option<EventLogin<'a>> {
+        Some(EventLogin::new(&self.keys, &user_type.name, login?))
     }
 
     pub(crate) fn now(&self) -> i64 {

@@ -71,13 +71,16 @@ use crate::{
     clock::Clock,
     core::AuthUser,
     guard::{CurrentUser, Guarded, MaybeUser},
+    request::LoginState,
     users::Verified,
 };
 
+pub mod asvs;
 #[cfg(feature = "audit")]
 mod audit;
 mod review;
 pub mod store;
+pub mod strict;
 
 #[cfg(feature = "audit")]
 pub use audit::assert_reviewed;
@@ -199,6 +202,8 @@ pub fn guarded<P, A>(arguments: A) -> Guarded<P, A> {
 }
 
 /// A browser: keeps cookies between requests, and has an address and a user agent.
+///
+/// It can also judge every answer that it gets: see [`strict`].
 #[derive(Debug)]
 pub struct Browser<'a, S> {
     #[debug(skip)]
@@ -410,11 +415,29 @@ where
         if let Some(asked) = asked {
             request.extensions_mut().insert(asked);
         }
-        let response: HttpResponse<_> = match self.app.call(request).await {
-            Ok(response) => response.into_parts().1.map_into_boxed_body(),
-            Err(error) => error.error_response(),
+        let asks = format!("{} {}", request.method(), request.uri());
+        let host = request.headers().get(header::HOST);
+        let host = host.and_then(|host| host.to_str().ok()).map(str::to_owned);
+        let (response, reads_login): (HttpResponse<_>, _) = match self.app.call(request).await {
+            Ok(response) => {
+                let reads_login = LoginState::existing(response.request()).is_some();
+                let response = response.into_parts().1.map_into_boxed_body();
+                (response, reads_login)
+            }
+            Err(error) => (error.error_response(), false),
         };
         let (status, headers) = (response.status(), response.headers().clone());
+        let judged = strict::Judged {
+            status: status.as_u16(),
+            headers: &headers,
+            host: host.as_deref(),
+            reads_login,
+        };
+        if let Some(complaint) = judged.complaint() {
+            fail(format!(
+                "{asks} got {status}, which breaks rules:\n{complaint}"
+            ));
+        }
         let body = to_bytes(response.into_body()).await.unwrap_or_default();
         let answer = Answer {
             status,

@@ -98,7 +98,7 @@ impl World {
         let (name, user) = match event {
             LoginEvent::LoggedIn { user, .. } => ("logged-in", id(user)),
             LoginEvent::LoggedOut { user, .. } => ("logged-out", user.as_ref().and_then(id)),
-            LoginEvent::LoadedFromCookie { user } => ("loaded-from-cookie", id(user)),
+            LoginEvent::LoadedFromCookie { user, .. } => ("loaded-from-cookie", id(user)),
             LoginEvent::LoadedFromRequest { user } => ("loaded-from-request", id(user)),
             LoginEvent::LoginConfirmed { .. } => ("login-confirmed", None),
             LoginEvent::Unauthorized { .. } => ("unauthorized", None),

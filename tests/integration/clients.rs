@@ -28,6 +28,8 @@ mod next;
 mod passwords;
 #[path = "cases/planted.rs"]
 mod planted;
+#[path = "cases/proxies.rs"]
+mod proxies;
 #[path = "cases/theft.rs"]
 mod theft;
 #[path = "cases/two_managers.rs"]

@@ -33,12 +33,21 @@ impl Server {
         manager: LoginManager,
         routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
     ) -> Self {
+        Self::start_on(0, manager, routes)
+    }
+
+    /// The same on this port, for a proxy that was told the port before.
+    pub fn start_on(
+        port: u16,
+        manager: LoginManager,
+        routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+    ) -> Self {
         let (started, address) = mpsc::channel();
         let thread = thread::spawn(move || {
             let app = move || App::new().wrap(manager.clone()).configure(routes.clone());
             System::new().block_on(async move {
                 let server = HttpServer::new(app).workers(1).disable_signals();
-                let server = server.bind(("127.0.0.1", 0)).unwrap();
+                let server = server.bind(("127.0.0.1", port)).unwrap();
                 let address = server.addrs()[0];
                 let server = server.run();
                 started.send((address, server.handle())).unwrap();

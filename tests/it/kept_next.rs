@@ -1,6 +1,7 @@
 //! The page that a client wanted, kept in a cookie until it has logged in.
 
 use actix_web::{cookie::Key, http::Method, web};
+use login_runtime::test::strict::{Rule, tolerate};
 use login_runtime::{
     CookieSettings,
     config::LoginManagerBuilder,
@@ -304,6 +305,17 @@ async fn a_stale_user_and_a_visitor_of_an_undeclared_route_come_back_too() {
 
 #[actix_web::test]
 async fn the_cookie_goes_wherever_the_session_cookie_goes() {
+    let _known = tolerate(
+        &[
+            Rule::Domain,
+            Rule::Prefix,
+            Rule::Secure,
+            Rule::SameSite,
+            Rule::Path,
+        ],
+        "",
+        "it is about cookies that are not strict",
+    );
     let shared = CookieSettings::new().name("sid").domain("app.test");
     let app = serve(builder().session_cookie(shared)).await;
     let answer = get(&Browser::new(&app), "/account", &NAVIGATION).await;

@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod asvs;
 mod audited;
 mod caches;
 mod clocks;
@@ -22,12 +23,14 @@ mod devices;
 mod end_others;
 mod ends;
 mod event_lines;
+mod event_logins;
 mod events;
 mod failures;
 mod filling;
 mod first;
 mod fresh;
 mod guards;
+mod guessing;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
 mod half_done;
 mod helpers;
@@ -54,6 +57,7 @@ mod planted;
 mod policy;
 mod proofs;
 mod protection;
+mod proxies;
 mod races;
 mod records;
 mod refuse;

@@ -7,6 +7,7 @@ use actix_web::{
     http::header::SET_COOKIE,
     web::{self, Data, Path},
 };
+use login_runtime::test::strict::{Rule, tolerate};
 use login_runtime::{
     Auth, CookieSettings, LoginManager, MemoryLoginStore, Verified,
     config::LoginManagerBuilder,
@@ -59,6 +60,11 @@ fn builders() -> Vec<LoginManagerBuilder> {
 
 #[actix_web::test]
 async fn whatever_is_in_the_cart_a_log_in_works_or_says_that_it_does_not() {
+    let _known = tolerate(
+        &[Rule::Domain, Rule::Prefix],
+        "",
+        "the cookies are for a whole domain on purpose",
+    );
     for builder in builders() {
         let manager = builder.build(key()).unwrap();
         let logins = manager.logins();
@@ -109,6 +115,11 @@ async fn whatever_is_in_the_cart_a_log_in_works_or_says_that_it_does_not() {
 
 #[actix_web::test]
 async fn a_cart_that_outgrows_the_cookie_of_a_login_is_500_and_the_login_stays() {
+    let _known = tolerate(
+        &[Rule::Domain, Rule::Prefix],
+        "",
+        "the cookies are for a whole domain on purpose",
+    );
     for builder in builders() {
         let app = site(builder.build(key()).unwrap(), &Users::new()).await;
         let browser = Browser::new(&app);
@@ -134,6 +145,11 @@ async fn a_cart_that_outgrows_the_cookie_of_a_login_is_500_and_the_login_stays()
 
 #[actix_web::test]
 async fn the_log_tells_the_size_of_a_session_that_is_too_long_and_what_to_do() {
+    let _known = tolerate(
+        &[Rule::Domain, Rule::Prefix],
+        "",
+        "the cookies are for a whole domain on purpose",
+    );
     let (log, _guard) = Log::start();
     for builder in builders() {
         let app = site(builder.build(key()).unwrap(), &Users::new()).await;
@@ -161,6 +177,11 @@ async fn the_log_tells_the_size_of_a_session_that_is_too_long_and_what_to_do() {
 
 #[actix_web::test]
 async fn a_login_that_a_remember_cookie_restores_is_not_lost_without_a_word() {
+    let _known = tolerate(
+        &[Rule::Domain, Rule::Prefix],
+        "",
+        "the cookies are for a whole domain on purpose",
+    );
     for builder in builders() {
         let app = site(builder.build(key()).unwrap(), &Users::new()).await;
         let remembered = Browser::new(&app);
@@ -192,6 +213,11 @@ async fn a_login_that_a_remember_cookie_restores_is_not_lost_without_a_word() {
 
 #[actix_web::test]
 async fn a_full_session_can_still_be_confirmed_and_left() {
+    let _known = tolerate(
+        &[Rule::Domain, Rule::Prefix],
+        "",
+        "the cookies are for a whole domain on purpose",
+    );
     for builder in builders() {
         let app = site(builder.build(key()).unwrap(), &Users::new()).await;
         let browser = Browser::new(&app);
@@ -213,6 +239,11 @@ async fn a_full_session_can_still_be_confirmed_and_left() {
 
 #[actix_web::test]
 async fn what_a_handler_writes_after_a_log_in_counts_too() {
+    let _known = tolerate(
+        &[Rule::Domain, Rule::Prefix],
+        "",
+        "the cookies are for a whole domain on purpose",
+    );
     async fn log_in(
         auth: Auth<User>,
         session: Session,
@@ -314,6 +345,22 @@ async fn the_applications_own_session_middleware_is_watched_too() {
 
 #[actix_web::test]
 async fn a_long_cookie_of_the_application_is_its_own_business() {
+    let _known = tolerate(
+        &[
+            Rule::Secure,
+            Rule::Prefix,
+            Rule::SameSite,
+            Rule::HttpOnly,
+            Rule::Path,
+            Rule::Size,
+            Rule::Grammar,
+            Rule::Lifetime,
+            Rule::ClearText,
+            Rule::Domain,
+        ],
+        "",
+        "cookies of the application",
+    );
     async fn long(session: Session, write: Path<bool>) -> HttpResponse {
         if *write {
             let _ = session.insert("n", 1);

@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     fmt::{self, Debug},
+    rc::Rc,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -18,9 +19,10 @@ use actix_web::{
 };
 use futures_util::{FutureExt, future::join_all};
 use login_runtime::{
-    Auth, AuthUser, LoginManager,
+    Auth, AuthUser, LoginManager, Verified,
     password::{PasswordError, PasswordVerifier},
     test::{Answer, Browser},
+    throttle::Throttle,
 };
 use login_tests::{app, key};
 use tokio::{
@@ -89,7 +91,7 @@ async fn log_in(
     passwords: Data<PasswordVerifier>,
 ) -> Result<HttpResponse, actix_web::Error> {
     let found = people.get(&name);
-    let Some(mut verified) = passwords.verify(found, &password).await? else {
+    let Some(mut verified) = passwords.verify(&auth, &name, found, &password).await? else {
         return Ok(HttpResponse::Unauthorized().body("wrong name or password"));
     };
     let renewed = verified
@@ -110,7 +112,10 @@ async fn site(passwords: &PasswordVerifier, people: &People) -> impl App + use<>
             async move { Ok::<_, String>(person) }
         }
     };
-    let manager = LoginManager::builder(find).session_only().build(key());
+    let manager = LoginManager::builder(find)
+        .session_only()
+        .throttle(Throttle::danger_off())
+        .build(key());
     let (passwords, people) = (passwords.clone(), people.clone());
     app(manager.unwrap(), move |routes| {
         routes
@@ -366,7 +371,7 @@ async fn nothing_that_can_be_printed_shows_a_password_a_hash_or_a_pepper() {
         seen(&try_password(&app, "ada", RIGHT).await),
         seen(&try_password(&app, "nobody", "wrong-but-long").await),
     ];
-    let verified = passwords.verify(people.get("ada"), RIGHT).await.unwrap();
+    let verified = Verified::trust(people.get("ada").unwrap(), "password");
     let errors = [
         PasswordError::Busy,
         PasswordError::Costs,
@@ -618,15 +623,13 @@ async fn an_inactive_user_is_verified_only_where_the_application_says_so() {
     people.put("cy", cheap().hash(RIGHT).await.unwrap());
     people.close("cy");
     let verified = async |passwords: PasswordVerifier, password| {
-        let verified = passwords.verify(people.get("cy"), password).await;
-        verified.unwrap().is_some()
+        let app = site(&passwords, &people).await;
+        // Log in still refuses.
+        try_password(&app, "cy", password).await.status() == 403
     };
     assert!(!verified(cheap(), RIGHT).await);
     assert!(!verified(cheap().danger_verify_inactive(), "wrong").await);
     assert!(verified(cheap().danger_verify_inactive(), RIGHT).await);
-    // Log in still refuses.
-    let app = site(&cheap().danger_verify_inactive(), &people).await;
-    assert_eq!(try_password(&app, "cy", RIGHT).await.status(), 403);
 }
 
 #[actix_web::test]
@@ -724,66 +727,90 @@ fn settings_that_protect_nothing_are_refused() {
     }
 }
 
-/// A verifier whose check of the password `hold` goes on until it is released.
-struct Held {
+/// A verifier whose check of the password `hold` goes on until it is released, and a form for it.
+struct Held<A> {
     passwords: PasswordVerifier,
+    app: Rc<A>,
     entered: UnboundedReceiver<()>,
     release: mpsc::Sender<()>,
 }
 
-impl Held {
-    fn new(passwords: PasswordVerifier) -> Self {
-        let (enter, entered) = unbounded_channel();
-        let (release, released) = mpsc::channel();
-        let released = Mutex::new(released);
-        let check = move |password: &str, stored: &str| {
-            if password == "hold" && stored != "$2b$12$decoy" {
-                enter.send(()).unwrap();
-                released.lock().unwrap().recv().unwrap();
-            }
-            Ok::<_, fmt::Error>(true)
-        };
-        let passwords = passwords.foreign_hashes(is_old, "$2b$12$decoy", check);
-        Self {
-            passwords: passwords.unwrap(),
-            entered,
-            release,
-        }
-    }
+/// Answers 200 for the right password of one user.
+async fn check_one(
+    auth: Auth<Person>,
+    password: String,
+    passwords: Data<PasswordVerifier>,
+) -> Result<HttpResponse, PasswordError> {
+    let person = Person {
+        name: "ada".to_owned(),
+        is_active: true,
+        hash: Some("$2b$12$".to_owned()),
+    };
+    let verified = passwords
+        .verify(&auth, "ada", Some(person), &password)
+        .await?;
+    Ok(match verified {
+        Some(_) => HttpResponse::Ok().finish(),
+        None => HttpResponse::Unauthorized().finish(),
+    })
+}
 
-    fn person() -> Person {
-        Person {
-            name: "ada".to_owned(),
-            is_active: true,
-            hash: Some("$2b$12$".to_owned()),
+async fn hold(passwords: PasswordVerifier) -> Held<impl App + use<>> {
+    let (enter, entered) = unbounded_channel();
+    let (release, released) = mpsc::channel();
+    let released = Mutex::new(released);
+    let check = move |password: &str, stored: &str| {
+        if password == "hold" && stored != "$2b$12$decoy" {
+            enter.send(()).unwrap();
+            released.lock().unwrap().recv().unwrap();
         }
+        Ok::<_, fmt::Error>(true)
+    };
+    let passwords = passwords.foreign_hashes(is_old, "$2b$12$decoy", check);
+    let passwords = passwords.unwrap();
+    let data = Data::new(passwords.clone());
+    let manager = LoginManager::builder(async |_: String| Ok::<_, String>(None::<Person>));
+    let manager = manager.session_only().build(key());
+    let app = app(manager.unwrap(), move |routes| {
+        routes
+            .app_data(data)
+            .route("/check", web::post().to(check_one));
+    });
+    Held {
+        passwords,
+        app: Rc::new(app.await),
+        entered,
+        release,
     }
+}
 
+async fn status_of(app: Rc<impl App>, password: &'static str) -> u16 {
+    let browser = Browser::new(&*app);
+    browser.post("/check").body(password).await.status()
+}
+
+impl<A: App + 'static> Held<A> {
     /// Starts a check that goes on until it is released.
-    async fn start(&mut self) -> rt::task::JoinHandle<Result<bool, PasswordError>> {
-        let passwords = self.passwords.clone();
-        let held = rt::spawn(async move {
-            let verified = passwords.verify(Some(Self::person()), "hold").await;
-            verified.map(|verified| verified.is_some())
-        });
+    async fn start(&mut self) -> rt::task::JoinHandle<u16> {
+        let held = rt::spawn(status_of(Rc::clone(&self.app), "hold"));
         self.entered.recv().await.unwrap();
         held
     }
 
-    async fn try_other(&self) -> Result<bool, PasswordError> {
-        let verified = self.passwords.verify(Some(Self::person()), "other").await;
-        verified.map(|verified| verified.is_some())
+    async fn try_other(&self) -> u16 {
+        status_of(Rc::clone(&self.app), "other").await
     }
 }
 
 #[actix_web::test]
 async fn no_more_checks_run_than_may_and_another_client_gets_503() {
     let (log, _guard) = Log::start();
-    let mut held = Held::new(cheap().at_most(2, Duration::ZERO));
+    let mut held = hold(cheap().at_most(2, Duration::ZERO)).await;
+    log.take_ours();
     let first = held.start().await;
-    assert_eq!(held.try_other().await, Ok(true));
+    assert_eq!(held.try_other().await, 200);
     let second = held.start().await;
-    assert_eq!(held.try_other().await, Err(PasswordError::Busy));
+    assert_eq!(held.try_other().await, 503);
     assert_eq!(
         log.take_ours(),
         ["WARN event=passwords_busy reason=too many checks are waiting"]
@@ -796,14 +823,14 @@ async fn no_more_checks_run_than_may_and_another_client_gets_503() {
     assert_eq!(PasswordError::Busy.status_code(), 503);
     held.release.send(()).unwrap();
     held.release.send(()).unwrap();
-    assert_eq!(first.await.unwrap(), Ok(true));
-    assert_eq!(second.await.unwrap(), Ok(true));
-    assert_eq!(held.try_other().await, Ok(true));
+    assert_eq!(first.await.unwrap(), 200);
+    assert_eq!(second.await.unwrap(), 200);
+    assert_eq!(held.try_other().await, 200);
 }
 
 #[actix_web::test]
 async fn a_check_waits_for_its_turn_only_as_long_as_it_may() {
-    let mut held = Held::new(cheap().at_most(1, 3 * SECOND));
+    let mut held = hold(cheap().at_most(1, 3 * SECOND)).await;
     let first = held.start().await;
     time::pause();
     let mut waiting = Box::pin(held.try_other());
@@ -811,33 +838,33 @@ async fn a_check_waits_for_its_turn_only_as_long_as_it_may() {
     time::advance(2 * SECOND).await;
     assert!((&mut waiting).now_or_never().is_none());
     time::advance(2 * SECOND).await;
-    assert_eq!(waiting.now_or_never(), Some(Err(PasswordError::Busy)));
+    assert_eq!(waiting.now_or_never(), Some(503));
     time::resume();
     held.release.send(()).unwrap();
-    assert_eq!(first.await.unwrap(), Ok(true));
+    assert_eq!(first.await.unwrap(), 200);
 }
 
 #[actix_web::test]
 async fn a_check_that_waits_gets_its_turn_when_another_is_done() {
-    let mut held = Held::new(cheap().at_most(1, 600 * SECOND));
+    let mut held = hold(cheap().at_most(1, 600 * SECOND)).await;
     let first = held.start().await;
     let mut waiting = Box::pin(held.try_other());
     assert!((&mut waiting).now_or_never().is_none());
     held.release.send(()).unwrap();
-    assert_eq!(waiting.await, Ok(true));
-    assert_eq!(first.await.unwrap(), Ok(true));
+    assert_eq!(waiting.await, 200);
+    assert_eq!(first.await.unwrap(), 200);
 }
 
 #[actix_web::test]
 async fn a_client_that_hangs_up_does_not_let_more_checks_run() {
-    let mut held = Held::new(cheap().at_most(1, Duration::ZERO));
+    let mut held = hold(cheap().at_most(1, Duration::ZERO)).await;
     let gone = held.start().await;
     gone.abort();
     assert!(gone.await.is_err());
-    assert_eq!(held.try_other().await, Err(PasswordError::Busy));
+    assert_eq!(held.try_other().await, 503);
     held.release.send(()).unwrap();
     // The thread gives its turn back on its own.
-    while held.try_other().await == Err(PasswordError::Busy) {
+    while held.try_other().await == 503 {
         rt::task::yield_now().await;
     }
 }
@@ -849,12 +876,12 @@ async fn a_limit_of_zero_lets_one_check_run_and_one_of_any_number_is_no_crash() 
         assert!(passwords.hash(RIGHT).await.is_ok(), "{limit}");
     }
     // Other settings keep the limit, even if they are made while it is used up.
-    let mut held = Held::new(cheap().at_most(1, Duration::ZERO));
+    let mut held = hold(cheap().at_most(1, Duration::ZERO)).await;
     let first = held.start().await;
     let other = held.passwords.clone().costs(64, 1, 1).unwrap();
     assert!(other.hash(RIGHT).await.is_ok());
     held.release.send(()).unwrap();
-    assert_eq!(first.await.unwrap(), Ok(true));
+    assert_eq!(first.await.unwrap(), 200);
 }
 
 #[actix_web::test]

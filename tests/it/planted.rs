@@ -12,6 +12,7 @@ use actix_web::{
     test::{TestRequest, init_service},
     web,
 };
+use login_runtime::test::strict::{Rule, tolerate};
 use login_runtime::{
     CookieSettings, MemoryLoginStore, RememberCookie, config::LoginManagerBuilder, test::Browser,
 };
@@ -152,6 +153,11 @@ fn shared() -> CookieSettings {
 
 #[actix_web::test]
 async fn without_the_host_prefix_the_first_session_that_opens_counts() {
+    let _known = tolerate(
+        &[Rule::Domain, Rule::Prefix],
+        "",
+        "the cookies are for a whole domain on purpose",
+    );
     let users = Users::new();
     for stored in [false, true] {
         let builder = match stored {
@@ -205,6 +211,11 @@ async fn without_the_host_prefix_the_first_session_that_opens_counts() {
 
 #[actix_web::test]
 async fn without_the_host_prefix_the_first_login_and_remember_cookie_that_is_good_counts() {
+    let _known = tolerate(
+        &[Rule::Domain, Rule::Prefix],
+        "",
+        "the cookies are for a whole domain on purpose",
+    );
     let users = Users::new();
     for stored in [false, true] {
         let base = match stored {
@@ -239,6 +250,11 @@ async fn without_the_host_prefix_the_first_login_and_remember_cookie_that_is_goo
 
 #[actix_web::test]
 async fn an_old_login_cookie_of_another_domain_keeps_nobody_out() {
+    let _known = tolerate(
+        &[Rule::Domain, Rule::Prefix],
+        "",
+        "the cookies are for a whole domain on purpose",
+    );
     let users = Users::new();
     for stored in [false, true] {
         let (base, clock) = match stored {
@@ -274,6 +290,11 @@ async fn an_old_login_cookie_of_another_domain_keeps_nobody_out() {
 
 #[actix_web::test]
 async fn an_old_remember_cookie_of_another_domain_keeps_nobody_out_and_is_no_theft() {
+    let _known = tolerate(
+        &[Rule::Domain, Rule::Prefix],
+        "",
+        "the cookies are for a whole domain on purpose",
+    );
     let users = Users::new();
     let (builder, clock) = manager_base(&users);
     let builder = builder
@@ -305,6 +326,11 @@ async fn an_old_remember_cookie_of_another_domain_keeps_nobody_out_and_is_no_the
 
 #[actix_web::test]
 async fn a_log_out_ends_what_other_domains_left_in_the_browser() {
+    let _known = tolerate(
+        &[Rule::Domain, Rule::Prefix],
+        "",
+        "the cookies are for a whole domain on purpose",
+    );
     let users = Users::new();
     let builder = manager_base(&users).0.login_store(MemoryLoginStore::new());
     let builder = builder

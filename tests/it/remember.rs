@@ -1,5 +1,6 @@
 //! The remember cookie.
 
+use login_runtime::test::strict::{Rule, tolerate};
 use std::time::Duration;
 
 use actix_session::Session;
@@ -109,6 +110,18 @@ async fn restoring_is_reported_once() {
 
 #[actix_web::test]
 async fn attributes_are_strict_unless_the_application_says_otherwise() {
+    let _known = tolerate(
+        &[
+            Rule::Secure,
+            Rule::Prefix,
+            Rule::SameSite,
+            Rule::HttpOnly,
+            Rule::Path,
+            Rule::Domain,
+        ],
+        "",
+        "it is about cookies that are not strict",
+    );
     let users = Users::new();
     let insecure = || CookieSettings::new().danger_insecure();
     for (settings, expected) in [
@@ -354,6 +367,18 @@ async fn log_out_clears_the_cookie_and_the_user_stays_away() {
 
 #[actix_web::test]
 async fn log_out_at_a_page_that_does_not_get_the_cookie_clears_it() {
+    let _known = tolerate(
+        &[
+            Rule::Secure,
+            Rule::Prefix,
+            Rule::SameSite,
+            Rule::HttpOnly,
+            Rule::Path,
+            Rule::Domain,
+        ],
+        "",
+        "it is about cookies that are not strict",
+    );
     let users = Users::new();
     let builder = with(
         manager(&users).0,

@@ -38,7 +38,8 @@ pub(crate) async fn log_in(
 ) -> Result<HttpResponse> {
     let found = db::user_named(&pool, &form.name).await;
     let found = found.map_err(db::failed)?;
-    let Some(user) = passwords.verify(found, &form.password).await? else {
+    let checked = passwords.verify(&auth, &form.name, found, &form.password);
+    let Some(user) = checked.await? else {
         // Which of the two is wrong stays untold, and so does who has an account or a closed one.
         let problem = "There is no user with this name and this password.";
         return Ok(pages::again(StatusCode::UNAUTHORIZED, LOGIN, problem));
@@ -75,7 +76,8 @@ pub(crate) async fn confirm(
     passwords: web::Data<PasswordVerifier>,
 ) -> Result<HttpResponse> {
     let found = Some(User::clone(&user));
-    let Some(verified) = passwords.verify(found, &form.password).await? else {
+    let checked = passwords.verify(&auth, &user.name, found, &form.password);
+    let Some(verified) = checked.await? else {
         let problem = "That is not your password.";
         return Ok(pages::again(StatusCode::UNAUTHORIZED, CONFIRM, problem));
     };

@@ -18,8 +18,9 @@ use std::{env, error::Error};
 use actix_files::Files;
 use actix_web::{App, HttpRequest, HttpServer, cookie::Key, web};
 use login_runtime::{
-    AuthUser, BuildError, CookieSettings, LoginManager, events::LoginEvent, guards::Strict,
-    password::PasswordVerifier, public, store::SqliteLoginStore, strict,
+    AuthUser, BuildError, CookieSettings, LoginManager, config::LoginManagerBuilder,
+    events::LoginEvent, guards::Strict, password::PasswordVerifier, public,
+    store::SqliteLoginStore, strict,
 };
 use sqlx::SqlitePool;
 
@@ -55,6 +56,11 @@ fn routes(routes: &mut Strict<'_>) {
 }
 
 fn login_manager(pool: &SqlitePool, key: Key) -> Result<LoginManager, BuildError> {
+    builder(pool).build(key)
+}
+
+/// The login manager without its key; a test gives it a clock.
+fn builder(pool: &SqlitePool) -> LoginManagerBuilder {
     let users = pool.clone();
     LoginManager::builder(move |id| db::user(users.clone(), id))
         .login_view("/login")
@@ -64,7 +70,6 @@ fn login_manager(pool: &SqlitePool, key: Key) -> Result<LoginManager, BuildError
         .login_cookie(CookieSettings::new())
         .on_event(report)
         .deny_by_default()
-        .build(key)
 }
 
 /// Prints what happens to logins. The toolkit tells the same to `tracing`, for those who collect logs.

@@ -12,10 +12,13 @@ use login_runtime::{
     audit::audit,
     password::PasswordVerifier,
     strict,
-    test::{Answer, Browser, assert_policy, assert_reviewed},
+    test::{
+        Answer, Browser, TestClock, assert_policy, assert_reviewed,
+        asvs::{Facts, Outcome, check},
+    },
 };
 
-use crate::{db, login_manager, routes};
+use crate::{builder, db, login_manager, routes};
 
 /// The application as `main` puts it together.
 async fn start() -> App<
@@ -264,4 +267,56 @@ async fn the_style_sheet_is_for_everybody() {
         sheet.header("content-type"),
         Some("text/css; charset=utf-8")
     );
+}
+
+#[actix_web::test]
+async fn the_suite_for_asvs_passes() {
+    let clock = TestClock::at(1_700_000_000);
+    let passwords = PasswordVerifier::new();
+    let pool = db::open(&passwords).await.unwrap();
+    let closed = "UPDATE users SET is_active = FALSE WHERE name = 'cleo'";
+    sqlx::query(closed).execute(&pool).await.unwrap();
+    let manager = builder(&pool).clock(clock.clone());
+    let manager = manager.build(Key::generate()).unwrap();
+    let everybody = manager.logins().unwrap();
+    let app = App::new()
+        .wrap(manager)
+        .app_data(web::Data::new(pool.clone()))
+        .app_data(web::Data::new(passwords))
+        .configure(strict(routes));
+    let app = init_service(app).await;
+
+    let [ada, ben, cleo] = db::FIRST_USERS.map(|(name, _, password)| (name, password));
+    let (users, store) = (pool.clone(), pool);
+    let facts = Facts::new("/login", "/confirm")
+        .user(ada.0, ada.1)
+        .other_user(ben.0, ben.1)
+        .inactive_user(cleo.0, cleo.1)
+        .remember("remember", "true")
+        .forbidden("/admin")
+        .fresh("/password")
+        .confirm("/confirm")
+        .change_password("/password", "password")
+        .logins("/logins")
+        .end_others("/logins/end-others")
+        .clock(clock)
+        .deactivate(move || {
+            let users = users.clone();
+            async move { db::deactivate(&users, 2).await.unwrap() }
+        })
+        .end_all(move || {
+            let everybody = everybody.clone();
+            async move {
+                everybody.end_all().await.unwrap();
+            }
+        })
+        .break_store(move || {
+            let store = store.clone();
+            async move { store.close().await }
+        });
+    let report = check(&app, facts).await;
+    println!("{report}");
+    report.assert_passed();
+    // With all the facts every check is applicable.
+    assert_eq!(report.ids(Outcome::NotApplicable), [""; 0], "{report}");
 }

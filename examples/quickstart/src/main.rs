@@ -66,7 +66,10 @@ async fn log_in(
     passwords: web::Data<PasswordVerifier>,
 ) -> actix_web::Result<HttpResponse> {
     let user = db::user_named(&pool, &form.name).await?;
-    let Some(user) = passwords.verify(user, &form.password).await? else {
+    let Some(user) = passwords
+        .verify(&auth, &form.name, user, &form.password)
+        .await?
+    else {
         // Which of the two is wrong stays untold, and so does who has an account.
         let problem = Some("There is no user with this name and this password.");
         return Ok(pages::login(StatusCode::UNAUTHORIZED, &form.name, problem));

@@ -145,8 +145,9 @@ impl<U: AuthUser> Auth<U> {
     ///
     /// Returns paths of this application, and whole addresses of the origins that the manager lists with
     /// [`origins`](crate::config::LoginManagerBuilder::origins) and
-    /// [`next_origins`](crate::config::LoginManagerBuilder::next_origins). Everything else that a client
-    /// or a link can put there is dropped: other hosts, schemes, and text that browsers mistake for them.
+    /// [`next_origins`](crate::config::LoginManagerBuilder::next_origins), or of the origin that a
+    /// [trusted proxy](crate::config::LoginManagerBuilder::trusted_proxies) reports. Everything else that a
+    /// client or a link can put there is dropped: other hosts, schemes, and text that browsers mistake for them.
     pub fn take_next(&self) -> Option<String> {
         let kept = self.state.take_kept_next(&self.request);
         redirect::take_next(&self.request, &self.manager().refusal, kept)
@@ -184,14 +185,17 @@ impl<U: AuthUser> Auth<U> {
     ///
     /// A [`NextError`] says why the address must not be followed.
     pub fn check_next(&self, next: &str) -> Result<String, NextError> {
-        redirect::check_next(next, &self.manager().refusal)
+        redirect::check_next_of(&self.request, next, &self.manager().refusal)
     }
 
     /// Redirects the browser to the address that it asked for when it was refused, or to `fallback`.
     ///
+    /// If a proxy cuts off the start of the path, a `fallback` that is a path gets it back; see
+    /// [`path_prefix`](crate::proxies::path_prefix).
+    ///
     /// See [`take_next`](Self::take_next) for the addresses that are followed.
     pub fn redirect_to_next_or(&self, fallback: &str) -> HttpResponse {
-        see_other(self.take_next().as_deref().unwrap_or(fallback))
+        self.see_other_or(self.take_next(), fallback)
     }
 
     /// Redirects the browser to `next` if it may be followed, or else to `fallback`.
@@ -200,7 +204,12 @@ impl<U: AuthUser> Auth<U> {
     /// addresses that are followed.
     pub fn redirect_to_or(&self, next: Option<&str>, fallback: &str) -> HttpResponse {
         let next = next.and_then(|next| self.check_next(next).ok());
-        see_other(next.as_deref().unwrap_or(fallback))
+        self.see_other_or(next, fallback)
+    }
+
+    fn see_other_or(&self, next: Option<String>, fallback: &str) -> HttpResponse {
+        let fallback = || redirect::own_address(&self.request, fallback, &self.manager().refusal);
+        see_other(&next.unwrap_or_else(fallback))
     }
 
     /// Redirects the browser back to the login view, for instance because the password was wrong. The

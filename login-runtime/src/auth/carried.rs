@@ -10,7 +10,7 @@ use crate::{
         remember_cookie::{end_family, proves, read_family_tokens},
     },
     session::{Entry, fate},
-    store::{LoginStore as _, Records},
+    store::{LoginStore as _, Records, of_family},
     users::UserType,
 };
 
@@ -65,6 +65,7 @@ impl<U: AuthUser> Auth<U> {
             let event = LoginEvent::RememberTokenReused {
                 user_type: &user_type.name,
                 user_id: &family.user_id,
+                login: manager.event_login(user_type, Some(of_family(token.family))),
             };
             manager.events.emit(&event, &self.request);
         }

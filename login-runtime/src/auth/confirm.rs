@@ -96,6 +96,7 @@ impl<U: AuthUser> Auth<U> {
         let confirmed = self.establish(user_type, &user, login).await?;
         let event = LoginEvent::LoginConfirmed {
             user: EventUser::new(user_type, &*user),
+            login: self.manager().event_login(user_type, confirmed.login),
         };
         self.manager().events.emit(&event, &self.request);
         Ok(CurrentUser::new(user, confirmed.facts, self.manager()))

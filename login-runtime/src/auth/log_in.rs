@@ -230,6 +230,7 @@ impl<U: AuthUser> Settings<'_, U> {
         }
         let event = LoginEvent::LoggedIn {
             user: EventUser::new(user_type, &*user),
+            login: manager.event_login(user_type, established.login),
             method,
             remembered,
         };

@@ -90,6 +90,7 @@ impl<U: AuthUser> Auth<U> {
             user,
             user_type: &user_type.name,
             user_id: user_id.as_deref().filter(|_| user.is_none()),
+            login: manager.event_login(user_type, current.or(named)),
         };
         manager.events.emit(&event, request);
         Ok(())

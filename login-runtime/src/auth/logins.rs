@@ -15,7 +15,7 @@ use crate::{
     auth::auth::Auth,
     core::{AuthUser, FamilyKey, LoginKey, LoginOwner, LoginRecord, LoginSelector},
     error::{LoginError, StoreError},
-    events::{EventUser, LoginEvent},
+    events::{EventLogin, EventUser, LoginEvent},
     guard::FreshUser,
     manager::{LoginManager, Manager},
     store::{LoginRef, LoginStore as _, Records},
@@ -160,9 +160,14 @@ impl<U: AuthUser> Auth<U> {
             return Ok(false);
         };
         let family = record.family;
-        records.end(LoginRef { key, family }).await?;
+        let login = LoginRef { key, family };
+        records.end(login).await?;
         let event = LoginEvent::LoginsEnded {
             user: Some(EventUser::new(current.user_type, &*current.user)),
+            login: self
+                .manager()
+                .event_login(current.user_type, Some(current.login)),
+            ended: self.manager().event_login(current.user_type, Some(login)),
             logins: 1,
         };
         self.manager().events.emit(&event, &self.request);
@@ -261,7 +266,14 @@ impl<U: AuthUser> Auth<U> {
         };
         let logins = current.records.store.end_many(selected).await?;
         let user = Some(EventUser::new(current.user_type, &*current.user));
-        let event = LoginEvent::LoginsEnded { user, logins };
+        let event = LoginEvent::LoginsEnded {
+            user,
+            login: self
+                .manager()
+                .event_login(current.user_type, Some(current.login)),
+            ended: None,
+            logins,
+        };
         self.manager().events.emit(&event, &self.request);
         Ok(logins)
     }
@@ -374,18 +386,23 @@ impl Logins {
             return Ok(false);
         };
         let family = record.family;
-        self.records.end(LoginRef { key, family }).await?;
-        self.revoked(Some((&record.user_type, &record.user_id)), 1);
+        let login = LoginRef { key, family };
+        self.records.end(login).await?;
+        self.revoked(Some((&record.user_type, &record.user_id)), Some(login), 1);
         Ok(true)
     }
 
     /// Reports logins that have ended.
-    fn revoked(&self, owner: Option<(&str, &str)>, logins: u64) {
+    fn revoked(&self, owner: Option<(&str, &str)>, login: Option<LoginRef>, logins: u64) {
+        let login = owner
+            .zip(login)
+            .map(|((user_type, _), login)| EventLogin::new(&self.manager.keys, user_type, login));
         self.manager
             .events
             .emit_outside(&LoginEvent::LoginsRevoked {
                 user_type: owner.map(|(user_type, _)| user_type),
                 user_id: owner.map(|(_, user_id)| user_id),
+                login,
                 logins,
             });
     }
@@ -404,7 +421,7 @@ impl Logins {
             but_family: None,
         };
         let ended = self.records.store.end_many(all).await?;
-        self.revoked(Some((user_type, user_id)), ended);
+        self.revoked(Some((user_type, user_id)), None, ended);
         Ok(ended)
     }
 
@@ -420,7 +437,7 @@ impl Logins {
         let ended = store
             .call_long("end_many", |store| store.end_many(LoginSelector::All))
             .await?;
-        self.revoked(None, ended);
+        self.revoked(None, None, ended);
         Ok(ended)
     }
 

@@ -1,5 +1,6 @@
 //! The `Auth` extractor: log in, log out, confirm, require, and list or end logins.
 
+pub(crate) mod attempt;
 #[allow(
     clippy::module_inception,
     reason = "the file is named after the extractor"
@@ -12,6 +13,8 @@ pub(crate) mod log_in;
 pub(crate) mod log_out;
 pub(crate) mod logins;
 pub(crate) mod require;
+#[cfg(feature = "password")]
+pub(crate) mod verify;
 
 #[cfg(feature = "test-util")]
 pub(crate) use self::auth::Auth;

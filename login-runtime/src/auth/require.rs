@@ -93,6 +93,8 @@ impl<U: AuthUser> Auth<U> {
         let user = user.as_ref().zip(self.user_type().ok());
         let event = LoginEvent::Forbidden {
             user: user.map(|(user, user_type)| EventUser::new(user_type, &*user.user)),
+            login: user
+                .and_then(|(user, user_type)| self.manager().event_login(user_type, user.login)),
             condition: None,
         };
         let manager = self.manager();
@@ -109,6 +111,10 @@ impl<U: AuthUser> Auth<U> {
 
     async fn refuse(&self, kind: RefusalKind) -> Refusal {
         let manager = self.manager();
+        // A refusal does not look up the user.
+        let user = LoginState::peek(&self.request, &self.state.manager, self.index).flatten();
+        let login = user.zip(self.user_type().ok());
+        let login = login.and_then(|(user, user_type)| manager.event_login(user_type, user.login));
         refusal::refuse(
             &self.request,
             &manager.refusal,
@@ -116,6 +122,7 @@ impl<U: AuthUser> Auth<U> {
             kind,
             RefusalReason::Asked,
             manager.guards.fresh_for,
+            login,
         )
         .done()
         .await

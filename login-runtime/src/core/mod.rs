@@ -4,6 +4,7 @@
 
 #[cfg(feature = "password")]
 pub(crate) mod costs;
+pub(crate) mod forwarded;
 pub(crate) mod freshness;
 pub(crate) mod limits;
 pub(crate) mod login;
@@ -11,6 +12,7 @@ pub(crate) mod next;
 pub(crate) mod protection;
 pub(crate) mod remember;
 pub(crate) mod resolve;
+pub(crate) mod throttle;
 pub(crate) mod user;
 pub(crate) mod weak_secret;
 

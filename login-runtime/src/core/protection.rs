@@ -30,15 +30,16 @@ pub struct ClientIdentity {
     pub(crate) address: AddressPart,
 }
 
-/// How much of the peer address is part of a client's identity.
+/// How much of the client's address is part of its identity.
 ///
-/// It is the address of the connection. `X-Forwarded-For` and similar headers are never used, because a
-/// client can write anything into them (ASVS 4.1.3). Behind a proxy all clients have the proxy's address,
-/// so leave the address out there.
+/// It is the address of the connection. `X-Forwarded-For` and similar headers are used only if the application
+/// names its proxies with [`trusted_proxies`](crate::config::LoginManagerBuilder::trusted_proxies), because a
+/// client can write anything into them (ASVS 4.1.3). Behind a proxy that is not named, all clients have the
+/// proxy's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AddressPart {
-    /// Nothing. Pick it behind a proxy, or for phones that move between networks.
+    /// Nothing. Pick it behind a proxy that is not named, or for phones that move between networks.
     Omit,
     /// The network only: the first 24 bits of an IPv4 address, the first 64 of an IPv6 address.
     /// Pick it if your clients' providers often assign new addresses.

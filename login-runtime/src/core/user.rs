@@ -199,6 +199,46 @@ pub trait PasswordUser: AuthUser {
     fn set_password_hash(&mut self, hash: String);
 }
 
+/// Why a password was refused.
+///
+/// It is for the log and the subscribers to events. An answer that shows it tells who has an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PasswordRefusal {
+    /// There is no such user.
+    UnknownUser,
+    /// The user has no password.
+    NoPassword,
+    /// The password is wrong.
+    Wrong,
+    /// The password is right, and the user may not log in.
+    Inactive,
+    /// The stored hash has no known form.
+    MalformedHash,
+    /// The stored hash was made with a pepper that the verifier does not have.
+    UnknownPepper,
+    /// The stored hash takes more work than is done for anybody.
+    TooDear,
+    /// The check of a foreign hash failed.
+    ForeignCheckFailed,
+}
+
+impl PasswordRefusal {
+    /// Its name in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UnknownUser => "unknown user",
+            Self::NoPassword => "no password",
+            Self::Wrong => "wrong password",
+            Self::Inactive => "inactive",
+            Self::MalformedHash => "malformed hash",
+            Self::UnknownPepper => "unknown pepper",
+            Self::TooDear => "too dear",
+            Self::ForeignCheckFailed => "foreign check failed",
+        }
+    }
+}
+
 /// The id of a user type whose derive failed, so that one mistake gives one error.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct UnknownId;

@@ -31,6 +31,7 @@ use crate::{
         LoginState, RequestUser,
         fast_lookup::{FastLookup, Look},
     },
+    store::LoginRef,
 };
 
 /// Finds the position of the guard's user type in the manager.
@@ -219,7 +220,7 @@ impl GuardCheck<'_> {
     /// Decides about a user who has been looked up.
     fn decide(&self, request: &HttpRequest, user: Option<RequestUser>) -> GuardOutcome {
         let Some(user) = user else {
-            return self.refuse(request, RefusalReason::Anonymous);
+            return self.refuse(request, RefusalReason::Anonymous, None);
         };
         // Only freshness needs the time.
         let now = match self.requirement.freshness {
@@ -271,7 +272,7 @@ impl GuardCheck<'_> {
     ) -> GuardOutcome {
         let decision = match (answer, login) {
             (Ok(true), Ok(())) => Ok(Some(user)),
-            (Ok(true), Err(reason)) => return self.refuse(request, reason),
+            (Ok(true), Err(reason)) => return self.refuse(request, reason, user.login),
             (Ok(false), _) => return self.forbid(request, &user),
             (Err(Unanswered::Setup(error)), _) => Err(error.into()),
             (Err(Unanswered::Failed(error)), _) => {
@@ -283,7 +284,13 @@ impl GuardCheck<'_> {
         GuardOutcome::now(decision)
     }
 
-    fn refuse(&self, request: &HttpRequest, reason: RefusalReason) -> GuardOutcome {
+    fn refuse(
+        &self,
+        request: &HttpRequest,
+        reason: RefusalReason,
+        login: Option<LoginRef>,
+    ) -> GuardOutcome {
+        let user_type = self.manager.users.get(self.index);
         refusal::refuse(
             request,
             &self.manager.refusal,
@@ -291,6 +298,7 @@ impl GuardCheck<'_> {
             RefusalKind::of(reason),
             reason,
             self.manager.guards.max_age(self.requirement.freshness),
+            user_type.and_then(|user_type| self.manager.event_login(user_type, login)),
         )
         .into()
     }
@@ -299,6 +307,7 @@ impl GuardCheck<'_> {
         let user_type = self.manager.users.get(self.index);
         let event = LoginEvent::Forbidden {
             user: user_type.map(|user_type| EventUser::new(user_type, &*user.user)),
+            login: user_type.and_then(|user_type| self.manager.event_login(user_type, user.login)),
             condition: Some(self.condition),
         };
         refusal::forbid(

@@ -4,6 +4,7 @@ pub(crate) mod cookie_settings;
 pub(crate) mod cookies;
 pub(crate) mod escape;
 pub(crate) mod pass_through;
+pub(crate) mod proxies;
 pub(crate) mod session_cookie;
 pub(crate) mod set_cookie;
 pub(crate) mod view;
@@ -12,6 +13,7 @@ pub(crate) use self::{
     cookie_settings::{CheckedCookie, CookieSettings, RememberCookie},
     escape::QUERY_VALUE,
     pass_through::PassThrough,
+    proxies::{Proxies, ProxyData},
     session_cookie::{SessionCookie, too_long_cookie},
     set_cookie::SetCookie,
     view::{IntoView, Origin, PathPattern, ViewAddress},

@@ -25,7 +25,7 @@ use crate::refusal::messages;
 use crate::{
     core::RefusalReason,
     error::{CHALLENGE, LoadError, Refusal},
-    events::{Events, LoginEvent},
+    events::{EventLogin, Events, LoginEvent},
     hooks::Hook,
     http::{SetCookie, ViewAddress, set_cookie},
     refusal::{
@@ -78,10 +78,17 @@ pub(crate) fn refuse(
     kind: RefusalKind,
     reason: RefusalReason,
     max_age: Option<Duration>,
+    login: Option<EventLogin<'_>>,
 ) -> Refusing {
     let (event, handler) = match kind {
-        RefusalKind::Unauthorized => (LoginEvent::Unauthorized { reason }, &settings.unauthorized),
-        RefusalKind::NeedsRefresh => (LoginEvent::NeedsRefresh { reason }, &settings.needs_refresh),
+        RefusalKind::Unauthorized => (
+            LoginEvent::Unauthorized { reason, login },
+            &settings.unauthorized,
+        ),
+        RefusalKind::NeedsRefresh => (
+            LoginEvent::NeedsRefresh { reason, login },
+            &settings.needs_refresh,
+        ),
     };
     events.emit(&event, request);
     if let Some(handler) = handler

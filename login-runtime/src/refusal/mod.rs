@@ -1,6 +1,7 @@
 //! The answer to a refused client.
 
 pub(crate) mod answer;
+pub(crate) mod here;
 pub(crate) mod kept_next;
 #[cfg(feature = "flash-messages")]
 pub(crate) mod messages;

@@ -5,18 +5,16 @@
 
 use std::borrow::Cow;
 
-use actix_web::{
-    HttpRequest,
-    http::{Method, header},
-    web::Query,
-};
+use actix_web::{HttpRequest, http::Method, web::Query};
 use percent_encoding::percent_decode_str;
 use url::{Position, Url};
 
 use crate::{
     core::{NextError, next},
-    http::{Origin, QUERY_VALUE, SetCookie, ViewAddress},
-    refusal::{navigation::is_navigation, scope::ScopeViews, settings::RefusalSettings, views},
+    http::{QUERY_VALUE, SetCookie, ViewAddress},
+    refusal::{
+        here::here, navigation::is_navigation, scope::ScopeViews, settings::RefusalSettings, views,
+    },
 };
 
 /// The address of a view for a refused client, with `next` in its query or in a cookie.
@@ -29,7 +27,8 @@ pub(crate) fn location(
     settings: &RefusalSettings,
 ) -> Option<(Vec<u8>, Option<SetCookie>)> {
     let target = Target::of(view)?;
-    if target.path == request.path() && target.is_here(request, settings) {
+    let prefix = settings.proxies.prefix(request);
+    if target.is_page_of(request, &prefix, settings) {
         tracing::error!(
             target: "login",
             "the view `{}` refuses the clients that are sent there; make it a public page",
@@ -37,9 +36,9 @@ pub(crate) fn location(
         );
         return None;
     }
-    let next = target.next(request, settings);
+    let next = target.next(request, &prefix, settings);
     let Some(kept) = &settings.kept_next else {
-        return Some((target.address(next.as_deref(), settings), None));
+        return Some((target.address(&prefix, next.as_deref(), settings), None));
     };
     let cookie = if leads_back(request, settings) && is_navigation(request) {
         // An address that cannot be kept replaces the one before, too: the user no longer wants that.
@@ -48,7 +47,7 @@ pub(crate) fn location(
     } else {
         None
     };
-    Some((target.address(None, settings), cookie))
+    Some((target.address(&prefix, None, settings), cookie))
 }
 
 /// The same for a client that is not refused: the view itself gets its own address, without `next`. In any
@@ -59,10 +58,12 @@ pub(crate) fn url(
     settings: &RefusalSettings,
 ) -> Option<Vec<u8>> {
     let target = Target::of(view)?;
-    if target.path == request.path() && target.is_here(request, settings) {
-        return Some(target.address(None, settings));
+    let prefix = settings.proxies.prefix(request);
+    if target.is_page_of(request, &prefix, settings) {
+        return Some(target.address(&prefix, None, settings));
     }
-    Some(target.address(target.next(request, settings).as_deref(), settings))
+    let next = target.next(request, &prefix, settings);
+    Some(target.address(&prefix, next.as_deref(), settings))
 }
 
 /// Splits a text at the first `separator`.
@@ -81,12 +82,12 @@ pub(crate) fn take_next(
     kept: Option<String>,
 ) -> Option<String> {
     let next = kept.or_else(|| next_in_query(request, settings))?;
-    checked(&next, settings)
+    checked(&next, request, settings)
 }
 
 /// The address if it may be followed. The log says why it may not.
-fn checked(next: &str, settings: &RefusalSettings) -> Option<String> {
-    match check_next(next, settings) {
+fn checked(next: &str, request: &HttpRequest, settings: &RefusalSettings) -> Option<String> {
+    match check_next_of(request, next, settings) {
         Ok(next) => Some(next),
         Err(error) => {
             drop_next(error);
@@ -103,6 +104,26 @@ fn drop_next(reason: NextError) {
 /// Checks that an address may be followed: a path of this application, or a whole address of a listed
 /// origin, which is returned as the URL standard writes it.
 pub(crate) fn check_next(text: &str, settings: &RefusalSettings) -> Result<String, NextError> {
+    check(text, settings, |_| false)
+}
+
+/// The same for a client that sends a request: also an address of the origin at which the client reached this
+/// application, if that is known.
+pub(crate) fn check_next_of(
+    request: &HttpRequest,
+    text: &str,
+    settings: &RefusalSettings,
+) -> Result<String, NextError> {
+    check(text, settings, |origin| {
+        here(request, settings).is_some_and(|here| here.is_ours && here.text == origin)
+    })
+}
+
+fn check(
+    text: &str,
+    settings: &RefusalSettings,
+    is_own: impl FnOnce(&str) -> bool,
+) -> Result<String, NextError> {
     next::check_text(text, settings.next_max_len)?;
     if !has_http_scheme(text) {
         return next::check_path(text).map(|()| text.to_owned());
@@ -113,7 +134,7 @@ pub(crate) fn check_next(text: &str, settings: &RefusalSettings) -> Result<Strin
     let mut known = known.chain(&settings.own_origin);
     // A user name before the host makes one host look like another.
     let has_user = !url.username().is_empty() || url.password().is_some();
-    if has_user || !known.any(|known| known.text == origin) {
+    if has_user || !known.any(|known| known.text == origin) && !is_own(&origin) {
         return Err(NextError::OtherOrigin);
     }
     // A program that cuts off the origin must get a path.
@@ -138,8 +159,8 @@ pub(crate) fn login_again(
     next: Option<&str>,
 ) -> Vec<u8> {
     let next = match next {
-        Some(next) => checked(next, settings),
-        None => next_in_query(request, settings).and_then(|next| checked(&next, settings)),
+        Some(next) => checked(next, request, settings),
+        None => next_in_query(request, settings).and_then(|next| checked(&next, request, settings)),
     };
     let next = next.as_deref().filter(|_| !settings.session_for_next);
     let view = ScopeViews::login_view(request).or(settings.login_view.as_ref());
@@ -147,7 +168,7 @@ pub(crate) fn login_again(
     let target = view.as_deref().and_then(Target::of);
     let path = request.path();
     let target = target.unwrap_or_else(|| Target::new(None, path, path.len()));
-    target.address(next, settings)
+    target.address(&settings.proxies.prefix(request), next, settings)
 }
 
 fn next_in_query(request: &HttpRequest, settings: &RefusalSettings) -> Option<String> {
@@ -166,11 +187,35 @@ fn leads_back(request: &HttpRequest, settings: &RefusalSettings) -> bool {
     settings.next_for_all_methods || matches!(*request.method(), Method::GET | Method::HEAD)
 }
 
-/// Path and query of a request, with the escapes that the client sent, and without the host of a
+/// Path and query that the client asked for, with the escapes that it sent, and without the host of a
 /// proxy-style request.
-fn path_and_query(request: &HttpRequest) -> &str {
+fn path_and_query<'r>(request: &'r HttpRequest, prefix: &str) -> Cow<'r, str> {
     let uri = request.uri();
-    uri.path_and_query().map_or("/", |path| path.as_str())
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    after(prefix, path)
+}
+
+/// An address that the application names: a path of this application gets the prefix of the proxies.
+pub(crate) fn own_address(
+    request: &HttpRequest,
+    address: &str,
+    settings: &RefusalSettings,
+) -> String {
+    let is_path = address.starts_with('/') && !address.starts_with("//");
+    if is_path {
+        after(&settings.proxies.prefix(request), address).into_owned()
+    } else {
+        address.to_owned()
+    }
+}
+
+/// A path behind a prefix.
+fn after<'r>(prefix: &str, path: &'r str) -> Cow<'r, str> {
+    if prefix.is_empty() {
+        Cow::Borrowed(path)
+    } else {
+        Cow::Owned(format!("{prefix}{path}"))
+    }
 }
 
 /// The address of a view for one request.
@@ -217,11 +262,15 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Whether the view is on the host that the request names.
-    fn is_here(&self, request: &HttpRequest, settings: &RefusalSettings) -> bool {
-        self.base
-            .as_deref()
-            .is_none_or(|base| here(request, settings).is_some_and(|here| here.is(base, settings)))
+    /// Whether the view is the page that the client asked for.
+    fn is_page_of(&self, request: &HttpRequest, prefix: &str, settings: &RefusalSettings) -> bool {
+        match &self.base {
+            None => self.path == request.path(),
+            Some(base) => {
+                self.path == after(prefix, request.path())
+                    && here(request, settings).is_some_and(|here| here.is(base, settings))
+            }
+        }
     }
 
     /// The address that the client asked for: path and query, or the whole URL for a view on another
@@ -229,12 +278,13 @@ impl<'a> Target<'a> {
     fn next<'r>(
         &self,
         request: &'r HttpRequest,
+        prefix: &str,
         settings: &RefusalSettings,
     ) -> Option<Cow<'r, str>> {
         if !leads_back(request, settings) {
             return None;
         }
-        let next = self.whole_next(request, settings)?;
+        let next = self.whole_next(request, prefix, settings)?;
         let (len, max) = (next.len(), settings.next_max_len);
         if len > max {
             drop_next(NextError::TooLong { len, max });
@@ -246,15 +296,16 @@ impl<'a> Target<'a> {
     fn whole_next<'r>(
         &self,
         request: &'r HttpRequest,
+        prefix: &str,
         settings: &RefusalSettings,
     ) -> Option<Cow<'r, str>> {
-        let path = path_and_query(request);
+        let path = path_and_query(request, prefix);
         let Some(base) = &self.base else {
-            return Some(Cow::Borrowed(path));
+            return Some(path);
         };
         let here = here(request, settings)?;
         if here.is(base, settings) {
-            Some(Cow::Borrowed(path))
+            Some(path)
         } else {
             // Without a list of this application's origins, the client could name any host.
             (here.is_ours || settings.any_host && settings.origins.is_empty())
@@ -262,13 +313,15 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// The whole address, escaped for a `Location` header.
-    fn address(&self, next: Option<&str>, settings: &RefusalSettings) -> Vec<u8> {
+    /// The whole address, escaped for a `Location` header. A path of this application follows the prefix.
+    fn address(&self, prefix: &str, next: Option<&str>, settings: &RefusalSettings) -> Vec<u8> {
+        let prefix = if self.base.is_none() { prefix } else { "" };
         let len = |part: Option<&str>| part.map_or(0, |part| part.len() + 1);
         let next_len = |next| 1 + settings.next_parameter.len() + QUERY_VALUE.len(next);
         // Exact for most views: with spare room, the header would need another allocation.
         let mut address = Vec::with_capacity(
             self.base.as_ref().map_or(0, |base| base.len())
+                + prefix.len()
                 + self.path.len()
                 + len(self.query)
                 + next.map_or(0, next_len)
@@ -286,6 +339,7 @@ impl<'a> Target<'a> {
             (_, Some(base)) => address.extend_from_slice(base.as_bytes()),
             (_, None) => {}
         }
+        address.extend_from_slice(prefix.as_bytes());
         address.extend_from_slice(self.path.as_bytes());
         let mut separator = b'?';
         if let Some(query) = self.query {
@@ -313,63 +367,4 @@ impl<'a> Target<'a> {
         }
         address
     }
-}
-
-/// The origin that a request names.
-struct Here<'a> {
-    text: Cow<'a, str>,
-    /// Whether it is one of the application's origins.
-    is_ours: bool,
-}
-
-impl Here<'_> {
-    /// Whether a view with this scheme and host is here. If TLS ends at a proxy, the request does not say
-    /// that the client used it; a path on the same host is safe in any case. With `danger_any_host`, only
-    /// what the request says counts, as in Flask-Login.
-    fn is(&self, base: &str, settings: &RefusalSettings) -> bool {
-        let there = base.strip_prefix("https://");
-        let is_behind_proxy = there.is_some() && there == self.text.strip_prefix("http://");
-        self.text == base || is_behind_proxy && !self.is_ours && !settings.any_host
-    }
-}
-
-/// The origin where the client reached this application, according to the settings or the request.
-fn here<'a>(request: &HttpRequest, settings: &'a RefusalSettings) -> Option<Here<'a>> {
-    if let Some(own) = &settings.own_origin {
-        return Some(Here {
-            text: Cow::Borrowed(&own.text),
-            is_ours: true,
-        });
-    }
-    // Not `connection_info`, which trusts `X-Forwarded-Host` and similar headers.
-    let host = request
-        .headers()
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    let host = host.or_else(|| {
-        request
-            .uri()
-            .authority()
-            .map(|authority| authority.as_str())
-    })?;
-    let known = settings
-        .origins
-        .iter()
-        .find(|origin| origin.host.eq_ignore_ascii_case(host));
-    if let Some(origin) = known {
-        return Some(Here {
-            text: Cow::Borrowed(&origin.text),
-            is_ours: true,
-        });
-    }
-    let scheme = if request.app_config().secure() {
-        "https"
-    } else {
-        "http"
-    };
-    let origin = Origin::parse(&format!("{scheme}://{host}")).ok()?;
-    Some(Here {
-        text: Cow::Owned(origin.text),
-        is_ours: false,
-    })
 }

@@ -9,7 +9,7 @@ use crate::{
     core::{NEXT_LEN, RefusalReason},
     error::{BuildError, Causes, LoadError},
     hooks::Hook,
-    http::{Origin, ViewAddress, escape::QUERY_VALUE},
+    http::{Origin, Proxies, ViewAddress, escape::QUERY_VALUE},
     refusal::kept_next::NextCookie,
 };
 
@@ -174,6 +174,9 @@ pub(crate) struct RefusalSettings {
     /// The origin at which clients reach this application, whatever their requests say.
     pub(crate) own_origin: Option<Origin>,
     pub(crate) origins: Vec<Origin>,
+    /// The proxies, which report at which origin and below which path clients reach this application; set
+    /// when the manager is built.
+    pub(crate) proxies: Arc<Proxies>,
     /// Origins of other applications to which `next` may lead.
     pub(crate) next_origins: Vec<Origin>,
     pub(crate) any_host: bool,
@@ -207,6 +210,7 @@ impl Default for RefusalSettings {
             force_host: None,
             own_origin: None,
             origins: Vec::new(),
+            proxies: Arc::default(),
             next_origins: Vec::new(),
             any_host: false,
             login_message: message(LOGIN_MESSAGE),

@@ -38,7 +38,7 @@ pub(crate) fn judge(
 /// The identities of a request's client under each key, the current key first.
 fn clients<'a>(request: &'a HttpRequest, manager: &'a Manager) -> impl Iterator<Item = u64> + 'a {
     let agent = request.headers().get(header::USER_AGENT);
-    let address = request.peer_addr().map(|address| address.ip());
+    let address = manager.proxies.client_address(request);
     manager.keys.clients(
         manager.client.identity,
         agent.map(|value| value.as_bytes()),
@@ -49,14 +49,14 @@ fn clients<'a>(request: &'a HttpRequest, manager: &'a Manager) -> impl Iterator<
 /// What the record of a new login stores about a request's client.
 pub(crate) fn of_record<'a>(request: &'a HttpRequest, manager: &Manager) -> Client<'a> {
     let user_agent = request.headers().get(header::USER_AGENT);
-    let address = request.peer_addr();
+    let address = manager.proxies.client_address(request);
     Client {
         identity: client(request, manager),
         user_agent: user_agent
             .and_then(|agent| agent.to_str().ok())
             .unwrap_or_default(),
         address: address
-            .map(|address| address.ip().to_string())
+            .map(|address| address.to_string())
             .unwrap_or_default(),
     }
 }

@@ -182,8 +182,10 @@ impl Lookup<'_> {
                 let user = self.slot.load(&mut load.loading).await?;
                 Ok(self.by_entry(user, &mut load))
             }
-            Some(Err(EntryRefused::Ended(reason))) => self.end(reason, self.owner().as_deref()),
-            Some(Err(EntryRefused::OtherClient)) => self.protect(self.owner().as_deref()),
+            Some(Err(EntryRefused::Ended(reason))) => {
+                self.end(reason, self.owner().as_deref(), None)
+            }
+            Some(Err(EntryRefused::OtherClient)) => self.protect(self.owner().as_deref(), None),
         }
     }
 
@@ -205,7 +207,7 @@ impl Lookup<'_> {
             Ok(user) => user,
             Err(reason) => {
                 let owner = self.owner().filter(|_| reason != EndReason::UserGone);
-                let _ = self.end(reason, owner.as_deref());
+                let _ = self.end(reason, owner.as_deref(), None);
                 return None;
             }
         };
@@ -214,7 +216,7 @@ impl Lookup<'_> {
             load.rewrite = true;
         }
         if load.stale {
-            self.emit_protected();
+            self.emit_protected(None);
             load.rewrite |= load.facts.fresh;
             load.facts.fresh = false;
         }
@@ -260,11 +262,12 @@ impl Lookup<'_> {
     async fn by_record(&self, records: &Records) -> Found {
         let manager = self.manager();
         let named = self.credential(|credential| Some(credential.login()));
-        let key = match named {
+        let named = match named {
             None => return Ok(None),
-            Some(None) => return self.end(EndReason::Invalid, None),
-            Some(Some(login)) => login.key,
+            Some(None) => return self.end(EndReason::Invalid, None, None),
+            Some(Some(login)) => login,
         };
+        let key = named.key;
         let now = manager.now();
         let left = self.slot.found_record.take();
         let (found, loaded) = match left.filter(|left| left.key == key) {
@@ -276,7 +279,7 @@ impl Lookup<'_> {
         }
         let verdict = self.judge_record(found.as_ref(), records, now);
         let Some(record) = found.filter(|_| verdict != RecordVerdict::Gone) else {
-            return self.end(EndReason::Ended, None);
+            return self.end(EndReason::Ended, None, Some(named));
         };
         let login = LoginRef {
             key,
@@ -290,12 +293,12 @@ impl Lookup<'_> {
         else {
             if verdict == RecordVerdict::OtherClient {
                 Box::pin(records.end(login)).await?;
-                return self.protect(Some(&record.user_id));
+                return self.protect(Some(&record.user_id), Some(login));
             }
             // The family stays: the remember cookie, if there is one, may restore the user.
             let family = None;
             Box::pin(records.end(LoginRef { key, family })).await?;
-            return self.end(EndReason::Idle, Some(&record.user_id));
+            return self.end(EndReason::Idle, Some(&record.user_id), Some(login));
         };
         let user = match (loaded, self.user_type.loader.load(&record.user_id)) {
             (Some(user), _) => user,
@@ -312,7 +315,7 @@ impl Lookup<'_> {
                 Box::pin(records.end(login)).await?;
                 self.slot.ended_user.replace(Some(record.user_id.clone()));
                 let owner = (reason != EndReason::UserGone).then_some(&*record.user_id);
-                return self.end(reason, owner);
+                return self.end(reason, owner, Some(login));
             }
         };
         if !record.allow_inactive && !self.user_type.loader.is_authenticated(&*user) {
@@ -320,11 +323,11 @@ impl Lookup<'_> {
             let owner = self.owner_of(&record.user_id);
             Box::pin(records.end_inactive(owner, now)).await?;
             self.clear_remember_cookie();
-            let _ = self.end(EndReason::Inactive, Some(&record.user_id));
+            let _ = self.end(EndReason::Inactive, Some(&record.user_id), Some(login));
             return Ok(Some(self.by_record_facts(user, &record, false, login)));
         }
         if stale {
-            self.emit_protected();
+            self.emit_protected(Some(login));
             if record.fresh {
                 let staling = records.store.make_stale(key);
                 Box::pin(staling).await?;
@@ -448,22 +451,24 @@ impl Lookup<'_> {
     }
 
     /// Ends a login that another client uses.
-    fn protect(&self, owner: Option<&str>) -> Found {
-        self.emit_protected();
+    fn protect(&self, owner: Option<&str>, login: Option<LoginRef>) -> Found {
+        self.emit_protected(login);
         self.forget(owner);
         self.clear_remember_cookie();
         Ok(None)
     }
 
-    fn emit_protected(&self) {
+    fn emit_protected(&self, login: Option<LoginRef>) {
         let mode = self.manager().client.protection;
-        self.emit(&LoginEvent::SessionProtected { mode });
+        let login = self.manager().event_login(self.user_type, login);
+        self.emit(&LoginEvent::SessionProtected { mode, login });
     }
 
     /// Drops only the login from the session. `owner` is the id of its user as JSON, if known.
-    fn end(&self, reason: EndReason, owner: Option<&str>) -> Found {
+    fn end(&self, reason: EndReason, owner: Option<&str>, login: Option<LoginRef>) -> Found {
         self.forget(owner);
-        self.emit(&LoginEvent::LoginEnded { reason });
+        let login = self.manager().event_login(self.user_type, login);
+        self.emit(&LoginEvent::LoginEnded { reason, login });
         Ok(None)
     }
 

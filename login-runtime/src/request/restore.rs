@@ -19,7 +19,7 @@ use crate::{
         remember_cookie::{self, end_family, proves},
     },
     session::{self, EntryFacts, Session, fate},
-    store::{LoginRef, LoginStore as _, NewLogin, Records, Redeemed},
+    store::{LoginRef, LoginStore as _, NewLogin, Records, Redeemed, of_family},
     users::{AnyUser, Loading},
 };
 
@@ -128,6 +128,7 @@ impl Lookup<'_> {
                 self.emit(&LoginEvent::RememberTokenReused {
                     user_type: &user_type.name,
                     user_id: &family.user_id,
+                    login: manager.event_login(user_type, Some(of_family(key))),
                 });
                 self.clear_remember_cookie();
                 return Ok(None);
@@ -289,7 +290,11 @@ impl Lookup<'_> {
         login: Option<LoginRef>,
     ) -> RequestUser {
         let event_user = EventUser::new(self.user_type, &*user);
-        self.emit(&LoginEvent::LoadedFromCookie { user: event_user });
+        let named = self.manager().event_login(self.user_type, login);
+        self.emit(&LoginEvent::LoadedFromCookie {
+            user: event_user,
+            login: named,
+        });
         let at = Some(authenticated_at);
         let facts = LoginFacts::new(LoginSource::RememberCookie, at, false);
         self.user(user, facts, false, login)

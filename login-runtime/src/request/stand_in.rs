@@ -11,6 +11,7 @@ use actix_web::{
 };
 
 use crate::{
+    http::ProxyData,
     manager::{Manager, ManagerData},
     refusal::{ResolvedViews, ScopeViews},
     session::SharedSession,
@@ -51,7 +52,9 @@ impl StandIn {
     /// The request, without the data that the application added to the other one.
     pub(crate) fn request(self, manager: Arc<Manager>) -> HttpRequest {
         // The only way to make a request outside of actix-web.
+        let proxies = ProxyData(Arc::clone(&manager.proxies));
         let mut request = TestRequest::default().app_data(ManagerData(manager));
+        request = request.app_data(proxies);
         request = request.app_data(self.resolved);
         if let Some(views) = self.scope_views {
             request = request.app_data(ScopeViews::clone(&views));

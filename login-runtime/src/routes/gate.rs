@@ -110,7 +110,8 @@ impl Gate {
                 // Events and hooks may write into the session.
                 let writes = settings.may_write_session() || !events.subscribers.is_empty();
                 let shared = writes.then(|| session::copy_shared(&request)).flatten();
-                let refusing = refusal::refuse(&request, settings, events, kind, reason, None);
+                let refusing =
+                    refusal::refuse(&request, settings, events, kind, reason, None, None);
                 let answer = refusing.done().await.into_response();
                 if let Some(shared) = shared {
                     drop_unchanged_copy(&request, shared);

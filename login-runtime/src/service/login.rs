@@ -28,13 +28,14 @@ use derive_more::Debug;
 use pin_project_lite::pin_project;
 
 use crate::{
+    http::ProxyData,
     manager::{LoginManager, Manager, ManagerData},
     request::{LoginState, RouteTrace},
     routes::Gate,
     service::{
         late::{Boxed, LateService},
         reopen,
-        response::{finish, needs_review, write},
+        response::{challenge_error, finish, needs_review, write},
     },
 };
 
@@ -59,6 +60,7 @@ where
     fn new_transform(&self, service: S) -> Self::Future {
         let mut data = Extensions::new();
         data.insert(ManagerData(Arc::clone(&self.manager)));
+        data.insert(ProxyData(Arc::clone(&self.manager.proxies)));
         let is_nested = Rc::new(Cell::new(false));
         let login = LoginService {
             service: Rc::new(service),
@@ -226,9 +228,11 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             let future = match self.as_mut().project() {
-                LoginFutureProj::Boxed { future } => return future.as_mut().poll(cx),
+                LoginFutureProj::Boxed { future } => {
+                    return future.as_mut().poll(cx).map_err(challenge_error);
+                }
                 LoginFutureProj::Plain { inner, arrived } => {
-                    let mut response = ready!(inner.poll(cx))?;
+                    let mut response = ready!(inner.poll(cx)).map_err(challenge_error)?;
                     // What a gate of this manager has found only matters to a boxed future.
                     let state = LoginState::local(response.request());
                     let arrived = *arrived;

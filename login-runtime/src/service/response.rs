@@ -6,12 +6,20 @@
 //!    are always sent.
 //! 3. If the manager says so, the response prolongs the remember cookie.
 //! 4. A response that depends on the login is marked as private.
+//! 5. A 401 without a challenge gets one.
 
-use actix_web::{Error, HttpRequest, dev::ServiceResponse, http::header::SET_COOKIE};
+use actix_web::{
+    Error, HttpRequest,
+    dev::ServiceResponse,
+    http::{
+        StatusCode,
+        header::{HeaderMap, HeaderValue, SET_COOKIE, WWW_AUTHENTICATE},
+    },
+};
 
 use crate::{
     core::LoginOwner,
-    error::{LoginError, StoreError},
+    error::{CHALLENGE, LoginError, StoreError},
     events::{EventUser, LoginEvent},
     http::{SetCookie, cookies, set_cookie},
     manager::Manager,
@@ -92,6 +100,30 @@ pub(crate) fn write<B>(response: &mut ServiceResponse<B>, cookies: Option<Vec<Se
         refusal::keep_private(response.headers_mut());
     }
     fate::count_cookies(ours, || response.headers().get_all(SET_COOKIE).count());
+    if response.status() == StatusCode::UNAUTHORIZED {
+        challenge(response.headers_mut());
+    }
+}
+
+/// Adds the challenge that a 401 must carry (RFC 9110 §15.5.2), if the application has set none: a login form
+/// that answers 401 to a wrong password seldom does.
+#[cold]
+fn challenge(headers: &mut HeaderMap) {
+    if !headers.contains_key(WWW_AUTHENTICATE) {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+    }
+}
+
+/// The same for an error that a middleware of the application returns, whose response is made later.
+#[cold]
+pub(crate) fn challenge_error(mut error: Error) -> Error {
+    if error.as_response_error().status_code() == StatusCode::UNAUTHORIZED {
+        error.add_response_mapper(|mut response| {
+            challenge(response.headers_mut());
+            response
+        });
+    }
+    error
 }
 
 /// A response that is being completed.
@@ -193,6 +225,10 @@ impl<'a> Review<'a> {
                     user: found.map(|found| EventUser::new(user_type, &*found.user)),
                     user_type: &user_type.name,
                     user_id: user_id.as_deref(),
+                    login: manager.event_login(
+                        user_type,
+                        credential::sent_login(request, manager, user_type),
+                    ),
                 };
                 manager.events.emit(&event, request);
             }

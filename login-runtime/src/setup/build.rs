@@ -125,6 +125,8 @@ pub(crate) fn manager<S: SessionStore + 'static>(
             clock: Arc::clone(&clock),
         });
     }
+    let proxies = Arc::new(settings.proxies);
+    settings.refusal.proxies = Arc::clone(&proxies);
     let manager = Manager {
         users,
         session_cookie,
@@ -132,6 +134,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         keys,
         clock,
         client: settings.client,
+        proxies,
         remember: settings.remember,
         remembering,
         guards: settings.guards,
@@ -142,6 +145,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         limits,
         records,
         routes: settings.routes,
+        throttle: settings.throttle.with_deadline(deadline),
         facts,
     };
     warnings::log(&manager);

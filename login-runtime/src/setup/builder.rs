@@ -4,6 +4,7 @@ use std::{
     any::TypeId,
     future::{Future, Ready, ready},
     marker::PhantomData,
+    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
@@ -26,12 +27,12 @@ use crate::{
     error::BuildError,
     events::LoginEvent,
     hooks::Hook,
-    http::{CookieSettings, IntoView, Origin, RememberCookie},
+    http::{CookieSettings, IntoView, Origin, RememberCookie, proxies::TrustedProxies},
     manager::LoginManager,
     refusal::{Flash, FlashHook, RefusedRequest, erase_handler},
     session::SharedStore,
     setup::{build, sessions::Sessions, settings::Settings},
-    store::LoginStore,
+    store::{LoginStore, Throttle},
     users::loader::{self, LoaderError},
 };
 
@@ -288,6 +289,57 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     #[must_use]
     pub fn danger_any_host(self) -> Self {
         self.set(|settings| settings.refusal.any_host = true)
+    }
+
+    /// The proxies in front of this application, whose reports about a request are believed; none by default.
+    ///
+    /// They say from which address a request comes, and at which origin and below which path the client reached
+    /// this application. The address is that in the list of logins, in the log, and for session protection;
+    /// origin and path are those of redirects to a view and of `next`. See
+    /// [the guide](crate::guide::proxies).
+    ///
+    /// # Errors
+    ///
+    /// [`build`](Self::build) returns [`BuildError::TrustedProxy`] for a network that is none, or that
+    /// contains every address.
+    ///
+    /// # Security
+    ///
+    /// Without it, such headers are ignored, because every client can send them (ASVS 4.1.3). With it, they
+    /// are read from the right end, where the nearest proxy writes, and only as far as the proxies are
+    /// trusted.
+    #[must_use]
+    pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
+        self.try_set(|settings| settings.proxies.set_trusted(proxies))
+    }
+
+    /// Finds the address of a client, for instance in a header of its own that a content delivery network sets.
+    /// Where it returns `None`, [`trusted_proxies`](Self::trusted_proxies) or the peer of the connection
+    /// decides.
+    ///
+    /// It may be called several times for a request, so it should be cheap. While it runs,
+    /// [`client_address`](crate::proxies::client_address) is what it would be without this function.
+    ///
+    /// # Security
+    ///
+    /// Every client can send every header. Return what a header says only if the peer of the connection is
+    /// the proxy that sets it, or if clients cannot reach the application without that proxy.
+    #[must_use]
+    pub fn client_address(
+        self,
+        address: impl Fn(&HttpRequest) -> Option<IpAddr> + Send + Sync + 'static,
+    ) -> Self {
+        self.set(|settings| settings.proxies.set_function(Box::new(address)))
+    }
+
+    /// The start of the path that a proxy cuts off before it passes a request on, such as `/app`, whatever
+    /// the proxies report.
+    ///
+    /// Views, `next` and fallbacks are paths of this application, without the prefix; clients get them with the
+    /// prefix.
+    #[must_use]
+    pub fn own_prefix(self, prefix: impl AsRef<str>) -> Self {
+        self.try_set(|settings| settings.proxies.set_prefix(prefix.as_ref()))
     }
 
     /// The message for clients that are redirected to the login view; `None` for no message.
@@ -599,6 +651,16 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
             settings.max_logins = None;
             settings.unlimited_logins = true;
         })
+    }
+
+    /// How failed tries are limited: of passwords, and of whatever [`attempt`](crate::throttle::attempt)
+    /// checks.
+    ///
+    /// By default they are limited by [`Throttle::new`]. The time limit for its store is that of
+    /// [`store_deadline`](Self::store_deadline).
+    #[must_use]
+    pub fn throttle(self, throttle: Throttle) -> Self {
+        self.set(|settings| settings.throttle = throttle)
     }
 
     /// Uses `clock` for the time.

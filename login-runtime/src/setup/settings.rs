@@ -12,9 +12,9 @@ use crate::{
     core::{ClientCheck, GuardDefaults, Limits, MaxLogins},
     error::BuildError,
     events::{Events, RouteRules},
-    http::{CookieSettings, RememberCookie},
+    http::{CookieSettings, Proxies, RememberCookie},
     refusal::RefusalSettings,
-    store::DynLoginStore,
+    store::{DynLoginStore, Throttle},
     users::{Loader, RequestLoader},
 };
 
@@ -30,6 +30,7 @@ pub(crate) struct Settings {
     pub(crate) fallback_keys: Vec<Key>,
     pub(crate) clock: Option<Arc<dyn Clock>>,
     pub(crate) client: ClientCheck,
+    pub(crate) proxies: Proxies,
     pub(crate) remember: RememberCookie,
     pub(crate) session_cookie: Option<CookieSettings>,
     pub(crate) login_cookie: Option<CookieSettings>,
@@ -50,6 +51,7 @@ pub(crate) struct Settings {
     /// Whether a user may have any number of logins.
     pub(crate) unlimited_logins: bool,
     pub(crate) routes: RouteRules,
+    pub(crate) throttle: Throttle,
     /// The first mistake that a setter found.
     pub(crate) error: Option<BuildError>,
 }

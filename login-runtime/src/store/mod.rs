@@ -24,6 +24,8 @@ pub(crate) mod records;
 pub(crate) mod redis;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod sql;
+pub(crate) mod throttle;
+pub(crate) mod throttle_store;
 
 pub use self::login_store::LoginStore;
 pub use self::memory::MemoryLoginStore;
@@ -47,5 +49,8 @@ pub use crate::{
 
 pub(crate) use self::{
     deadline::{DynLoginStore, STORE_DEADLINE, TimedStore, in_time},
-    records::{Client, LATE_FOR, LoginRef, NewLogin, REVOKED_FOR, Records, Redeemed, Replaced},
+    records::{
+        Client, LATE_FOR, LoginRef, NewLogin, REVOKED_FOR, Records, Redeemed, Replaced, of_family,
+    },
+    throttle::Throttle,
 };

@@ -65,10 +65,24 @@ impl LoginRef {
         self.family.filter(FamilyKey::has_tokens)
     }
 
+    /// A key that stays the same when the login continues under a new id: that of its remember tokens, or
+    /// the one that it shares with its successors.
+    pub(crate) fn lasting(&self) -> FamilyKey {
+        self.family.unwrap_or_else(|| self.goes_on())
+    }
+
     /// The key that a login without remember tokens shares with its successors.
     pub(crate) fn goes_on(&self) -> FamilyKey {
         let family = self.family.filter(|family| !family.has_tokens());
         family.unwrap_or_else(|| FamilyKey::of_login(self.key))
+    }
+}
+
+/// A login of a browser that has these remember tokens, for an event that knows only them.
+pub(crate) fn of_family(family: FamilyKey) -> LoginRef {
+    LoginRef {
+        key: LoginKey::from_bytes([0; 32]),
+        family: Some(family),
     }
 }
 

@@ -1,22 +1,38 @@
 //! Checks passwords against argon2id hashes, on threads for blocking work.
 
-use std::{future::Future, pin::Pin, sync::Arc, thread, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
-use actix_web::{ResponseError, http::StatusCode, web};
+use actix_web::{
+    HttpResponse, ResponseError,
+    body::BoxBody,
+    http::{
+        StatusCode,
+        header::{self, ContentType},
+    },
+    web,
+};
 use derive_more::{Debug, Display, Error};
 use tokio::{
     sync::{Semaphore, oneshot},
     time::timeout,
 };
 
-use self::check::{Checked, Checks, Foreign, Pepper, Refused, Settings};
+use self::{
+    check::{Checked, Checks, Foreign, Pepper, Refused, Settings},
+    queue::Queue,
+};
 use crate::{
-    core::{costs::Costs, user::PasswordUser},
+    core::{
+        costs::Costs,
+        throttle::ClientNetwork,
+        user::{PasswordRefusal, PasswordUser},
+    },
     error::BoxError,
     users::verified::Verified,
 };
 
 mod check;
+mod queue;
 
 /// Memory, passes and lanes for new hashes, as the OWASP Password Storage Cheat Sheet recommends.
 ///
@@ -46,7 +62,9 @@ const MAX_WAIT_FOR_THREAD: Duration = Duration::from_secs(5);
 /// # Examples
 ///
 /// ```
-/// use login_runtime::{AuthUser, password::{PasswordError, PasswordVerifier}};
+/// use actix_web::{HttpResponse, post, web};
+/// use login_runtime::{Auth, AuthUser, password::PasswordVerifier};
+/// use serde::Deserialize;
 ///
 /// #[derive(AuthUser)]
 /// struct User {
@@ -55,29 +73,36 @@ const MAX_WAIT_FOR_THREAD: Duration = Duration::from_secs(5);
 ///     password_hash: String,
 /// }
 ///
-/// # #[actix_web::main]
-/// # async fn main() -> Result<(), PasswordError> {
-/// let passwords = PasswordVerifier::new();
-/// let ada = || async {
-///     Ok::<_, PasswordError>(User { id: 1, password_hash: passwords.hash("difference engine").await? })
-/// };
+/// #[derive(Deserialize)]
+/// struct Credentials { name: String, password: String }
 ///
-/// assert!(passwords.verify(Some(ada().await?), "wrong").await?.is_none());
-/// // No user of that name: as much work, and the same answer.
-/// assert!(passwords.verify(None::<User>, "difference engine").await?.is_none());
-///
-/// let verified = passwords.verify(Some(ada().await?), "difference engine").await?;
-/// assert_eq!(verified.map(|verified| verified.user().id), Some(1));
-/// # Ok(())
-/// # }
+/// # async fn find(_: &str) -> Option<User> { None }
+/// #[post("/login")]
+/// async fn log_in(
+///     auth: Auth<User>,
+///     form: web::Form<Credentials>,
+///     passwords: web::Data<PasswordVerifier>,
+/// ) -> actix_web::Result<HttpResponse> {
+///     // `None` if there is no user of that name: as much work, and the same answer.
+///     let user = find(&form.name).await;
+///     // After too many failed tries, `?` answers 429 with `Retry-After`.
+///     let Some(user) = passwords.verify(&auth, &form.name, user, &form.password).await? else {
+///         return Ok(HttpResponse::Forbidden().body("Wrong name or password."));
+///     };
+///     auth.log_in(user).await?;
+///     Ok(auth.redirect_to_next_or("/"))
+/// }
 /// ```
 ///
 /// # Security
 ///
 /// Every refusal gives the same answer after the same work (ASVS 6.3.8): an unknown user, a wrong
 /// password, a user without a password, an inactive user, a hash with other costs, and a hash that cannot
-/// be checked. The log says which of them it was: an event `password_refused` with the target `login`, the
-/// user's id and the reason. It contains neither the password nor the hash.
+/// be checked. The event [`PasswordRefused`](crate::events::LoginEvent::PasswordRefused) says which of them it
+/// was. It contains neither the password nor the hash.
+///
+/// Failed tries are limited by account and client (ASVS 6.3.1), see [`Throttle`](crate::throttle::Throttle).
+/// The checks of one client wait for each other, and not the other clients for them.
 #[derive(Clone, Debug)]
 #[debug("PasswordVerifier({:?})", shared.checks.settings.costs)]
 pub struct PasswordVerifier {
@@ -87,8 +112,8 @@ pub struct PasswordVerifier {
 struct Shared {
     checks: Checks,
     limits: Limits,
-    /// One permit for each check that may run at a time.
-    permits: Arc<Semaphore>,
+    /// Which check runs next.
+    queue: Arc<Queue>,
 }
 
 #[derive(Clone, Copy)]
@@ -99,9 +124,12 @@ struct Limits {
     verifies_inactive: bool,
 }
 
-/// A running check of a password.
-type Verifying<'a, U> =
-    Pin<Box<dyn Future<Output = Result<Option<Verified<U>>, PasswordError>> + 'a>>;
+/// Why a password was refused, for the log and the subscribers to events.
+pub(crate) struct Why {
+    pub(crate) reason: PasswordRefusal,
+    /// What the application's operator has to do.
+    pub(crate) problem: Option<String>,
+}
 
 impl PasswordVerifier {
     /// A verifier with the recommended costs, which runs as many checks at a time as there are processors.
@@ -124,7 +152,7 @@ impl PasswordVerifier {
     fn with(settings: Settings, limits: Limits) -> Self {
         let shared = Shared {
             checks: Checks::new(settings),
-            permits: Arc::new(Semaphore::new(limits.at_a_time)),
+            queue: Arc::new(Queue::new(limits.at_a_time)),
             limits,
         };
         Self {
@@ -294,32 +322,13 @@ impl PasswordVerifier {
         self.limit(|limits| limits.verifies_inactive = true)
     }
 
-    /// Checks a password. It takes the same work and returns the same for every user who is refused, and
-    /// if there is no such user.
-    ///
-    /// `user` is the user whom the application found under the given name, and `password` is what was
-    /// typed, unchanged. The result is `None` for a wrong password, for no user, and for a user who has no
-    /// password, is not active, or whose stored hash cannot be checked. [`Verified::new_hash`] says whether
-    /// the stored hash has to be renewed.
-    ///
-    /// # Errors
-    ///
-    /// [`PasswordError::Busy`] if too many checks are waiting, or if there is no memory for this one.
-    // Not an `async fn`, for which the compiler reports a missing trait twice: at the call and at the
-    // `.await`.
-    pub fn verify<'a, U: PasswordUser>(
-        &'a self,
-        user: Option<U>,
-        password: &'a str,
-    ) -> Verifying<'a, U> {
-        Box::pin(self.check(user, password))
-    }
-
-    async fn check<U: PasswordUser>(
+    /// Checks a password of a client. A refusal contains the user again.
+    pub(crate) async fn check<U: PasswordUser>(
         &self,
+        client: ClientNetwork,
         user: Option<U>,
         password: &str,
-    ) -> Result<Option<Verified<U>>, PasswordError> {
+    ) -> Result<Result<Verified<U>, (Option<U>, Why)>, PasswordError> {
         let may_log_in = |user: &U| user.is_active() && user.is_authenticated();
         let may_log_in =
             user.as_ref().is_some_and(may_log_in) || self.shared.limits.verifies_inactive;
@@ -332,19 +341,19 @@ impl PasswordVerifier {
         };
         let password = password.to_owned();
         let checked = self
-            .run(move |checks| match stored {
+            .run(Some(client), move |checks| match stored {
                 Ok(stored) => checks.check(Ok(&stored), &password, may_log_in),
                 Err(reason) => checks.check(Err(reason), &password, may_log_in),
             })
             .await?;
-        let id = || serde_json::to_string(&user.as_ref()?.get_id()).ok();
-        log(&checked, id);
-        if matches!(checked.result, Err(Refused::OutOfMemory)) {
-            return Err(PasswordError::Busy);
-        }
+        log(&checked, || {
+            serde_json::to_string(&user.as_ref()?.get_id()).ok()
+        });
         Ok(match (checked.result, user) {
-            (Ok(new_hash), Some(user)) => Some(Verified::by_password(user, new_hash)),
-            _ => None,
+            (Err(Refused::OutOfMemory), _) => return Err(PasswordError::Busy),
+            (Ok(new_hash), Some(user)) => Ok(Verified::by_password(user, new_hash)),
+            (Ok(_), None) => Err((None, why(Refused::UnknownUser))),
+            (Err(refused), user) => Err((user, why(refused))),
         })
     }
 
@@ -355,7 +364,7 @@ impl PasswordVerifier {
     /// [`PasswordError::Busy`] if too many checks are waiting.
     pub async fn hash(&self, password: &str) -> Result<String, PasswordError> {
         let password = password.to_owned();
-        let hash = self.run(move |checks| checks.hash(&password)).await?;
+        let hash = self.run(None, move |checks| checks.hash(&password)).await?;
         hash.map_err(|error| {
             tracing::error!(target: "login", event = "password_not_hashed", reason = %error);
             PasswordError::Hashing
@@ -370,15 +379,16 @@ impl PasswordVerifier {
         self.shared.checks.work()
     }
 
-    /// Runs `work` on a thread for blocking work, as soon as fewer checks run than may.
+    /// Runs `work` on a thread for blocking work, when it is the client's turn.
     async fn run<T: Send + 'static>(
         &self,
+        client: Option<ClientNetwork>,
         work: impl FnOnce(&Checks) -> T + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let permit = Arc::clone(&self.shared.permits).acquire_owned();
+        let permit = self.shared.queue.wait(client);
         let permit = match timeout(self.shared.limits.max_wait, permit).await {
-            Ok(Ok(permit)) => permit,
-            Ok(Err(_)) | Err(_) => return Err(busy("too many checks are waiting")),
+            Ok(Some(permit)) => permit,
+            Ok(None) | Err(_) => return Err(busy("too many checks are waiting")),
         };
         let shared = Arc::clone(&self.shared);
         let (start, has_started) = oneshot::channel();
@@ -422,9 +432,8 @@ fn busy(reason: &'static str) -> PasswordError {
     PasswordError::Busy
 }
 
-/// Logs why a password was refused, and what the application's operator has to do.
+/// Logs what the application's operator has to know about the verifier.
 fn log(checked: &Checked, id: impl Fn() -> Option<String>) {
-    let event = "password_refused";
     if let Some(costs) = checked.new_dearest {
         let Costs {
             memory_kib,
@@ -441,59 +450,58 @@ fn log(checked: &Checked, id: impl Fn() -> Option<String>) {
     if let Some(error) = &checked.not_renewed {
         tracing::error!(target: "login", event = "password_not_hashed", user = id(), reason = %error);
     }
-    let reason = match &checked.result {
-        Err(Refused::OutOfMemory) => {
-            tracing::error!(
-                target: "login", event = "password_not_checked",
-                "there is not enough memory to check a password; allow fewer at a time with `.at_most(..)`"
+    if matches!(checked.result, Err(Refused::OutOfMemory)) {
+        tracing::error!(
+            target: "login", event = "password_not_checked",
+            "there is not enough memory to check a password; allow fewer at a time with `.at_most(..)`"
+        );
+    }
+}
+
+/// The reason of a refusal, and what the application's operator has to do.
+fn why(refused: Refused) -> Why {
+    let simple = |reason| (reason, None);
+    let (reason, problem) = match refused {
+        Refused::UnknownUser => simple(PasswordRefusal::UnknownUser),
+        Refused::NoPassword => simple(PasswordRefusal::NoPassword),
+        // Running out of memory is answered before.
+        Refused::Wrong | Refused::OutOfMemory => simple(PasswordRefusal::Wrong),
+        Refused::Inactive => simple(PasswordRefusal::Inactive),
+        Refused::Malformed(why, error) => {
+            let error = error.map(|error| format!(": {error}")).unwrap_or_default();
+            let problem = format!(
+                "{why}{error}; the stored password hash cannot be checked, so this user cannot log in; \
+                 store what `PasswordVerifier::hash` returns, or add `.foreign_hashes(..)` for hashes of \
+                 another form"
             );
-            return;
+            (PasswordRefusal::MalformedHash, Some(problem))
         }
-        Ok(_) => return,
-        Err(Refused::UnknownUser) => "unknown user",
-        Err(Refused::NoPassword) => "no password",
-        Err(Refused::Wrong) => "wrong password",
-        Err(Refused::Inactive) => "inactive",
-        Err(Refused::Malformed(why, error)) => {
-            let error = error.map(|error| error.to_string());
-            tracing::error!(
-                target: "login", event, user = id(), reason = "malformed hash", why, error,
-                "the stored password hash cannot be checked, so this user cannot log in; store what \
-                 `PasswordVerifier::hash` returns, or add `.foreign_hashes(..)` for hashes of another form"
-            );
-            return;
+        Refused::UnknownPepper => {
+            let problem = "the stored password hash was made with a pepper that the `PasswordVerifier` \
+                           does not have, so this user cannot log in; add `.fallback_pepper(..)`";
+            (PasswordRefusal::UnknownPepper, Some(problem.to_owned()))
         }
-        Err(Refused::UnknownPepper) => {
-            tracing::error!(
-                target: "login", event, user = id(), reason = "unknown pepper",
-                "the stored password hash was made with a pepper that the `PasswordVerifier` does not \
-                 have, so this user cannot log in; add `.fallback_pepper(..)`"
-            );
-            return;
-        }
-        Err(Refused::TooDear(costs)) => {
+        Refused::TooDear(costs) => {
             let Costs {
                 memory_kib,
                 passes,
                 lanes,
             } = costs;
-            tracing::error!(
-                target: "login", event, user = id(), reason = "too dear", memory_kib, passes, lanes,
-                "the stored password hash costs more than is computed for one, so this user cannot log \
-                 in; add `.dearest_stored({memory_kib}, {passes}, {lanes})` if you trust it"
+            let problem = format!(
+                "the stored password hash costs more than is computed for one, so this user cannot log in; \
+                 add `.dearest_stored({memory_kib}, {passes}, {lanes})` if you trust it"
             );
-            return;
+            (PasswordRefusal::TooDear, Some(problem))
         }
-        Err(Refused::Foreign(error)) => {
-            tracing::error!(
-                target: "login", event, user = id(), reason = "foreign check failed", error,
-                "the `check` of `.foreign_hashes(..)` failed for this user's hash, so this user cannot \
-                 log in"
+        Refused::Foreign(error) => {
+            let problem = format!(
+                "the `check` of `.foreign_hashes(..)` failed for this user's hash, so this user cannot log \
+                 in: {error}"
             );
-            return;
+            (PasswordRefusal::ForeignCheckFailed, Some(problem))
         }
     };
-    tracing::info!(target: "login", event, user = id(), reason);
+    Why { reason, problem }
 }
 
 /// Why a password could not be checked or hashed, or a setting of the verifier is invalid.
@@ -518,15 +526,48 @@ pub enum PasswordError {
     /// The hash could not be made. Answers 500.
     #[display("the password could not be hashed")]
     Hashing,
+    /// There were too many failed tries. Answers 429 with `Retry-After`.
+    #[display("too many failed tries; try again later")]
+    Throttled {
+        /// In how many seconds another try may be made.
+        retry_after: u32,
+    },
+    /// The store that counts tries failed. Answers 503.
+    #[display("the tries could not be counted")]
+    Unavailable,
+    /// No login manager is wrapped around this route. Answers 500.
+    #[display("no login manager for this request; add `.wrap(login_manager.clone())` to the `App`")]
+    NoManager,
+}
+
+impl PasswordError {
+    /// How long the client has to wait, if it was throttled; for a page of your own.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { retry_after } => Some(Duration::from_secs(u64::from(*retry_after))),
+            _ => None,
+        }
+    }
 }
 
 impl ResponseError for PasswordError {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Costs | Self::Pepper | Self::Decoy | Self::Hashing => {
+            Self::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Costs | Self::Pepper | Self::Decoy | Self::Hashing | Self::NoManager => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         }
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        let mut response = HttpResponse::build(self.status_code());
+        if let Self::Throttled { retry_after } = self {
+            response.insert_header((header::RETRY_AFTER, retry_after.to_string()));
+        }
+        response
+            .content_type(ContentType::plaintext())
+            .body(self.to_string())
     }
 }

@@ -29,7 +29,9 @@ async fn check(
     passwords: Data<PasswordVerifier>,
 ) -> actix_web::Result<HttpResponse> {
     let found = accounts.iter().find(|row| row.id == form.id).cloned();
-    let Some(found) = passwords.verify(found, &form.password).await? else {
+    let name = form.id.to_string();
+    let checked = passwords.verify(&auth, &name, found, &form.password);
+    let Some(found) = checked.await? else {
         return Ok(HttpResponse::Unauthorized().body("Wrong name or password."));
     };
     auth.log_in(found).await?;

@@ -1,6 +1,7 @@
 //! What actix-session does by itself in the first of these situations. That it does so is why sessions
 //! are wrapped; should it ever stop, this says so.
 
+use login_runtime::test::strict::{Rule, tolerate};
 use std::{future::IntoFuture, sync::Arc};
 
 use actix_session::{Session, SessionMiddleware, storage::SessionStore};
@@ -83,5 +84,19 @@ async fn by_itself_a_session_in_redis_brings_a_login_back() {
 /// The store in memory that stands for it where there is no Redis does as it does.
 #[actix_web::test]
 async fn by_itself_a_session_in_memory_brings_a_login_back() {
+    let _known = tolerate(
+        &[
+            Rule::Grammar,
+            Rule::Secure,
+            Rule::Prefix,
+            Rule::SameSite,
+            Rule::HttpOnly,
+            Rule::Lifetime,
+            Rule::ClearText,
+            Rule::Path,
+        ],
+        "id",
+        "the session cookie of `actix-session` alone",
+    );
     is_brought_back(MemorySessions::new()).await;
 }

@@ -62,11 +62,13 @@ fn words(event: &LoginEvent<'_>) -> String {
     }
     let mut detail = |detail: &dyn Debug| words.push_str(&format!(" {detail:?}"));
     match event {
-        LoginEvent::Unauthorized { reason } | LoginEvent::NeedsRefresh { reason } => detail(reason),
-        LoginEvent::LoginEnded { reason } | LoginEvent::RememberCookieRefused { reason } => {
+        LoginEvent::Unauthorized { reason, .. } | LoginEvent::NeedsRefresh { reason, .. } => {
             detail(reason);
         }
-        LoginEvent::SessionProtected { mode } => detail(mode),
+        LoginEvent::LoginEnded { reason, .. } | LoginEvent::RememberCookieRefused { reason } => {
+            detail(reason);
+        }
+        LoginEvent::SessionProtected { mode, .. } => detail(mode),
         LoginEvent::Forbidden {
             condition: Some(condition),
             ..

@@ -1,4 +1,4 @@
-use login_runtime::{AuthUser, Verified, password::{PasswordError, PasswordVerifier}};
+use login_runtime::{Auth, AuthUser, Verified, password::{PasswordError, PasswordVerifier}};
 
 #[derive(AuthUser)]
 struct Account {
@@ -6,10 +6,11 @@ struct Account {
 }
 
 async fn check(
+    auth: &Auth<Account>,
     verifier: &PasswordVerifier,
     account: Option<Account>,
 ) -> Result<Option<Verified<Account>>, PasswordError> {
-    verifier.verify(account, "password").await
+    verifier.verify(auth, "ada", account, "password").await
 }
 
 fn main() {}

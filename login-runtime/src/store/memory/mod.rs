@@ -23,6 +23,9 @@ use super::{
 
 mod index;
 mod shard;
+mod throttle;
+
+pub use self::throttle::MemoryThrottleStore;
 
 /// The number of shards.
 ///

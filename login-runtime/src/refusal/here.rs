@@ -1,0 +1,56 @@
+//! The origin at which a client reached this application.
+
+use std::borrow::Cow;
+
+use actix_web::HttpRequest;
+
+use crate::{http::Origin, refusal::settings::RefusalSettings};
+
+/// An origin: scheme, host and port.
+pub(crate) struct Here<'a> {
+    pub(crate) text: Cow<'a, str>,
+    /// Whether it is one of the application's origins, or reported by a trusted proxy. Without either, it is
+    /// what the client says.
+    pub(crate) is_ours: bool,
+    /// Whether the scheme is known. If TLS ends at a proxy that reports nothing, it is not.
+    is_scheme_known: bool,
+}
+
+impl Here<'_> {
+    /// Whether a view with this scheme and host is here. If TLS ends at a proxy, the request does not say
+    /// that the client used it; a path on the same host is safe in any case. With `danger_any_host`, only
+    /// what the request says counts, as in Flask-Login.
+    pub(crate) fn is(&self, base: &str, settings: &RefusalSettings) -> bool {
+        let there = base.strip_prefix("https://");
+        let is_behind_proxy = there.is_some() && there == self.text.strip_prefix("http://");
+        self.text == base || is_behind_proxy && !self.is_scheme_known && !settings.any_host
+    }
+}
+
+/// The origin according to the settings, the trusted proxies or the request, whichever says it first.
+pub(crate) fn here<'a>(request: &HttpRequest, settings: &'a RefusalSettings) -> Option<Here<'a>> {
+    let ours = |origin: &'a Origin| Here {
+        text: Cow::Borrowed(&origin.text),
+        is_ours: true,
+        is_scheme_known: true,
+    };
+    if let Some(own) = &settings.own_origin {
+        return Some(ours(own));
+    }
+    let asked = settings.proxies.origin(request)?;
+    let has_scheme = |origin: &&Origin| {
+        let scheme = origin.text.split_once(':').map(|(scheme, _)| scheme);
+        asked.is_scheme_reported && scheme == Some(asked.scheme)
+    };
+    let origins = settings.origins.iter();
+    let mut known = origins.filter(|origin| origin.host.eq_ignore_ascii_case(&asked.host));
+    if let Some(origin) = known.clone().find(has_scheme).or_else(|| known.next()) {
+        return Some(ours(origin));
+    }
+    let origin = Origin::parse(&format!("{}://{}", asked.scheme, asked.host)).ok()?;
+    Some(Here {
+        text: Cow::Owned(origin.text),
+        is_ours: asked.is_reported,
+        is_scheme_known: asked.is_reported || asked.is_scheme_reported,
+    })
+}
