@@ -107,7 +107,10 @@ pub(crate) fn cookies(manager: &Manager) -> impl Iterator<Item = &CheckedCookie>
 
 type Text = &'static str;
 
-fn settings(manager: &Manager) -> Vec<(bool, bool, (Text, Severity, Text, Text, Text))> {
+/// Whether a setting weakens, whether the log names it, and the parts of the finding.
+type Row = (bool, bool, (Text, Severity, Text, Text, Text));
+
+fn settings(manager: &Manager) -> Vec<Row> {
     use Severity::{Error, Warning};
     let identity = manager.client.identity;
     let is_anybody = !identity.user_agent && identity.address == AddressPart::Omit;
