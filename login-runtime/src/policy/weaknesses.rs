@@ -210,6 +210,17 @@ fn settings(manager: &Manager) -> Vec<(bool, bool, (Text, Severity, Text, Text, 
             ),
         ),
         (
+            manager.throttle.is_off,
+            false,
+            (
+                "no-throttle",
+                Error,
+                "`Throttle::danger_off` turns off the limit of failed tries",
+                "an attacker may guess as fast as the passwords can be checked",
+                "leave it out, unless something else limits failed log ins by account",
+            ),
+        ),
+        (
             manager.refusal.any_host,
             false,
             (
