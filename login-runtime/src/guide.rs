@@ -9,6 +9,7 @@
 //! | [`middlewares`] | In which order are other middlewares wrapped? |
 //! | [`cross_site`] | How do CORS, pages of other origins and cookies work together? |
 //! | [`guessing`] | How are guesses of passwords and codes limited, and what is to be set? |
+//! | [`refusals`] | What does a refused client get? |
 //! | [`proxies`] | Which address and which origin count behind a proxy? |
 //! | [`sockets`] | How is a WebSocket guarded, and what ends it? |
 //! | [`deploying`] | What should not go live? What does a security reviewer get to read? |
@@ -34,6 +35,10 @@ pub mod cross_site {}
 /// Guessing: limits for failed tries.
 #[doc = include_str!("guide/guessing.md")]
 pub mod guessing {}
+
+/// Refusals: what each kind of client gets.
+#[doc = include_str!("guide/refusals.md")]
+pub mod refusals {}
 
 /// Proxies in front of the application.
 #[doc = include_str!("guide/proxies.md")]

@@ -24,7 +24,7 @@ use login_tests::{User, Users, app, key, manager, sessions::MemorySessions};
 
 use crate::{
     events::Log,
-    world::{Call, Options, Place, SECOND, SESSION, World, pages, site},
+    world::{Call, Options, Place, REMEMBER, SECOND, SESSION, World, assert_leaves, pages, site},
 };
 
 /// An error with what caused it.
@@ -225,6 +225,32 @@ async fn a_failure_after_a_log_in_that_does_not_fail_it_is_in_the_log_once() {
         assert_eq!(lines.len(), 1, "{name}: {lines:#?}");
         assert!(lines[0].contains(&format!("call={name}")), "{}", lines[0]);
     }
+}
+
+#[actix_web::test]
+async fn a_response_prolongs_no_cookie_while_the_store_cannot_tell_whether_it_is_late() {
+    let place = Place {
+        login_cookie: true,
+        ..Place::MEMORY
+    };
+    let options = Options {
+        refresh_remember: true,
+        ..Options::default()
+    };
+    let world = World::open(place, options).await;
+    let browser = world.remembered(1).await;
+    world.logins.on(|moment| async move {
+        match moment.call {
+            Call::IsBuried => Err(StoreError::new(outage())),
+            _ => Ok(()),
+        }
+    });
+    let answer = browser.get("/account").await;
+    answer.assert_page_shown();
+    assert_leaves(&answer, REMEMBER);
+    world.logins.off();
+    let answer = browser.get("/account").await;
+    assert!(answer.set_cookie(REMEMBER).is_some());
 }
 
 #[actix_web::test]

@@ -190,11 +190,16 @@ impl<A: App> Site<A> {
     }
 }
 
+/// What a client sees besides the status, and the headers that belong to a status: the challenge of each 401,
+/// and `Retry-After` of each 429.
 fn seen(answer: &Answer) -> String {
+    let challenge = answer.header("www-authenticate");
+    let expected = (answer.status() == 401).then_some("Cookie realm=\"login\"");
+    assert_eq!(challenge, expected);
     let mut headers: Vec<_> = answer
         .headers()
         .iter()
-        .filter(|(name, _)| *name != "retry-after")
+        .filter(|(name, _)| !["retry-after", "www-authenticate"].contains(&name.as_str()))
         .map(|it| format!("{it:?}"))
         .collect();
     headers.sort();

@@ -61,6 +61,7 @@ mod protection;
 mod proxies;
 mod races;
 mod records;
+mod refusal_table;
 mod refuse;
 mod remember;
 mod rotation;

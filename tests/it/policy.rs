@@ -7,7 +7,9 @@ use actix_web::{App, HttpRequest, HttpResponse, cookie::SameSite, test::init_ser
 use login_runtime::{
     AuthUser, CookieSettings, Limits, LoginManager, MemoryLoginStore, Policy, RememberCookie,
     config::{ClientIdentity, LoginManagerBuilder, SessionProtection},
+    proxies::{ForwardedHeaders, TrustedProxies},
     store::MaxLogins,
+    throttle::{Throttle, TryLimit},
 };
 use login_tests::{
     User, Users, key, key_of, load_admin, manager, manager_base, sessions::MemorySessions,
@@ -217,6 +219,25 @@ const SETTERS: &[(&str, Setter)] = &[
         "danger_any_number_of_logins",
         Setter::Set(|builder| text(builder.danger_any_number_of_logins())),
     ),
+    (
+        "trusted_proxies",
+        Setter::Set(|builder| {
+            let proxies = TrustedProxies::hops(1, ForwardedHeaders::x_forwarded());
+            text(builder.trusted_proxies(proxies))
+        }),
+    ),
+    (
+        "client_address",
+        Setter::Set(|builder| text(builder.client_address(|_| None))),
+    ),
+    (
+        "own_prefix",
+        Setter::Set(|builder| text(builder.own_prefix("/app"))),
+    ),
+    (
+        "throttle",
+        Setter::Set(|builder| text(builder.throttle(Throttle::new().per_client(TryLimit::new(7))))),
+    ),
     // The builder of these tests has a clock of its own.
     (
         "clock",
@@ -296,6 +317,8 @@ fn equal_settings_give_an_equal_text_whatever_the_key() {
             .unwrap()
             .policy()
     };
+    let alone = |number| base().build(key_of(number)).unwrap().policy();
+    assert_eq!(alone(1), alone(9));
     let (one, other) = (with(1), with(9));
     assert_eq!(one.to_string(), other.to_string());
     let json = |policy: &Policy| serde_json::to_string_pretty(policy).unwrap();
@@ -397,6 +420,7 @@ fn each_setting_that_should_not_go_live_is_a_finding() {
             base().remember_cookie(RememberCookie::new().cookie(weak().same_site(SameSite::None))),
             &["cookie-same-site-none"],
         ),
+        (base().throttle(Throttle::danger_off()), &["no-throttle"]),
         (base().danger_any_host(), &["any-host"]),
         (
             base().danger_any_number_of_logins(),

@@ -24,6 +24,9 @@ use crate::world::{
 
 const CHALLENGE: &str = "Cookie realm=\"login\"";
 
+/// What a program gets that has no login.
+const ANONYMOUS: &str = r#"{"type":"about:blank","title":"Unauthorized","status":401,"detail":"log in first.","code":"anonymous"}"#;
+
 /// A guarded page for every method, that does not ask who the user is.
 #[login_required]
 async fn page() -> impl Responder {
@@ -68,7 +71,6 @@ const CLIENTS: &[(&[(&str, &str)], u16)] = &[
     (&[("accept", "text/*")], 303),
     (&[("accept", "*/*")], 303),
     (&[("accept", "")], 303),
-    (&[("accept", "application/json, text/html;q=0.1")], 303),
     (&[("x-requested-with", "com.example.webview")], 303),
     (&[("sec-fetch-mode", "navigate")], 303),
     (&[("sec-fetch-mode", "Navigate")], 303),
@@ -91,6 +93,7 @@ const CLIENTS: &[(&[(&str, &str)], u16)] = &[
         303,
     ),
     // Programs, and scripts in pages.
+    (&[("accept", "application/json, text/html;q=0.1")], 401),
     (&[("accept", "application/json")], 401),
     (&[("accept", "application/json, text/plain, */*")], 401),
     (&[("accept", "application/problem+json")], 401),
@@ -132,8 +135,11 @@ async fn people_are_sent_to_the_login_view_and_programs_are_told_401() {
         } else {
             assert_eq!(answer.location(), None);
             assert_eq!(answer.header("www-authenticate"), Some(CHALLENGE));
-            assert_eq!(answer.header("content-type"), Some("application/json"));
-            assert_eq!(answer.text(), r#"{"error":"unauthorized"}"#);
+            assert_eq!(
+                answer.header("content-type"),
+                Some("application/problem+json")
+            );
+            assert_eq!(answer.text(), ANONYMOUS);
         }
         assert_private(&answer);
         assert_no_cookies(&answer);
@@ -168,7 +174,7 @@ async fn without_a_login_view_everybody_is_told_401() {
         assert_private(&answer);
         assert_no_cookies(&answer);
         let answer = browser.get(page).header("accept", "application/json").await;
-        assert_eq!(answer.text(), r#"{"error":"unauthorized"}"#);
+        assert_eq!(answer.text(), ANONYMOUS);
     }
     assert_eq!(*flashes.lock().unwrap(), 0);
 }
@@ -192,7 +198,7 @@ async fn programs_with_a_stale_login_are_told_which_kind_of_401_it_is() {
         assert_eq!(answer.status(), 401);
         assert_eq!(
             answer.text(),
-            r#"{"error":"insufficient_user_authentication"}"#
+            r#"{"type":"about:blank","title":"Unauthorized","status":401,"detail":"give your credentials again first.","code":"stale"}"#
         );
         assert_eq!(answer.header("www-authenticate"), Some(challenge));
         assert_private(&answer);

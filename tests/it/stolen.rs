@@ -11,8 +11,8 @@ use login_runtime::{
 use login_tests::User;
 
 use crate::world::{
-    BoxedApp, Call, Options, Place, REMEMBER, When, World, name_of, on_every_login_store,
-    on_every_store,
+    BoxedApp, Call, Options, Place, REMEMBER, When, World, assert_leaves, name_of,
+    on_every_login_store, on_every_store,
 };
 
 const HOUR: u64 = 60 * 60;
@@ -78,6 +78,31 @@ async fn a_thief_who_never_shows_the_new_token_is_noticed_when_the_owner_comes_b
         world.events.take();
         assert_eq!(owner.get("/account").await.status(), 303);
         assert_both_are_out(world, &owner, &thief).await;
+    })
+    .await;
+}
+
+#[actix_web::test]
+async fn an_old_token_beside_a_live_login_is_not_exchanged_for_the_current_one() {
+    let options = Options {
+        refresh_remember: true,
+        ..lasting()
+    };
+    on_every_login_store(options, async |world| {
+        let owner = reopened(world).await;
+        let old = owner.cookie(REMEMBER).unwrap();
+        assert_eq!(name_of(&owner).await, "ada");
+        let current = owner.cookie(REMEMBER).unwrap();
+        assert_ne!(current, old);
+        // First the refusal: the same login, with the token from before.
+        let copy = owner.copy();
+        copy.set_cookie(REMEMBER, &old);
+        let answer = copy.get("/account").await;
+        answer.assert_page_shown();
+        assert_leaves(&answer, REMEMBER);
+        // The current token is prolonged.
+        let answer = owner.get("/account").await;
+        assert!(answer.set_cookie(REMEMBER).is_some());
     })
     .await;
 }

@@ -71,6 +71,24 @@ fn other_hashes() -> Vec<String> {
 }
 
 #[actix_web::test]
+async fn a_login_that_a_changed_password_ended_stays_ended_when_the_old_password_returns() {
+    on_every_login_store(Options::default(), async |world| {
+        let browser = world.logged_in(1).await;
+        let copy = browser.copy();
+        world.users.change(1, |user| user.hash.push('+'));
+        assert_eq!(name_of(&browser).await, "nobody");
+        world.users.change(1, |user| {
+            user.hash.pop();
+        });
+        for browser in [&browser, &copy] {
+            assert_eq!(name_of(browser).await, "nobody");
+        }
+        assert_eq!(world.everybody().of::<User>(&1).await.unwrap(), []);
+    })
+    .await;
+}
+
+#[actix_web::test]
 async fn a_session_hash_that_changed_anywhere_ends_the_login() {
     let users = Users::new();
     for builder in ways(&users) {

@@ -299,6 +299,7 @@ const RUNTIME: &[&str] = &[
     "refusal/here.rs",
     "refusal/views.rs",
     "refusal/navigation.rs",
+    "refusal/accept.rs",
     "refusal/scope.rs",
     "refusal/settings.rs",
     "refusal/kept_next.rs",

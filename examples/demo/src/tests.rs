@@ -120,12 +120,12 @@ async fn only_admins_see_the_users() {
         .await
         .assert_redirects_to_login("/login", "/admin");
     let answer = ben.get("/api/users").header(json.0, json.1).await;
-    assert_shows(&answer, 401, r#"{"error":"unauthorized"}"#);
+    assert_shows(&answer, 401, r#""code":"anonymous""#);
 
     ben.post("/login").form(first("ben")).await;
     assert_shows(&ben.get("/admin").await, 403, "you may not do this");
     let answer = ben.get("/api/users").header(json.0, json.1).await;
-    assert_shows(&answer, 403, r#"{"error":"forbidden"}"#);
+    assert_shows(&answer, 403, r#""code":"forbidden""#);
 
     let answer = ada.post("/login?next=/admin").form(first("ada")).await;
     assert_eq!(answer.location(), Some("/admin"));

@@ -7,7 +7,7 @@ use crate::{
     error::{LoginError, Refusal},
     events::{EventUser, LoginEvent},
     guard::{CurrentUser, FreshUser, MaybeUser, decide, find},
-    refusal::{self, RefusalKind},
+    refusal::{self, ClientRefusal, RefusalKind},
     request::LoginState,
 };
 
@@ -119,9 +119,12 @@ impl<U: AuthUser> Auth<U> {
             &self.request,
             &manager.refusal,
             &manager.events,
-            kind,
-            RefusalReason::Asked,
-            manager.guards.fresh_for,
+            ClientRefusal {
+                kind,
+                reason: RefusalReason::Asked,
+                max_age: manager.guards.fresh_for,
+                ended: LoginState::ended(&self.request, &self.state.manager, self.index),
+            },
             login,
         )
         .done()

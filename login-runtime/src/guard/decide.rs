@@ -26,7 +26,7 @@ use crate::{
     error::{LoadError, Refusal, SetupError},
     events::{EventUser, LoginEvent},
     manager::Manager,
-    refusal::{self, RefusalKind, Refusing},
+    refusal::{self, ClientRefusal, RefusalKind, Refusing},
     request::{
         LoginState, RequestUser,
         fast_lookup::{FastLookup, Look},
@@ -295,9 +295,12 @@ impl GuardCheck<'_> {
             request,
             &self.manager.refusal,
             &self.manager.events,
-            RefusalKind::of(reason),
-            reason,
-            self.manager.guards.max_age(self.requirement.freshness),
+            ClientRefusal {
+                kind: RefusalKind::of(reason),
+                reason,
+                max_age: self.manager.guards.max_age(self.requirement.freshness),
+                ended: LoginState::ended(request, self.manager, self.index),
+            },
             user_type.and_then(|user_type| self.manager.event_login(user_type, login)),
         )
         .into()

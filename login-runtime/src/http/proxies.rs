@@ -99,6 +99,7 @@ impl TrustedProxies {
 
     fn parse(self) -> Result<Trusted, BuildError> {
         let headers = self.headers;
+        let text = self.text();
         let refuse = |why| {
             let name = "trusted_proxies";
             Err(BuildError::Setting { name, why })
@@ -124,7 +125,36 @@ impl TrustedProxies {
                 Trust::Networks(networks.collect::<Result<_, _>>()?)
             }
         };
-        Ok(Trusted { trust, headers })
+        Ok(Trusted {
+            trust,
+            headers,
+            text,
+        })
+    }
+
+    /// The proxies and their headers, for the policy in words.
+    fn text(&self) -> String {
+        let proxies = match &self.proxies {
+            Named::Hops(1) => "one proxy".to_owned(),
+            Named::Hops(hops) => format!("{hops} proxies, one behind the other"),
+            Named::Networks(networks) => format!("proxies in `{}`", networks.join("`, `")),
+        };
+        let ForwardedHeaders {
+            family,
+            host,
+            prefix,
+        } = self.headers;
+        let mut headers = match family {
+            Family::Forwarded => vec!["Forwarded"],
+            Family::XForwarded => vec!["X-Forwarded-For", "X-Forwarded-Proto"],
+        };
+        if host && family == Family::XForwarded {
+            headers.push("X-Forwarded-Host");
+        }
+        if prefix {
+            headers.push("X-Forwarded-Prefix");
+        }
+        format!("{proxies}, in `{}`", headers.join("`, `"))
     }
 }
 
@@ -211,6 +241,8 @@ pub(crate) struct Proxies {
 struct Trusted {
     trust: Trust,
     headers: ForwardedHeaders,
+    /// Both in words.
+    text: String,
 }
 
 /// At which origin a client reached the application.
@@ -229,6 +261,21 @@ impl Proxies {
     pub(crate) fn set_trusted(&mut self, proxies: TrustedProxies) -> Result<(), BuildError> {
         self.trusted = Some(proxies.parse()?);
         Ok(())
+    }
+
+    /// The trusted proxies and their headers, in words.
+    pub(crate) fn trusted_text(&self) -> Option<&str> {
+        self.trusted.as_ref().map(|trusted| trusted.text.as_str())
+    }
+
+    /// Whether the application finds addresses itself.
+    pub(crate) fn has_function(&self) -> bool {
+        self.function.is_some()
+    }
+
+    /// The path prefix that the application has set.
+    pub(crate) fn fixed_prefix(&self) -> Option<&str> {
+        self.prefix.as_deref()
     }
 
     pub(crate) fn set_function(&mut self, function: Box<AddressFn>) {

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// All codes, so that a misspelled one is noticed.
-const CODES: [&str; 25] = [
+const CODES: [&str; 26] = [
     "any-host",
     "any-number-of-logins",
     "client-identity",
@@ -36,6 +36,7 @@ const CODES: [&str; 25] = [
     "no-deny-by-default",
     "no-idle-limit",
     "no-session-hash",
+    "no-throttle",
     "session-middleware-key",
     "session-only",
     "session-protection",

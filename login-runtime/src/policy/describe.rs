@@ -1,6 +1,8 @@
 //! Describes a manager. A new setting gets a line in the section of its concern, and one in [`off`] if it is
 //! off by default.
 
+use std::time::Duration;
+
 use actix_session::storage::SessionStore;
 use actix_web::cookie::SameSite;
 use serde_json::{Value, json};
@@ -31,6 +33,8 @@ impl<S: SessionStore> LoginManager<S> {
                 guards(manager),
                 refusals(manager),
                 origins(manager),
+                proxies(manager),
+                guessing(manager),
                 keys(manager),
                 events(manager),
                 off(manager),
@@ -582,6 +586,86 @@ fn origins(manager: &Manager) -> Section {
         ));
     }
     section("Origins", said)
+}
+
+fn proxies(manager: &Manager) -> Section {
+    let proxies = &manager.proxies;
+    let mut said = vec![match proxies.trusted_text() {
+        None => say(
+            "proxies.trusted",
+            Value::Null,
+            "No proxy is trusted: the address of a client is that of the connection, and `Forwarded` and \
+             `X-Forwarded-*` headers are ignored.",
+        ),
+        Some(text) => say(
+            "proxies.trusted",
+            text,
+            format!(
+                "What these proxies report about a request is believed: {text}. All other such headers are \
+                 ignored."
+            ),
+        ),
+    }];
+    if proxies.has_function() {
+        said.push(say(
+            "proxies.function",
+            true,
+            "A function of the application may find the address of a client first.",
+        ));
+    }
+    if let Some(prefix) = proxies.fixed_prefix() {
+        let text = format!("Clients reach the paths of this application below `{prefix}`.");
+        said.push(say("proxies.prefix", prefix, text));
+    }
+    section("Proxies", said)
+}
+
+fn guessing(manager: &Manager) -> Section {
+    let throttle = &manager.throttle;
+    if throttle.is_off {
+        let text = "Failed tries are not limited by the login manager.";
+        return section("Guessing", vec![say("guessing.throttle", false, text)]);
+    }
+    let [both, account, client] = &throttle.limits;
+    let mut said = Vec::new();
+    for (code, limit, whose) in [
+        (
+            "guessing.account_and_client",
+            both,
+            "one client at one account",
+        ),
+        (
+            "guessing.account",
+            account,
+            "all clients together at one account, except for those from which it was logged in before",
+        ),
+        (
+            "guessing.client",
+            client,
+            "one client at all accounts together",
+        ),
+    ] {
+        let span = |seconds: i64| Span(Duration::from_secs(seconds.unsigned_abs()));
+        let text = format!(
+            "Failed tries of {whose}: {} are free, then each has to wait longer than the last, up to {}; one is \
+             forgotten every {}.",
+            limit.tries,
+            span(limit.max_delay),
+            span(limit.forget),
+        );
+        let value =
+            json!({ "tries": limit.tries, "max_delay": limit.max_delay, "forget": limit.forget });
+        said.push(say(code, value, text));
+    }
+    said.push(match throttle.has_own_store {
+        true => say("guessing.store", "own", "Tries are counted in a store that the application has chosen."),
+        false => say(
+            "guessing.store",
+            "memory",
+            "Tries are counted in memory: each process counts for itself, and forgets its counters when it ends.",
+        ),
+    });
+    section("Guessing", said)
 }
 
 fn keys(manager: &Manager) -> Section {

@@ -107,7 +107,10 @@ pub(crate) fn cookies(manager: &Manager) -> impl Iterator<Item = &CheckedCookie>
 
 type Text = &'static str;
 
-fn settings(manager: &Manager) -> Vec<(bool, bool, (Text, Severity, Text, Text, Text))> {
+/// Whether a setting weakens, whether the log names it, and the parts of the finding.
+type Row = (bool, bool, (Text, Severity, Text, Text, Text));
+
+fn settings(manager: &Manager) -> Vec<Row> {
     use Severity::{Error, Warning};
     let identity = manager.client.identity;
     let is_anybody = !identity.user_agent && identity.address == AddressPart::Omit;
@@ -207,6 +210,17 @@ fn settings(manager: &Manager) -> Vec<(bool, bool, (Text, Severity, Text, Text, 
                 "`deny_by_default` is not set",
                 "a route without a guard is open to everyone, also if the guard was forgotten",
                 "add `.deny_by_default()`, and declare each public route",
+            ),
+        ),
+        (
+            manager.throttle.is_off,
+            false,
+            (
+                "no-throttle",
+                Error,
+                "`Throttle::danger_off` turns off the limit of failed tries",
+                "an attacker may guess as fast as the passwords can be checked",
+                "leave it out, unless something else limits failed log ins by account",
             ),
         ),
         (

@@ -3,20 +3,23 @@
 //! 1. If the application has a handler for the refusal, the handler answers.
 //! 2. A browser that wants a page is redirected to the login view, or to the refresh view if its login is
 //!    stale, if there is such a view.
-//! 3. Other clients get 401 with a challenge, as text or as JSON.
+//! 3. Other clients get 401 with a challenge, as text or as a problem in JSON (RFC 9457). For htmx, a header
+//!    names the view, because scripts do not see a redirect.
 //! 4. A user who may not do this gets 403 and is never redirected: after another login the answer would be
 //!    the same.
-//! 5. If a loader failed, the answer is 503.
-//! 6. Caches must not store any of these answers.
+//! 5. The routes of an API never redirect.
+//! 6. If a loader failed, the answer is 503.
+//! 7. Caches must not store any of these answers.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc};
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
+    body::BoxBody,
     error::HttpError,
     http::{
         StatusCode,
-        header::{self, HeaderValue},
+        header::{self, HeaderName, HeaderValue},
     },
 };
 
@@ -29,11 +32,12 @@ use crate::{
     hooks::Hook,
     http::{SetCookie, ViewAddress, set_cookie},
     refusal::{
-        navigation::wants_page,
+        navigation::{self, Client},
         redirect,
         scope::ScopeViews,
         settings::{
-            Flash, FlashHook, RefusalKind, RefusalSettings, Refused, RefusedRequest, ResponseFuture,
+            ClientRefusal, Flash, FlashHook, RefusalKind, RefusalSettings, Refused, RefusedRequest,
+            ResponseFuture,
         },
         views,
     },
@@ -51,6 +55,12 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
     reason = "the value of a static text never changes"
 )]
 const COOKIE: HeaderValue = HeaderValue::from_static("Cookie");
+
+#[allow(
+    clippy::declare_interior_mutable_const,
+    reason = "the value of a static text never changes"
+)]
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// A refusal, or the future of the application's handler that makes it.
 pub(crate) enum Refusing {
@@ -75,11 +85,10 @@ pub(crate) fn refuse(
     request: &HttpRequest,
     settings: &Arc<RefusalSettings>,
     events: &Events,
-    kind: RefusalKind,
-    reason: RefusalReason,
-    max_age: Option<Duration>,
+    refused: ClientRefusal,
     login: Option<EventLogin<'_>>,
 ) -> Refusing {
+    let ClientRefusal { kind, reason, .. } = refused;
     let (event, handler) = match kind {
         RefusalKind::Unauthorized => (
             LoginEvent::Unauthorized { reason, login },
@@ -99,12 +108,12 @@ pub(crate) fn refuse(
             handler(RefusedRequest {
                 request: request.clone(),
                 reason,
-                refused: Refused::Client(kind, max_age),
+                refused: Refused::Client(refused),
                 settings: Arc::clone(settings),
             }),
         );
     }
-    let response = send_to_view(request, settings, kind, max_age);
+    let response = send_to_view(request, settings, refused);
     Refusing::Now(Box::new(Refusal::new(reason, response)))
 }
 
@@ -125,22 +134,37 @@ fn view<'a>(
     views::resolve(view?, request)
 }
 
+/// What kind of client sends a request. All clients of an API are programs.
+fn client(request: &HttpRequest) -> Client {
+    match navigation::client(request) {
+        Client::Page | Client::Htmx if ScopeViews::is_api(request) => Client::Program,
+        client => client,
+    }
+}
+
 /// Redirects the client to the view, or answers 401.
 fn send_to_view(
     request: &HttpRequest,
     settings: &RefusalSettings,
-    kind: RefusalKind,
-    max_age: Option<Duration>,
+    refused: ClientRefusal,
 ) -> HttpResponse {
-    let location = wants_page(request)
+    let client = client(request);
+    let kind = refused.kind;
+    let location = (client != Client::Program)
         .then(|| view(request, settings, kind))
         .flatten()
-        .and_then(|view| redirect::location(&view, request, settings));
+        .and_then(|view| match client {
+            Client::Htmx => redirect::htmx_location(&view, request, settings),
+            Client::Page | Client::Program => redirect::location(&view, request, settings),
+        });
     let Some((location, next)) = location else {
-        return unauthorized(request, kind, max_age);
+        return unauthorized(client, refused);
     };
     let kept = flash(request, settings, kind);
-    let mut response = see_other(location);
+    let mut response = match client {
+        Client::Htmx => htmx_redirect(location, refused),
+        Client::Page | Client::Program => see_other(location),
+    };
     for cookie in kept.into_iter().chain(next) {
         set_cookie::append(response.headers_mut(), cookie);
     }
@@ -162,9 +186,7 @@ impl RefusedRequest {
     /// 401 or 403.
     pub fn default_response(&self) -> HttpResponse {
         match self.refused {
-            Refused::Client(kind, max_age) => {
-                send_to_view(&self.request, &self.settings, kind, max_age)
-            }
+            Refused::Client(refused) => send_to_view(&self.request, &self.settings, refused),
             Refused::Forbidden => forbidden(&self.request),
         }
     }
@@ -192,6 +214,19 @@ fn see_other(location: Vec<u8>) -> HttpResponse {
     headers.append(header::LOCATION, location);
     headers.append(header::CACHE_CONTROL, NO_STORE);
     headers.append(header::VARY, COOKIE);
+    response
+}
+
+/// 401 with the view in a header of htmx, which loads it in place of the whole page. With a status of a
+/// redirect, the browser would follow it itself, and htmx would show the view inside the page.
+fn htmx_redirect(location: Vec<u8>, refused: ClientRefusal) -> HttpResponse {
+    let location = match HeaderValue::try_from(location) {
+        Ok(location) => location,
+        Err(error) => return HttpResponse::from_error(HttpError::from(error)),
+    };
+    let mut response = unauthorized(Client::Htmx, refused);
+    let headers = response.headers_mut();
+    headers.insert(HeaderName::from_static("hx-redirect"), location);
     response
 }
 
@@ -223,7 +258,12 @@ pub(crate) fn forbid(
 
 fn forbidden(request: &HttpRequest) -> HttpResponse {
     let text = "Forbidden: you may not do this.";
-    explain(request, HttpResponse::Forbidden(), text, "forbidden")
+    explain(
+        client(request),
+        HttpResponse::Forbidden(),
+        text,
+        "forbidden",
+    )
 }
 
 /// The answer when a loader failed.
@@ -269,48 +309,49 @@ pub(crate) fn keep_private(headers: &mut header::HeaderMap) {
 
 /// 401, with a challenge (RFC 9110 §15.5.2). No scheme is registered for logins by cookie; the parameters
 /// follow RFC 9470.
-fn unauthorized(
-    request: &HttpRequest,
-    kind: RefusalKind,
-    max_age: Option<Duration>,
-) -> HttpResponse {
-    const STALE: &str = "insufficient_user_authentication";
-    const STALE_TEXT: &str = "Unauthorized: give your credentials again first.";
-    let (error, text, challenge) = match (kind, max_age) {
-        (RefusalKind::Unauthorized, _) => (
-            "unauthorized",
-            "Unauthorized: log in first.",
-            Cow::Borrowed(CHALLENGE),
+fn unauthorized(client: Client, refused: ClientRefusal) -> HttpResponse {
+    let (text, challenge) = match (refused.kind, refused.max_age) {
+        (RefusalKind::Unauthorized, _) => ("Unauthorized: log in first.", Cow::Borrowed(CHALLENGE)),
+        (RefusalKind::NeedsRefresh, max_age) => (
+            "Unauthorized: give your credentials again first.",
+            match max_age {
+                None => Cow::Borrowed(STALE_CHALLENGE),
+                Some(age) => {
+                    Cow::Owned(format!("{STALE_CHALLENGE}, max_age=\"{}\"", age.as_secs()))
+                }
+            },
         ),
-        (RefusalKind::NeedsRefresh, None) => (
-            STALE,
-            STALE_TEXT,
-            Cow::Borrowed("Cookie realm=\"login\", error=\"insufficient_user_authentication\""),
-        ),
-        (RefusalKind::NeedsRefresh, Some(age)) => {
-            let age = age.as_secs();
-            let challenge = format!("Cookie realm=\"login\", error=\"{STALE}\", max_age=\"{age}\"");
-            (STALE, STALE_TEXT, Cow::Owned(challenge))
-        }
     };
     let mut response = HttpResponse::Unauthorized();
     response.insert_header((header::WWW_AUTHENTICATE, challenge.as_ref()));
-    explain(request, response, text, error)
+    explain(client, response, text, refused.code())
 }
 
-/// Explains a refusal: as text to a person, as JSON to a program.
+/// The challenge for a stale login.
+const STALE_CHALLENGE: &str = "Cookie realm=\"login\", error=\"insufficient_user_authentication\"";
+
+/// Explains a refusal: as text to a person, as a problem in JSON to a program (RFC 9457 §3). With the type
+/// `about:blank`, the title is the status in words.
 fn explain(
-    request: &HttpRequest,
+    client: Client,
     mut response: HttpResponseBuilder,
     text: &'static str,
-    error: &str,
+    code: &'static str,
 ) -> HttpResponse {
-    private(if wants_page(request) {
+    private(if client == Client::Program {
+        // No part of a text needs an escape in JSON.
+        let (title, detail) = text.split_once(": ").unwrap_or((text, text));
+        let mut response = response.finish();
+        let status = response.status().as_u16();
+        response.headers_mut().insert(header::CONTENT_TYPE, PROBLEM);
+        response.set_body(BoxBody::new(format!(
+            "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{status},\
+             \"detail\":\"{detail}\",\"code\":\"{code}\"}}"
+        )))
+    } else {
         response
             .content_type("text/plain; charset=utf-8")
             .body(text)
-    } else {
-        response.json(serde_json::json!({ "error": error }))
     })
 }
 

@@ -27,6 +27,18 @@ impl Here<'_> {
     }
 }
 
+impl Here<'_> {
+    /// Whether a page with this origin is here. If TLS ends at a proxy that reports nothing, the page has
+    /// another scheme than the request seems to have.
+    pub(crate) fn is_page(&self, origin: &str) -> bool {
+        let host = |origin: &str| origin.split_once("://").map(|(_, host)| host.to_owned());
+        self.text == origin
+            || !self.is_scheme_known
+                && origin.starts_with("https://")
+                && host(origin) == host(&self.text)
+    }
+}
+
 /// The origin according to the settings, the trusted proxies or the request, whichever says it first.
 pub(crate) fn here<'a>(request: &HttpRequest, settings: &'a RefusalSettings) -> Option<Here<'a>> {
     let ours = |origin: &'a Origin| Here {

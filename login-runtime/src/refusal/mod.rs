@@ -1,5 +1,6 @@
 //! The answer to a refused client.
 
+mod accept;
 pub(crate) mod answer;
 pub(crate) mod here;
 pub(crate) mod kept_next;
@@ -15,6 +16,9 @@ pub(crate) use self::{
     answer::{Refusing, forbid, keep_private, load_failed, refuse, view_url},
     kept_next::NextCookie,
     scope::ScopeViews,
-    settings::{Flash, FlashHook, RefusalKind, RefusalSettings, RefusedRequest, erase_handler},
+    settings::{
+        ClientRefusal, Flash, FlashHook, RefusalKind, RefusalSettings, RefusedRequest,
+        erase_handler,
+    },
     views::ResolvedViews,
 };

@@ -13,7 +13,11 @@ use crate::{
     core::{NextError, next},
     http::{QUERY_VALUE, SetCookie, ViewAddress},
     refusal::{
-        here::here, navigation::is_navigation, scope::ScopeViews, settings::RefusalSettings, views,
+        here::here,
+        navigation::{htmx_page, is_navigation},
+        scope::ScopeViews,
+        settings::RefusalSettings,
+        views,
     },
 };
 
@@ -26,6 +30,30 @@ pub(crate) fn location(
     request: &HttpRequest,
     settings: &RefusalSettings,
 ) -> Option<(Vec<u8>, Option<SetCookie>)> {
+    let (target, prefix) = other_page(view, request, settings)?;
+    let next = target.next(request, &prefix, settings);
+    let keeps = || leads_back(request, settings) && is_navigation(request);
+    Some(target.with_next(&prefix, next, settings, request, keeps))
+}
+
+/// The same for a page with htmx: `next` is the page that the browser shows, and not the part of it that
+/// was refused.
+pub(crate) fn htmx_location(
+    view: &ViewAddress,
+    request: &HttpRequest,
+    settings: &RefusalSettings,
+) -> Option<(Vec<u8>, Option<SetCookie>)> {
+    let (target, prefix) = other_page(view, request, settings)?;
+    let next = target.htmx_next(request, &prefix, settings);
+    Some(target.with_next(&prefix, next.map(Cow::Owned), settings, request, || true))
+}
+
+/// The view and the prefix of the proxies, unless the view is the page that the client asked for.
+fn other_page<'a>(
+    view: &'a ViewAddress,
+    request: &'a HttpRequest,
+    settings: &'a RefusalSettings,
+) -> Option<(Target<'a>, Cow<'a, str>)> {
     let target = Target::of(view)?;
     let prefix = settings.proxies.prefix(request);
     if target.is_page_of(request, &prefix, settings) {
@@ -36,18 +64,7 @@ pub(crate) fn location(
         );
         return None;
     }
-    let next = target.next(request, &prefix, settings);
-    let Some(kept) = &settings.kept_next else {
-        return Some((target.address(&prefix, next.as_deref(), settings), None));
-    };
-    let cookie = if leads_back(request, settings) && is_navigation(request) {
-        // An address that cannot be kept replaces the one before, too: the user no longer wants that.
-        let clear = || kept.is_carried(request).then(|| kept.clear());
-        next.and_then(|next| kept.keep(&next)).or_else(clear)
-    } else {
-        None
-    };
-    Some((target.address(&prefix, None, settings), cookie))
+    Some((target, prefix))
 }
 
 /// The same for a client that is not refused: the view itself gets its own address, without `next`. In any
@@ -293,6 +310,75 @@ impl<'a> Target<'a> {
             return None;
         }
         Some(next)
+    }
+
+    /// The address with `next` in its query, or the cookie that keeps `next`.
+    fn with_next(
+        &self,
+        prefix: &str,
+        next: Option<Cow<'_, str>>,
+        settings: &RefusalSettings,
+        request: &HttpRequest,
+        keeps: impl FnOnce() -> bool,
+    ) -> (Vec<u8>, Option<SetCookie>) {
+        let Some(kept) = &settings.kept_next else {
+            return (self.address(prefix, next.as_deref(), settings), None);
+        };
+        let cookie = if keeps() {
+            // An address that cannot be kept replaces the one before, too: the user no longer wants that.
+            let clear = || kept.is_carried(request).then(|| kept.clear());
+            next.and_then(|next| kept.keep(&next)).or_else(clear)
+        } else {
+            None
+        };
+        (self.address(prefix, None, settings), cookie)
+    }
+
+    /// The page that sent a request with htmx, if it is one of this origin and not the view itself. A script
+    /// can name any address, so it is checked like one that comes back with a log in.
+    fn htmx_next(
+        &self,
+        request: &HttpRequest,
+        prefix: &str,
+        settings: &RefusalSettings,
+    ) -> Option<String> {
+        let page = htmx_page(request)?;
+        let checked = self.own_page(page, request, prefix, settings);
+        checked
+            .inspect_err(|error| drop_next(*error))
+            .ok()
+            .flatten()
+    }
+
+    fn own_page(
+        &self,
+        page: &str,
+        request: &HttpRequest,
+        prefix: &str,
+        settings: &RefusalSettings,
+    ) -> Result<Option<String>, NextError> {
+        next::check_text(page, settings.next_max_len)?;
+        if !has_http_scheme(page) {
+            return Err(NextError::NoAddress);
+        }
+        let url = Url::parse(page).map_err(|_| NextError::NoAddress)?;
+        let origin = url.origin().ascii_serialization();
+        let has_user = !url.username().is_empty() || url.password().is_some();
+        let here = here(request, settings).filter(|here| !has_user && here.is_page(&origin));
+        let here = here.ok_or(NextError::OtherOrigin)?;
+        let path = &url[Position::BeforePath..Position::AfterQuery];
+        next::check_path(path)?;
+        let is_view = |base: &String| *base == origin;
+        if url.path() == after(prefix, self.path) && self.base.as_ref().is_none_or(is_view) {
+            return Ok(None);
+        }
+        Ok(match &self.base {
+            Some(base) if !here.is(base, settings) => {
+                let may_name = here.is_ours || settings.any_host && settings.origins.is_empty();
+                may_name.then(|| format!("{}{path}", here.text))
+            }
+            _ => Some(path.to_owned()),
+        })
     }
 
     fn whole_next<'r>(

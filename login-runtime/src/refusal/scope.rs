@@ -1,4 +1,4 @@
-//! The login and refresh views of a scope.
+//! The login and refresh views of a scope, or that it has none because it is an API.
 
 use actix_web::HttpRequest;
 
@@ -9,11 +9,17 @@ use crate::http::ViewAddress;
 pub(crate) struct ScopeViews {
     pub(crate) login: Option<ViewAddress>,
     pub(crate) refresh: Option<ViewAddress>,
+    /// Whether the routes are an API, whose clients are sent to no view.
+    pub(crate) is_api: bool,
 }
 
 impl ScopeViews {
     pub(crate) fn login_view(request: &HttpRequest) -> Option<&ViewAddress> {
         request.app_data::<Self>()?.login.as_ref()
+    }
+
+    pub(crate) fn is_api(request: &HttpRequest) -> bool {
+        request.app_data::<Self>().is_some_and(|scope| scope.is_api)
     }
 
     pub(crate) fn refresh_view(request: &HttpRequest) -> Option<&ViewAddress> {

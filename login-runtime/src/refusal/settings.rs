@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, Responder};
 use derive_more::Debug;
 
 use crate::{
-    core::{NEXT_LEN, RefusalReason},
+    core::{EndReason, NEXT_LEN, RefusalReason},
     error::{BuildError, Causes, LoadError},
     hooks::Hook,
     http::{Origin, Proxies, ViewAddress, escape::QUERY_VALUE},
@@ -69,11 +69,39 @@ impl RefusalKind {
     }
 }
 
+/// Why a client has no fitting login.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientRefusal {
+    pub(crate) kind: RefusalKind,
+    pub(crate) reason: RefusalReason,
+    /// How old a login that fits may be at most, if that is limited.
+    pub(crate) max_age: Option<Duration>,
+    /// Why the login of the request ended, if the request has ended one.
+    pub(crate) ended: Option<EndReason>,
+}
+
+impl ClientRefusal {
+    /// The name of the refusal for programs, which never changes.
+    pub(crate) fn code(&self) -> &'static str {
+        match (self.kind, self.ended) {
+            (RefusalKind::NeedsRefresh, _) => "stale",
+            (RefusalKind::Unauthorized, Some(EndReason::Expired | EndReason::Idle)) => "expired",
+            // A forged login says nothing about another one.
+            (RefusalKind::Unauthorized, None | Some(EndReason::Invalid))
+                if self.reason != RefusalReason::Inactive =>
+            {
+                "anonymous"
+            }
+            (RefusalKind::Unauthorized, _) => "revoked",
+        }
+    }
+}
+
 /// What is refused.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Refused {
-    /// A client without a fitting login; the age is that of the login that would fit.
-    Client(RefusalKind, Option<Duration>),
+    /// A client without a fitting login.
+    Client(ClientRefusal),
     /// A user who may not do this.
     Forbidden,
 }

@@ -453,6 +453,7 @@ impl Lookup<'_> {
     /// Ends a login that another client uses.
     fn protect(&self, owner: Option<&str>, login: Option<LoginRef>) -> Found {
         self.emit_protected(login);
+        self.slot.ended.set(Some(EndReason::Ended));
         self.forget(owner);
         self.clear_remember_cookie();
         Ok(None)
@@ -467,6 +468,7 @@ impl Lookup<'_> {
     /// Drops only the login from the session. `owner` is the id of its user as JSON, if known.
     fn end(&self, reason: EndReason, owner: Option<&str>, login: Option<LoginRef>) -> Found {
         self.forget(owner);
+        self.slot.ended.set(Some(reason));
         let login = self.manager().event_login(self.user_type, login);
         self.emit(&LoginEvent::LoginEnded { reason, login });
         Ok(None)

@@ -14,7 +14,7 @@ use std::{
 use actix_web::{HttpMessage, HttpRequest};
 
 use crate::{
-    core::{LoginFacts, LoginKey, LoginRecord},
+    core::{EndReason, LoginFacts, LoginKey, LoginRecord},
     error::{LoadError, SetupError},
     events::LoginEvent,
     http::{SetCookie, cookies},
@@ -94,6 +94,8 @@ pub(crate) struct Slot {
     pub(crate) remember_settled: Cell<bool>,
     /// The id, as JSON, of the user whose login the look-up has ended.
     pub(crate) ended_user: RefCell<Option<String>>,
+    /// Why the look-up has ended the login of the request.
+    pub(crate) ended: Cell<Option<EndReason>>,
     /// The login cookie, if logins have their own cookies.
     pub(crate) opened: OpenedLoginCookie,
 }
@@ -217,6 +219,15 @@ impl LoginState {
     /// The result of the look-up of a user, if there was one.
     pub(crate) fn found(&self, index: usize) -> Option<Option<RequestUser>> {
         self.slot(index)?.found()
+    }
+
+    /// Why the look-up of a user has ended the login of a request.
+    pub(crate) fn ended(
+        request: &HttpRequest,
+        manager: &Arc<Manager>,
+        index: usize,
+    ) -> Option<EndReason> {
+        Self::of_manager(request, manager)?.slot(index)?.ended.get()
     }
 
     /// The login cookie of a user type.

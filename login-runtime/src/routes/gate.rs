@@ -28,7 +28,7 @@ use crate::{
     events::LoginEvent,
     http::PassThrough,
     manager::Manager,
-    refusal::{self, RefusalKind, views::segments_of},
+    refusal::{self, ClientRefusal, RefusalKind, views::segments_of},
     request::{LoginState, RouteTrace, StandIn},
     routes::{behind, declare::declare_gate},
     session::{self, Session, SharedSession},
@@ -106,12 +106,19 @@ impl Gate {
             // has a default service, so it answers as actix-web does without one.
             Ok(Some(_)) if pattern.is_none() => HttpResponse::NotFound().finish(),
             Ok(Some(reason)) => {
-                let (kind, settings) = (RefusalKind::of(reason), &manager.refusal);
+                let settings = &manager.refusal;
+                let mut ended = (0..manager.users.len())
+                    .filter_map(|index| LoginState::ended(&request, &manager, index));
+                let refused = ClientRefusal {
+                    kind: RefusalKind::of(reason),
+                    reason,
+                    max_age: None,
+                    ended: ended.next(),
+                };
                 // Events and hooks may write into the session.
                 let writes = settings.may_write_session() || !events.subscribers.is_empty();
                 let shared = writes.then(|| session::copy_shared(&request)).flatten();
-                let refusing =
-                    refusal::refuse(&request, settings, events, kind, reason, None, None);
+                let refusing = refusal::refuse(&request, settings, events, refused, None);
                 let answer = refusing.done().await.into_response();
                 if let Some(shared) = shared {
                     drop_unchanged_copy(&request, shared);

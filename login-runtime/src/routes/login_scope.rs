@@ -1,4 +1,4 @@
-//! Login and refresh views for a scope.
+//! Login and refresh views for a scope, and scopes that are an API.
 
 use std::{
     cell::OnceCell,
@@ -17,7 +17,8 @@ use crate::{
     request::RouteTrace,
 };
 
-/// Sets the login and refresh views for the routes of a scope or resource.
+/// Sets the login and refresh views for the routes of a scope or resource, or declares that they are an
+/// [API](Self::api).
 ///
 /// A view that is not set is inherited from the scope around this one, or else from the manager.
 ///
@@ -74,6 +75,47 @@ impl LoginScope {
         Arc::make_mut(&mut self.views).refresh = Some(view.into_view()?.into());
         Ok(self)
     }
+
+    /// Declares that the routes are an API: a refused client gets 401 or 403 as `application/problem+json`
+    /// and is never sent to a view, whatever its headers say.
+    ///
+    /// The same holds for scopes inside this one, whatever views they set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use actix_web::{App, cookie::Key, test::{TestRequest, call_service, init_service}, web};
+    /// use login_runtime::{AuthUser, LoginManager, LoginScope, login_required};
+    ///
+    /// #[derive(AuthUser)]
+    /// struct User { id: i64 }
+    ///
+    /// #[login_required]
+    /// async fn orders() -> &'static str {
+    ///     "[]"
+    /// }
+    ///
+    /// # #[actix_web::main]
+    /// # async fn main() -> Result<(), login_runtime::BuildError> {
+    /// let login_manager = LoginManager::builder(|id| async move { Ok::<_, String>(Some(User { id })) })
+    ///     .session_only()
+    ///     .login_view("/login")
+    ///     .build(Key::generate())?;
+    /// let api = web::scope("/api").wrap(LoginScope::new().api()).route("/orders", web::get().to(orders));
+    /// let app = init_service(App::new().wrap(login_manager).service(api)).await;
+    ///
+    /// let browser = TestRequest::get().uri("/api/orders").insert_header(("accept", "text/html"));
+    /// let answer = call_service(&app, browser.to_request()).await;
+    /// assert_eq!(answer.status(), 401);
+    /// assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn api(mut self) -> Self {
+        Arc::make_mut(&mut self.views).is_api = true;
+        self
+    }
 }
 
 /// These views, and for missing ones those of the scopes around the request.
@@ -83,6 +125,7 @@ fn completed(views: &ScopeViews, request: &ServiceRequest) -> ScopeViews {
     ScopeViews {
         login: views.login.clone().or(outer.login),
         refresh: views.refresh.clone().or(outer.refresh),
+        is_api: views.is_api || outer.is_api,
     }
 }
 

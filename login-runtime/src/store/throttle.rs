@@ -88,6 +88,8 @@ pub struct Throttle {
     known_for: i64,
     #[debug(skip)]
     store: Arc<dyn DynThrottleStore>,
+    /// Whether the application has chosen the store.
+    pub(crate) has_own_store: bool,
     /// How long an answer of the store may take.
     deadline: Duration,
 }
@@ -111,6 +113,7 @@ impl Throttle {
             is_off: false,
             known_for: 30 * 24 * 60 * 60,
             store: Arc::new(MemoryThrottleStore::new()),
+            has_own_store: false,
             deadline: Duration::MAX,
         }
     }
@@ -132,6 +135,7 @@ impl Throttle {
     pub fn store(self, store: impl ThrottleStore) -> Self {
         Self {
             store: Arc::new(store),
+            has_own_store: true,
             ..self
         }
     }

@@ -171,7 +171,10 @@ async fn a_user_without_the_role_is_forbidden_and_never_sent_to_the_login_page()
         let answer = browser.get(page).header("accept", "application/json").await;
         assert_eq!(
             (answer.status(), &*answer.text()),
-            (403, r#"{"error":"forbidden"}"#)
+            (
+                403,
+                r#"{"type":"about:blank","title":"Forbidden","status":403,"detail":"you may not do this.","code":"forbidden"}"#
+            )
         );
 
         browser.log_in(Member::new(ADMIN)).await;

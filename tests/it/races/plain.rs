@@ -43,6 +43,20 @@ async fn me(session: Session) -> String {
 }
 
 async fn is_brought_back(store: impl SessionStore + Clone + 'static) {
+    let _known = tolerate(
+        &[
+            Rule::Grammar,
+            Rule::Secure,
+            Rule::Prefix,
+            Rule::SameSite,
+            Rule::HttpOnly,
+            Rule::Lifetime,
+            Rule::ClearText,
+            Rule::Path,
+        ],
+        "id",
+        "the session cookie of `actix-session` alone",
+    );
     let gates = Arc::new(Gates::default());
     let app = init_service(
         App::new()
@@ -84,19 +98,5 @@ async fn by_itself_a_session_in_redis_brings_a_login_back() {
 /// The store in memory that stands for it where there is no Redis does as it does.
 #[actix_web::test]
 async fn by_itself_a_session_in_memory_brings_a_login_back() {
-    let _known = tolerate(
-        &[
-            Rule::Grammar,
-            Rule::Secure,
-            Rule::Prefix,
-            Rule::SameSite,
-            Rule::HttpOnly,
-            Rule::Lifetime,
-            Rule::ClearText,
-            Rule::Path,
-        ],
-        "id",
-        "the session cookie of `actix-session` alone",
-    );
     is_brought_back(MemorySessions::new()).await;
 }

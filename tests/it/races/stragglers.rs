@@ -229,3 +229,23 @@ async fn requests_of_one_browser_wait_for_a_frozen_store_at_the_same_time() {
     // When the request comes, and when it writes; but not one after the other.
     assert!(started.elapsed() < 10 * DEADLINE, "{:?}", started.elapsed());
 }
+
+#[actix_web::test]
+async fn a_log_out_that_overtakes_a_confirmation_ends_the_confirmed_login_too() {
+    on_every_login_store(Options::default(), async |world| {
+        let browser = world.logged_in(1).await;
+        let tab = browser.copy();
+        // The log out has found the login, and does not yet end it.
+        let gate = world.logins.hold(When::After, Call::Find);
+        let (out, confirmed) = while_waiting(
+            &gate,
+            tab.post("/logout").into_future(),
+            browser.post("/confirm/1").into_future(),
+        )
+        .await;
+        assert_eq!((out.status(), confirmed.status()), (303, 200));
+        assert_eq!(name_of(&browser).await, "nobody");
+        assert_eq!(world.everybody().of::<User>(&1).await.unwrap(), []);
+    })
+    .await;
+}
