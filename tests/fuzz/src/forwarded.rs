@@ -145,12 +145,19 @@ pub fn check(data: &[u8]) {
     // One proxy appends the client.
     let (mut x, mut rfc) = (by_client.clone(), by_client.clone());
     append(&mut x, "x-forwarded-for", CLIENT, own_line);
-    append(
-        &mut rfc,
-        "forwarded",
-        &format!("for={CLIENT};proto=https;host=app.test"),
-        own_line,
-    );
+    // With the client's text in a quoted string, escaped as RFC 9110 says.
+    let host: String = by_client
+        .iter()
+        .flat_map(|(_, value)| value)
+        .filter(|byte| (0x20..0x7f).contains(*byte))
+        .take(40)
+        .flat_map(|byte| {
+            let escape = matches!(byte, b'"' | b'\\').then_some('\\');
+            escape.into_iter().chain([char::from(*byte)])
+        })
+        .collect();
+    let element = format!("for={CLIENT};proto=https;host=\"{host}\"");
+    append(&mut rfc, "forwarded", &element, own_line);
     assert_eq!(seen_by(&X_NETWORKS, INNER, &x).0, CLIENT);
     assert_eq!(seen_by(&RFC_NETWORKS, INNER, &rfc).0, CLIENT);
     // A second one appends the first.

@@ -24,7 +24,10 @@ impl<'a> Input<'a> {
 
     /// A time near `now` for most inputs, and any for the others.
     pub fn time(&mut self, now: i64) -> i64 {
-        const STEPS: [i64; 12] = [0, 1, -1, 10, -10, 120, -120, 180, -180, 300, -300, 86_400];
+        const STEPS: [i64; 20] = [
+            0, 1, -1, 9, 10, -9, -10, -11, 119, 120, 121, -120, -121, -180, -181, 180, -299, -300,
+            300, 86_400,
+        ];
         match self.byte() {
             0xff => i64::from_be_bytes(self.array()),
             kind => {
