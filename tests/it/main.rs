@@ -29,6 +29,7 @@ mod failures;
 mod filling;
 mod first;
 mod fresh;
+mod generated_next;
 mod guards;
 mod guessing;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]

@@ -156,6 +156,8 @@ fn check(
     }
     // A program that cuts off the origin must get a path.
     next::check_path(&url[Position::BeforePath..])?;
+    // Each byte outside ASCII is three bytes now.
+    next::check_text(url.as_str(), settings.next_max_len)?;
     Ok(url.into())
 }
 
