@@ -450,8 +450,24 @@ mod tests {
         trier.exhaust(5);
         trier.now = NOW;
         assert_eq!(trier.wait(), 60);
+        // As long as after so many failures that the delay grows no further: five and six doublings.
+        assert_eq!(trier.states[0].empty_at, NOW + 11 * 15 * 60);
         trier.now += 60;
         assert_eq!(trier.wait(), 0);
+    }
+
+    #[test]
+    fn a_counter_is_kept_until_its_tries_are_forgotten_and_its_delay_is_over() {
+        for (empty_at, next_at, expected) in [(7, 5, 7), (5, 7, 7), (0, 0, 0)] {
+            let counter = Counter { empty_at, next_at };
+            assert_eq!(counter.forgotten_at(), expected, "{counter:?}");
+        }
+    }
+
+    #[test]
+    fn each_counter_has_its_place_and_its_name() {
+        let names = [0, 1, 2].map(|position| ThrottledBy::at(position).name());
+        assert_eq!(names, ["account and client", "account", "client"]);
     }
 
     #[test]
@@ -544,7 +560,7 @@ mod tests {
         let longest = TryLimit::new(1)
             .max_delay(Duration::MAX)
             .forget_one_every(Duration::MAX);
-        let ten_years = MAX_SECONDS as i64;
+        let ten_years = 316_224_000;
         assert_eq!(longest.parts(), (1, ten_years, ten_years));
         let shortest = TryLimit::new(1)
             .max_delay(Duration::ZERO)

@@ -180,7 +180,7 @@ fn limits(manager: &Manager) -> Section {
     });
     let levels = [Limits::aal1(), Limits::aal2(), Limits::aal3()];
     for (level, preset) in (1..).zip(&levels) {
-        let misses = limits.misses(preset, Some(remembering.usual()));
+        let misses = limits.misses(preset, Some(remembering.longest_by_default()));
         let alone = limits.misses(preset, None);
         let text = if misses.is_empty() {
             format!("The limits meet level AAL{level} of NIST SP 800-63B-4.")

@@ -259,7 +259,10 @@ fn settings(manager: &Manager) -> Vec<Row> {
         (
             !manager
                 .limits
-                .misses(&Limits::aal1(), Some(manager.remembering.usual()))
+                .misses(
+                    &Limits::aal1(),
+                    Some(manager.remembering.longest_by_default()),
+                )
                 .is_empty(),
             false,
             (
