@@ -581,6 +581,7 @@ mod tests {
         assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
         assert_ne!(of("::"), ClientNetwork::of(None));
         assert_ne!(of("0.0.0.0"), ClientNetwork::of(None));
+        assert_eq!(of("192.0.2.1").bytes(), &[4, 192, 0, 2, 1, 0, 0, 0, 0]);
     }
 
     #[test]
@@ -590,7 +591,9 @@ mod tests {
             assert_eq!(fold_account(other, same), "ada", "{other:?}");
         }
         assert_eq!(fold_account("Straße", same), fold_account("STRASSE", same));
-        assert_ne!(fold_account("ada+1", same), fold_account("ada", same));
+        for other in ["ada+", "+ada", "adaé", "ada9"] {
+            assert_ne!(fold_account(other, same), "ada", "{other:?}");
+        }
         let long = "x".repeat(MAX_ACCOUNT);
         assert_eq!(fold_account(&format!("{long}y"), same), long);
     }
