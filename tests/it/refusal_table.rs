@@ -190,6 +190,10 @@ const TABLE: &[(&[(&str, &str)], Gets)] = &[
     (&[EVENTS], Problem),
     (&[EVENTS, CORS], Problem),
     (&[EVENTS, NAVIGATE], Problem),
+    (
+        &[NAVIGATE, ("accept", "text/html;q=0.1, text/event-stream")],
+        Problem,
+    ),
     (&[EVENTS, HTMX], Problem),
     (&[("accept", "Text/Event-Stream;q=0.5, */*")], Problem),
     (
