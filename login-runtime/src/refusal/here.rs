@@ -21,21 +21,19 @@ impl Here<'_> {
     /// that the client used it; a path on the same host is safe in any case. With `danger_any_host`, only
     /// what the request says counts, as in Flask-Login.
     pub(crate) fn is(&self, base: &str, settings: &RefusalSettings) -> bool {
-        let there = base.strip_prefix("https://");
-        let is_behind_proxy = there.is_some() && there == self.text.strip_prefix("http://");
-        self.text == base || is_behind_proxy && !self.is_scheme_known && !settings.any_host
+        self.text == base || self.may_be(base) && !settings.any_host
     }
-}
 
-impl Here<'_> {
     /// Whether a page with this origin is here. If TLS ends at a proxy that reports nothing, the page has
     /// another scheme than the request seems to have.
     pub(crate) fn is_page(&self, origin: &str) -> bool {
-        let host = |origin: &str| origin.split_once("://").map(|(_, host)| host.to_owned());
-        self.text == origin
-            || !self.is_scheme_known
-                && origin.starts_with("https://")
-                && host(origin) == host(&self.text)
+        self.text == origin || self.may_be(origin)
+    }
+
+    /// Whether this may be an https origin that the request does not show, because TLS ends before it.
+    fn may_be(&self, origin: &str) -> bool {
+        let there = origin.strip_prefix("https://");
+        !self.is_scheme_known && there.is_some() && there == self.text.strip_prefix("http://")
     }
 }
 
