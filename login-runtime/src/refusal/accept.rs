@@ -21,7 +21,7 @@ pub(super) struct Accept {
 }
 
 impl Accept {
-    /// Reads all values of the header. An entry with a malformed weight names nothing.
+    /// Reads all values of the header. An entry with a malformed weight counts as another type.
     pub(super) fn of<'a>(values: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut accept = Self::default();
         for entry in values.flat_map(|value| split(value, b',')) {
