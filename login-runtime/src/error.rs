@@ -51,6 +51,19 @@ impl fmt::Display for Causes<'_> {
     }
 }
 
+/// The answer to a try that was not made, as text; `retry_after` is in seconds.
+pub(crate) fn untried(
+    status: StatusCode,
+    retry_after: Option<u32>,
+    text: String,
+) -> HttpResponse<BoxBody> {
+    let mut response = HttpResponse::build(status);
+    if let Some(seconds) = retry_after {
+        response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+    }
+    response.content_type(ContentType::plaintext()).body(text)
+}
+
 /// The application is not set up for what a handler asks. Answers 500.
 #[derive(Clone, Debug, Display, Error, PartialEq, Eq)]
 #[non_exhaustive]

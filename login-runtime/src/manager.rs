@@ -120,7 +120,7 @@ pub(crate) struct Facts {
     pub(crate) keys: usize,
     /// Whether the application has its own clock.
     pub(crate) own_clock: bool,
-    /// Whether the name of the application is part of keys and cookies.
+    /// The realm, which is part of keys and cookies; empty if there is none.
     pub(crate) realm: String,
     /// Whether cookies travel over plain http.
     pub(crate) insecure: bool,

@@ -1,7 +1,6 @@
 //! Where a client may be sent after a log in, from wherever the application has the address.
 
 use actix_web::{HttpResponse, web};
-use login_runtime::test::strict::{Rule, tolerate};
 use login_runtime::{
     Auth, BuildError, LoginScope,
     config::LoginManagerBuilder,
@@ -11,7 +10,7 @@ use login_runtime::{
 use login_tests::{User, Users, app, key, manager};
 use serde::Deserialize;
 
-use crate::world::{App, HOSTILE_NEXT, pages};
+use crate::world::{App, HOSTILE_NEXT, other_origins, pages};
 
 #[derive(Deserialize)]
 struct Next {
@@ -168,11 +167,7 @@ fn an_address_can_be_checked_without_a_request() {
 
 #[actix_web::test]
 async fn a_log_in_on_another_host_leads_back_to_the_page() {
-    let _known = tolerate(
-        &[Rule::OwnOrigin],
-        "",
-        "the login view, or an address that is allowed, is on another origin",
-    );
+    let _known = other_origins();
     let origins = || builder().origins(["https://app.test", "https://auth.test"]);
     for keep in [false, true] {
         let with = |builder: LoginManagerBuilder| match keep {
@@ -194,11 +189,7 @@ async fn a_log_in_on_another_host_leads_back_to_the_page() {
 
 #[actix_web::test]
 async fn a_sign_on_server_sends_users_to_the_applications_it_lists() {
-    let _known = tolerate(
-        &[Rule::OwnOrigin],
-        "",
-        "the login view, or an address that is allowed, is on another origin",
-    );
+    let _known = other_origins();
     let app = serve(builder().next_origins(["https://shop.test", "https://mail.test:8443"])).await;
     let browser = Browser::new(&app);
     for (next, location) in [
@@ -276,11 +267,7 @@ async fn an_address_with_two_slashes_inside_its_path_comes_back() {
 
 #[actix_web::test]
 async fn tls_that_ends_at_a_proxy_does_not_lose_next() {
-    let _known = tolerate(
-        &[Rule::OwnOrigin],
-        "",
-        "the login view, or an address that is allowed, is on another origin",
-    );
+    let _known = other_origins();
     for (view, host, location) in [
         (
             "https://app.test/login",
@@ -327,11 +314,7 @@ async fn tls_that_ends_at_a_proxy_does_not_lose_next() {
 
 #[actix_web::test]
 async fn an_application_behind_a_proxy_can_be_told_its_origin() {
-    let _known = tolerate(
-        &[Rule::OwnOrigin],
-        "",
-        "the login view, or an address that is allowed, is on another origin",
-    );
+    let _known = other_origins();
     let own = || builder().own_origin("https://app.test");
     for (view, location) in [
         (

@@ -12,8 +12,10 @@ use actix_web::{HttpResponse, ResponseError as _, web};
 use futures_util::future::join_all;
 use login_runtime::{
     Auth, AuthUser, LoginManager,
+    config::LoginManagerBuilder,
     events::LoginEvent,
     password::{PasswordError, PasswordVerifier},
+    proxies::{ForwardedHeaders, TrustedProxies},
     store::StoreError,
     test::{Answer, Browser, TestClock},
     throttle::{
@@ -23,7 +25,10 @@ use login_runtime::{
 use login_tests::{START, app, key};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::world::{App, MINUTE, SECOND};
+use crate::{
+    proxies::{PROXY, SPOOFED, inner, with_headers},
+    world::{App, MINUTE, SECOND},
+};
 
 const RIGHT: &str = "difference engine";
 
@@ -98,13 +103,25 @@ fn person(name: &str) -> Option<Person> {
 }
 
 async fn site(throttle: Throttle) -> Site<impl App + use<>> {
-    site_with(throttle, |passwords| passwords).await
+    site_with(throttle, |passwords| passwords, |manager| manager).await
 }
 
-async fn site_with(
+async fn site_behind(proxies: Option<TrustedProxies>) -> Site<impl App + use<>> {
+    let change = |manager: LoginManagerBuilder| match proxies {
+        Some(proxies) => manager.trusted_proxies(proxies),
+        None => manager,
+    };
+    site_with(Throttle::new(), |passwords| passwords, change).await
+}
+
+async fn site_with<C>(
     throttle: Throttle,
     change: fn(PasswordVerifier) -> PasswordVerifier,
-) -> Site<impl App + use<>> {
+    change_manager: C,
+) -> Site<impl App + use<C>>
+where
+    C: FnOnce(LoginManagerBuilder) -> LoginManagerBuilder,
+{
     let checks = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&checks);
     let check = move |password: &str, stored: &str| {
@@ -119,7 +136,7 @@ async fn site_with(
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);
     let find = async |name: String| Ok::<_, String>(person(&name));
-    let manager = LoginManager::builder(find)
+    let builder = LoginManager::builder(find)
         .session_only()
         .throttle(throttle)
         .clock(clock.clone())
@@ -145,9 +162,8 @@ async fn site_with(
                 _ => return,
             };
             seen.lock().unwrap().push(text);
-        })
-        .build(key())
-        .unwrap();
+        });
+    let manager = change_manager(builder).build(key()).unwrap();
     let data = web::Data::new(passwords);
     let app = app(manager, move |routes| {
         routes
@@ -166,14 +182,40 @@ async fn site_with(
 
 impl<A: App> Site<A> {
     async fn send(&self, from: impl Into<std::net::IpAddr>, path: &str, body: &str) -> Answer {
+        self.send_with(from, &[], path, body).await
+    }
+
+    async fn send_with(
+        &self,
+        from: impl Into<std::net::IpAddr>,
+        headers: &[(&str, &str)],
+        path: &str,
+        body: &str,
+    ) -> Answer {
         let browser = Browser::new(&self.app);
         browser.set_address(from);
-        browser.post(path).body(body.to_owned()).await
+        with_headers(browser.post(path), headers)
+            .body(body.to_owned())
+            .await
     }
 
     async fn log_in(&self, from: impl Into<std::net::IpAddr>, name: &str, password: &str) -> u16 {
         let path = format!("/login/{}", utf8_percent_encode(name, NON_ALPHANUMERIC));
         self.send(from, &path, password).await.status()
+    }
+
+    /// The statuses of wrong log ins to Ada's account, one with each list of headers.
+    async fn wrong_with<'a>(
+        &self,
+        from: [u8; 4],
+        headers: impl IntoIterator<Item = &'a [(&'a str, &'a str)]>,
+    ) -> Vec<u16> {
+        let mut statuses = Vec::new();
+        for headers in headers {
+            let answer = self.send_with(from, headers, "/login/ada", "wrong").await;
+            statuses.push(answer.status());
+        }
+        statuses
     }
 
     fn checks(&self) -> usize {
@@ -208,10 +250,8 @@ fn seen(answer: &Answer) -> String {
 
 #[actix_web::test]
 async fn two_hundred_wrong_log_ins_at_once_check_five_passwords_and_the_owner_gets_in() {
-    let site = site_with(Throttle::new(), |passwords| {
-        passwords.at_most(1, 60 * SECOND)
-    })
-    .await;
+    let patient = |passwords: PasswordVerifier| passwords.at_most(1, 60 * SECOND);
+    let site = site_with(Throttle::new(), patient, |manager| manager).await;
     let flood = (0..200).map(|_| site.log_in(THIEF, "ada", "wrong"));
     let (statuses, owner) = tokio::join!(join_all(flood), site.log_in(OWNER, "ada", RIGHT));
     assert_eq!(owner, 200);
@@ -328,6 +368,63 @@ async fn addresses_of_one_ipv6_network_are_one_client() {
     site.exhaust(THIEF, "ben").await;
     let mapped = std::net::Ipv4Addr::from(THIEF).to_ipv6_mapped();
     assert_eq!(site.log_in(mapped, "ben", "wrong").await, 429);
+}
+
+/// The statuses of `n` log ins of a client that has five tries.
+fn five_of(n: usize) -> Vec<u16> {
+    (0..n)
+        .map(|index| if index < 5 { 401 } else { 429 })
+        .collect()
+}
+
+#[actix_web::test]
+async fn a_client_that_names_other_addresses_has_no_more_tries_and_uses_up_none_of_others() {
+    for proxies in [
+        None,
+        Some(inner(ForwardedHeaders::x_forwarded())),
+        Some(inner(ForwardedHeaders::forwarded())),
+    ] {
+        let what = format!("{proxies:?}");
+        let site = site_behind(proxies).await;
+        let sent = SPOOFED.iter().map(std::slice::from_ref);
+        let statuses = site.wrong_with(THIEF, sent).await;
+        assert_eq!(statuses, five_of(SPOOFED.len()), "{what}");
+        // The first three were named.
+        for named in [[198, 51, 100, 7], [10, 0, 0, 9], [127, 0, 0, 1], OWNER] {
+            let statuses = site.wrong_with(named, [&[][..]; 6]).await;
+            assert_eq!(statuses, five_of(6), "{what} {named:?}");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn each_client_behind_a_named_proxy_has_its_own_tries() {
+    let x_forwarded = ForwardedHeaders::x_forwarded();
+    for (proxies, name, of) in [
+        (inner(x_forwarded), "x-forwarded-for", ""),
+        (TrustedProxies::hops(1, x_forwarded), "x-forwarded-for", ""),
+        (inner(ForwardedHeaders::forwarded()), "forwarded", "for="),
+    ] {
+        let what = format!("{proxies:?}");
+        let site = site_behind(Some(proxies)).await;
+        let [thief, owner] = ["203.0.113.5", "203.0.113.6"].map(|client| format!("{of}{client}"));
+        // The proxy appends a line to what the client sends.
+        let sent: Vec<_> = SPOOFED
+            .iter()
+            .map(|spoofed| [*spoofed, (name, &*thief)])
+            .collect();
+        let sent = sent.iter().map(|both| &both[..]);
+        let statuses = site.wrong_with(PROXY, sent).await;
+        assert_eq!(statuses, five_of(SPOOFED.len()), "{what}");
+        let owners = [(name, &*owner)];
+        let statuses = site.wrong_with(PROXY, [&owners[..]; 4]).await;
+        assert_eq!(statuses, five_of(4), "{what}");
+        let answer = site.send_with(PROXY, &owners, "/login/ada", RIGHT).await;
+        assert_eq!(answer.status(), 200, "{what}");
+        // The proxy itself, too.
+        let statuses = site.wrong_with(PROXY, [&[][..]; 6]).await;
+        assert_eq!(statuses, five_of(6), "{what}");
+    }
 }
 
 #[actix_web::test]

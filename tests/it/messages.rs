@@ -15,7 +15,6 @@ use actix_web::{
 use actix_web_flash_messages::{
     FlashMessagesFramework, IncomingFlashMessages, Level, storage::CookieMessageStore,
 };
-use login_runtime::test::strict::{Rule, tolerate};
 use login_runtime::{
     Auth,
     config::LoginManagerBuilder,
@@ -26,7 +25,7 @@ use login_runtime::{
 };
 use login_tests::{User, Users, key, manager};
 
-use crate::world::{App, BoxedApp, SESSION};
+use crate::world::{App, BoxedApp, SESSION, flash_cookies};
 
 const KEPT: &str = "__Host-login-message";
 
@@ -176,19 +175,7 @@ const UNDECLARED: [(Method, &str); 3] = [
 
 #[actix_web::test]
 async fn a_client_without_a_login_sees_the_message_once_at_the_login_view() {
-    let _known = tolerate(
-        &[
-            Rule::Grammar,
-            Rule::Secure,
-            Rule::Prefix,
-            Rule::SameSite,
-            Rule::HttpOnly,
-            Rule::Lifetime,
-            Rule::ClearText,
-        ],
-        "",
-        "the cookies of `actix-web-flash-messages` have their own attributes",
-    );
+    let _known = flash_cookies();
     for order in ORDERS {
         for deny in [false, true] {
             let (mut builder, _) = messages(&Users::new());
@@ -210,19 +197,7 @@ async fn a_client_without_a_login_sees_the_message_once_at_the_login_view() {
 
 #[actix_web::test]
 async fn a_client_with_a_stale_login_sees_the_message_once_at_the_refresh_view() {
-    let _known = tolerate(
-        &[
-            Rule::Grammar,
-            Rule::Secure,
-            Rule::Prefix,
-            Rule::SameSite,
-            Rule::HttpOnly,
-            Rule::Lifetime,
-            Rule::ClearText,
-        ],
-        "",
-        "the cookies of `actix-web-flash-messages` have their own attributes",
-    );
+    let _known = flash_cookies();
     for order in ORDERS {
         for deny in [false, true] {
             let (mut builder, _) = messages(&Users::new());
@@ -244,19 +219,7 @@ async fn a_client_with_a_stale_login_sees_the_message_once_at_the_refresh_view()
 
 #[actix_web::test]
 async fn who_is_forbidden_or_not_shown_a_page_gets_no_message() {
-    let _known = tolerate(
-        &[
-            Rule::Grammar,
-            Rule::Secure,
-            Rule::Prefix,
-            Rule::SameSite,
-            Rule::HttpOnly,
-            Rule::Lifetime,
-            Rule::ClearText,
-        ],
-        "",
-        "the cookies of `actix-web-flash-messages` have their own attributes",
-    );
+    let _known = flash_cookies();
     for order in ORDERS {
         let (builder, _) = messages(&Users::new());
         let app = site(builder.deny_by_default(), order).await;
@@ -273,19 +236,7 @@ async fn who_is_forbidden_or_not_shown_a_page_gets_no_message() {
 
 #[actix_web::test]
 async fn a_message_waits_for_a_page_that_shows_messages() {
-    let _known = tolerate(
-        &[
-            Rule::Grammar,
-            Rule::Secure,
-            Rule::Prefix,
-            Rule::SameSite,
-            Rule::HttpOnly,
-            Rule::Lifetime,
-            Rule::ClearText,
-        ],
-        "",
-        "the cookies of `actix-web-flash-messages` have their own attributes",
-    );
+    let _known = flash_cookies();
     for order in ORDERS {
         let (builder, _) = messages(&Users::new());
         let app = site(builder.deny_by_default(), order).await;
@@ -304,19 +255,7 @@ async fn a_message_waits_for_a_page_that_shows_messages() {
 
 #[actix_web::test]
 async fn a_message_is_translated_and_has_its_level_wherever_it_is_shown() {
-    let _known = tolerate(
-        &[
-            Rule::Grammar,
-            Rule::Secure,
-            Rule::Prefix,
-            Rule::SameSite,
-            Rule::HttpOnly,
-            Rule::Lifetime,
-            Rule::ClearText,
-        ],
-        "",
-        "the cookies of `actix-web-flash-messages` have their own attributes",
-    );
+    let _known = flash_cookies();
     for order in ORDERS {
         let (builder, _) = messages(&Users::new());
         let builder = builder
@@ -338,19 +277,7 @@ async fn a_message_is_translated_and_has_its_level_wherever_it_is_shown() {
 
 #[actix_web::test]
 async fn a_forged_cookie_shows_nothing_that_is_not_the_applications() {
-    let _known = tolerate(
-        &[
-            Rule::Grammar,
-            Rule::Secure,
-            Rule::Prefix,
-            Rule::SameSite,
-            Rule::HttpOnly,
-            Rule::Lifetime,
-            Rule::ClearText,
-        ],
-        "",
-        "the cookies of `actix-web-flash-messages` have their own attributes",
-    );
+    let _known = flash_cookies();
     let (builder, _) = messages(&Users::new());
     let app = site(builder.deny_by_default(), Order::Inside).await;
     for forged in ["<script>", "", "loginx", "refresh; login"] {
@@ -380,19 +307,7 @@ async fn without_the_framework_clients_are_refused_all_the_same() {
 
 #[actix_web::test]
 async fn a_refusal_in_a_task_that_a_handler_started_does_not_panic() {
-    let _known = tolerate(
-        &[
-            Rule::Grammar,
-            Rule::Secure,
-            Rule::Prefix,
-            Rule::SameSite,
-            Rule::HttpOnly,
-            Rule::Lifetime,
-            Rule::ClearText,
-        ],
-        "",
-        "the cookies of `actix-web-flash-messages` have their own attributes",
-    );
+    let _known = flash_cookies();
     #[public]
     #[get("/task")]
     async fn task(request: HttpRequest) -> String {

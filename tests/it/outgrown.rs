@@ -18,7 +18,9 @@ use login_tests::{User, Users, app, key, manager, manager_base, sessions::Memory
 
 use crate::{
     events::Log,
-    world::{App, REMEMBER, SESSION, account_status, cart_of, name_of, pages, site},
+    world::{
+        App, REMEMBER, SESSION, account_status, cart_of, cookies_of_a_domain, name_of, pages, site,
+    },
 };
 
 /// The longest cookie that browsers keep, with its name and its attributes.
@@ -60,11 +62,7 @@ fn builders() -> Vec<LoginManagerBuilder> {
 
 #[actix_web::test]
 async fn whatever_is_in_the_cart_a_log_in_works_or_says_that_it_does_not() {
-    let _known = tolerate(
-        &[Rule::Domain, Rule::Prefix],
-        "",
-        "the cookies are for a whole domain on purpose",
-    );
+    let _known = cookies_of_a_domain();
     for builder in builders() {
         let manager = builder.build(key()).unwrap();
         let logins = manager.logins();
@@ -115,11 +113,7 @@ async fn whatever_is_in_the_cart_a_log_in_works_or_says_that_it_does_not() {
 
 #[actix_web::test]
 async fn a_cart_that_outgrows_the_cookie_of_a_login_is_500_and_the_login_stays() {
-    let _known = tolerate(
-        &[Rule::Domain, Rule::Prefix],
-        "",
-        "the cookies are for a whole domain on purpose",
-    );
+    let _known = cookies_of_a_domain();
     for builder in builders() {
         let app = site(builder.build(key()).unwrap(), &Users::new()).await;
         let browser = Browser::new(&app);
@@ -145,11 +139,7 @@ async fn a_cart_that_outgrows_the_cookie_of_a_login_is_500_and_the_login_stays()
 
 #[actix_web::test]
 async fn the_log_tells_the_size_of_a_session_that_is_too_long_and_what_to_do() {
-    let _known = tolerate(
-        &[Rule::Domain, Rule::Prefix],
-        "",
-        "the cookies are for a whole domain on purpose",
-    );
+    let _known = cookies_of_a_domain();
     let (log, _guard) = Log::start();
     for builder in builders() {
         let app = site(builder.build(key()).unwrap(), &Users::new()).await;
@@ -177,11 +167,7 @@ async fn the_log_tells_the_size_of_a_session_that_is_too_long_and_what_to_do() {
 
 #[actix_web::test]
 async fn a_login_that_a_remember_cookie_restores_is_not_lost_without_a_word() {
-    let _known = tolerate(
-        &[Rule::Domain, Rule::Prefix],
-        "",
-        "the cookies are for a whole domain on purpose",
-    );
+    let _known = cookies_of_a_domain();
     for builder in builders() {
         let app = site(builder.build(key()).unwrap(), &Users::new()).await;
         let remembered = Browser::new(&app);
@@ -213,11 +199,7 @@ async fn a_login_that_a_remember_cookie_restores_is_not_lost_without_a_word() {
 
 #[actix_web::test]
 async fn a_full_session_can_still_be_confirmed_and_left() {
-    let _known = tolerate(
-        &[Rule::Domain, Rule::Prefix],
-        "",
-        "the cookies are for a whole domain on purpose",
-    );
+    let _known = cookies_of_a_domain();
     for builder in builders() {
         let app = site(builder.build(key()).unwrap(), &Users::new()).await;
         let browser = Browser::new(&app);
@@ -239,11 +221,7 @@ async fn a_full_session_can_still_be_confirmed_and_left() {
 
 #[actix_web::test]
 async fn what_a_handler_writes_after_a_log_in_counts_too() {
-    let _known = tolerate(
-        &[Rule::Domain, Rule::Prefix],
-        "",
-        "the cookies are for a whole domain on purpose",
-    );
+    let _known = cookies_of_a_domain();
     async fn log_in(
         auth: Auth<User>,
         session: Session,

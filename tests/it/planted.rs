@@ -12,13 +12,14 @@ use actix_web::{
     test::{TestRequest, init_service},
     web,
 };
-use login_runtime::test::strict::{Rule, tolerate};
 use login_runtime::{
     CookieSettings, MemoryLoginStore, RememberCookie, config::LoginManagerBuilder, test::Browser,
 };
 use login_tests::{Users, app, key, manager, manager_base};
 
-use crate::world::{App, DAY, LOGIN, REMEMBER, SESSION, cookie, name_of, pages, site};
+use crate::world::{
+    App, DAY, LOGIN, REMEMBER, SESSION, cookie, cookies_of_a_domain, name_of, pages, site,
+};
 
 /// The body of a page, for a browser with these `Cookie` headers.
 async fn page<S: App>(app: &S, path: &str, headers: &[&[u8]]) -> String {
@@ -153,11 +154,7 @@ fn shared() -> CookieSettings {
 
 #[actix_web::test]
 async fn without_the_host_prefix_the_first_session_that_opens_counts() {
-    let _known = tolerate(
-        &[Rule::Domain, Rule::Prefix],
-        "",
-        "the cookies are for a whole domain on purpose",
-    );
+    let _known = cookies_of_a_domain();
     let users = Users::new();
     for stored in [false, true] {
         let builder = match stored {
@@ -211,11 +208,7 @@ async fn without_the_host_prefix_the_first_session_that_opens_counts() {
 
 #[actix_web::test]
 async fn without_the_host_prefix_the_first_login_and_remember_cookie_that_is_good_counts() {
-    let _known = tolerate(
-        &[Rule::Domain, Rule::Prefix],
-        "",
-        "the cookies are for a whole domain on purpose",
-    );
+    let _known = cookies_of_a_domain();
     let users = Users::new();
     for stored in [false, true] {
         let base = match stored {
@@ -250,11 +243,7 @@ async fn without_the_host_prefix_the_first_login_and_remember_cookie_that_is_goo
 
 #[actix_web::test]
 async fn an_old_login_cookie_of_another_domain_keeps_nobody_out() {
-    let _known = tolerate(
-        &[Rule::Domain, Rule::Prefix],
-        "",
-        "the cookies are for a whole domain on purpose",
-    );
+    let _known = cookies_of_a_domain();
     let users = Users::new();
     for stored in [false, true] {
         let (base, clock) = match stored {
@@ -290,11 +279,7 @@ async fn an_old_login_cookie_of_another_domain_keeps_nobody_out() {
 
 #[actix_web::test]
 async fn an_old_remember_cookie_of_another_domain_keeps_nobody_out_and_is_no_theft() {
-    let _known = tolerate(
-        &[Rule::Domain, Rule::Prefix],
-        "",
-        "the cookies are for a whole domain on purpose",
-    );
+    let _known = cookies_of_a_domain();
     let users = Users::new();
     let (builder, clock) = manager_base(&users);
     let builder = builder
@@ -326,11 +311,7 @@ async fn an_old_remember_cookie_of_another_domain_keeps_nobody_out_and_is_no_the
 
 #[actix_web::test]
 async fn a_log_out_ends_what_other_domains_left_in_the_browser() {
-    let _known = tolerate(
-        &[Rule::Domain, Rule::Prefix],
-        "",
-        "the cookies are for a whole domain on purpose",
-    );
+    let _known = cookies_of_a_domain();
     let users = Users::new();
     let builder = manager_base(&users).0.login_store(MemoryLoginStore::new());
     let builder = builder

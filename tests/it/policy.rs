@@ -6,7 +6,7 @@ use actix_session::{SessionMiddleware, config::PersistentSession, storage::Cooki
 use actix_web::{App, HttpRequest, HttpResponse, cookie::SameSite, test::init_service, web};
 use login_runtime::{
     AuthUser, CookieSettings, Limits, LoginManager, MemoryLoginStore, Policy, RememberCookie,
-    config::{ClientIdentity, LoginManagerBuilder, SessionProtection},
+    config::{AddressPart, ClientIdentity, LoginManagerBuilder, SessionProtection},
     proxies::{ForwardedHeaders, TrustedProxies},
     store::MaxLogins,
     throttle::{Throttle, TryLimit},
@@ -420,6 +420,16 @@ fn each_setting_that_should_not_go_live_is_a_finding() {
             base().remember_cookie(RememberCookie::new().cookie(weak().same_site(SameSite::None))),
             &["cookie-same-site-none"],
         ),
+        (
+            base().session_cookie(weak().same_site(None)),
+            &["cookie-same-site-missing"],
+        ),
+        (
+            base().session_cookie(weak().domain("a.test")),
+            &["cookie-domain"],
+        ),
+        (base().session_cookie(weak().path("/app")), &["cookie-path"]),
+        (base().session_cookie(weak().name("sid")), &["cookie-name"]),
         (base().throttle(Throttle::danger_off()), &["no-throttle"]),
         (base().danger_any_host(), &["any-host"]),
         (
@@ -450,12 +460,39 @@ fn each_setting_that_should_not_go_live_is_a_finding() {
             base().session_protection(SessionProtection::None),
             &["session-protection"],
         ),
+        (
+            base().client_identity(
+                ClientIdentity::new()
+                    .user_agent(false)
+                    .address(AddressPart::Omit),
+            ),
+            &["client-identity"],
+        ),
         (base().user_loader(load_admin), &["no-session-hash"]),
         (manager(&Users::new()).0, &["session-only"]),
     ];
+    let is_known = |code: &str| {
+        let check = base().build(key()).unwrap().check_deploy().allow(code);
+        !check.to_string().contains("unknown-code")
+    };
     for (builder, expected) in rows {
         assert_eq!(codes(builder), expected);
+        assert!(expected.iter().all(|code| is_known(code)), "{expected:?}");
     }
+    let own = || SessionMiddleware::new(CookieSessionStore::default(), key());
+    let with_older_key = base().fallback_keys([key_of(8)]).session_middleware(own);
+    let check = with_older_key.build(key()).unwrap().check_deploy();
+    assert!(
+        check
+            .findings()
+            .any(|finding| finding.code == "session-middleware-key")
+    );
+    assert!(is_known("session-middleware-key"));
+    assert!(
+        check
+            .not_checked()
+            .any(|line| line.contains("session cookie"))
+    );
     let check = base().build(key()).unwrap().check_deploy();
     let codes: Vec<_> = check.findings().map(|finding| finding.code).collect();
     assert_eq!(codes, ["memory-login-store", "no-deny-by-default"]);

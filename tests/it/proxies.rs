@@ -2,11 +2,11 @@
 
 use login_runtime::test::strict::{Rule, tolerate};
 use std::{
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex},
 };
 
-use actix_web::{HttpRequest, Responder, web};
+use actix_web::{HttpRequest, Responder, test::TestRequest, web};
 use login_runtime::{
     Auth, BuildError, CookieSettings, LoginManager, MemoryLoginStore,
     config::{LoginManagerBuilder, SessionProtection},
@@ -21,7 +21,7 @@ use crate::{
     world::{App, account_status, pages},
 };
 
-const PROXY: [u8; 4] = [10, 0, 0, 1];
+pub(crate) const PROXY: [u8; 4] = [10, 0, 0, 1];
 
 /// The address that each event was about.
 type Heard = Arc<Mutex<Vec<Option<IpAddr>>>>;
@@ -60,11 +60,14 @@ async fn serve(builder: LoginManagerBuilder, users: &Users) -> impl App + use<> 
     .await
 }
 
-fn inner(headers: ForwardedHeaders) -> TrustedProxies {
+pub(crate) fn inner(headers: ForwardedHeaders) -> TrustedProxies {
     TrustedProxies::networks(["10.0.0.0/8", "fd00::/8"], headers)
 }
 
-fn with_headers<'b, 'a, S>(mut ask: Ask<'b, 'a, S>, headers: &[(&str, &str)]) -> Ask<'b, 'a, S> {
+pub(crate) fn with_headers<'b, 'a, S>(
+    mut ask: Ask<'b, 'a, S>,
+    headers: &[(&str, &str)],
+) -> Ask<'b, 'a, S> {
     for (name, value) in headers {
         ask = ask.header(name, value);
     }
@@ -130,7 +133,7 @@ async fn check_address(
 }
 
 /// Headers of a client that wants to look like another.
-const SPOOFED: [(&str, &str); 14] = [
+pub(crate) const SPOOFED: [(&str, &str); 14] = [
     ("x-forwarded-for", "198.51.100.7"),
     ("x-forwarded-for", "198.51.100.7, 10.0.0.9"),
     ("x-forwarded-for", "127.0.0.1"),
@@ -198,6 +201,28 @@ async fn the_family_of_headers_that_the_proxy_does_not_set_is_not_read() {
     check_address(Some(forwarded), PROXY, &sent, "2001:db8::5").await;
     let x_forwarded = inner(ForwardedHeaders::x_forwarded());
     check_address(Some(x_forwarded), PROXY, &sent, "198.51.100.7").await;
+}
+
+#[actix_web::test]
+async fn proxies_one_behind_the_other_may_append_lines_of_their_own() {
+    let x_forwarded = ForwardedHeaders::x_forwarded();
+    let forwarded = ForwardedHeaders::forwarded();
+    for (headers, name, of) in [
+        (x_forwarded, "x-forwarded-for", ""),
+        (forwarded, "forwarded", "for="),
+    ] {
+        let [spoofed, client, outer] =
+            ["198.51.100.7", "203.0.113.5", "10.0.0.2"].map(|address| format!("{of}{address}"));
+        let sent = [(name, &*spoofed), (name, &*client), (name, &*outer)];
+        for proxies in [inner(headers), TrustedProxies::hops(2, headers)] {
+            check_address(Some(proxies), PROXY, &sent, "203.0.113.5").await;
+        }
+    }
+    // The other headers are no substitute for those that are missing.
+    let sent = [("forwarded", "for=198.51.100.7")];
+    check_address(Some(inner(x_forwarded)), PROXY, &sent, "10.0.0.1").await;
+    let sent = [("x-forwarded-for", "198.51.100.7")];
+    check_address(Some(inner(forwarded)), PROXY, &sent, "10.0.0.1").await;
 }
 
 #[actix_web::test]
@@ -279,15 +304,65 @@ async fn the_applications_own_function_finds_the_address_and_may_ask_for_the_usu
     assert_eq!(from([192, 0, 2, 9], "203.0.113.5").await, "192.0.2.9");
 }
 
+#[actix_web::test]
+async fn the_applications_own_function_needs_no_named_proxy_and_may_leave_the_decision() {
+    let users = Users::new();
+    let own = |builder: LoginManagerBuilder| {
+        builder.client_address(|request| {
+            let header = request.headers().get("cf-connecting-ip")?;
+            header.to_str().ok()?.parse().ok()
+        })
+    };
+    let proxies = inner(ForwardedHeaders::x_forwarded());
+    let named = own(builder(&users).trusted_proxies(proxies));
+    for (builder, undecided) in [(own(builder(&users)), "10.0.0.1"), (named, "203.0.113.5")] {
+        let app = serve(builder, &users).await;
+        let browser = Browser::new(&app);
+        browser.set_address(PROXY);
+        let ask = || {
+            browser
+                .get("/whence")
+                .header("x-forwarded-for", "203.0.113.5")
+        };
+        assert_eq!(ask().await.text().trim(), undecided);
+        let answer = ask().header("cf-connecting-ip", "203.0.113.6").await;
+        assert_eq!(answer.text().trim(), "203.0.113.6");
+    }
+}
+
+#[test]
+fn without_a_login_manager_the_peer_of_the_connection_is_the_client() {
+    let request = |peer: &str| {
+        let request = TestRequest::get().peer_addr(SocketAddr::new(peer.parse().unwrap(), 4711));
+        let request = request.insert_header(("x-forwarded-for", "198.51.100.7"));
+        request.insert_header(("x-forwarded-prefix", "/app"))
+    };
+    for peer in ["203.0.113.5", "::ffff:203.0.113.5"] {
+        let request = request(peer).to_http_request();
+        let expected = Some("203.0.113.5".parse().unwrap());
+        assert_eq!(client_address(&request), expected, "{peer}");
+        assert_eq!(path_prefix(&request), "");
+    }
+}
+
 /// What a browser behind the proxy gets for a page that needs a login.
 async fn refused(
     builder: LoginManagerBuilder,
     users: &Users,
     headers: &[(&str, &str)],
 ) -> Option<String> {
+    refused_from(PROXY.into(), builder, users, headers).await
+}
+
+async fn refused_from(
+    peer: IpAddr,
+    builder: LoginManagerBuilder,
+    users: &Users,
+    headers: &[(&str, &str)],
+) -> Option<String> {
     let app = serve(builder, users).await;
     let browser = Browser::new(&app);
-    browser.set_address(PROXY);
+    browser.set_address(peer);
     let ask = with_headers(browser.get("/page?a=b"), headers);
     ask.await.location().map(str::to_owned)
 }
@@ -331,6 +406,33 @@ async fn the_login_view_and_next_have_the_prefix_that_the_proxy_cut_off() {
     }
     let found = refused(builder(&users).own_prefix("/app"), &users, &[]).await;
     assert_eq!(found.as_deref(), Some(prefixed));
+    // Whatever the proxy reports.
+    let with = builder(&users)
+        .own_prefix("/app")
+        .trusted_proxies(inner(all));
+    let found = refused(with, &users, &[("x-forwarded-prefix", "/other")]).await;
+    assert_eq!(found.as_deref(), Some(prefixed));
+    let mapped = "::ffff:10.0.0.1".parse().unwrap();
+    let with = builder(&users).trusted_proxies(inner(all));
+    let found = refused_from(mapped, with, &users, &[("x-forwarded-prefix", "/app")]).await;
+    assert_eq!(found.as_deref(), Some(prefixed));
+}
+
+#[actix_web::test]
+async fn a_page_gets_the_prefix_that_each_of_the_proxies_cut_off() {
+    let users = Users::new();
+    let headers = ForwardedHeaders::x_forwarded().with_prefix();
+    let app = serve(builder(&users).trusted_proxies(inner(headers)), &users).await;
+    let browser = Browser::new(&app);
+    browser.set_address(PROXY);
+    for (from, expected) in [
+        ("203.0.113.5", "203.0.113.5 /app"),
+        ("203.0.113.5, 10.0.0.2", "203.0.113.5 /outer/app"),
+    ] {
+        let ask = browser.get("/whence").header("x-forwarded-for", from);
+        let ask = ask.header("x-forwarded-prefix", "/evil, /outer, /app");
+        assert_eq!(ask.await.text(), expected);
+    }
 }
 
 #[actix_web::test]
@@ -396,6 +498,116 @@ async fn an_absolute_login_view_is_compared_with_the_origin_that_the_proxy_repor
             Some("https://accounts.test/login"),
             "{host}"
         );
+    }
+}
+
+#[actix_web::test]
+async fn the_outermost_of_several_proxies_says_at_which_origin_the_client_is() {
+    let _known = tolerate(
+        &[Rule::OwnOrigin],
+        "",
+        "the proxy says which origin is the own one",
+    );
+    let users = Users::new();
+    let x_forwarded = ForwardedHeaders::x_forwarded().with_host();
+    let from = ("x-forwarded-for", "203.0.113.5, 10.0.0.2");
+    let with_proto = |proto| {
+        [
+            from,
+            ("x-forwarded-host", "evil.test, app.test, inner.test"),
+            ("x-forwarded-proto", proto),
+        ]
+    };
+    let forwarded = ForwardedHeaders::forwarded();
+    let report = |outer: &str| {
+        format!("host=evil.test;proto=http, {outer}, for=10.0.0.2;host=inner.test;proto=http")
+    };
+    let all = report("for=203.0.113.5;host=app.test;proto=https");
+    let address = report("for=203.0.113.5");
+    let expected = |next: &str| format!("https://accounts.test/login{next}");
+    let app_test = expected("?next=https://app.test/page%3Fa%3Db");
+    let inner_test = expected("?next=http://inner.test/page%3Fa%3Db");
+    // As long as the line can hold more elements than are found, the line before may be a client's.
+    let long = format!("evil.test, app.test, {}", "a".repeat(600));
+    for (headers, sent, expected) in [
+        (x_forwarded, &with_proto("http, https, http")[..], &app_test),
+        (forwarded, &[("forwarded", &*all)], &app_test),
+        // The outermost proxy leaves the rest to the next one.
+        (forwarded, &[("forwarded", &*address)], &inner_test),
+        (
+            x_forwarded,
+            &[
+                from,
+                ("x-forwarded-host", "evil.test"),
+                ("x-forwarded-host", &*long),
+                ("x-forwarded-proto", "https"),
+            ],
+            &expected(""),
+        ),
+        // Not named.
+        (
+            ForwardedHeaders::x_forwarded(),
+            &with_proto("https"),
+            &expected(""),
+        ),
+    ] {
+        let with = builder(&users)
+            .trusted_proxies(inner(headers))
+            .login_view("https://accounts.test/login");
+        let found = refused(with, &users, sent).await;
+        assert_eq!(found.as_deref(), Some(&**expected), "{sent:?}");
+    }
+}
+
+#[actix_web::test]
+async fn a_view_with_https_is_here_unless_the_proxy_reports_http() {
+    let _known = tolerate(
+        &[Rule::OwnOrigin],
+        "",
+        "the view at another host is what this is about",
+    );
+    let users = Users::new();
+    let app_test = ("host", "app.test");
+    for (view, sent, is_here) in [
+        ("https://app.test/login", &[app_test][..], true),
+        (
+            "https://app.test/login",
+            &[app_test, ("x-forwarded-proto", "https")],
+            true,
+        ),
+        (
+            "https://app.test/login",
+            &[app_test, ("x-forwarded-proto", "http")],
+            false,
+        ),
+        (
+            "http://app.test/login",
+            &[app_test, ("x-forwarded-proto", "https")],
+            false,
+        ),
+        // The proxy does not report hosts.
+        (
+            "http://app.test/login",
+            &[app_test, ("x-forwarded-host", "evil.test")],
+            true,
+        ),
+        (
+            "http://evil.test/login",
+            &[app_test, ("x-forwarded-host", "evil.test")],
+            false,
+        ),
+    ] {
+        let headers = ForwardedHeaders::x_forwarded();
+        let with = builder(&users)
+            .trusted_proxies(inner(headers))
+            .login_view(view);
+        let found = refused(with, &users, sent).await.unwrap();
+        let expected = if is_here {
+            format!("{view}?next=/page%3Fa%3Db")
+        } else {
+            view.to_owned()
+        };
+        assert_eq!(found, expected, "{sent:?}");
     }
 }
 

@@ -1,15 +1,29 @@
 //! What refused clients get, by the headers that they send.
 
-use std::time::Duration;
-
-use actix_web::web::{self, ServiceConfig};
-use login_runtime::{
-    Limits, LoginScope, MemoryLoginStore,
-    config::LoginManagerBuilder,
-    fresh_login_required, login_required,
-    test::{Answer, Browser},
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
 };
-use login_tests::{User, Users, app, key, manager, manager_base};
+
+use actix_session::SessionExt;
+use actix_web::{
+    HttpRequest,
+    web::{self, ServiceConfig},
+};
+use login_runtime::{
+    Auth, Limits, LoginScope, MaybeUser, MemoryLoginStore,
+    config::{LoginManagerBuilder, SessionProtection},
+    fresh_login_required,
+    guards::{Refusal, RefusedRequest},
+    login_required,
+    test::{
+        Answer, Browser, TestClock,
+        strict::{Rule, tolerate},
+    },
+};
+use login_tests::{
+    Admin, START, User, Users, app, key, load_admin, manager, manager_base, record_logins,
+};
 
 use crate::world::App;
 
@@ -28,8 +42,20 @@ async fn forbidden() -> &'static str {
     "forbidden"
 }
 
+async fn asked(_: MaybeUser<User>, auth: Auth<User>) -> Result<&'static str, Refusal> {
+    Err(auth.unauthorized().await)
+}
+
+async fn forge(request: HttpRequest) -> &'static str {
+    let session = request.get_session();
+    session.insert("_login:User", "worthless").unwrap();
+    "forged"
+}
+
 fn pages(routes: &mut ServiceConfig) {
     routes
+        .route("/asked", web::to(asked))
+        .route("/forge", web::to(forge))
         .route("/page", web::to(page))
         .route("/fresh", web::to(fresh))
         .route("/forbidden", web::to(forbidden));
@@ -93,6 +119,11 @@ const TABLE: &[(&[(&str, &str)], Gets)] = &[
     (&[NAVIGATE, ("sec-fetch-dest", "iframe")], View),
     (&[NAVIGATE, ("accept", "text/html;q=0")], View),
     (&[NAVIGATE, ("upgrade", "h2c")], View),
+    (&[NAVIGATE, ("accept", "text/event-stream;q=0")], View),
+    (
+        &[NAVIGATE, ("accept", "text/event-stream;q=0.5, text/html")],
+        View,
+    ),
     // `Accept` without fetch metadata.
     (&[("accept", "*/*")], View),
     (&[("accept", "*/*;q=0.1")], View),
@@ -130,6 +161,11 @@ const TABLE: &[(&[(&str, &str)], Gets)] = &[
         &[("accept", "application/vnd.api+json, text/html;q=0.9")],
         Problem,
     ),
+    (
+        &[("accept", "application/vnd.api+JSON, text/html;q=0.9")],
+        Problem,
+    ),
+    (&[("accept", "text/html;q=0.1"), JSON], Problem),
     (&[("accept", "application/problem+json")], Problem),
     (&[JSON], Problem),
     (&[("accept", "application/json, */*")], Problem),
@@ -149,10 +185,15 @@ const TABLE: &[(&[(&str, &str)], Gets)] = &[
     (&[SOCKET, HTMX], Problem),
     (&[("upgrade", "h2c, WebSocket")], Problem),
     (&[("upgrade", "websocket/13"), HTML], Problem),
+    (&[("upgrade", "h2c"), SOCKET, HTML], Problem),
     (&[("sec-fetch-mode", "websocket")], Problem),
     (&[EVENTS], Problem),
     (&[EVENTS, CORS], Problem),
     (&[EVENTS, NAVIGATE], Problem),
+    (
+        &[NAVIGATE, ("accept", "text/html;q=0.1, text/event-stream")],
+        Problem,
+    ),
     (&[EVENTS, HTMX], Problem),
     (&[("accept", "Text/Event-Stream;q=0.5, */*")], Problem),
     (
@@ -323,14 +364,114 @@ async fn with_htmx_next_is_the_page_that_the_browser_shows_if_it_is_ours() {
         "https://app.test/login?next=/old",
         &long,
     ] {
-        assert_eq!(
-            sent(&Browser::new(&listed), current).await,
-            "/login",
-            "{current}"
-        );
+        for app in [&app, &listed] {
+            let sent = sent(&Browser::new(app), current).await;
+            assert_eq!(sent, "/login", "{current}");
+        }
     }
     let http = sent(&Browser::new(&listed), "http://app.test/list").await;
     assert_eq!(http, "/login", "another scheme than the listed one");
+    let listed = site(plain().origins(["http://app.test"])).await;
+    let https = sent(&Browser::new(&listed), "https://app.test/list").await;
+    assert_eq!(https, "/login", "another scheme than the listed one");
+    let twice = [
+        HTMX,
+        ("host", "app.test"),
+        ("hx-current-url", "http://app.test/list"),
+        ("hx-current-url", "http://app.test/other"),
+    ];
+    let answer = ask(&Browser::new(&app), "/page", &twice).await;
+    assert_eq!(answer.header("hx-redirect"), Some("/login"));
+}
+
+#[actix_web::test]
+async fn with_htmx_next_has_the_prefix_that_the_browser_shows() {
+    let app = site(plain().own_prefix("/app")).await;
+    for (current, location) in [
+        ("http://app.test/app/list", "/app/login?next=/app/list"),
+        ("http://app.test/app/login", "/app/login"),
+        ("http://app.test/login", "/app/login?next=/login"),
+    ] {
+        let headers = [HTMX, ("host", "app.test"), ("hx-current-url", current)];
+        let answer = ask(&Browser::new(&app), "/page", &headers).await;
+        assert_eq!(answer.header("hx-redirect"), Some(location), "{current}");
+    }
+}
+
+#[actix_web::test]
+async fn with_htmx_a_login_view_on_another_host_is_told_the_page_if_it_is_known_to_be_ours() {
+    let _known = tolerate(
+        &[Rule::OwnOrigin],
+        "",
+        "the login view is on another origin",
+    );
+    let view = || plain().login_view("https://auth.test/login");
+    let listed = || view().origins(["https://app.test"]);
+    let plain = "https://auth.test/login";
+    let with_next = "https://auth.test/login?next=http";
+    for (builder, current, location) in [
+        (
+            listed(),
+            "https://app.test/list",
+            format!("{with_next}s://app.test/list"),
+        ),
+        // The same path on another host is another page.
+        (
+            listed(),
+            "https://app.test/login",
+            format!("{with_next}s://app.test/login"),
+        ),
+        (view(), "http://app.test/list", plain.to_owned()),
+        (
+            view().danger_any_host(),
+            "http://app.test/list",
+            format!("{with_next}://app.test/list"),
+        ),
+        (
+            view().origins(["https://other.test"]).danger_any_host(),
+            "http://app.test/list",
+            plain.to_owned(),
+        ),
+    ] {
+        let app = site(builder).await;
+        let headers = [HTMX, ("host", "app.test"), ("hx-current-url", current)];
+        let answer = ask(&Browser::new(&app), "/page", &headers).await;
+        assert_eq!(answer.header("hx-redirect"), Some(&*location), "{current}");
+    }
+}
+
+#[actix_web::test]
+async fn with_htmx_a_login_view_that_guards_itself_answers_401_and_not_a_loop() {
+    let app = site(plain().login_view("/page")).await;
+    let answer = ask(&Browser::new(&app), "/page", &[HTMX]).await;
+    assert_eq!(answer.status(), 401);
+    assert_eq!(answer.header("hx-redirect"), None);
+}
+
+#[actix_web::test]
+async fn with_htmx_a_stale_login_leads_to_the_refresh_view() {
+    let app = site(plain().refresh_view("/refresh")).await;
+    let browser = Browser::new(&app);
+    browser.log_in(User::new(1, "ada")).stale().await;
+    let answer = ask(&browser, "/fresh", &[HTMX]).await;
+    assert_eq!(answer.status(), 401);
+    assert_eq!(answer.header("hx-redirect"), Some("/refresh"));
+    let challenge = answer.header("www-authenticate").unwrap();
+    assert!(challenge.contains("insufficient_user_authentication"));
+}
+
+#[actix_web::test]
+async fn with_htmx_the_view_shows_the_message() {
+    let flashed = Arc::new(Mutex::new(Vec::new()));
+    let flashes = Arc::clone(&flashed);
+    let builder =
+        plain().flash(move |_, flash| flashes.lock().unwrap().push(flash.text.to_owned()));
+    let app = site(builder).await;
+    ask(&Browser::new(&app), "/page", &[HTMX]).await;
+    assert_eq!(
+        *flashed.lock().unwrap(),
+        ["Please log in to access this page."]
+    );
 }
 
 #[actix_web::test]
@@ -373,21 +514,92 @@ async fn a_program_is_told_why_its_login_no_longer_counts() {
     }
 }
 
+/// How a login ends before its time.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    UserGone,
+    UserInactive,
+    NewPassword,
+    OtherClient,
+    Administrator,
+}
+
 #[actix_web::test]
 async fn a_program_is_told_that_its_login_was_ended() {
-    for store in [true, false] {
+    use Ending::{Administrator, NewPassword, OtherClient, UserGone, UserInactive};
+    for (ending, store) in [
+        (UserGone, true),
+        (UserGone, false),
+        (UserInactive, true),
+        (UserInactive, false),
+        (NewPassword, true),
+        (NewPassword, false),
+        (OtherClient, true),
+        (OtherClient, false),
+        (Administrator, true),
+    ] {
         let users = Users::new();
-        let builder = manager_base(&users).0;
-        let builder = match store {
-            true => builder.login_store(MemoryLoginStore::new()),
-            false => builder.session_only(),
-        };
-        let app = site(builder).await;
+        let builder = manager_base(&users)
+            .0
+            .session_protection(SessionProtection::Strong);
+        let builder = record_logins(builder, store.then(MemoryLoginStore::new));
+        let manager = builder.build(key()).unwrap();
+        let logins = manager.logins();
+        let app = app(manager, site_routes).await;
         let browser = Browser::new(&app);
-        let stranger = User::new(77, "gone");
-        browser.log_in(stranger).await;
+        browser.log_in(User::new(1, "ada")).await;
+        assert_eq!(browser.get("/page").await.status(), 200);
+        match ending {
+            UserGone => users.delete(1),
+            UserInactive => users.change(1, |user| user.is_active = false),
+            NewPassword => users.change(1, |user| user.hash = "another".to_owned()),
+            OtherClient => browser.set_user_agent("test/2"),
+            Administrator => assert_eq!(logins.unwrap().end_all().await.unwrap(), 1),
+        }
         let answer = ask(&browser, "/page", &[JSON]).await;
-        assert_problem(&answer, 401, "revoked", "the user does not exist");
+        let asked = format!("{ending:?}, with a store: {store}");
+        assert_problem(&answer, 401, "revoked", &asked);
+    }
+}
+
+#[actix_web::test]
+async fn a_login_that_is_none_is_not_called_ended() {
+    let app = site(plain()).await;
+    let browser = Browser::new(&app);
+    browser.post("/forge").await;
+    let answer = ask(&browser, "/page", &[JSON]).await;
+    assert_problem(&answer, 401, "anonymous", "a forged login");
+}
+
+#[actix_web::test]
+async fn whoever_refuses_tells_a_program_why_its_login_no_longer_counts() {
+    let hour = Duration::from_secs(60 * 60);
+    let limits = || Limits::new().danger_no_idle_limit().absolute(hour);
+    let handler = async |refused: RefusedRequest| refused.default_response();
+    for (name, path, builder) in [
+        (
+            "a handler of the application",
+            "/page",
+            plain().unauthorized_handler(handler),
+        ),
+        ("`Auth`", "/asked", plain()),
+        // The gate asks for users of all types.
+        (
+            "deny by default",
+            "/asked",
+            plain().user_loader(load_admin).deny_by_default(),
+        ),
+    ] {
+        let clock = TestClock::at(START);
+        let app = site(builder.limits(limits()).clock(clock.clone())).await;
+        let browser = Browser::new(&app);
+        match name {
+            "deny by default" => browser.log_in(Admin::new("root")).await,
+            _ => browser.log_in(User::new(1, "ada")).await,
+        };
+        clock.advance(hour * 2);
+        let answer = ask(&browser, path, &[JSON]).await;
+        assert_problem(&answer, 401, "expired", name);
     }
 }
 

@@ -1,6 +1,5 @@
 //! What refused clients are answered.
 
-use login_runtime::test::strict::{Rule, tolerate};
 use std::sync::{Arc, Mutex};
 
 use actix_session::SessionExt;
@@ -18,8 +17,8 @@ use login_runtime::{
 use login_tests::{User, Users, app, key, manager, sessions::MemorySessions};
 
 use crate::world::{
-    App, Events, HOUR, SESSION, assert_leaves, assert_no_cookies, assert_sets, cart_of, pages,
-    site, who,
+    App, Events, HOUR, SESSION, assert_leaves, assert_no_cookies, assert_sets, cart_of,
+    other_origins, pages, site, who,
 };
 
 const CHALLENGE: &str = "Cookie realm=\"login\"";
@@ -410,11 +409,7 @@ fn named_login(routes: &mut ServiceConfig) {
 
 #[actix_web::test]
 async fn a_login_view_can_be_the_name_of_a_route() {
-    let _known = tolerate(
-        &[Rule::OwnOrigin],
-        "",
-        "the login view, or an address that is allowed, is on another origin",
-    );
+    let _known = other_origins();
     let users = Users::new();
     let builder = manager(&users).0.login_view(View::route("login_page"));
     let app = with_pages(builder, &users, named_login).await;
@@ -476,11 +471,7 @@ async fn no_header_makes_a_redirect_lead_to_another_host() {
 
 #[actix_web::test]
 async fn a_login_view_on_another_host_is_told_where_to_lead_back_to() {
-    let _known = tolerate(
-        &[Rule::OwnOrigin],
-        "",
-        "the login view, or an address that is allowed, is on another origin",
-    );
+    let _known = other_origins();
     let users = Users::new();
     let builder = || {
         manager(&users)
@@ -561,11 +552,7 @@ async fn a_login_view_on_our_own_host_gets_a_path() {
 
 #[actix_web::test]
 async fn redirects_can_be_limited_to_one_host() {
-    let _known = tolerate(
-        &[Rule::OwnOrigin],
-        "",
-        "the login view, or an address that is allowed, is on another origin",
-    );
+    let _known = other_origins();
     let users = Users::new();
     let builder = || manager(&users).0.force_host_for_redirects("good.test:8443");
     for (builder, location) in [
@@ -587,11 +574,7 @@ async fn redirects_can_be_limited_to_one_host() {
 
 #[actix_web::test]
 async fn a_scope_can_have_a_login_view_of_its_own_and_hands_it_down() {
-    let _known = tolerate(
-        &[Rule::OwnOrigin],
-        "",
-        "the login view, or an address that is allowed, is on another origin",
-    );
+    let _known = other_origins();
     let users = Users::new();
     let scope = |view: &str| LoginScope::new().login_view(view).unwrap();
     let routes = |routes: &mut ServiceConfig| {
@@ -839,11 +822,7 @@ async fn next_can_be_kept_in_the_session() {
 
 #[actix_web::test]
 async fn a_login_view_that_guards_itself_answers_401_and_not_a_loop() {
-    let _known = tolerate(
-        &[Rule::OwnOrigin],
-        "",
-        "the login view, or an address that is allowed, is on another origin",
-    );
+    let _known = other_origins();
     let users = Users::new();
     let routes = |routes: &mut ServiceConfig| {
         routes.service(

@@ -1,6 +1,5 @@
 //! The remember cookie.
 
-use login_runtime::test::strict::{Rule, tolerate};
 use std::time::Duration;
 
 use actix_session::Session;
@@ -18,8 +17,8 @@ use login_tests::{START, User, Users, app, key, manager, sessions::MemorySession
 
 use crate::world::{
     DAY, Events, HOUR, REMEMBER, SECOND, SESSION, Who, WorthlessCookies, assert_cleared,
-    assert_clears, assert_leaves, assert_no_cookies, assert_sets, cart_of, cookie, pages, site,
-    the_cookie, who, with_raw_cookies,
+    assert_clears, assert_leaves, assert_no_cookies, assert_sets, cart_of, cookie, loose_cookies,
+    pages, site, the_cookie, who, with_raw_cookies,
 };
 
 const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -110,18 +109,7 @@ async fn restoring_is_reported_once() {
 
 #[actix_web::test]
 async fn attributes_are_strict_unless_the_application_says_otherwise() {
-    let _known = tolerate(
-        &[
-            Rule::Secure,
-            Rule::Prefix,
-            Rule::SameSite,
-            Rule::HttpOnly,
-            Rule::Path,
-            Rule::Domain,
-        ],
-        "",
-        "it is about cookies that are not strict",
-    );
+    let _known = loose_cookies();
     let users = Users::new();
     let insecure = || CookieSettings::new().danger_insecure();
     for (settings, expected) in [
@@ -367,18 +355,7 @@ async fn log_out_clears_the_cookie_and_the_user_stays_away() {
 
 #[actix_web::test]
 async fn log_out_at_a_page_that_does_not_get_the_cookie_clears_it() {
-    let _known = tolerate(
-        &[
-            Rule::Secure,
-            Rule::Prefix,
-            Rule::SameSite,
-            Rule::HttpOnly,
-            Rule::Path,
-            Rule::Domain,
-        ],
-        "",
-        "it is about cookies that are not strict",
-    );
+    let _known = loose_cookies();
     let users = Users::new();
     let builder = with(
         manager(&users).0,

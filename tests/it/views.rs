@@ -1,6 +1,5 @@
 //! Login and refresh views: paths with dynamic segments, routes, functions, and views of scopes.
 
-use login_runtime::test::strict::{Rule, tolerate};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -26,7 +25,7 @@ use login_runtime::{
 };
 use login_tests::{User, Users, app, key, manager};
 
-use crate::world::App;
+use crate::world::{App, other_origins};
 
 async fn page() -> impl Responder {
     "page"
@@ -165,11 +164,7 @@ async fn a_segment_of_a_client_makes_no_other_host_of_the_view() {
 
 #[actix_web::test]
 async fn a_function_decides_where_clients_are_sent_and_may_ask_for_anything() {
-    let _known = tolerate(
-        &[Rule::OwnOrigin],
-        "",
-        "the login view, or an address that is allowed, is on another origin",
-    );
+    let _known = other_origins();
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     let view = move |request: &HttpRequest| {

@@ -150,7 +150,11 @@ fn each_cookie_attribute_that_weakens_is_named_with_its_cookie() {
     let cases: [(CookieSettings, &[&[&str]]); 9] = [
         (
             new().same_site(SameSite::None),
-            &[&["`__Host-session`", "has SameSite=None"]],
+            &[&[
+                "event=weak_cookie ",
+                "`__Host-session`",
+                "has SameSite=None",
+            ]],
         ),
         (
             new().same_site(None),
@@ -216,7 +220,7 @@ fn each_setting_that_weakens_is_named_with_what_to_prefer() {
     let off = SessionProtection::None;
     assert_warns(
         &warnings(builder().exempt_options()),
-        &[&["`exempt_options`", "OPTIONS"]],
+        &[&["event=weak_setting ", "`exempt_options`", "OPTIONS"]],
     );
     assert_warns(
         &warnings(builder().fresh_for_the_session()),
@@ -260,5 +264,8 @@ fn the_application_s_own_session_cookie_is_not_judged() {
 #[test]
 fn insecure_cookies_are_warned_of_once_and_not_for_their_missing_prefix() {
     let insecure = builder().danger_insecure_cookies();
-    assert_warns(&warnings(insecure), &[&["plain http"]]);
+    assert_warns(
+        &warnings(insecure),
+        &[&["event=weak_setting ", "plain http"]],
+    );
 }

@@ -45,6 +45,7 @@ pub(crate) use self::{
     },
     places::{LoginPlace, LoginsThere, Place, ServerSessions},
     probe::{Call, Moment, Probe, When},
+    tolerated::{cookies_of_a_domain, flash_cookies, loose_cookies, other_origins},
 };
 
 mod attacks;
@@ -54,6 +55,7 @@ mod gates;
 mod pages;
 mod places;
 mod probe;
+mod tolerated;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);

@@ -3,13 +3,7 @@
 use std::{fmt, time::Duration};
 
 use actix_web::{
-    HttpRequest, HttpResponse, ResponseError,
-    body::BoxBody,
-    dev::ServiceRequest,
-    http::{
-        StatusCode,
-        header::{self, ContentType},
-    },
+    HttpRequest, HttpResponse, ResponseError, body::BoxBody, dev::ServiceRequest, http::StatusCode,
 };
 use derive_more::{Debug, Display, Error};
 use icu_normalizer::DecomposingNormalizerBorrowed;
@@ -19,7 +13,7 @@ use crate::{
     core::throttle::{
         Attempt, Claimed, ClientNetwork, Counted, CounterKey, KNOWN_CLIENTS, fold_account,
     },
-    error::SetupError,
+    error::{SetupError, untried},
     events::LoginEvent,
     manager::Manager,
 };
@@ -87,13 +81,11 @@ impl ResponseError for ThrottleError {
     }
 
     fn error_response(&self) -> HttpResponse<BoxBody> {
-        let mut response = HttpResponse::build(self.status_code());
-        if let Self::Throttled { retry_after } = self {
-            response.insert_header((header::RETRY_AFTER, retry_after.to_string()));
-        }
-        response
-            .content_type(ContentType::plaintext())
-            .body(self.to_string())
+        let retry_after = match self {
+            Self::Throttled { retry_after } => Some(*retry_after),
+            _ => None,
+        };
+        untried(self.status_code(), retry_after, self.to_string())
     }
 }
 

@@ -186,7 +186,7 @@ impl<'a> Iterator for FromRight<'a> {
                     break;
                 }
                 // Seen from the right, a quoted string ends at its first quote that has no backslash.
-                b'"' if self.quotes => is_quoted = !is_quoted || is_escaped(line, at),
+                b'"' if self.quotes => is_quoted = !is_quoted || follows_backslash(line, at),
                 _ => {}
             }
         }
@@ -198,10 +198,23 @@ impl<'a> Iterator for FromRight<'a> {
     }
 }
 
-/// Whether an odd number of backslashes precedes a byte.
-fn is_escaped(line: &[u8], at: usize) -> bool {
-    let before = line.iter().take(at).rev();
-    before.take_while(|byte| **byte == b'\\').count() % 2 == 1
+/// Whether a backslash precedes a quote. There is no need to count backslashes: none precedes a quote that
+/// starts a string, because `=` does.
+fn follows_backslash(line: &[u8], at: usize) -> bool {
+    line.get(..at).is_some_and(|before| before.ends_with(b"\\"))
+}
+
+/// The elements of all lines of a header, the last first; `lines` come in this order, too.
+///
+/// An element that cannot be read is the last one. Which proxies have written what stands left of it is not
+/// known: where a client has sent a line of its own, it would be taken for that of a proxy.
+pub(crate) fn elements<'a>(
+    lines: impl Iterator<Item = FromRight<'a>>,
+) -> impl Iterator<Item = Option<&'a str>> {
+    lines.flatten().scan(false, |is_over, element| {
+        let is_over = mem::replace(is_over, element.is_none());
+        (!is_over).then_some(element)
+    })
 }
 
 /// The address in an element of `X-Forwarded-For`: with or without a port, an IPv6 address with or without
@@ -272,8 +285,8 @@ impl<'a> Report<'a> {
         let mut report = Self::default();
         let mut rest = Some(element);
         while let Some(text) = rest {
-            let (pair, after) = first_pair(text)?;
-            rest = after;
+            let pair;
+            (pair, rest) = first_pair(text);
             if pair.is_empty() {
                 continue;
             }
@@ -302,34 +315,31 @@ impl<'a> Report<'a> {
 }
 
 /// The text up to the first semicolon that is not in a quoted string, and the text after it.
-fn first_pair(text: &str) -> Option<(&str, Option<&str>)> {
+fn first_pair(text: &str) -> (&str, Option<&str>) {
     let (mut is_quoted, mut is_escaped) = (false, false);
     let end = text.bytes().position(|byte| {
         match byte {
             _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = is_quoted,
+            // Outside of a quoted string, no pair may have a backslash.
+            b'\\' => is_escaped = true,
             b'"' => is_quoted = !is_quoted,
             b';' => return !is_quoted,
             _ => {}
         }
         false
     });
-    let blanks = [' ', '\t'];
-    match end {
-        None if is_quoted => None,
-        None => Some((text.trim_matches(blanks), None)),
-        Some(end) => {
-            let (pair, after) = text.split_at_checked(end)?;
-            Some((pair.trim_matches(blanks), after.get(1..)))
-        }
-    }
+    let (pair, after) = match end.and_then(|end| text.split_at_checked(end)) {
+        Some((pair, after)) => (pair, after.get(1..)),
+        None => (text, None),
+    };
+    (pair.trim_matches([' ', '\t']), after)
 }
 
 /// A token, or the content of a quoted string (RFC 9110 §5.6).
 fn unquoted(value: &str) -> Option<Cow<'_, str>> {
     let Some(quoted) = value.strip_prefix('"') else {
-        // An IPv4 address with a port has to be quoted, but many proxies do not quote it.
-        let is_allowed = is_token(value) || node(value).is_some() || is_host(value);
+        // An address or a host with a port has to be quoted, but many proxies do not quote it.
+        let is_allowed = is_token(value) || is_host(value);
         return is_allowed.then_some(Cow::Borrowed(value));
     };
     let content = quoted.strip_suffix('"')?;
@@ -452,10 +462,8 @@ mod tests {
 
     /// The client behind `X-Forwarded-For` lines, the first line first.
     fn client(trust: &Trust, peer: Option<&str>, lines: &[&str]) -> (Option<IpAddr>, usize) {
-        let elements = lines
-            .iter()
-            .rev()
-            .flat_map(|line| FromRight::plain(line.as_bytes()));
+        let lines = lines.iter().rev();
+        let elements = elements(lines.map(|line| FromRight::plain(line.as_bytes())));
         let found = elements.map(|element| plain_address(element?));
         trust.follow(peer.map(address), found)
     }
@@ -513,6 +521,9 @@ mod tests {
             "203.0.113.5:123456",
             "203.0.113.5:70000",
             "203.0.113.5:+80",
+            "203.0.113.5:000080",
+            "203.0.113.5:_",
+            "203.0.113.5:_a/b",
             "203.0.113.5 203.0.113.6",
             "2001:db8::1:443:::",
             "[2001:db8::1",
@@ -544,6 +555,7 @@ mod tests {
             ("2001:DB8::0:1", "2001:db8::1"),
             ("[2001:db8::1]", "2001:db8::1"),
             ("[2001:db8::1]:443", "2001:db8::1"),
+            ("203.0.113.5:_a.b-c_1", "203.0.113.5"),
             ("::ffff:203.0.113.5", "203.0.113.5"),
             ("[::ffff:cb00:7105]:1", "203.0.113.5"),
         ] {
@@ -579,6 +591,9 @@ mod tests {
         assert_eq!(passed(&inner, &[]), 1);
         assert_eq!(passed(&networks(&["192.0.2.1"]), &far), 0);
         assert_eq!(passed(&Trust::Hops(2), &["203.0.113.5"]), 1);
+        // The proxy that reports it was passed, too.
+        assert_eq!(passed(&inner, &["unknown"]), 1);
+        assert_eq!(passed(&inner, &["unknown, 10.0.0.2"]), 2);
     }
 
     #[test]
@@ -606,6 +621,7 @@ mod tests {
             ("192.0.2.1", "192.0.2.1", "192.0.2.2"),
             ("192.0.2.0/31", "192.0.2.1", "192.0.2.2"),
             ("128.0.0.0/1", "255.0.0.0", "127.0.0.1"),
+            ("0.0.0.0/1", "127.0.0.1", "128.0.0.0"),
             ("::ffff:10.0.0.0/104", "10.9.9.9", "11.0.0.0"),
             ("::1", "::1", "127.0.0.1"),
             ("fd00::/8", "fd12::1", "fe80::1"),
@@ -674,7 +690,10 @@ mod tests {
                 Some("203.0.113.5"),
             ),
             ("for=203.0.113.5; proto=https", Some("203.0.113.5")),
+            ("proto=https ; for=203.0.113.5", Some("203.0.113.5")),
+            ("host=a.test:80;for=203.0.113.5", Some("203.0.113.5")),
             ("for=203.0.113.5;;ext=\"a,b;c=\\\"d\"", Some("203.0.113.5")),
+            ("ext=\"a\\\";b\";for=203.0.113.5", Some("203.0.113.5")),
             // No address, but well-formed.
             ("for=unknown", None),
             ("for=_hidden", None),
@@ -698,6 +717,17 @@ mod tests {
             ("for=\"203.0.113.5\"x", None),
             ("for=\"203.0.113.5\\\"", None),
             ("f\"or=203.0.113.5", None),
+            ("for=203.0.113.5:_port", None),
+            ("for=203.0.113.5;secure", None),
+            ("for=203.0.113.5;x=", None),
+            ("for=203.0.113.5;=x", None),
+            ("for=203.0.113.5;x=a b", None),
+            ("for=203.0.113.5;a b=x", None),
+            ("for=203.0.113.5;x=\"a\"\"b\"", None),
+            ("for=203.0.113.5;x=\"\\\"", None),
+            ("for=203.0.113.5;x=\\\"a\"", None),
+            ("x=\\;for=203.0.113.5", None),
+            ("for=203.0.113.5;by=10.0.0.1;by=10.0.0.2", None),
         ] {
             let found = first(line).and_then(|report| report.address);
             assert_eq!(found, expected.map(address), "{line}");
@@ -707,6 +737,8 @@ mod tests {
         assert_eq!(report.scheme, Some(Scheme::Https));
         let report = first("host=\"evil.test/\\\\\";proto=ftp").unwrap();
         assert_eq!(report, Report::default());
+        // Also where the caller has not looked for the end of the quoted string.
+        assert_eq!(Report::parse("for=\"203.0.113.5"), None);
     }
 
     #[test]
@@ -752,6 +784,41 @@ mod tests {
     }
 
     #[test]
+    fn an_element_that_cannot_be_read_hides_the_lines_before_it() {
+        let long = format!("203.0.113.5,{}", "a".repeat(MAX_ELEMENT + 1));
+        let lines = ["198.51.100.7", "a, b", &long, "10.0.0.3, 10.0.0.2"];
+        let found = |lines: &[&str]| -> Vec<_> {
+            let lines = lines.iter().rev();
+            let found = elements(lines.map(|line| FromRight::plain(line.as_bytes())));
+            found.map(|element| element.map(str::to_owned)).collect()
+        };
+        let near = ["10.0.0.2", "10.0.0.3"].map(|it| Some(it.to_owned()));
+        assert_eq!(found(&lines), [&near[..], &[None]].concat());
+        let readable = ["b", "a", "198.51.100.7"].map(|it| Some(it.to_owned()));
+        assert_eq!(found(&lines[..2]), readable);
+        let not_utf8 = [&b"203.0.113.5, \xff"[..], b"198.51.100.7"].map(FromRight::plain);
+        assert_eq!(elements(not_utf8.into_iter()).collect::<Vec<_>>(), [None]);
+    }
+
+    #[test]
+    fn a_scheme_is_that_of_pages_or_of_websockets() {
+        for (text, expected) in [
+            ("http", Some(Scheme::Http)),
+            ("HTTP", Some(Scheme::Http)),
+            ("ws", Some(Scheme::Http)),
+            ("https", Some(Scheme::Https)),
+            ("Https", Some(Scheme::Https)),
+            ("wss", Some(Scheme::Https)),
+            ("", None),
+            ("ftp", None),
+            ("https:", None),
+            ("http, https", None),
+        ] {
+            assert_eq!(Scheme::parse(text), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn a_host_is_a_name_or_an_address_and_a_port() {
         for good in [
             "example.com",
@@ -761,6 +828,7 @@ mod tests {
             "192.0.2.1",
             "[2001:db8::1]",
             "[::1]:8443",
+            &"a".repeat(MAX_HOST),
         ] {
             assert!(is_host(good), "{good}");
         }
@@ -779,11 +847,14 @@ mod tests {
             "evil.test:80:80",
             "evil.test:port",
             "evil.test:99999",
+            "evil.test:000080",
             "evil test",
             "evil.test\r\nx: y",
             "evil.test,app.test",
             "[::1",
             "[::1]x",
+            "[::1]80",
+            "[192.0.2.1]",
             "[evil]",
             "%65vil.test",
             "\u{e4}.test",
@@ -805,6 +876,8 @@ mod tests {
             assert_eq!(prefix(text), Some(expected), "{text}");
         }
         let long = format!("/{}", "a".repeat(MAX_PREFIX));
+        let longest = long.split_at(MAX_PREFIX).0;
+        assert_eq!(prefix(longest), Some(longest));
         for bad in [
             "",
             "app",
@@ -849,8 +922,11 @@ mod tests {
         assert_eq!(joined(&["/outer", "/", "/inner"]), "/outer/inner");
         assert_eq!(joined(&["/outer", "//evil.test"]), "");
         assert_eq!(joined(&["..", "/inner"]), "");
-        let half = format!("/{}", "a".repeat(MAX_PREFIX / 2));
-        assert_eq!(joined_prefix([Some(&*half), Some(&*half)].into_iter()), "");
+        let half = format!("/{}", "a".repeat(MAX_PREFIX / 2 - 1));
+        let longest = format!("{half}{half}");
+        let joined = |outer| joined_prefix([Some(&*half), Some(outer)].into_iter()).into_owned();
+        assert_eq!(joined(&*half), longest);
+        assert_eq!(joined(&*format!("{half}a")), "");
         assert_eq!(joined_prefix([Some("/app"), None].into_iter()), "");
     }
 }

@@ -113,6 +113,29 @@ mod tests {
     }
 
     #[test]
+    fn the_log_says_why_an_address_is_dropped() {
+        let long = NextError::TooLong { len: 3, max: 2 };
+        for (error, text) in [
+            (long, "the address has 3 bytes, and at most 2 are allowed"),
+            (
+                NextError::NoAddress,
+                "the address is neither a path nor a whole address",
+            ),
+            (NextError::Character('\t'), "the address contains '\\t'"),
+            (
+                NextError::OtherOrigin,
+                "the address leads to an origin that is not listed",
+            ),
+            (
+                NextError::AmbiguousPath,
+                "the path has both `//` and a dot segment",
+            ),
+        ] {
+            assert_eq!(error.to_string(), text);
+        }
+    }
+
+    #[test]
     fn addresses_that_leave_the_origin_are_dropped() {
         const BAD: &[&str] = include!("../../testdata/hostile_next.rs");
         for bad in BAD {

@@ -159,9 +159,9 @@ impl Remembering {
         })
     }
 
-    /// How long after credentials were given a login is remembered, if its log in asks for no other time
-    /// and use does not extend it.
-    pub(crate) fn usual(&self) -> Duration {
+    /// The longest time after credentials were given for which a login is remembered, unless its log in
+    /// asks for more: the limit for cookies that use prolongs, or without one the lifetime of a cookie.
+    pub(crate) fn longest_by_default(&self) -> Duration {
         self.at_most.unwrap_or(self.duration)
     }
 
@@ -505,6 +505,20 @@ mod tests {
         let unlimited = Remembering::new(None, None, None).unwrap();
         assert_eq!(unlimited.end(30 * day, 1_000), 30 * day);
         assert_eq!(unlimited.lifetime(days(9_999)), MAX_COOKIE_AGE);
+    }
+
+    #[test]
+    fn the_longest_time_by_default_is_the_limit_or_the_lifetime_of_a_cookie() {
+        for (duration, at_most, longest) in [
+            (None, None, Some(REMEMBER_FOR)),
+            (days(2), None, days(2)),
+            (days(2), days(90), days(90)),
+            (None, days(1), days(1)),
+        ] {
+            let remembering = Remembering::new(duration, at_most, None).unwrap();
+            assert_eq!(Some(remembering.longest_by_default()), longest);
+            assert_eq!(remembering.at_most(), at_most);
+        }
     }
 
     #[test]

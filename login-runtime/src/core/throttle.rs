@@ -327,3 +327,274 @@ pub(crate) fn fold_account(name: &str, decompose: impl Fn(&str) -> String) -> St
     let counts = |character: &char| character.is_alphanumeric() || character.is_ascii_graphic();
     folded.chars().filter(counts).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_000_000;
+
+    fn attempt(limit: TryLimit) -> Attempt {
+        let loose = TryLimit::new(MAX_TRIES);
+        Attempt {
+            counters: [1, 2, 3].map(|number| CounterKey([number; 16])),
+            limits: [limit, loose, loose],
+            known: CounterKey([4; 16]),
+            client: 5,
+        }
+    }
+
+    /// A client that keeps trying: the states of its counters, and the time.
+    struct Trier {
+        attempt: Attempt,
+        states: [Counter; 3],
+        known: Option<KnownClient>,
+        now: i64,
+    }
+
+    impl Trier {
+        fn new(attempt: Attempt) -> Self {
+            Self {
+                attempt,
+                states: Default::default(),
+                known: None,
+                now: NOW,
+            }
+        }
+
+        fn claim(&mut self) -> Claimed {
+            let (states, claimed) = self.attempt.claim(self.states, self.known, self.now);
+            self.states = states;
+            claimed
+        }
+
+        /// How long it has to wait; zero if the try is counted.
+        fn wait(&mut self) -> i64 {
+            match self.claim() {
+                Claimed::Allowed(_) => 0,
+                Claimed::Refused { retry_after, .. } => retry_after,
+            }
+        }
+
+        fn counted(&mut self) -> [Counted; 3] {
+            match self.claim() {
+                Claimed::Allowed(counted) => counted,
+                refused => panic!("{refused:?}"),
+            }
+        }
+
+        fn exhaust(&mut self, tries: u32) {
+            for number in 0..tries {
+                assert_eq!(self.wait(), 0, "{number}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_try_after_the_free_ones_doubles_the_delay() {
+        for (max, delays) in [
+            (1, [1, 1, 1, 1, 1]),
+            (3, [1, 2, 3, 3, 3]),
+            (4, [1, 2, 4, 4, 4]),
+            (900, [1, 2, 4, 8, 16]),
+        ] {
+            let limit = TryLimit::new(5).max_delay(Duration::from_secs(max));
+            let mut trier = Trier::new(attempt(limit));
+            trier.exhaust(5);
+            for delay in delays {
+                assert_eq!(trier.wait(), delay, "at most {max}");
+                trier.now += delay - 1;
+                assert_eq!(trier.wait(), 1, "one second before {delay}");
+                trier.now += 1;
+                assert_eq!(trier.wait(), 0, "after {delay}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_try_is_forgotten_at_a_time() {
+        let limit = TryLimit::new(3).forget_one_every(Duration::from_secs(10));
+        let mut trier = Trier::new(attempt(limit));
+        trier.exhaust(3);
+        assert_eq!(trier.wait(), 1);
+        trier.now += 10;
+        // Two are left of three, so the next one is the third again.
+        trier.exhaust(1);
+        assert_eq!(trier.wait(), 1);
+        trier.now += 30;
+        trier.exhaust(3);
+        assert_eq!(trier.wait(), 1);
+    }
+
+    #[test]
+    fn a_counter_that_has_reached_the_longest_delay_counts_no_further() {
+        let limit = TryLimit::new(2)
+            .max_delay(Duration::from_secs(4))
+            .forget_one_every(Duration::from_secs(100));
+        let mut trier = Trier::new(attempt(limit));
+        for _ in 0..50 {
+            assert_eq!(trier.wait(), 0);
+            trier.now += 4;
+        }
+        // Two free tries and three doublings.
+        assert!(trier.states[0].empty_at <= trier.now + 5 * 100);
+        trier.now += 5 * 100;
+        trier.exhaust(2);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_locks_nobody_out_for_longer_than_the_longest_delay() {
+        let limit = TryLimit::new(5).max_delay(Duration::from_secs(60));
+        let mut trier = Trier::new(attempt(limit));
+        trier.now += 1_000_000;
+        trier.exhaust(5);
+        trier.now = NOW;
+        assert_eq!(trier.wait(), 60);
+        // As long as after so many failures that the delay grows no further: five and six doublings.
+        assert_eq!(trier.states[0].empty_at, NOW + 11 * 15 * 60);
+        trier.now += 60;
+        assert_eq!(trier.wait(), 0);
+    }
+
+    #[test]
+    fn a_counter_is_kept_until_its_tries_are_forgotten_and_its_delay_is_over() {
+        for (empty_at, next_at, expected) in [(7, 5, 7), (5, 7, 7), (0, 0, 0)] {
+            let counter = Counter { empty_at, next_at };
+            assert_eq!(counter.forgotten_at(), expected, "{counter:?}");
+        }
+    }
+
+    #[test]
+    fn each_counter_has_its_place_and_its_name() {
+        let names = [0, 1, 2].map(|position| ThrottledBy::at(position).name());
+        assert_eq!(names, ["account and client", "account", "client"]);
+    }
+
+    #[test]
+    fn a_try_that_was_not_made_leaves_the_counters_as_they_were() {
+        let mut trier = Trier::new(attempt(TryLimit::new(2)));
+        trier.exhaust(1);
+        let before = trier.states;
+        let counted = trier.counted();
+        assert_ne!(trier.states, before);
+        let after = trier.attempt.give_back(trier.states, &counted);
+        assert_eq!(after.map(|it| it.empty_at), before.map(|it| it.empty_at));
+        trier.states = after;
+        assert_eq!(trier.wait(), 0);
+    }
+
+    #[test]
+    fn a_try_that_is_given_back_does_not_end_the_delay_of_a_later_one() {
+        let mut trier = Trier::new(attempt(TryLimit::new(1)));
+        let early = trier.counted();
+        trier.now += 1;
+        let _late = trier.counted();
+        trier.states = trier.attempt.give_back(trier.states, &early);
+        assert_eq!(trier.wait(), 2);
+    }
+
+    #[test]
+    fn a_success_forgets_only_the_tries_of_this_client_at_this_account() {
+        let limit = TryLimit::new(5);
+        let mut trier = Trier::new(Attempt {
+            limits: [limit; 3],
+            ..attempt(limit)
+        });
+        trier.exhaust(3);
+        let before = trier.states;
+        let counted = trier.counted();
+        let [pair, account, client] = trier.attempt.succeed(trier.states, &counted);
+        assert_eq!(pair, Counter::default());
+        assert_eq!([account, client], [before[1], before[2]]);
+    }
+
+    #[test]
+    fn only_a_known_client_is_free_of_the_counter_of_its_account_and_only_for_a_time() {
+        let known = |client, until| Some(KnownClient { client, until });
+        for (known, wait) in [
+            (None, 1),
+            (known(5, NOW + 1), 0),
+            (known(5, NOW), 1),
+            (known(6, NOW + 1), 1),
+        ] {
+            for position in 0..3 {
+                let mut limits = attempt(TryLimit::new(MAX_TRIES)).limits;
+                limits[position] = TryLimit::new(1);
+                let mut trier = Trier::new(Attempt {
+                    limits,
+                    ..attempt(TryLimit::new(1))
+                });
+                trier.exhaust(1);
+                trier.known = known;
+                // The other two counters refuse known clients as well.
+                let expected = if position == 1 { wait } else { 1 };
+                assert_eq!(trier.wait(), expected, "{known:?} {position}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_counter_with_the_longest_delay_names_itself() {
+        let one = TryLimit::new(1);
+        let mut trier = Trier::new(Attempt {
+            limits: [one; 3],
+            ..attempt(one)
+        });
+        trier.exhaust(1);
+        trier.states[2].next_at += 5;
+        let refused = Claimed::Refused {
+            by: ThrottledBy::Client,
+            retry_after: 6,
+        };
+        assert_eq!(trier.claim(), refused);
+        // A refused try is not counted.
+        let before = trier.states;
+        assert_eq!(trier.claim(), refused);
+        assert_eq!(trier.states, before);
+    }
+
+    #[test]
+    fn limits_stay_within_what_can_be_counted() {
+        assert_eq!(TryLimit::new(0).parts().0, 1);
+        assert_eq!(TryLimit::new(u32::MAX).parts().0, i64::from(MAX_TRIES));
+        let longest = TryLimit::new(1)
+            .max_delay(Duration::MAX)
+            .forget_one_every(Duration::MAX);
+        let ten_years = 316_224_000;
+        assert_eq!(longest.parts(), (1, ten_years, ten_years));
+        let shortest = TryLimit::new(1)
+            .max_delay(Duration::ZERO)
+            .forget_one_every(Duration::from_millis(999));
+        assert_eq!(shortest.parts(), (1, 1, 1));
+        let mut trier = Trier::new(attempt(longest));
+        for _ in 0..60 {
+            trier.now += trier.wait();
+        }
+    }
+
+    #[test]
+    fn clients_are_an_ipv4_address_or_an_ipv6_network() {
+        let of = |text: &str| ClientNetwork::of(text.parse().ok());
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.1"));
+        assert_eq!(of("2001:db8:0:1::1"), of("2001:db8:0:1:ffff::"));
+        assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
+        assert_ne!(of("::"), ClientNetwork::of(None));
+        assert_ne!(of("0.0.0.0"), ClientNetwork::of(None));
+        assert_eq!(of("192.0.2.1").bytes(), &[4, 192, 0, 2, 1, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn names_that_differ_only_in_what_databases_ignore_are_one() {
+        let same = |text: &str| text.to_owned();
+        for other in ["ADA", " ada ", "a\u{200b}da", "a da"] {
+            assert_eq!(fold_account(other, same), "ada", "{other:?}");
+        }
+        assert_eq!(fold_account("Straße", same), fold_account("STRASSE", same));
+        for other in ["ada+", "+ada", "adaé", "ada9"] {
+            assert_ne!(fold_account(other, same), "ada", "{other:?}");
+        }
+        let long = "x".repeat(MAX_ACCOUNT);
+        assert_eq!(fold_account(&format!("{long}y"), same), long);
+    }
+}

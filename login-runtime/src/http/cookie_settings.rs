@@ -221,92 +221,89 @@ impl CheckedCookie {
         self.name.len() + "=".len() + self.attributes.len()
     }
 
-    /// What makes this cookie weaker than it could be: a code, the end of a sentence about the cookie, what
-    /// follows, and what to do.
-    pub(crate) fn weaknesses(&self) -> impl Iterator<Item = [&'static str; 4]> {
+    /// What makes this cookie weaker than it could be: first what some applications need, then the settings
+    /// with `danger` in their name.
+    pub(crate) fn weaknesses(&self) -> impl Iterator<Item = CookieWeakness> {
         let settings = &self.settings;
         let name = self.name.to_ascii_lowercase();
         let has_prefix = name.starts_with("__host-")
             || name.starts_with("__secure-") && !settings.is_for_whole_host();
-        let is_everywhere = settings.same_site == Some(SameSite::None);
         [
             (
                 settings.domain.is_some(),
-                [
-                    "cookie-domain",
-                    "has a domain",
-                    "all subdomains get it, and each of them can replace it",
-                    "leave out `.domain(..)` if one host needs it",
-                ],
+                CookieWeakness {
+                    code: "cookie-domain",
+                    is_danger: false,
+                    what: "has a domain",
+                    follows: "all subdomains get it, and each of them can replace it",
+                    advice: "leave out `.domain(..)` if one host needs it",
+                },
             ),
             (
                 settings.path != "/",
-                [
-                    "cookie-path",
-                    "has a path",
-                    "its name cannot start with `__Host-`, and another host of the same domain can replace it",
-                    "leave out `.path(..)`",
-                ],
+                CookieWeakness {
+                    code: "cookie-path",
+                    is_danger: false,
+                    what: "has a path",
+                    follows: "its name cannot start with `__Host-`, and another host of the same domain can replace it",
+                    advice: "leave out `.path(..)`",
+                },
             ),
             (
                 // Without Secure, a cookie can have no prefix.
                 settings.secure && !has_prefix,
-                [
-                    "cookie-name",
-                    "has a name without the strictest prefix that its other settings allow",
-                    "another host of the same domain can replace it",
-                    "leave out `.name(..)`, or start the name with `__Host-` (with a domain or a path, \
+                CookieWeakness {
+                    code: "cookie-name",
+                    is_danger: false,
+                    what: "has a name without the strictest prefix that its other settings allow",
+                    follows: "another host of the same domain can replace it",
+                    advice: "leave out `.name(..)`, or start the name with `__Host-` (with a domain or a path, \
                      `__Secure-`)",
-                ],
+                },
             ),
             (
-                is_everywhere,
-                [
-                    "cookie-same-site-none",
-                    "has SameSite=None",
-                    "browsers send it with requests that other sites start",
-                    "protect all forms against cross-site requests, or leave out `.same_site(..)`",
-                ],
+                settings.same_site == Some(SameSite::None),
+                CookieWeakness {
+                    code: "cookie-same-site-none",
+                    is_danger: false,
+                    what: "has SameSite=None",
+                    follows: "browsers send it with requests that other sites start",
+                    advice: "protect all forms against cross-site requests, or leave out `.same_site(..)`",
+                },
             ),
             (
                 settings.same_site.is_none(),
-                [
-                    "cookie-same-site-missing",
-                    "has no SameSite attribute",
-                    "some browsers send it with requests that other sites start",
-                    "leave out `.same_site(..)`",
-                ],
+                CookieWeakness {
+                    code: "cookie-same-site-missing",
+                    is_danger: false,
+                    what: "has no SameSite attribute",
+                    follows: "some browsers send it with requests that other sites start",
+                    advice: "leave out `.same_site(..)`",
+                },
+            ),
+            (
+                !settings.secure,
+                CookieWeakness {
+                    code: "insecure-cookies",
+                    is_danger: true,
+                    what: "has no Secure attribute",
+                    follows: "browsers send it over plain http, where everyone on the network path can copy it",
+                    advice: "leave out `.danger_insecure()`",
+                },
+            ),
+            (
+                !settings.http_only,
+                CookieWeakness {
+                    code: "cookie-script-readable",
+                    is_danger: true,
+                    what: "has no HttpOnly attribute",
+                    follows: "a script that an attacker gets into a page can copy it",
+                    advice: "leave out `.danger_script_readable()`",
+                },
             ),
         ]
         .into_iter()
         .filter_map(|(is_weak, weakness)| is_weak.then_some(weakness))
-    }
-
-    /// The same for settings with `danger` in their name.
-    pub(crate) fn dangers(&self) -> impl Iterator<Item = [&'static str; 4]> {
-        let settings = &self.settings;
-        [
-            (
-                !settings.secure,
-                [
-                    "insecure-cookies",
-                    "has no Secure attribute",
-                    "browsers send it over plain http, where everyone on the network path can copy it",
-                    "leave out `.danger_insecure()`",
-                ],
-            ),
-            (
-                !settings.http_only,
-                [
-                    "cookie-script-readable",
-                    "has no HttpOnly attribute",
-                    "a script that an attacker gets into a page can copy it",
-                    "leave out `.danger_script_readable()`",
-                ],
-            ),
-        ]
-        .into_iter()
-        .filter_map(|(is_weak, danger)| is_weak.then_some(danger))
     }
 
     /// The attributes as a `Set-Cookie` header has them, without the separator at their start.
@@ -332,6 +329,19 @@ impl CheckedCookie {
         let now = "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
         SetCookie::new(&self.name, &[&self.attributes, now])
     }
+}
+
+/// What makes a cookie weaker than it could be.
+pub(crate) struct CookieWeakness {
+    pub(crate) code: &'static str,
+    /// Whether the setting has `danger` in its name.
+    pub(crate) is_danger: bool,
+    /// The end of a sentence about the cookie.
+    pub(crate) what: &'static str,
+    /// What follows from it.
+    pub(crate) follows: &'static str,
+    /// What to do about it.
+    pub(crate) advice: &'static str,
 }
 
 /// The remember cookie: its attributes, its lifetime, and whether use extends it.

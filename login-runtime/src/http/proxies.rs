@@ -368,14 +368,14 @@ fn elements<'a>(
     name: &'static HeaderName,
 ) -> impl Iterator<Item = Option<&'a str>> {
     let lines = headers.get_all(name).rev().map(HeaderValue::as_bytes);
-    lines.flat_map(FromRight::plain)
+    forwarded::elements(lines.map(FromRight::plain))
 }
 
 /// What each proxy reports in `Forwarded`, the nearest first. `None` if it cannot be read.
 fn reports(headers: &HeaderMap) -> impl Iterator<Item = Option<Report<'_>>> {
     let lines = headers.get_all(header::FORWARDED).rev();
-    let elements = lines.flat_map(|line| FromRight::quoted(line.as_bytes()));
-    elements.map(|element| element.and_then(Report::parse))
+    let lines = lines.map(|line| FromRight::quoted(line.as_bytes()));
+    forwarded::elements(lines).map(|element| element.and_then(Report::parse))
 }
 
 impl Trusted {
@@ -395,7 +395,7 @@ impl Trusted {
     }
 
     fn passed(&self, request: &HttpRequest) -> usize {
-        let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
+        let peer = request.peer_addr().map(|peer| peer.ip());
         self.follow(request.headers(), peer).1
     }
 
@@ -438,8 +438,8 @@ impl ProxyData {
 
 /// The address of the client that sent a request, as the login manager of the request sees it.
 ///
-/// It is the address in the list of logins, in the log, and for session protection: the peer of the
-/// connection, unless the application names its proxies with
+/// It is the address in the list of logins, in the log, for session protection, and where failed log ins are
+/// counted: the peer of the connection, unless the application names its proxies with
 /// [`trusted_proxies`](crate::config::LoginManagerBuilder::trusted_proxies) or has a function for it. `None`
 /// for a Unix socket without named proxies.
 ///

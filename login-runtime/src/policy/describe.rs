@@ -13,7 +13,7 @@ use crate::{
     manager::{LoginManager, Manager},
     policy::{
         document::{Policy, Section, Statement},
-        weaknesses::weaknesses,
+        weaknesses::{Weakness, weaknesses},
     },
     refusal::{FlashHook, RefusalKind},
 };
@@ -53,6 +53,14 @@ fn say(code: &'static str, value: impl Into<Value>, text: impl Into<String>) -> 
         value: value.into(),
         text: text.into(),
     }
+}
+
+/// A clause as a sentence.
+fn sentence(mut clause: String) -> String {
+    if let Some(first) = clause.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    clause + "."
 }
 
 fn users(manager: &Manager) -> Section {
@@ -117,12 +125,10 @@ fn users(manager: &Manager) -> Section {
 fn limits(manager: &Manager) -> Section {
     let limits = &manager.limits;
     let (idle, absolute) = limits.seconds();
-    let text = limits.to_string();
-    let text = text.strip_prefix('a').unwrap_or(&text);
     let mut said = vec![say(
         "limits.login",
         json!({ "idle": idle, "absolute": absolute }),
-        format!("A{text}."),
+        sentence(limits.to_string()),
     )];
     if idle.is_some() {
         said.push(say(
@@ -180,7 +186,7 @@ fn limits(manager: &Manager) -> Section {
     });
     let levels = [Limits::aal1(), Limits::aal2(), Limits::aal3()];
     for (level, preset) in (1..).zip(&levels) {
-        let misses = limits.misses(preset, Some(remembering.usual()));
+        let misses = limits.misses(preset, Some(remembering.longest_by_default()));
         let alone = limits.misses(preset, None);
         let text = if misses.is_empty() {
             format!("The limits meet level AAL{level} of NIST SP 800-63B-4.")
@@ -739,15 +745,10 @@ fn off(manager: &Manager) -> Section {
             said.push(say(code, true, text));
         }
     }
-    let known = ["no-deny-by-default"];
-    for weakness in weaknesses(manager) {
-        let finding = weakness.finding;
-        if !known.contains(&finding.code) {
-            let mut text = format!("{}, so {}.", finding.what, finding.follows);
-            if let Some(first) = text.get(..1) {
-                let first = first.to_uppercase();
-                text.replace_range(..1, &first);
-            }
+    for Weakness { finding, .. } in weaknesses(manager) {
+        // It is above, in other words.
+        if finding.code != "no-deny-by-default" {
+            let text = sentence(format!("{}, so {}", finding.what, finding.follows));
             said.push(say(finding.code, true, text));
         }
     }

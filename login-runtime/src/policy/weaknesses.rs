@@ -7,94 +7,31 @@ use crate::{
     core::{AddressPart, Limits, SessionProtection},
     http::CheckedCookie,
     manager::Manager,
-    policy::finding::{Finding, Severity},
+    policy::finding::{
+        Finding,
+        Severity::{Error, Warning},
+    },
 };
 
-/// A finding, and whether the log names it when the manager is built.
+/// A finding, and whether the log names it.
 pub(crate) struct Weakness {
     pub(crate) finding: Finding,
-    pub(crate) is_logged: bool,
+    /// The event under which the log names it when the manager is built.
+    pub(crate) event: Option<&'static str>,
 }
+
+/// Events of the log.
+const SETTING: Option<&str> = Some("weak_setting");
+const COOKIE: Option<&str> = Some("weak_cookie");
 
 /// Everything that the settings weaken, in a fixed order.
 pub(crate) fn weaknesses(manager: &Manager) -> Vec<Weakness> {
     let mut found = Vec::new();
-    let insecure = manager.facts.insecure;
-    let mut add = |is_logged, (code, severity, what, follows, advice)| {
-        let finding = Finding {
-            code,
-            severity,
-            what,
-            follows,
-            advice,
-        };
-        found.push(Weakness { finding, is_logged });
-    };
-    if insecure {
-        let what = "`danger_insecure_cookies` lets browsers send login cookies over plain http";
-        add(
-            true,
-            (
-                "insecure-cookies",
-                Severity::Error,
-                what.to_owned(),
-                "everyone on the network path can copy a login",
-                "leave it out; this is for development only",
-            ),
-        );
-    }
-    for cookie in cookies(manager) {
-        for [code, what, follows, advice] in cookie.weaknesses() {
-            let what = format!("the cookie `{}` {what}", cookie.name);
-            add(true, (code, Severity::Warning, what, follows, advice));
-        }
-        for [code, what, follows, advice] in cookie.dangers() {
-            // The setting for all cookies is one finding.
-            if !(insecure && code == "insecure-cookies") {
-                let what = format!("the cookie `{}` {what}", cookie.name);
-                add(false, (code, Severity::Error, what, follows, advice));
-            }
-        }
-    }
-    for (is_weak, is_logged, weakness) in settings(manager) {
-        if is_weak {
-            let (code, severity, what, follows, advice) = weakness;
-            add(
-                is_logged,
-                (code, severity, what.to_owned(), follows, advice),
-            );
-        }
-    }
-    for user in &manager.users {
-        if user.loader.has_session_hash() == Some(false) {
-            let what = format!("the user type `{}` has no session hash", user.loader.name());
-            add(
-                false,
-                (
-                    "no-session-hash",
-                    Severity::Warning,
-                    what,
-                    "a changed password ends no login by itself",
-                    "mark a field with `#[auth(password_hash)]` or `#[auth(session_hash)]`",
-                ),
-            );
-        }
-    }
-    let origins = manager.refusal.own_origin.iter();
-    for origin in origins.chain(&manager.refusal.origins) {
-        if origin.text.starts_with("http://") {
-            add(
-                false,
-                (
-                    "http-origin",
-                    Severity::Error,
-                    format!("the application's own origin is `{}`", origin.text),
-                    "clients are sent to pages over plain http",
-                    "write `https://`",
-                ),
-            );
-        }
-    }
+    found.extend(insecure_cookies(manager));
+    found.extend(cookies(manager).flat_map(|cookie| of_cookie(cookie, manager.facts.insecure)));
+    found.extend(of_settings(manager));
+    found.extend(of_users(manager));
+    found.extend(of_origins(manager));
     found
 }
 
@@ -105,170 +42,257 @@ pub(crate) fn cookies(manager: &Manager) -> impl Iterator<Item = &CheckedCookie>
     manager.facts.session_cookie.iter().chain(of_users)
 }
 
-type Text = &'static str;
+fn insecure_cookies(manager: &Manager) -> Option<Weakness> {
+    manager.facts.insecure.then(|| Weakness {
+        event: SETTING,
+        finding: Finding {
+            code: "insecure-cookies",
+            severity: Error,
+            what: "`danger_insecure_cookies` lets browsers send login cookies over plain http"
+                .to_owned(),
+            follows: "everyone on the network path can copy a login",
+            advice: "leave it out; this is for development only",
+        },
+    })
+}
 
-/// Whether a setting weakens, whether the log names it, and the parts of the finding.
-type Row = (bool, bool, (Text, Severity, Text, Text, Text));
+/// `insecure`: whether no cookie is secure, which is one finding for all of them.
+fn of_cookie(cookie: &CheckedCookie, insecure: bool) -> impl Iterator<Item = Weakness> {
+    let weaknesses = cookie.weaknesses();
+    let weaknesses = weaknesses.filter(move |it| !(insecure && it.code == "insecure-cookies"));
+    weaknesses.map(|weakness| Weakness {
+        event: if weakness.is_danger { None } else { COOKIE },
+        finding: Finding {
+            code: weakness.code,
+            severity: if weakness.is_danger { Error } else { Warning },
+            what: format!("the cookie `{}` {}", cookie.name, weakness.what),
+            follows: weakness.follows,
+            advice: weakness.advice,
+        },
+    })
+}
 
-fn settings(manager: &Manager) -> Vec<Row> {
-    use Severity::{Error, Warning};
+fn of_settings(manager: &Manager) -> impl Iterator<Item = Weakness> {
     let identity = manager.client.identity;
     let is_anybody = !identity.user_agent && identity.address == AddressPart::Omit;
     let is_off = manager.client.protection == SessionProtection::None;
     let facts = &manager.facts;
     let records = manager.records.as_ref();
+    // By name, because a store may be shared or wrapped: `Arc<MemoryLoginStore>`.
     let is_in_memory = facts
         .login_store
         .as_deref()
         .is_some_and(|name| name.contains("MemoryLoginStore"));
-    let is_own = facts.session_cookie.is_none();
-    vec![
+    let has_own_middleware = facts.session_cookie.is_none();
+    [
         (
             manager.guards.exempt_options,
-            true,
-            (
-                "exempt-options",
-                Warning,
-                "`exempt_options` lets OPTIONS requests without a login through all guards",
-                "handlers that take every method answer them",
-                "leave it out",
-            ),
+            Weakness {
+                event: SETTING,
+                finding: Finding {
+                    code: "exempt-options",
+                    severity: Warning,
+                    what: "`exempt_options` lets OPTIONS requests without a login through all guards".to_owned(),
+                    follows: "handlers that take every method answer them",
+                    advice: "leave it out",
+                },
+            },
         ),
         (
             manager.guards.fresh_for.is_none(),
-            true,
-            (
-                "fresh-for-the-session",
-                Warning,
-                "`fresh_for_the_session` keeps a login fresh until it ends",
-                "whoever finds an unlocked device can change the password",
-                "prefer `fresh_for(..)`",
-            ),
+            Weakness {
+                event: SETTING,
+                finding: Finding {
+                    code: "fresh-for-the-session",
+                    severity: Warning,
+                    what: "`fresh_for_the_session` keeps a login fresh until it ends".to_owned(),
+                    follows: "whoever finds an unlocked device can change the password",
+                    advice: "prefer `fresh_for(..)`",
+                },
+            },
         ),
         (
             is_off,
-            true,
-            (
-                "session-protection",
-                Warning,
-                "`session_protection` is off",
-                "a login goes on in whatever browser has its cookie",
-                "prefer `SessionProtection::Basic`",
-            ),
+            Weakness {
+                event: SETTING,
+                finding: Finding {
+                    code: "session-protection",
+                    severity: Warning,
+                    what: "`session_protection` is off".to_owned(),
+                    follows: "a login goes on in whatever browser has its cookie",
+                    advice: "prefer `SessionProtection::Basic`",
+                },
+            },
         ),
         (
             is_anybody && !is_off,
-            true,
-            (
-                "client-identity",
-                Warning,
-                "`client_identity` contains neither the user agent nor the address",
-                "session protection never finds another client",
-                "add one of them, or turn session protection off",
-            ),
+            Weakness {
+                event: SETTING,
+                finding: Finding {
+                    code: "client-identity",
+                    severity: Warning,
+                    what: "`client_identity` contains neither the user agent nor the address".to_owned(),
+                    follows: "session protection never finds another client",
+                    advice: "add one of them, or turn session protection off",
+                },
+            },
         ),
         (
             records.is_none(),
-            true,
-            (
-                "session-only",
-                Error,
-                "`session_only` records logins only in the browser's cookies or session",
-                "the server cannot end a login of another browser, and a copy of a cookie may outlive the log \
+            Weakness {
+                event: SETTING,
+                finding: Finding {
+                    code: "session-only",
+                    severity: Error,
+                    what: "`session_only` records logins only in the browser's cookies or session".to_owned(),
+                    follows: "the server cannot end a login of another browser, and a copy of a cookie may outlive the log \
                  out",
-                "prefer `login_store(..)`",
-            ),
+                    advice: "prefer `login_store(..)`",
+                },
+            },
         ),
         (
-            is_own && facts.keys > 1,
-            true,
-            (
-                "session-middleware-key",
-                Warning,
-                "`session_middleware` opens its cookies under its own key, and not under `fallback_keys`",
-                "its sessions end when that key changes",
-                "keep its key, or configure the session with `session_store(..)` and `session_cookie(..)`",
-            ),
+            has_own_middleware && facts.keys > 1,
+            Weakness {
+                event: SETTING,
+                finding: Finding {
+                    code: "session-middleware-key",
+                    severity: Warning,
+                    what: "`session_middleware` opens its cookies under its own key, and not under `fallback_keys`".to_owned(),
+                    follows: "its sessions end when that key changes",
+                    advice: "keep its key, or configure the session with `session_store(..)` and `session_cookie(..)`",
+                },
+            },
         ),
         (
             is_in_memory,
-            false,
-            (
-                "memory-login-store",
-                Error,
-                "`MemoryLoginStore` keeps logins in the memory of one process",
-                "all of them end when it stops, and a second process does not know them",
-                "take the login store of the feature `sqlite`, `postgres` or `redis`",
-            ),
+            Weakness {
+                event: None,
+                finding: Finding {
+                    code: "memory-login-store",
+                    severity: Error,
+                    what: "`MemoryLoginStore` keeps logins in the memory of one process".to_owned(),
+                    follows: "all of them end when it stops, and a second process does not know them",
+                    advice: "take the login store of the feature `sqlite`, `postgres` or `redis`",
+                },
+            },
         ),
         (
             !manager.routes.deny_by_default,
-            false,
-            (
-                "no-deny-by-default",
-                Warning,
-                "`deny_by_default` is not set",
-                "a route without a guard is open to everyone, also if the guard was forgotten",
-                "add `.deny_by_default()`, and declare each public route",
-            ),
+            Weakness {
+                event: None,
+                finding: Finding {
+                    code: "no-deny-by-default",
+                    severity: Warning,
+                    what: "`deny_by_default` is not set".to_owned(),
+                    follows: "a route without a guard is open to everyone, also if the guard was forgotten",
+                    advice: "add `.deny_by_default()`, and declare each public route",
+                },
+            },
         ),
         (
             manager.throttle.is_off,
-            false,
-            (
-                "no-throttle",
-                Error,
-                "`Throttle::danger_off` turns off the limit of failed tries",
-                "an attacker may guess as fast as the passwords can be checked",
-                "leave it out, unless something else limits failed log ins by account",
-            ),
+            Weakness {
+                event: None,
+                finding: Finding {
+                    code: "no-throttle",
+                    severity: Error,
+                    what: "`Throttle::danger_off` turns off the limit of failed tries".to_owned(),
+                    follows: "an attacker may guess as fast as the passwords can be checked",
+                    advice: "leave it out, unless something else limits failed log ins by account",
+                },
+            },
         ),
         (
             manager.refusal.any_host,
-            false,
-            (
-                "any-host",
-                Error,
-                "`danger_any_host` trusts the `Host` header of every client",
-                "an attacker who can change it makes the login view lead to another host",
-                "list the hosts with `origins(..)`",
-            ),
+            Weakness {
+                event: None,
+                finding: Finding {
+                    code: "any-host",
+                    severity: Error,
+                    what: "`danger_any_host` trusts the `Host` header of every client".to_owned(),
+                    follows: "an attacker who can change it makes the login view lead to another host",
+                    advice: "list the hosts with `origins(..)`",
+                },
+            },
         ),
         (
             records.is_some_and(|records| records.max.is_none()),
-            false,
-            (
-                "any-number-of-logins",
-                Warning,
-                "`danger_any_number_of_logins` sets no limit",
-                "a single user can fill the login store",
-                "prefer `max_logins(..)`",
-            ),
+            Weakness {
+                event: None,
+                finding: Finding {
+                    code: "any-number-of-logins",
+                    severity: Warning,
+                    what: "`danger_any_number_of_logins` sets no limit".to_owned(),
+                    follows: "a single user can fill the login store",
+                    advice: "prefer `max_logins(..)`",
+                },
+            },
         ),
         (
             records.is_some() && !manager.limits.has_idle(),
-            false,
-            (
-                "no-idle-limit",
-                Warning,
-                "logins have no idle limit",
-                "a forgotten browser stays logged in until the absolute limit",
-                "give `Limits` an `idle(..)`",
-            ),
+            Weakness {
+                event: None,
+                finding: Finding {
+                    code: "no-idle-limit",
+                    severity: Warning,
+                    what: "logins have no idle limit".to_owned(),
+                    follows: "a forgotten browser stays logged in until the absolute limit",
+                    advice: "give `Limits` an `idle(..)`",
+                },
+            },
         ),
         (
             !manager
                 .limits
-                .misses(&Limits::aal1(), Some(manager.remembering.usual()))
+                .misses(
+                    &Limits::aal1(),
+                    Some(manager.remembering.longest_by_default()),
+                )
                 .is_empty(),
-            false,
-            (
-                "limits-beyond-aal1",
-                Warning,
-                "a login or a remember cookie may last over 30 days",
-                "no assurance level of NIST SP 800-63B-4 is met",
-                "take one of the presets `Limits::aal1()` to `aal3()`",
-            ),
+            Weakness {
+                event: None,
+                finding: Finding {
+                    code: "limits-beyond-aal1",
+                    severity: Warning,
+                    what: "a login or a remember cookie may last over 30 days".to_owned(),
+                    follows: "no assurance level of NIST SP 800-63B-4 is met",
+                    advice: "take one of the presets `Limits::aal1()` to `aal3()`",
+                },
+            },
         ),
     ]
+    .into_iter()
+    .filter_map(|(is_weak, weakness)| is_weak.then_some(weakness))
+}
+
+fn of_users(manager: &Manager) -> impl Iterator<Item = Weakness> {
+    let users = manager.users.iter();
+    let weak = users.filter(|user| user.loader.has_session_hash() == Some(false));
+    weak.map(|user| Weakness {
+        event: None,
+        finding: Finding {
+            code: "no-session-hash",
+            severity: Warning,
+            what: format!("the user type `{}` has no session hash", user.loader.name()),
+            follows: "a changed password ends no login by itself",
+            advice: "mark a field with `#[auth(password_hash)]` or `#[auth(session_hash)]`",
+        },
+    })
+}
+
+fn of_origins(manager: &Manager) -> impl Iterator<Item = Weakness> {
+    let refusal = &manager.refusal;
+    let origins = refusal.own_origin.iter().chain(&refusal.origins);
+    let weak = origins.filter(|origin| origin.text.starts_with("http://"));
+    weak.map(|origin| Weakness {
+        event: None,
+        finding: Finding {
+            code: "http-origin",
+            severity: Error,
+            what: format!("the application's own origin is `{}`", origin.text),
+            follows: "clients are sent to pages over plain http",
+            advice: "write `https://`",
+        },
+    })
 }

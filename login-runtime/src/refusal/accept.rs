@@ -21,7 +21,7 @@ pub(super) struct Accept {
 }
 
 impl Accept {
-    /// Reads all values of the header. An entry with a malformed weight names nothing.
+    /// Reads all values of the header. An entry with a malformed weight counts as another type.
     pub(super) fn of<'a>(values: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut accept = Self::default();
         for entry in values.flat_map(|value| split(value, b',')) {
@@ -154,7 +154,10 @@ mod tests {
         check(&["application/vnd.api+json, text/html;q=0.999"], false);
         check(&["text/html;level=1;Q=0.5, application/json;q=0.4"], true);
         check(&["text/html;q=0.2", "application/json;q=0.3"], false);
+        check(&["application/json;q=0.5, text/html;Q=0.4"], false);
         check(&["text/event-stream, text/html;q=0.5"], false);
+        let twice = "text/html, application/xhtml+xml;q=0.1, application/json;q=0.5";
+        check(&[twice], true);
     }
 
     #[test]
@@ -162,6 +165,7 @@ mod tests {
         for weight in ["0", "0.", "0.0", "0.000"] {
             check(&[&format!("text/html;q={weight}")], false);
             check(&[&format!("text/html;q={weight}, */*")], false);
+            check(&[&format!("text/*;q={weight}, */*")], false);
             check(&[&format!("*/*;q={weight}")], false);
         }
         check(&["text/*, text/html;q=0"], false);
@@ -173,6 +177,7 @@ mod tests {
     fn an_entry_with_a_malformed_weight_names_nothing() {
         for weight in [
             "", "x", "-1", "2", "1.1", "1.001", "0.1234", "0,5", ".5", "\"1\"", "1 0", "1e0",
+            "0.x", "0.1x", "0.-1", "1.0x",
         ] {
             check(&[&format!("text/html;q={weight}")], false);
         }
@@ -186,6 +191,8 @@ mod tests {
         check(&["text/html;a=\"x,y;q=0\""], true);
         check(&["text/html;a=\"\\\",\";q=0"], false);
         check(&["application/json;a=\", text/html\""], false);
+        // Outside quotes, nothing is escaped.
+        check(&["image/png;a=\\\", text/html"], false);
     }
 
     #[test]
@@ -196,6 +203,7 @@ mod tests {
         check(&[], true);
         for other in [
             "garbage",
+            ";q=1",
             "image/png, */*",
             "application/json, */*",
             "text/plain",

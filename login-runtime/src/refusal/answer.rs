@@ -150,20 +150,20 @@ fn send_to_view(
 ) -> HttpResponse {
     let client = client(request);
     let kind = refused.kind;
-    let location = (client != Client::Program)
-        .then(|| view(request, settings, kind))
-        .flatten()
-        .and_then(|view| match client {
-            Client::Htmx => redirect::htmx_location(&view, request, settings),
-            Client::Page | Client::Program => redirect::location(&view, request, settings),
-        });
+    let view = || view(request, settings, kind);
+    let location = match client {
+        Client::Page => view().and_then(|view| redirect::location(&view, request, settings)),
+        Client::Htmx => view().and_then(|view| redirect::htmx_location(&view, request, settings)),
+        Client::Program => None,
+    };
     let Some((location, next)) = location else {
         return unauthorized(client, refused);
     };
     let kept = flash(request, settings, kind);
-    let mut response = match client {
-        Client::Htmx => htmx_redirect(location, refused),
-        Client::Page | Client::Program => see_other(location),
+    let mut response = match HeaderValue::try_from(location) {
+        Ok(location) if client == Client::Htmx => htmx_redirect(location, refused),
+        Ok(location) => see_other(location),
+        Err(error) => HttpResponse::from_error(HttpError::from(error)),
     };
     for cookie in kept.into_iter().chain(next) {
         set_cookie::append(response.headers_mut(), cookie);
@@ -203,11 +203,7 @@ impl RefusedRequest {
 }
 
 /// Redirects a client to a view.
-fn see_other(location: Vec<u8>) -> HttpResponse {
-    let location = match HeaderValue::try_from(location) {
-        Ok(location) => location,
-        Err(error) => return HttpResponse::from_error(HttpError::from(error)),
-    };
+fn see_other(location: HeaderValue) -> HttpResponse {
     // `HttpResponseBuilder` would move the whole response, and `insert` moves more than `append`.
     let mut response = HttpResponse::new(StatusCode::SEE_OTHER);
     let headers = response.headers_mut();
@@ -219,11 +215,7 @@ fn see_other(location: Vec<u8>) -> HttpResponse {
 
 /// 401 with the view in a header of htmx, which loads it in place of the whole page. With a status of a
 /// redirect, the browser would follow it itself, and htmx would show the view inside the page.
-fn htmx_redirect(location: Vec<u8>, refused: ClientRefusal) -> HttpResponse {
-    let location = match HeaderValue::try_from(location) {
-        Ok(location) => location,
-        Err(error) => return HttpResponse::from_error(HttpError::from(error)),
-    };
+fn htmx_redirect(location: HeaderValue, refused: ClientRefusal) -> HttpResponse {
     let mut response = unauthorized(Client::Htmx, refused);
     let headers = response.headers_mut();
     headers.insert(HeaderName::from_static("hx-redirect"), location);

@@ -21,21 +21,20 @@ impl Here<'_> {
     /// that the client used it; a path on the same host is safe in any case. With `danger_any_host`, only
     /// what the request says counts, as in Flask-Login.
     pub(crate) fn is(&self, base: &str, settings: &RefusalSettings) -> bool {
-        let there = base.strip_prefix("https://");
-        let is_behind_proxy = there.is_some() && there == self.text.strip_prefix("http://");
-        self.text == base || is_behind_proxy && !self.is_scheme_known && !settings.any_host
+        self.text == base || self.may_be(base) && !settings.any_host
     }
-}
 
-impl Here<'_> {
     /// Whether a page with this origin is here. If TLS ends at a proxy that reports nothing, the page has
     /// another scheme than the request seems to have.
     pub(crate) fn is_page(&self, origin: &str) -> bool {
-        let host = |origin: &str| origin.split_once("://").map(|(_, host)| host.to_owned());
-        self.text == origin
-            || !self.is_scheme_known
-                && origin.starts_with("https://")
-                && host(origin) == host(&self.text)
+        self.text == origin || self.may_be(origin)
+    }
+
+    /// Whether this may be an https origin that the request does not show, because TLS ends before it.
+    fn may_be(&self, origin: &str) -> bool {
+        let there = origin.strip_prefix("https://");
+        let is_there = |there| self.text.strip_prefix("http://") == Some(there);
+        !self.is_scheme_known && there.is_some_and(is_there)
     }
 }
 
@@ -65,4 +64,36 @@ pub(crate) fn here<'a>(request: &HttpRequest, settings: &'a RefusalSettings) -> 
         is_ours: asked.is_reported,
         is_scheme_known: asked.is_reported || asked.is_scheme_reported,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_https_origin_may_be_here_while_the_scheme_is_unknown() {
+        for (text, is_scheme_known, origin, is_page, is_view, is_view_for_any_host) in [
+            ("http://a", false, "http://a", true, true, true),
+            ("http://a", false, "https://a", true, true, false),
+            ("http://a", false, "https://b", false, false, false),
+            ("http://a", false, "ftp://a", false, false, false),
+            ("http://a", true, "https://a", false, false, false),
+            ("http://a", true, "http://a", true, true, true),
+            ("https://a", false, "http://a", false, false, false),
+            ("https://a", false, "http://b", false, false, false),
+            ("https://a", false, "https://b", false, false, false),
+        ] {
+            let here = Here {
+                text: Cow::Borrowed(text),
+                is_ours: false,
+                is_scheme_known,
+            };
+            let mut settings = RefusalSettings::default();
+            let asked = format!("{text} {is_scheme_known} {origin}");
+            assert_eq!(here.is_page(origin), is_page, "{asked}");
+            assert_eq!(here.is(origin, &settings), is_view, "{asked}");
+            settings.any_host = true;
+            assert_eq!(here.is(origin, &settings), is_view_for_any_host, "{asked}");
+        }
+    }
 }

@@ -45,36 +45,28 @@ pub(super) enum Client {
 
 /// What kind of client sends a request.
 ///
-/// Fetch metadata come first, since scripts cannot forge them. Without them, the headers that scripts of
-/// libraries send decide, then `Accept`.
+/// Handshakes come first: whoever starts one cannot show a page. Then Fetch metadata decide, since scripts
+/// cannot forge them. Without them, the headers that scripts of libraries send decide, then `Accept`.
 pub(super) fn client(request: &HttpRequest) -> Client {
     let headers = request.headers();
-    let bytes = |name: &HeaderName| headers.get(name).map(HeaderValue::as_bytes);
-    if opens_socket(headers) {
+    let is = |name: &HeaderName, expected: &str| {
+        let value = headers.get(name).map(HeaderValue::as_bytes);
+        value.is_some_and(|value| value.eq_ignore_ascii_case(expected.as_bytes()))
+    };
+    let accept = accept(headers);
+    // A page that opens an event stream with a request of its own may send every header.
+    if opens_socket(headers) || accept.is_some_and(Accept::is_event_stream) {
         return Client::Program;
     }
-    if let Some(mode) = bytes(&SEC_FETCH_MODE)
-        && mode.eq_ignore_ascii_case(b"navigate")
-    {
-        // Browsers that navigate start with this type.
-        let shows_page =
-            bytes(&header::ACCEPT).is_none_or(|accept| accept.starts_with(b"text/html"));
-        return match shows_page || !accept(headers).is_event_stream() {
-            true => Client::Page,
-            false => Client::Program,
-        };
+    if is(&SEC_FETCH_MODE, "navigate") {
+        return Client::Page;
     }
-    if bytes(&HX_REQUEST).is_some_and(|htmx| htmx.eq_ignore_ascii_case(b"true")) {
-        // A page that opens an event stream with a request of its own may send every header.
-        return match accept(headers).is_event_stream() {
-            true => Client::Program,
-            false => Client::Htmx,
-        };
+    if is(&HX_REQUEST, "true") {
+        return Client::Htmx;
     }
-    let is_script = headers.contains_key(&SEC_FETCH_MODE)
-        || bytes(&X_REQUESTED_WITH)
-            .is_some_and(|with| with.eq_ignore_ascii_case(b"xmlhttprequest"));
-    if is_script || !wants_page(headers) {
+    let is_script =
+        headers.contains_key(&SEC_FETCH_MODE) || is(&X_REQUESTED_WITH, "xmlhttprequest");
+    if is_script || !accept.is_none_or(Accept::wants_page) {
         Client::Program
     } else {
         Client::Page
@@ -102,26 +94,19 @@ fn opens_socket(headers: &HeaderMap) -> bool {
     })
 }
 
-fn accept(headers: &HeaderMap) -> Accept {
-    Accept::of(headers.get_all(header::ACCEPT).map(HeaderValue::as_bytes))
+/// What `Accept` prefers. `None` if there is no such header, or if it starts as browsers write it when they
+/// navigate: then nothing is preferred to a page.
+fn accept(headers: &HeaderMap) -> Option<Accept> {
+    let first = headers.get(&header::ACCEPT)?.as_bytes();
+    if first.starts_with(b"text/html,") {
+        return None;
+    }
+    let values = headers.get_all(&header::ACCEPT);
+    Some(Accept::of(values.map(HeaderValue::as_bytes)))
 }
 
-/// Whether `Accept` is one of a client that shows a page.
-fn wants_page(headers: &HeaderMap) -> bool {
-    let first = headers.get(&header::ACCEPT);
-    // Browsers start with this type, which has the greatest weight.
-    first.is_none_or(|first| first.as_bytes().starts_with(b"text/html,"))
-        || accept(headers).wants_page()
-}
-
-/// Whether `Accept` names a page, as browsers do when they navigate.
-fn names_page(headers: &HeaderMap) -> bool {
-    let first = headers.get(&header::ACCEPT);
-    first.is_none_or(|first| first.as_bytes().starts_with(b"text/html,"))
-        || accept(headers).names_page()
-}
-
-/// Whether a user navigates to a document, so that the client wants to come back to it after a log in.
+/// Whether a user navigates to a document, so that the client wants to come back to it after a log in. The
+/// client is one that shows a page.
 ///
 /// A frame, a script, an image, the handshake of a socket, and a page that is loaded in advance are none:
 /// they would replace the page that the user wanted. Fetch metadata decide if the browser sends them,
@@ -141,7 +126,7 @@ pub(super) fn is_navigation(request: &HttpRequest) -> bool {
     let is_document = bytes(&SEC_FETCH_DEST).map(|to| to.eq_ignore_ascii_case(b"document"));
     let navigates = bytes(&SEC_FETCH_MODE).map(|mode| mode.eq_ignore_ascii_case(b"navigate"));
     match (navigates, is_document) {
-        (None, None) => client(request) == Client::Page && names_page(headers),
+        (None, None) => accept(headers).is_none_or(Accept::names_page),
         (navigates, is_document) => navigates != Some(false) && is_document != Some(false),
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     core::{NextError, next},
     http::{QUERY_VALUE, SetCookie, ViewAddress},
     refusal::{
-        here::here,
+        here::{Here, here},
         navigation::{htmx_page, is_navigation},
         scope::ScopeViews,
         settings::RefusalSettings,
@@ -149,9 +149,7 @@ fn check(
     let origin = url.origin().ascii_serialization();
     let known = settings.origins.iter().chain(&settings.next_origins);
     let mut known = known.chain(&settings.own_origin);
-    // A user name before the host makes one host look like another.
-    let has_user = !url.username().is_empty() || url.password().is_some();
-    if has_user || !known.any(|known| known.text == origin) && !is_own(&origin) {
+    if has_user(&url) || !known.any(|known| known.text == origin) && !is_own(&origin) {
         return Err(NextError::OtherOrigin);
     }
     // A program that cuts off the origin must get a path.
@@ -159,6 +157,11 @@ fn check(
     // Each byte outside ASCII is three bytes now.
     next::check_text(url.as_str(), settings.next_max_len)?;
     Ok(url.into())
+}
+
+/// Whether an address has a user name before the host, which makes one host look like another.
+fn has_user(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 /// Whether a text starts like a whole address. Browsers read `https:/host` as one, too; as nobody means
@@ -363,8 +366,8 @@ impl<'a> Target<'a> {
         }
         let url = Url::parse(page).map_err(|_| NextError::NoAddress)?;
         let origin = url.origin().ascii_serialization();
-        let has_user = !url.username().is_empty() || url.password().is_some();
-        let here = here(request, settings).filter(|here| !has_user && here.is_page(&origin));
+        let here = here(request, settings).filter(|here| here.is_page(&origin));
+        let here = here.filter(|_| !has_user(&url));
         let here = here.ok_or(NextError::OtherOrigin)?;
         let path = &url[Position::BeforePath..Position::AfterQuery];
         next::check_path(path)?;
@@ -372,13 +375,8 @@ impl<'a> Target<'a> {
         if url.path() == after(prefix, self.path) && self.base.as_ref().is_none_or(is_view) {
             return Ok(None);
         }
-        Ok(match &self.base {
-            Some(base) if !here.is(base, settings) => {
-                let may_name = here.is_ours || settings.any_host && settings.origins.is_empty();
-                may_name.then(|| format!("{}{path}", here.text))
-            }
-            _ => Some(path.to_owned()),
-        })
+        let next = self.page_address(&here, Cow::Borrowed(path), settings);
+        Ok(next.map(Cow::into_owned))
     }
 
     fn whole_next<'r>(
@@ -388,16 +386,26 @@ impl<'a> Target<'a> {
         settings: &RefusalSettings,
     ) -> Option<Cow<'r, str>> {
         let path = path_and_query(request, prefix);
-        let Some(base) = &self.base else {
+        if self.base.is_none() {
             return Some(path);
-        };
-        let here = here(request, settings)?;
-        if here.is(base, settings) {
-            Some(path)
-        } else {
-            // Without a list of this application's origins, the client could name any host.
-            (here.is_ours || settings.any_host && settings.origins.is_empty())
-                .then(|| format!("{}{path}", here.text).into())
+        }
+        self.page_address(&here(request, settings)?, path, settings)
+    }
+
+    /// The address of a page here for the view: its path, or the whole URL for a view on another host.
+    fn page_address<'r>(
+        &self,
+        here: &Here<'_>,
+        path: Cow<'r, str>,
+        settings: &RefusalSettings,
+    ) -> Option<Cow<'r, str>> {
+        match &self.base {
+            Some(base) if !here.is(base, settings) => {
+                // Without a list of this application's origins, the client could name any host.
+                (here.is_ours || settings.any_host && settings.origins.is_empty())
+                    .then(|| format!("{}{path}", here.text).into())
+            }
+            _ => Some(path),
         }
     }
 

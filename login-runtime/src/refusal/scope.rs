@@ -18,12 +18,12 @@ impl ScopeViews {
         request.app_data::<Self>()?.login.as_ref()
     }
 
-    pub(crate) fn is_api(request: &HttpRequest) -> bool {
-        request.app_data::<Self>().is_some_and(|scope| scope.is_api)
-    }
-
     pub(crate) fn refresh_view(request: &HttpRequest) -> Option<&ViewAddress> {
         request.app_data::<Self>()?.refresh.as_ref()
+    }
+
+    pub(crate) fn is_api(request: &HttpRequest) -> bool {
+        request.app_data::<Self>().is_some_and(|scope| scope.is_api)
     }
 
     /// Both views, as far as there are any.

@@ -107,13 +107,12 @@ impl Gate {
             Ok(Some(_)) if pattern.is_none() => HttpResponse::NotFound().finish(),
             Ok(Some(reason)) => {
                 let settings = &manager.refusal;
-                let mut ended = (0..manager.users.len())
-                    .filter_map(|index| LoginState::ended(&request, &manager, index));
+                let mut types = 0..manager.users.len();
                 let refused = ClientRefusal {
                     kind: RefusalKind::of(reason),
                     reason,
                     max_age: None,
-                    ended: ended.next(),
+                    ended: types.find_map(|index| LoginState::ended(&request, &manager, index)),
                 };
                 // Events and hooks may write into the session.
                 let writes = settings.may_write_session() || !events.subscribers.is_empty();

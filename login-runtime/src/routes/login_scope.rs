@@ -107,7 +107,7 @@ impl LoginScope {
     /// let browser = TestRequest::get().uri("/api/orders").insert_header(("accept", "text/html"));
     /// let answer = call_service(&app, browser.to_request()).await;
     /// assert_eq!(answer.status(), 401);
-    /// assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    /// assert_eq!(answer.headers().get("content-type").unwrap(), "application/problem+json");
     /// # Ok(())
     /// # }
     /// ```

@@ -294,8 +294,8 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// The proxies in front of this application, whose reports about a request are believed; none by default.
     ///
     /// They say from which address a request comes, and at which origin and below which path the client reached
-    /// this application. The address is that in the list of logins, in the log, and for session protection;
-    /// origin and path are those of redirects to a view and of `next`. See
+    /// this application. The address is that in the list of logins, in the log, for session protection, and
+    /// where failed log ins are counted; origin and path are those of redirects to a view and of `next`. See
     /// [the guide](crate::guide::proxies).
     ///
     /// # Errors

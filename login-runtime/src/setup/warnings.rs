@@ -3,20 +3,16 @@
 //! A setting that can only weaken has `danger` in its name. One that weakens only with some values, or
 //! that many applications need, is logged when the manager is built.
 
-use crate::{manager::Manager, policy::weaknesses::weaknesses};
+use crate::{
+    manager::Manager,
+    policy::weaknesses::{Weakness, weaknesses},
+};
 
 /// Logs a line for each setting that weakens.
 pub(crate) fn log(manager: &Manager) {
-    for weakness in weaknesses(manager) {
-        if !weakness.is_logged {
-            continue;
-        }
-        let finding = weakness.finding;
-        let text = finding.sentence();
-        if finding.code.starts_with("cookie-") {
-            tracing::warn!(target: "login", event = "weak_cookie", "{text}");
-        } else {
-            tracing::warn!(target: "login", event = "weak_setting", "{text}");
+    for Weakness { finding, event } in weaknesses(manager) {
+        if let Some(event) = event {
+            tracing::warn!(target: "login", event, "{}", finding.sentence());
         }
     }
 }

@@ -1576,6 +1576,20 @@ async fn the_revocations_of_a_user_are_limited<S: LoginStore>(store: &Arc<S>) {
         ok(store.is_session_revoked(kept, NOW).await),
         "the revocations of another user remain"
     );
+    // One that is revoked for longer is no longer the first to go.
+    let user = new_user();
+    let [first, second, third] = [10, 20, 30].map(|offset| (new_key(), offset));
+    let prolonged = (first.0, 60);
+    let last = (new_key(), 40);
+    for (session, offset) in [first, second, third, prolonged, last] {
+        ok(store
+            .revoke_session(session, owner(&user), NOW + offset, 3)
+            .await);
+    }
+    for ((session, _), remains) in [(first, true), (second, false), (third, true), (last, true)] {
+        let found = ok(store.is_session_revoked(session, NOW).await);
+        assert_eq!(found, remains, "the latest revocations remain");
+    }
 }
 
 /// The manager cancels calls that take too long. Such a call may still take effect.

@@ -2,15 +2,7 @@
 
 use std::{sync::Arc, thread, time::Duration};
 
-use actix_web::{
-    HttpResponse, ResponseError,
-    body::BoxBody,
-    http::{
-        StatusCode,
-        header::{self, ContentType},
-    },
-    web,
-};
+use actix_web::{HttpResponse, ResponseError, body::BoxBody, http::StatusCode, web};
 use derive_more::{Debug, Display, Error};
 use tokio::{
     sync::{Semaphore, oneshot},
@@ -27,7 +19,7 @@ use crate::{
         throttle::ClientNetwork,
         user::{PasswordRefusal, PasswordUser},
     },
-    error::BoxError,
+    error::{BoxError, untried},
     users::verified::Verified,
 };
 
@@ -562,12 +554,10 @@ impl ResponseError for PasswordError {
     }
 
     fn error_response(&self) -> HttpResponse<BoxBody> {
-        let mut response = HttpResponse::build(self.status_code());
-        if let Self::Throttled { retry_after } = self {
-            response.insert_header((header::RETRY_AFTER, retry_after.to_string()));
-        }
-        response
-            .content_type(ContentType::plaintext())
-            .body(self.to_string())
+        let retry_after = match self {
+            Self::Throttled { retry_after } => Some(*retry_after),
+            _ => None,
+        };
+        untried(self.status_code(), retry_after, self.to_string())
     }
 }

@@ -1,6 +1,5 @@
 //! What can be set, and what cannot be meant.
 
-use login_runtime::test::strict::{Rule, tolerate};
 use std::time::Duration;
 
 use actix_session::{
@@ -12,6 +11,7 @@ use login_runtime::{BuildError, RememberCookie};
 use login_tests::sessions::MemorySessions;
 
 use super::*;
+use crate::world::loose_cookies;
 
 fn plain() -> LoginManagerBuilder {
     builder(&Users::new(), false).0
@@ -123,18 +123,7 @@ fn what_browsers_reject_does_not_build() {
 
 #[actix_web::test]
 async fn over_plain_http_it_has_no_prefix() {
-    let _known = tolerate(
-        &[
-            Rule::Secure,
-            Rule::Prefix,
-            Rule::SameSite,
-            Rule::HttpOnly,
-            Rule::Path,
-            Rule::Domain,
-        ],
-        "",
-        "it is about cookies that are not strict",
-    );
+    let _known = loose_cookies();
     let users = Users::new();
     for with_records in WITH_RECORDS {
         let (builder, _) = builder(&users, with_records);
@@ -155,18 +144,7 @@ async fn over_plain_http_it_has_no_prefix() {
 
 #[actix_web::test]
 async fn its_attributes_are_the_applications_when_it_is_cleared_too() {
-    let _known = tolerate(
-        &[
-            Rule::Secure,
-            Rule::Prefix,
-            Rule::SameSite,
-            Rule::HttpOnly,
-            Rule::Path,
-            Rule::Domain,
-        ],
-        "",
-        "it is about cookies that are not strict",
-    );
+    let _known = loose_cookies();
     let users = Users::new();
     let settings = CookieSettings::new()
         .name("__Secure-l")

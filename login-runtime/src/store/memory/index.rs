@@ -5,7 +5,7 @@
 
 use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
 
-use super::shard::{Login, OwnerKey};
+use super::shard::{Login, OwnerKey, RevocationKey};
 use crate::store::{FamilyKey, LoginKey, LoginRecord};
 
 #[derive(Default)]
@@ -14,8 +14,9 @@ pub(super) struct Index {
     pub(super) logins: BTreeSet<(OwnerKey, LoginKey)>,
     /// Each family of remember tokens, by its owner.
     pub(super) families: BTreeSet<(OwnerKey, FamilyKey)>,
-    /// Each revocation of a session, by the user whose session it was.
-    pub(super) revocations: BTreeSet<(OwnerKey, LoginKey)>,
+    /// Each revocation of a session, by the user whose session it was; of one user, the one that may be
+    /// deleted first comes first.
+    pub(super) revocations: BTreeSet<(OwnerKey, RevocationKey)>,
     /// Each login that has a family, by the family, which may have expired before.
     pub(super) family_logins: BTreeSet<(FamilyKey, LoginKey)>,
     /// Texts that many logins have in common.
@@ -37,8 +38,12 @@ impl Index {
         under(&self.families, owner, FamilyKey([0; 16]))
     }
 
-    pub(super) fn revocations_of(&self, owner: OwnerKey) -> Vec<LoginKey> {
-        under(&self.revocations, owner, LoginKey([0; 32]))
+    /// The revocations of an owner, those first that may be deleted first.
+    pub(super) fn revocations_of(&self, owner: &OwnerKey) -> impl Iterator<Item = LoginKey> {
+        let from = (owner.clone(), (i64::MIN, 0, LoginKey([0; 32])));
+        let revocations = self.revocations.range(from..);
+        let revocations = revocations.take_while(move |(found, _)| found == owner);
+        revocations.map(|(_, (_, _, session))| *session)
     }
 
     /// Whether an owner has at least this many logins, which may have expired.

@@ -153,7 +153,7 @@ impl MemoryLoginStore {
         let stored = shard.revoked_sessions.get(&key);
         let is_removed = stored.is_some_and(|revocation| test(revocation));
         if is_removed && let Some(revocation) = shard.revoked_sessions.remove(&key) {
-            index.revocations.remove(&(revocation.owner, key));
+            index.revocations.remove(&revocation.row(key));
         }
         is_removed
     }
@@ -215,16 +215,9 @@ impl MemoryLoginStore {
     }
 
     /// Deletes this many revocations of an owner: those that may be deleted first.
-    fn drop_revocations(&self, index: &mut Index, owner: OwnerKey, surplus: usize) {
-        let mut revocations = Vec::new();
-        for key in index.revocations_of(owner) {
-            let shard = self.shard(key.0[0]);
-            let revocation = shard.revoked_sessions.get(&key);
-            let order = revocation.map(|revocation| (revocation.until, revocation.number));
-            revocations.push((order, key));
-        }
-        revocations.sort_unstable();
-        for (_, key) in revocations.into_iter().take(surplus) {
+    fn drop_revocations(&self, index: &mut Index, owner: &OwnerKey, surplus: usize) {
+        let oldest: Vec<_> = index.revocations_of(owner).take(surplus).collect();
+        for key in oldest {
             self.end_revocation(index, key, |_| true);
         }
     }
@@ -529,7 +522,9 @@ impl LoginStore for MemoryLoginStore {
         let index = &mut *self.index();
         let mut shard = self.shard(session.0[0]);
         if let Some(stored) = shard.revoked_sessions.get_mut(&session) {
+            index.revocations.remove(&stored.row(session));
             stored.until = until.max(stored.until);
+            index.revocations.insert(stored.row(session));
             return Ok(());
         }
         let owner = OwnerKey::from(owner);
@@ -539,17 +534,17 @@ impl LoginStore for MemoryLoginStore {
             number: index.revoked,
             owner: owner.clone(),
         };
+        index.revocations.insert(revocation.row(session));
         shard.revoked_sessions.insert(session, Box::new(revocation));
         drop(shard);
-        index.revocations.insert((owner.clone(), session));
-        let count = index.revocations_of(owner.clone()).len();
+        let count = index.revocations_of(&owner).count();
         let surplus = count.saturating_sub(usize::try_from(max).unwrap_or(usize::MAX));
         if surplus > 0 {
-            self.drop_revocations(index, owner, surplus);
+            self.drop_revocations(index, &owner, surplus);
         }
         if index.revocations.len() > self.capacity {
             for (owner, surplus) in fullest(&index.revocations, self.spare()) {
-                self.drop_revocations(index, owner, surplus);
+                self.drop_revocations(index, &owner, surplus);
             }
         }
         Ok(())

@@ -43,6 +43,9 @@ impl From<LoginOwner<'_>> for OwnerKey {
     }
 }
 
+/// When a revocation may be deleted, its number, and the session.
+pub(super) type RevocationKey = (i64, u64, LoginKey);
+
 /// The revocation of a session.
 pub(super) struct Revocation {
     /// The time after which it may be deleted.
@@ -50,6 +53,13 @@ pub(super) struct Revocation {
     /// Counts the revocations of the store: of two with the same time, the older one is deleted first.
     pub(super) number: u64,
     pub(super) owner: OwnerKey,
+}
+
+impl Revocation {
+    /// Its row in the index.
+    pub(super) fn row(&self, session: LoginKey) -> (OwnerKey, RevocationKey) {
+        (self.owner.clone(), (self.until, self.number, session))
+    }
 }
 
 impl Shard {
