@@ -72,6 +72,7 @@ mod sources;
 mod stolen;
 mod stores;
 mod strangers;
+mod throttle_stores;
 mod tidy;
 mod time;
 mod types;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// All codes, so that a misspelled one is noticed.
-const CODES: [&str; 26] = [
+const CODES: [&str; 27] = [
     "any-host",
     "any-number-of-logins",
     "client-identity",
@@ -33,6 +33,7 @@ const CODES: [&str; 26] = [
     "key-made-at-start",
     "limits-beyond-aal1",
     "memory-login-store",
+    "memory-throttle",
     "no-deny-by-default",
     "no-idle-limit",
     "no-session-hash",
