@@ -30,6 +30,7 @@ mod filling;
 mod first;
 mod fresh;
 mod generated_next;
+mod golden_events;
 mod guards;
 mod guessing;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
