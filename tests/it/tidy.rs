@@ -261,6 +261,7 @@ const RUNTIME: &[&str] = &[
     "auth/log_out.rs",
     "auth/logins.rs",
     "auth/require.rs",
+    "auth/safe_method.rs",
     "auth/auth.rs",
     "routes/audit.rs",
     "routes/gate.rs",

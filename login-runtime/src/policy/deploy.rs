@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// All codes, so that a misspelled one is noticed.
-const CODES: [&str; 26] = [
+const CODES: [&str; 27] = [
     "any-host",
     "any-number-of-logins",
     "client-identity",
@@ -28,6 +28,7 @@ const CODES: [&str; 26] = [
     "cookie-script-readable",
     "exempt-options",
     "fresh-for-the-session",
+    "get-log-out",
     "http-origin",
     "insecure-cookies",
     "key-made-at-start",

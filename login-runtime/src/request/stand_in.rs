@@ -21,6 +21,7 @@ use crate::{
 pub(crate) struct StandIn {
     head: RequestHead,
     session: SharedSession,
+    by_safe_method: bool,
     /// Dynamic segments of the path.
     segments: Vec<(String, String)>,
     pub(crate) scope_views: Option<Rc<ScopeViews>>,
@@ -34,6 +35,9 @@ impl StandIn {
         Self {
             head: request.head().clone(),
             session: SharedSession::of(request),
+            by_safe_method: request
+                .app_data::<ManagerData>()
+                .is_none_or(|data| data.by_safe_method),
             segments: Vec::new(),
             scope_views: None,
             resolved: ResolvedViews::of(manager.refusal.views(), request),
@@ -53,7 +57,10 @@ impl StandIn {
     pub(crate) fn request(self, manager: Arc<Manager>) -> HttpRequest {
         // The only way to make a request outside of actix-web.
         let proxies = ProxyData(Arc::clone(&manager.proxies));
-        let mut request = TestRequest::default().app_data(ManagerData(manager));
+        let mut request = TestRequest::default().app_data(ManagerData {
+            manager,
+            by_safe_method: self.by_safe_method,
+        });
         request = request.app_data(proxies);
         request = request.app_data(self.resolved);
         if let Some(views) = self.scope_views {

@@ -145,6 +145,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         limits,
         records,
         routes: settings.routes,
+        get_log_out: settings.get_log_out,
         throttle: settings.throttle.with_deadline(deadline),
         facts,
     };
