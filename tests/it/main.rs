@@ -10,6 +10,7 @@
 mod asvs;
 mod audited;
 mod caches;
+mod caching;
 mod clocks;
 #[cfg(feature = "redis")]
 mod counts;

@@ -25,6 +25,7 @@ use crate::{
     core::{Freshness, RefusalReason, Requirement, freshness},
     error::{LoadError, Refusal, SetupError},
     events::{EventUser, LoginEvent},
+    http::Seen,
     manager::Manager,
     refusal::{self, ClientRefusal, RefusalKind, Refusing},
     request::{
@@ -159,6 +160,7 @@ pub(crate) fn check_user(
             Ok(found) => found,
             Err(error) => return GuardOutcome::now(Err(error.into())),
         };
+    Seen::note_guard();
     let check = GuardCheck {
         manager,
         index,

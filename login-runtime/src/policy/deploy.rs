@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// All codes, so that a misspelled one is noticed.
-const CODES: [&str; 26] = [
+const CODES: [&str; 27] = [
     "any-host",
     "any-number-of-logins",
     "client-identity",
@@ -35,6 +35,7 @@ const CODES: [&str; 26] = [
     "memory-login-store",
     "no-deny-by-default",
     "no-idle-limit",
+    "no-resource-policy",
     "no-session-hash",
     "no-throttle",
     "session-middleware-key",

@@ -4,7 +4,7 @@
 //! settings that weaken with some values, or that many applications need. The check names all of them.
 
 use crate::{
-    core::{AddressPart, Limits, SessionProtection},
+    core::{AddressPart, Limits, ResourcePolicy, SessionProtection},
     http::CheckedCookie,
     manager::Manager,
     policy::finding::{
@@ -187,6 +187,19 @@ fn of_settings(manager: &Manager) -> impl Iterator<Item = Weakness> {
                     what: "`deny_by_default` is not set".to_owned(),
                     follows: "a route without a guard is open to everyone, also if the guard was forgotten",
                     advice: "add `.deny_by_default()`, and declare each public route",
+                },
+            },
+        ),
+        (
+            manager.caching.resources == ResourcePolicy::Unset,
+            Weakness {
+                event: None,
+                finding: Finding {
+                    code: "no-resource-policy",
+                    severity: Warning,
+                    what: "`ResourcePolicy::Unset` sends no `Cross-Origin-Resource-Policy`".to_owned(),
+                    follows: "pages of other origins may load protected images and scripts into their process",
+                    advice: "leave it out, unless the application sends the header itself",
                 },
             },
         ),

@@ -12,7 +12,7 @@ use crate::{
     core::{ClientCheck, GuardDefaults, Limits, MaxLogins},
     error::BuildError,
     events::{Events, RouteRules},
-    http::{CookieSettings, Proxies, RememberCookie},
+    http::{Caching, CookieSettings, Proxies, RememberCookie},
     refusal::RefusalSettings,
     store::{DynLoginStore, Throttle},
     users::{Loader, RequestLoader},
@@ -38,6 +38,7 @@ pub(crate) struct Settings {
     /// Whether cookies travel over plain http.
     pub(crate) insecure: bool,
     pub(crate) guards: GuardDefaults,
+    pub(crate) caching: Caching,
     pub(crate) refusal: RefusalSettings,
     pub(crate) events: Events,
     /// Whether the application wants no login store.
