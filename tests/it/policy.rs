@@ -488,7 +488,10 @@ fn each_setting_that_should_not_go_live_is_a_finding() {
             &["client-identity"],
         ),
         (base().user_loader(load_admin), &["no-session-hash"]),
-        (manager(&Users::new()).0, &["session-only"]),
+        (
+            manager(&Users::new()).0,
+            &["session-only", "memory-throttle"],
+        ),
     ];
     let is_known = |code: &str| {
         let check = base().build(key()).unwrap().check_deploy().allow(code);

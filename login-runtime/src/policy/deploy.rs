@@ -33,6 +33,7 @@ const CODES: [&str; 27] = [
     "key-made-at-start",
     "limits-beyond-aal1",
     "memory-login-store",
+    "memory-throttle",
     "no-deny-by-default",
     "no-idle-limit",
     "no-resource-policy",

@@ -16,6 +16,7 @@ use crate::{
         weaknesses::{Weakness, weaknesses},
     },
     refusal::{FlashHook, RefusalKind},
+    store::CountedIn,
 };
 
 impl<S: SessionStore> LoginManager<S> {
@@ -713,14 +714,21 @@ fn guessing(manager: &Manager) -> Section {
             json!({ "tries": limit.tries, "max_delay": limit.max_delay, "forget": limit.forget });
         said.push(say(code, value, text));
     }
-    said.push(match throttle.has_own_store {
-        true => say("guessing.store", "own", "Tries are counted in a store that the application has chosen."),
-        false => say(
-            "guessing.store",
+    let (place, text) = match throttle.counted_in {
+        CountedIn::Own => (
+            "own",
+            "Tries are counted in a store that the application has chosen.",
+        ),
+        CountedIn::LoginStore => (
+            "login store",
+            "Tries are counted in the login store: all processes share the counters, and a restart keeps them.",
+        ),
+        CountedIn::Memory => (
             "memory",
             "Tries are counted in memory: each process counts for itself, and forgets its counters when it ends.",
         ),
-    });
+    };
+    said.push(say("guessing.store", place, text));
     section("Guessing", said)
 }
 

@@ -28,7 +28,7 @@ use crate::refusal::messages;
 use crate::{
     core::RefusalReason,
     error::{CHALLENGE, LoadError, RETRY_AFTER, Refusal},
-    events::{EventLogin, Events, LoginEvent},
+    events::{EventLogin, EventUser, Events, LoginEvent},
     hooks::Hook,
     http::{Seen, SetCookie, ViewAddress, caching, set_cookie},
     refusal::{
@@ -66,6 +66,13 @@ impl Refusing {
     }
 }
 
+/// The login of a client that is refused, for the event.
+#[derive(Default)]
+pub(crate) struct RefusedLogin<'a> {
+    pub(crate) user: Option<EventUser<'a>>,
+    pub(crate) login: Option<EventLogin<'a>>,
+}
+
 /// Refuses a client without a fitting login: emits the event, keeps `next` and the message, and makes
 /// the answer.
 pub(crate) fn refuse(
@@ -73,17 +80,25 @@ pub(crate) fn refuse(
     settings: &Arc<RefusalSettings>,
     events: &Events,
     refused: ClientRefusal,
-    login: Option<EventLogin<'_>>,
+    RefusedLogin { user, login }: RefusedLogin<'_>,
 ) -> Refusing {
     Seen::note_guard();
     let ClientRefusal { kind, reason, .. } = refused;
     let (event, handler) = match kind {
         RefusalKind::Unauthorized => (
-            LoginEvent::Unauthorized { reason, login },
+            LoginEvent::Unauthorized {
+                reason,
+                user,
+                login,
+            },
             &settings.unauthorized,
         ),
         RefusalKind::NeedsRefresh => (
-            LoginEvent::NeedsRefresh { reason, login },
+            LoginEvent::NeedsRefresh {
+                reason,
+                user,
+                login,
+            },
             &settings.needs_refresh,
         ),
     };

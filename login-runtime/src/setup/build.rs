@@ -147,7 +147,9 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         limits,
         records,
         routes: settings.routes,
-        throttle: settings.throttle.with_deadline(deadline),
+        throttle: settings
+            .throttle
+            .built(deadline, settings.login_store_throttle),
         facts,
     };
     warnings::log(&manager);

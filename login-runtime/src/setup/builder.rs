@@ -618,6 +618,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     pub fn login_store<L: LoginStore>(self, store: L) -> Self {
         self.set(|settings| {
             settings.login_store_type = std::any::type_name::<L>();
+            settings.login_store_throttle = store.throttle_store();
             settings.login_store = Some(Arc::new(store));
         })
     }
@@ -689,8 +690,8 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// How failed tries are limited: of passwords, and of whatever [`attempt`](crate::throttle::attempt)
     /// checks.
     ///
-    /// By default they are limited by [`Throttle::new`]. The time limit for its store is that of
-    /// [`store_deadline`](Self::store_deadline).
+    /// By default they are limited by [`Throttle::new`], and counted in the login store, if that can. The time
+    /// limit for the store is that of [`store_deadline`](Self::store_deadline).
     #[must_use]
     pub fn throttle(self, throttle: Throttle) -> Self {
         self.set(|settings| settings.throttle = throttle)

@@ -14,7 +14,7 @@ use crate::{
     events::{Events, RouteRules},
     http::{Caching, CookieSettings, Proxies, RememberCookie},
     refusal::RefusalSettings,
-    store::{DynLoginStore, Throttle},
+    store::{AnyThrottleStore, DynLoginStore, Throttle},
     users::{Loader, RequestLoader},
 };
 
@@ -46,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) login_store: Option<Arc<dyn DynLoginStore>>,
     /// The name of the type of the login store.
     pub(crate) login_store_type: &'static str,
+    /// Where the login store counts tries.
+    pub(crate) login_store_throttle: Option<AnyThrottleStore>,
     pub(crate) store_deadline: Option<Duration>,
     pub(crate) limits: Option<Limits>,
     pub(crate) max_logins: Option<MaxLogins>,
