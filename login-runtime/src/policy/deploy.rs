@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// All codes, so that a misspelled one is noticed.
-const CODES: [&str; 27] = [
+const CODES: &[&str] = &[
     "any-host",
     "any-number-of-logins",
     "client-identity",
