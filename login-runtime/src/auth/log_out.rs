@@ -5,6 +5,7 @@ use crate::{
     core::AuthUser,
     error::LoginError,
     events::{EventUser, LoginEvent},
+    http::Seen,
     request::{
         credential,
         remember_cookie::{self, end_family},
@@ -42,11 +43,12 @@ impl<U: AuthUser> Auth<U> {
     /// [`danger_allow_get_log_out`]: crate::config::LoginManagerBuilder::danger_allow_get_log_out
     pub async fn log_out(&self) -> Result<(), LoginError> {
         self.check_method(Change::LOG_OUT, false)?;
-        self.log_out_now().await
+        self.leave(true).await
     }
 
-    /// Logs out, whatever the method of the request.
-    pub(crate) async fn log_out_now(&self) -> Result<(), LoginError> {
+    /// Logs the current user out, whatever the method of the request. If `reports` is `false`, the caller
+    /// reports what happened.
+    pub(crate) async fn leave(&self, reports: bool) -> Result<(), LoginError> {
         let Ok(user_type) = self.user_type() else {
             return Ok(());
         };
@@ -88,6 +90,7 @@ impl<U: AuthUser> Auth<U> {
         state.take_kept_next(request);
         state.drop_login_cookie(request, self.index, is_late);
         state.acted.set(true);
+        Seen::note_log_out();
         session::clear_but(&session, manager.kept_keys(self.index));
         session.renew();
         // A cookie that does not open held no login, so anybody can send it.
@@ -95,6 +98,9 @@ impl<U: AuthUser> Auth<U> {
         fate::logged_out(user_type.login_cookie.is_some() && sent().is_some());
         state.end_session_if_empty.set(true);
         state.set_user(self.index, None);
+        if !reports {
+            return Ok(());
+        }
         let user = user
             .as_ref()
             .map(|user| EventUser::new(user_type, &*user.user));
