@@ -22,7 +22,8 @@ use derive_more::Debug;
 
 pub use self::login::{EventLogin, LoginHash};
 pub use crate::core::{
-    freshness::RefusalReason, login::EndReason, throttle::ThrottledBy, user::PasswordRefusal,
+    cross_site::CrossSiteReason, freshness::RefusalReason, login::EndReason, throttle::ThrottledBy,
+    user::PasswordRefusal,
 };
 use crate::{
     conditions::Condition,
@@ -39,7 +40,7 @@ pub(crate) type Subscriber = Box<dyn Fn(&LoginEvent<'_>, &HttpRequest) + Send + 
 
 pub(crate) type OutsideSubscriber = Box<dyn Fn(&LoginEvent<'_>) + Send + Sync>;
 
-/// How many bytes of a user agent are logged. Raising it shows more of unusual clients; lowering it saves
+/// How many bytes of a user agent or an origin are logged. Raising it shows more of unusual clients; lowering it saves
 /// space.
 const MAX_AGENT: usize = 120;
 
@@ -106,6 +107,8 @@ pub(crate) struct RouteRules {
     pub(crate) undeclared: SeenRoutes,
     /// Those that declare something behind middleware that hides it.
     pub(crate) hidden: SeenRoutes,
+    /// Those that refused a request of another site, behind middleware that may hide what they declare.
+    pub(crate) cross_site: SeenRoutes,
 }
 
 /// Routes that were requested, so that each is reported once.
@@ -216,6 +219,20 @@ pub enum LoginEvent<'a> {
         condition: Option<&'a Condition>,
         /// The login; `None` without a login store.
         login: Option<EventLogin<'a>>,
+    },
+    /// A request was refused because a page of another site sent it. See
+    /// [the guide](crate::guide::cross_site).
+    CrossSiteRefused {
+        /// What shows it.
+        reason: CrossSiteReason,
+        /// The start of the `Origin` header. Everything but printable ASCII is escaped.
+        origin: Option<&'a str>,
+        /// The pattern of the route, such as `/users/{id}`, as far as it is known.
+        pattern: Option<&'a str>,
+        /// The middleware between the login manager and the routes that may hide that the route takes
+        /// requests of other sites, as far as it is known. Only at the first refusal for each method and
+        /// pattern.
+        middleware: Option<&'a str>,
     },
     /// A login was used by another client. Flask-Login: `session_protected`.
     SessionProtected {
@@ -342,6 +359,7 @@ impl LoginEvent<'_> {
             Self::Unauthorized { .. } => "unauthorized",
             Self::NeedsRefresh { .. } => "needs_refresh",
             Self::Forbidden { .. } => "forbidden",
+            Self::CrossSiteRefused { .. } => "cross_site_refused",
             Self::SessionProtected { .. } => "session_protected",
             Self::Accessed => "accessed",
             Self::LoginEnded { .. } => "login_ended",
@@ -461,6 +479,27 @@ impl LoginEvent<'_> {
                 let asked = condition.map(ToString::to_string);
                 tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason = asked);
             }
+            Self::CrossSiteRefused {
+                reason,
+                origin,
+                pattern,
+                middleware,
+            } => {
+                let reason = reason.name();
+                match middleware {
+                    None => {
+                        tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, reason, origin, pattern);
+                    }
+                    Some(middleware) => {
+                        tracing::warn!(
+                            target: "login", address = address(), user_agent = user_agent(), event, reason, origin, pattern, middleware,
+                            "if this route is declared with `cross_site`, middleware hides that by awaiting something \
+                             before it calls the routes: wrap that middleware in `routes_behind(..)`, or wrap it around \
+                             the login manager"
+                        );
+                    }
+                }
+            }
             Self::SessionProtected { mode, .. } => {
                 tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, login = login(), reason = ?mode);
             }
@@ -520,7 +559,12 @@ impl LoginEvent<'_> {
 /// The start of the client's `User-Agent` header. The client chooses it, so everything but printable ASCII
 /// is escaped: it cannot look like another line, or change how the line is shown.
 fn user_agent(request: &HttpRequest) -> Option<String> {
-    let agent = request.headers().get(header::USER_AGENT)?.as_bytes();
-    let start = agent.get(..MAX_AGENT).unwrap_or(agent);
-    Some(start.escape_ascii().to_string())
+    let agent = request.headers().get(header::USER_AGENT)?;
+    Some(shown(agent.as_bytes()))
+}
+
+/// The start of a text that the client chooses, as a log can show it.
+pub(crate) fn shown(text: &[u8]) -> String {
+    let start = text.get(..MAX_AGENT).unwrap_or(text);
+    start.escape_ascii().to_string()
 }

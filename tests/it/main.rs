@@ -13,6 +13,7 @@ mod caches;
 mod clocks;
 #[cfg(feature = "redis")]
 mod counts;
+mod cross_site;
 mod crowd;
 #[cfg(feature = "postgres")]
 mod database;

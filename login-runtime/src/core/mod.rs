@@ -4,6 +4,7 @@
 
 #[cfg(feature = "password")]
 pub(crate) mod costs;
+pub(crate) mod cross_site;
 pub(crate) mod forwarded;
 pub(crate) mod freshness;
 pub(crate) mod limits;
@@ -17,6 +18,7 @@ pub(crate) mod user;
 pub(crate) mod weak_secret;
 
 pub(crate) use self::{
+    cross_site::{CrossSiteReason, CrossSiteRules, PageOrigin, Sent, TrustedOrigin},
     freshness::{Freshness, GuardDefaults, RefusalReason, Requirement},
     limits::{CLOCK_SKEW, Limits, Span},
     login::{

@@ -2,6 +2,7 @@
 
 pub(crate) mod cookie_settings;
 pub(crate) mod cookies;
+pub(crate) mod cross_site;
 pub(crate) mod escape;
 pub(crate) mod pass_through;
 pub(crate) mod proxies;
@@ -11,6 +12,7 @@ pub(crate) mod view;
 
 pub(crate) use self::{
     cookie_settings::{CheckedCookie, CookieSettings, RememberCookie},
+    cross_site::CrossSiteCheck,
     escape::QUERY_VALUE,
     pass_through::PassThrough,
     proxies::{Proxies, ProxyData},

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// All codes, so that a misspelled one is noticed.
-const CODES: [&str; 26] = [
+const CODES: [&str; 29] = [
     "any-host",
     "any-number-of-logins",
     "client-identity",
@@ -29,14 +29,17 @@ const CODES: [&str; 26] = [
     "exempt-options",
     "fresh-for-the-session",
     "http-origin",
+    "http-trusted-origin",
     "insecure-cookies",
     "key-made-at-start",
     "limits-beyond-aal1",
     "memory-login-store",
+    "no-cross-site-check",
     "no-deny-by-default",
     "no-idle-limit",
     "no-session-hash",
     "no-throttle",
+    "same-site-allowed",
     "session-middleware-key",
     "session-only",
     "session-protection",

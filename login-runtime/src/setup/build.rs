@@ -145,6 +145,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         limits,
         records,
         routes: settings.routes,
+        cross_site: settings.cross_site,
         throttle: settings.throttle.with_deadline(deadline),
         facts,
     };

@@ -12,7 +12,7 @@ use crate::{
     core::{ClientCheck, GuardDefaults, Limits, MaxLogins},
     error::BuildError,
     events::{Events, RouteRules},
-    http::{CookieSettings, Proxies, RememberCookie},
+    http::{CookieSettings, CrossSiteCheck, Proxies, RememberCookie},
     refusal::RefusalSettings,
     store::{DynLoginStore, Throttle},
     users::{Loader, RequestLoader},
@@ -51,6 +51,7 @@ pub(crate) struct Settings {
     /// Whether a user may have any number of logins.
     pub(crate) unlimited_logins: bool,
     pub(crate) routes: RouteRules,
+    pub(crate) cross_site: CrossSiteCheck,
     pub(crate) throttle: Throttle,
     /// The first mistake that a setter found.
     pub(crate) error: Option<BuildError>,
