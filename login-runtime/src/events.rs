@@ -135,6 +135,17 @@ pub enum LoginEvent<'a> {
         method: AuthMethod,
         /// Whether the browser was given a remember cookie.
         remembered: bool,
+        /// Whether this is a client from which the user has not logged in within the last 30 days. `None`
+        /// without a login store, or if the store failed.
+        ///
+        /// A client is a browser, whatever its version, in a network: the first 16 bits of an IPv4 address,
+        /// or the first 32 of an IPv6 address. A browser that is logged in as the user, or remembers the
+        /// user, is never new; the client of a user's first log in is. A user who gets new credentials
+        /// ([`Auth::credentials_changed`](crate::Auth::credentials_changed), or
+        /// [`Logins::end_all_of`](crate::logins::Logins::end_all_of)) starts anew.
+        ///
+        /// It is a hint: a thief may use the same browser and provider, and a user may travel.
+        new_client: Option<bool>,
         /// The login; `None` without a login store.
         login: Option<EventLogin<'a>>,
     },
@@ -568,10 +579,13 @@ impl LoginEvent<'_> {
                 tracing::trace!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id());
             }
             Self::LoggedIn {
-                method, remembered, ..
+                method,
+                remembered,
+                new_client,
+                ..
             } => {
                 let reason = method.name();
-                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason, remembered);
+                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason, remembered, new_client);
             }
             Self::LoggedOut { .. }
             | Self::LoadedFromCookie { .. }

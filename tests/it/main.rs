@@ -49,6 +49,7 @@ mod loads;
 mod login;
 mod login_cookie;
 mod messages;
+mod new_clients;
 mod next;
 mod nodes;
 mod outage;

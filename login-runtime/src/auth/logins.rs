@@ -12,7 +12,7 @@ use derive_more::Debug;
 use serde::{Serialize, Serializer};
 
 use crate::{
-    auth::auth::Auth,
+    auth::{auth::Auth, seen_client::Clients},
     core::{AuthUser, FamilyKey, LoginKey, LoginOwner, LoginRecord, LoginSelector},
     error::{LoginError, StoreError},
     events::{EventLogin, EventUser, LoginEvent, LoginsEndReason},
@@ -249,6 +249,10 @@ impl<U: AuthUser> Auth<U> {
             continues: manager.event_login(user_type, kept.map(|_| login.without_tokens())),
         };
         manager.events.emit(&event, &self.request);
+        if let Some(clients) = Clients::of(manager, &user_type.name, &current.user_id) {
+            let but = (keep == Keep::Current).then_some(&self.request);
+            Box::pin(clients.forget(but)).await;
+        }
         match keep {
             Keep::Current => self.continue_as(Rc::new(user), login).await?,
             Keep::None => self.leave(false).await?,
@@ -434,6 +438,9 @@ impl Logins {
         };
         let ended = self.records.store.end_many(all).await?;
         self.revoked(Some((user_type, user_id)), None, ended);
+        if let Some(clients) = Clients::of(&self.manager, user_type, user_id) {
+            clients.forget(None).await;
+        }
         Ok(ended)
     }
 

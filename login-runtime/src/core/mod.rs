@@ -12,6 +12,7 @@ pub(crate) mod next;
 pub(crate) mod protection;
 pub(crate) mod remember;
 pub(crate) mod resolve;
+pub(crate) mod seen_client;
 pub(crate) mod throttle;
 pub(crate) mod user;
 pub(crate) mod weak_secret;
