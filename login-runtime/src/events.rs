@@ -105,6 +105,8 @@ pub(crate) struct RouteRules {
     /// Whether anonymous clients are refused there.
     pub(crate) deny_by_default: bool,
     pub(crate) undeclared: SeenRoutes,
+    /// Those whose responses would have been stored by shared caches, although they depend on the user.
+    pub(crate) overruled: SeenRoutes,
     /// Those that declare something behind middleware that hides it.
     pub(crate) hidden: SeenRoutes,
 }

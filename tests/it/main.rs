@@ -10,6 +10,7 @@
 mod asvs;
 mod audited;
 mod caches;
+mod caching;
 mod clocks;
 #[cfg(feature = "redis")]
 mod counts;
@@ -74,6 +75,7 @@ mod sources;
 mod stolen;
 mod stores;
 mod strangers;
+mod throttle_stores;
 mod tidy;
 mod time;
 mod types;

@@ -5,6 +5,7 @@ use crate::{
     core::AuthUser,
     error::LoginError,
     events::{EventUser, LoginEvent},
+    http::Seen,
     request::{
         credential,
         remember_cookie::{self, end_family},
@@ -81,6 +82,7 @@ impl<U: AuthUser> Auth<U> {
         state.take_kept_next(request);
         state.drop_login_cookie(request, self.index, is_late);
         state.acted.set(true);
+        Seen::note_log_out();
         session::clear_but(&session, manager.kept_keys(self.index));
         session.renew();
         // A cookie that does not open held no login, so anybody can send it.

@@ -17,6 +17,7 @@ use crate::{
     error::{LoginError, StoreError},
     events::{EventLogin, EventUser, LoginEvent, LoginsEndReason},
     guard::FreshUser,
+    http::Seen,
     manager::{LoginManager, Manager},
     store::{LoginRef, LoginStore as _, Records},
     users::{AnyUser, UserType},
@@ -162,6 +163,9 @@ impl<U: AuthUser> Auth<U> {
         let family = record.family;
         let login = LoginRef { key, family };
         records.end(login).await?;
+        if key == current.login.key {
+            Seen::note_log_out();
+        }
         let ended = self.manager().event_login(current.user_type, Some(login));
         self.report_ended(&current, LoginsEndReason::Chosen, ended, 1);
         Ok(true)

@@ -26,7 +26,7 @@ use derive_more::Debug;
 use crate::{
     core::RefusalReason,
     events::LoginEvent,
-    http::PassThrough,
+    http::{PassThrough, Seen},
     manager::Manager,
     refusal::{self, ClientRefusal, RefusalKind, RefusedLogin, views::segments_of},
     request::{LoginState, RouteTrace, StandIn},
@@ -174,6 +174,7 @@ async fn reason_to_refuse(
     request: &HttpRequest,
     manager: &Arc<Manager>,
 ) -> Result<Option<RefusalReason>, HttpResponse> {
+    Seen::note_guard();
     let mut reason = RefusalReason::Anonymous;
     for index in 0..manager.users.len() {
         let user = match LoginState::peek(request, manager, index) {

@@ -8,6 +8,7 @@ use crate::{
         TokenFamily,
     },
     error::StoreError,
+    store::throttle_store::AnyThrottleStore,
 };
 
 /// Keeps login records and families of remember tokens.
@@ -174,4 +175,12 @@ pub trait LoginStore: Send + Sync + 'static {
         session: LoginKey,
         now: i64,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Where failed tries are counted if the application does not choose: in the same database, for a
+    /// store that also implements [`ThrottleStore`](crate::throttle::ThrottleStore).
+    ///
+    /// By default there is no such place, and the manager counts in memory.
+    fn throttle_store(&self) -> Option<AnyThrottleStore> {
+        None
+    }
 }
