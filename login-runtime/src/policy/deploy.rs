@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// All codes, so that a misspelled one is noticed.
-const CODES: [&str; 29] = [
+const CODES: &[&str] = &[
     "any-host",
     "any-number-of-logins",
     "client-identity",
@@ -34,9 +34,11 @@ const CODES: [&str; 29] = [
     "key-made-at-start",
     "limits-beyond-aal1",
     "memory-login-store",
+    "memory-throttle",
     "no-cross-site-check",
     "no-deny-by-default",
     "no-idle-limit",
+    "no-resource-policy",
     "no-session-hash",
     "no-throttle",
     "same-site-allowed",

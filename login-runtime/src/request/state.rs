@@ -17,7 +17,7 @@ use crate::{
     core::{EndReason, LoginFacts, LoginKey, LoginRecord},
     error::{LoadError, SetupError},
     events::LoginEvent,
-    http::{SetCookie, cookies},
+    http::{Seen, SetCookie, cookies},
     manager::Manager,
     request::{
         credential::{self, LoginCookieContent, LoginCredential, OpenedLoginCookie},
@@ -186,6 +186,7 @@ impl LoginState {
 
     /// The state of a request that has none of this manager yet.
     pub(crate) fn create(request: &HttpRequest, manager: &Arc<Manager>) -> Rc<Self> {
+        Seen::note_look();
         let state = Self::new(manager);
         let mut extensions = request.extensions_mut();
         if let Some(trace) = extensions.get::<Rc<RouteTrace>>() {
