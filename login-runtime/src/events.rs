@@ -10,6 +10,7 @@
 
 use std::{
     any::Any,
+    borrow::Cow,
     collections::HashSet,
     sync::{Mutex, PoisonError},
 };
@@ -18,7 +19,7 @@ use actix_web::{
     HttpRequest,
     http::{Method, header},
 };
-use derive_more::Debug;
+use derive_more::{Debug, Display};
 
 pub use self::login::{EventLogin, LoginHash};
 pub use crate::core::{
@@ -27,7 +28,7 @@ pub use crate::core::{
 use crate::{
     conditions::Condition,
     core::SessionProtection,
-    error::LoadError,
+    error::{LoadError, LoginError},
     hooks::Hook,
     http::proxies::client_address,
     users::{AuthMethod, UserType},
@@ -104,6 +105,8 @@ pub(crate) struct RouteRules {
     /// Whether anonymous clients are refused there.
     pub(crate) deny_by_default: bool,
     pub(crate) undeclared: SeenRoutes,
+    /// Those whose responses would have been stored by shared caches, although they depend on the user.
+    pub(crate) overruled: SeenRoutes,
     /// Those that declare something behind middleware that hides it.
     pub(crate) hidden: SeenRoutes,
 }
@@ -134,13 +137,36 @@ pub enum LoginEvent<'a> {
         method: AuthMethod,
         /// Whether the browser was given a remember cookie.
         remembered: bool,
+        /// Whether this is a client from which the user has not logged in within the last 30 days. `None`
+        /// without a login store, or if the store failed.
+        ///
+        /// A client is a browser, whatever its version, in a network: the first 16 bits of an IPv4 address,
+        /// or the first 32 of an IPv6 address. A browser that is logged in as the user, or remembers the
+        /// user, is never new; the client of a user's first log in is. A user who gets new credentials
+        /// ([`Auth::credentials_changed`](crate::Auth::credentials_changed), or
+        /// [`Logins::end_all_of`](crate::logins::Logins::end_all_of)) starts anew.
+        ///
+        /// It is a hint: a thief may use the same browser and provider, and a user may travel.
+        new_client: Option<bool>,
         /// The login; `None` without a login store.
         login: Option<EventLogin<'a>>,
     },
-    /// [`Auth::log_in`](crate::Auth::log_in) refused a user who is not active.
+    /// [`Auth::log_in`](crate::Auth::log_in) refused a user, or a remember cookie did not restore the login
+    /// of a user who has too many.
     LogInRefused {
         /// The user.
         user: EventUser<'a>,
+        /// Why.
+        reason: LogInRefusal,
+    },
+    /// [`Auth::confirm_login`](crate::Auth::confirm_login) refused to confirm a login.
+    ConfirmationRefused {
+        /// The user whose credentials were given.
+        user: EventUser<'a>,
+        /// Why.
+        reason: LogInRefusal,
+        /// The login of the request; `None` if there is none, or without a login store.
+        login: Option<EventLogin<'a>>,
     },
     /// A password verifier refused a password.
     PasswordRefused {
@@ -152,6 +178,14 @@ pub enum LoginEvent<'a> {
         reason: PasswordRefusal,
         /// What the application's operator has to do, if this user can never log in.
         problem: Option<&'a str>,
+    },
+    /// A check that [`attempt`](crate::throttle::attempt) counts has failed: a wrong code or API key, for
+    /// instance.
+    AttemptRefused {
+        /// What was to be proved, as the application names it.
+        purpose: &'a str,
+        /// A keyed hash of the name of the account.
+        account: &'a str,
     },
     /// A try to prove something was refused without a check, because there were too many before it.
     Throttled {
@@ -198,6 +232,8 @@ pub enum LoginEvent<'a> {
     Unauthorized {
         /// Why.
         reason: RefusalReason,
+        /// The user, if the request has one: a user who is not active, for instance.
+        user: Option<EventUser<'a>>,
         /// The login; `None` without a login store.
         login: Option<EventLogin<'a>>,
     },
@@ -205,6 +241,8 @@ pub enum LoginEvent<'a> {
     NeedsRefresh {
         /// Why.
         reason: RefusalReason,
+        /// The user, if the request has one.
+        user: Option<EventUser<'a>>,
         /// The login; `None` without a login store.
         login: Option<EventLogin<'a>>,
     },
@@ -221,20 +259,31 @@ pub enum LoginEvent<'a> {
     SessionProtected {
         /// What happened to the login.
         mode: SessionProtection,
+        /// The name of the user type.
+        user_type: &'a str,
+        /// The user's id as JSON, if it is known.
+        user_id: Option<&'a str>,
         /// The login; `None` without a login store.
         login: Option<EventLogin<'a>>,
     },
     /// A request asked for the user for the first time. Flask-Login: `user_accessed`.
     Accessed,
-    /// The login of this session has ended.
+    /// The login that this browser had has ended. Reported by the request that finds it ended, or that
+    /// replaces it.
     LoginEnded {
         /// Why.
         reason: EndReason,
+        /// The name of the user type.
+        user_type: &'a str,
+        /// The user's id as JSON. `None` if the login is forged or its record is gone.
+        user_id: Option<&'a str>,
         /// The login; `None` without a login store.
         login: Option<EventLogin<'a>>,
     },
-    /// The user ended other logins, or changed credentials.
+    /// Other logins of a user ended: the user chose them, or a new login left no room for them.
     LoginsEnded {
+        /// Why.
+        reason: LoginsEndReason,
         /// The user.
         user: Option<EventUser<'a>>,
         /// How many logins ended.
@@ -243,6 +292,21 @@ pub enum LoginEvent<'a> {
         login: Option<EventLogin<'a>>,
         /// The login that ended, if the user chose one.
         ended: Option<EventLogin<'a>>,
+    },
+    /// The application said that a user has new credentials, with
+    /// [`Auth::credentials_changed`](crate::Auth::credentials_changed), and logins have ended because of it.
+    ///
+    /// If it does not say so, the login of each browser ends at its next request, with
+    /// [`LoginEnded`](Self::LoginEnded) and the reason [`EndReason::SessionHashChanged`].
+    CredentialsChanged {
+        /// The user, with the new credentials.
+        user: EventUser<'a>,
+        /// How many logins ended. The login of the request is among them if it does not continue.
+        logins: u64,
+        /// The login of the request.
+        login: Option<EventLogin<'a>>,
+        /// The login of the request as later events name it; `None` if it does not continue.
+        continues: Option<EventLogin<'a>>,
     },
     /// The application ended logins with [`Logins`](crate::logins::Logins), outside of any request. It goes to
     /// the log, and to the subscribers of
@@ -261,6 +325,13 @@ pub enum LoginEvent<'a> {
     RememberCookieRefused {
         /// Why.
         reason: EndReason,
+        /// The name of the user type.
+        user_type: &'a str,
+        /// The user's id as JSON; `None` if the cookie proves nothing.
+        user_id: Option<&'a str>,
+        /// The login that it would have restored; `None` if the cookie proves nothing, or without a login
+        /// store.
+        login: Option<EventLogin<'a>>,
     },
     /// A remember token was presented that its browser had already replaced: somebody has a copy. The
     /// family of tokens has ended, and with it all logins that it restored.
@@ -298,6 +369,69 @@ pub enum LoginEvent<'a> {
     },
 }
 
+/// Why a log in, or the confirmation of a login, was refused.
+#[derive(Clone, Copy, Debug, Display, PartialEq, Eq)]
+#[display("{}", self.name())]
+#[non_exhaustive]
+pub enum LogInRefusal {
+    /// The user is not active.
+    Inactive,
+    /// The user has as many logins as [`MaxLogins::Refuse`](crate::store::MaxLogins::Refuse) allows.
+    TooManyLogins,
+    /// There is no login to confirm.
+    NotLoggedIn,
+    /// The credentials are those of another user than the one who is logged in.
+    OtherUser,
+}
+
+impl LogInRefusal {
+    /// Its name in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Inactive => "inactive",
+            Self::TooManyLogins => "too_many_logins",
+            Self::NotLoggedIn => "not_logged_in",
+            Self::OtherUser => "other_user",
+        }
+    }
+
+    /// The refusal that an error stands for. `None` if the error is no decision about the user.
+    pub(crate) fn of(error: &LoginError) -> Option<Self> {
+        Some(match error {
+            LoginError::Inactive => Self::Inactive,
+            LoginError::TooManyLogins => Self::TooManyLogins,
+            LoginError::NotLoggedIn => Self::NotLoggedIn,
+            LoginError::OtherUser => Self::OtherUser,
+            _ => return None,
+        })
+    }
+}
+
+/// Why other logins of a user ended.
+#[derive(Clone, Copy, Debug, Display, PartialEq, Eq)]
+#[display("{}", self.name())]
+#[non_exhaustive]
+pub enum LoginsEndReason {
+    /// The user chose this one, in a list of devices.
+    Chosen,
+    /// The user ended all but the current one.
+    Others,
+    /// The user logged in, and has no more logins than
+    /// [`MaxLogins::EndOldest`](crate::store::MaxLogins::EndOldest) allows.
+    Limit,
+}
+
+impl LoginsEndReason {
+    /// Its name in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Chosen => "chosen",
+            Self::Others => "others",
+            Self::Limit => "limit",
+        }
+    }
+}
+
 /// The user an event is about.
 #[derive(Clone, Copy, Debug)]
 #[debug("EventUser {{ type: {:?}, id: {:?} }}", self.user_type(), self.id())]
@@ -333,7 +467,9 @@ impl LoginEvent<'_> {
         match self {
             Self::LoggedIn { .. } => "logged_in",
             Self::LogInRefused { .. } => "log_in_refused",
+            Self::ConfirmationRefused { .. } => "confirmation_refused",
             Self::PasswordRefused { .. } => "password_refused",
+            Self::AttemptRefused { .. } => "attempt_refused",
             Self::Throttled { .. } => "throttled",
             Self::LoggedOut { .. } => "logged_out",
             Self::LoadedFromCookie { .. } => "loaded_from_cookie",
@@ -346,6 +482,7 @@ impl LoginEvent<'_> {
             Self::Accessed => "accessed",
             Self::LoginEnded { .. } => "login_ended",
             Self::LoginsEnded { .. } => "logins_ended",
+            Self::CredentialsChanged { .. } => "credentials_changed",
             Self::LoginsRevoked { .. } => "logins_revoked",
             Self::RememberCookieRefused { .. } => "remember_cookie_refused",
             Self::RememberTokenReused { .. } => "remember_token_reused",
@@ -359,15 +496,50 @@ impl LoginEvent<'_> {
     pub fn user(&self) -> Option<EventUser<'_>> {
         match self {
             Self::LoggedIn { user, .. }
-            | Self::LogInRefused { user }
+            | Self::LogInRefused { user, .. }
+            | Self::ConfirmationRefused { user, .. }
+            | Self::CredentialsChanged { user, .. }
             | Self::LoadedFromCookie { user, .. }
             | Self::LoadedFromRequest { user }
             | Self::LoginConfirmed { user, .. } => Some(*user),
             Self::LoggedOut { user, .. }
             | Self::PasswordRefused { user, .. }
             | Self::LoginsEnded { user, .. }
+            | Self::Unauthorized { user, .. }
+            | Self::NeedsRefresh { user, .. }
             | Self::Forbidden { user, .. } => *user,
             _ => None,
+        }
+    }
+
+    /// The name of the type of the user that the event is about, if it is known. It starts with the realm and
+    /// a slash, if the manager has a realm.
+    pub fn user_type(&self) -> Option<&str> {
+        match self {
+            Self::LoggedOut { user_type, .. }
+            | Self::SessionProtected { user_type, .. }
+            | Self::LoginEnded { user_type, .. }
+            | Self::RememberCookieRefused { user_type, .. }
+            | Self::RememberTokenReused { user_type, .. } => Some(user_type),
+            Self::LoginsRevoked { user_type, .. } => *user_type,
+            _ => self.user().map(|user| user.user_type.name.as_str()),
+        }
+    }
+
+    /// The id, as JSON, of the user that the event is about, if it is known.
+    pub fn user_id(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::LoggedOut {
+                user: None,
+                user_id,
+                ..
+            }
+            | Self::SessionProtected { user_id, .. }
+            | Self::LoginEnded { user_id, .. }
+            | Self::LoginsRevoked { user_id, .. }
+            | Self::RememberCookieRefused { user_id, .. } => user_id.map(Cow::Borrowed),
+            Self::RememberTokenReused { user_id, .. } => Some(Cow::Borrowed(user_id)),
+            _ => self.user().map(|user| Cow::Owned(user.id())),
         }
     }
 
@@ -385,6 +557,9 @@ impl LoginEvent<'_> {
             | Self::LoginEnded { login, .. }
             | Self::LoginsEnded { login, .. }
             | Self::LoginsRevoked { login, .. }
+            | Self::ConfirmationRefused { login, .. }
+            | Self::CredentialsChanged { login, .. }
+            | Self::RememberCookieRefused { login, .. }
             | Self::RememberTokenReused { login, .. } => *login,
             _ => None,
         };
@@ -393,39 +568,34 @@ impl LoginEvent<'_> {
 
     /// Writes the event to the log. There is no request if the application ends logins by itself.
     pub(crate) fn log(&self, request: Option<&HttpRequest>) {
-        let (event, user) = (self.name(), self.user());
-        let user_type = user.map(|user| user.user_type());
+        let event = self.name();
+        let user_type = self.user_type();
         // Called inside the macros, which evaluate it only if the log takes the event: it allocates.
-        let id = || user.map(|user| user.id());
+        let id = || self.user_id().map(Cow::into_owned);
         let address = || Some(client_address(request?)?.to_string());
         let user_agent = || request.and_then(user_agent);
         let login = || self.login().map(|hash| hash.to_string());
+        let hash = |login: &Option<EventLogin<'_>>| Some(login.as_ref()?.hash()?.to_string());
         match self {
             Self::Accessed | Self::LoadedFromRequest { .. } => {
-                tracing::trace!(target: "login", address = address(), user_agent = user_agent(), event);
+                tracing::trace!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id());
             }
             Self::LoggedIn {
-                method, remembered, ..
-            } => {
-                let reason = method.name();
-                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason, remembered);
-            }
-            Self::LoggedOut {
-                user_type, user_id, ..
-            } => {
-                let user = id().or_else(|| user_id.map(str::to_owned));
-                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user, login = login());
-            }
-            Self::LoginsRevoked {
-                user_type,
-                user_id,
-                logins,
+                method,
+                remembered,
+                new_client,
                 ..
             } => {
-                tracing::info!(target: "login", event, user_type, user = user_id, login = login(), logins);
+                let reason = method.name();
+                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason, remembered, new_client);
             }
-            Self::LoadedFromCookie { .. } | Self::LoginConfirmed { .. } => {
+            Self::LoggedOut { .. }
+            | Self::LoadedFromCookie { .. }
+            | Self::LoginConfirmed { .. } => {
                 tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login());
+            }
+            Self::LoginsRevoked { logins, .. } => {
+                tracing::info!(target: "login", event, user_type, user = id(), login = login(), logins);
             }
             Self::PasswordRefused {
                 account,
@@ -443,6 +613,9 @@ impl LoginEvent<'_> {
                     }
                 }
             }
+            Self::AttemptRefused { purpose, account } => {
+                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, purpose, account);
+            }
             Self::Throttled {
                 purpose,
                 account,
@@ -451,30 +624,45 @@ impl LoginEvent<'_> {
             } => {
                 tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, purpose, account, reason = by.name(), retry_after);
             }
-            Self::LogInRefused { .. } => {
-                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason = "inactive");
+            Self::LogInRefused { reason, .. } | Self::ConfirmationRefused { reason, .. } => {
+                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason = reason.name());
             }
             Self::Unauthorized { reason, .. } | Self::NeedsRefresh { reason, .. } => {
-                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, login = login(), reason = reason.name());
+                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason = reason.name());
             }
             Self::Forbidden { condition, .. } => {
                 let asked = condition.map(ToString::to_string);
                 tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason = asked);
             }
             Self::SessionProtected { mode, .. } => {
-                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, login = login(), reason = ?mode);
+                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason = ?mode);
             }
-            Self::LoginEnded { reason, .. } | Self::RememberCookieRefused { reason } => {
-                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, login = login(), reason = reason.name());
-            }
-            Self::LoginsEnded { logins, ended, .. } => {
-                let ended = || Some(ended.as_ref()?.hash()?.to_string());
-                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), ended = ended(), logins);
-            }
-            Self::RememberTokenReused {
-                user_type, user_id, ..
+            Self::LoginEnded {
+                reason: EndReason::Replaced,
+                ..
             } => {
-                tracing::error!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = user_id, login = login());
+                let reason = EndReason::Replaced.name();
+                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason);
+            }
+            Self::LoginEnded { reason, .. } | Self::RememberCookieRefused { reason, .. } => {
+                tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason = reason.name());
+            }
+            Self::LoginsEnded {
+                reason,
+                logins,
+                ended,
+                ..
+            } => {
+                let reason = reason.name();
+                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason, ended = hash(ended), logins);
+            }
+            Self::CredentialsChanged {
+                logins, continues, ..
+            } => {
+                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), continues = hash(continues), logins);
+            }
+            Self::RememberTokenReused { .. } => {
+                tracing::error!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login());
             }
             Self::UndeclaredRoute {
                 pattern,

@@ -10,6 +10,7 @@
 //! | [`cross_site`] | How do CORS, pages of other origins and cookies work together? |
 //! | [`guessing`] | How are guesses of passwords and codes limited, and what is to be set? |
 //! | [`refusals`] | What does a refused client get? |
+//! | [`caching`] | What keeps a page of one user from others, and from the browser's disk? |
 //! | [`proxies`] | Which address and which origin count behind a proxy? |
 //! | [`sockets`] | How is a WebSocket guarded, and what ends it? |
 //! | [`deploying`] | What should not go live? What does a security reviewer get to read? |
@@ -39,6 +40,10 @@ pub mod guessing {}
 /// Refusals: what each kind of client gets.
 #[doc = include_str!("guide/refusals.md")]
 pub mod refusals {}
+
+/// Caches, pages of other origins, and what stays in the browser.
+#[doc = include_str!("guide/caching.md")]
+pub mod caching {}
 
 /// Proxies in front of the application.
 #[doc = include_str!("guide/proxies.md")]

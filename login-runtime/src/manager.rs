@@ -14,7 +14,7 @@ use crate::{
     core::{AuthUser, ClientCheck, GuardDefaults, Limits, NextError, Remembering},
     error::SetupError,
     events::{EventLogin, Events, RouteRules},
-    http::{CheckedCookie, Proxies, RememberCookie, SessionCookie},
+    http::{Caching, CheckedCookie, Proxies, RememberCookie, SessionCookie},
     keys::KeyRing,
     refusal::{RefusalSettings, redirect},
     session::SharedStore,
@@ -140,6 +140,8 @@ pub(crate) struct Manager {
     /// How long logins are remembered.
     pub(crate) remembering: Remembering,
     pub(crate) guards: GuardDefaults,
+    /// How responses that depend on the user are kept from others.
+    pub(crate) caching: Caching,
     pub(crate) refusal: Arc<RefusalSettings>,
     pub(crate) events: Events,
     /// How long logins last.

@@ -81,6 +81,7 @@ mod audit;
 mod review;
 pub mod store;
 pub mod strict;
+pub mod throttle_store;
 
 #[cfg(feature = "audit")]
 pub use audit::assert_reviewed;

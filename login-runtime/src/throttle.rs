@@ -9,5 +9,9 @@ pub use crate::{
     core::throttle::{
         Attempt, Claimed, Counted, Counter, CounterKey, KnownClient, ThrottledBy, TryLimit,
     },
-    store::{memory::MemoryThrottleStore, throttle::Throttle, throttle_store::ThrottleStore},
+    store::{
+        memory::MemoryThrottleStore,
+        throttle::Throttle,
+        throttle_store::{AnyThrottleStore, ThrottleStore},
+    },
 };

@@ -59,11 +59,11 @@ async fn everything_that_happens_to_a_login_is_reported_once_with_its_user() {
     browser.post("/login/1").await;
     happened(&["logged_in ada"]);
     browser.post("/login/1?remember=true&stale=true").await;
-    happened(&["logged_in ada remembered"]);
+    happened(&["login_ended Replaced", "logged_in ada remembered"]);
     browser.get("/settings").await;
     happened(&["accessed", "needs_refresh Stale"]);
     browser.post("/confirm/2").await;
-    happened(&["accessed"]);
+    happened(&["accessed", "confirmation_refused ben"]);
     browser.post("/confirm/1").await;
     happened(&["accessed", "login_confirmed ada"]);
     browser.post("/logout").await;
@@ -254,6 +254,13 @@ impl Log {
         std::mem::take(&mut *self.0.lock().unwrap())
     }
 
+    /// What the toolkit logged: the level and the fields of each line.
+    pub(crate) fn take_fields(&self) -> Vec<(Level, BTreeMap<String, String>)> {
+        let lines = self.take().into_iter();
+        let ours = lines.filter(|line| line.target == "login");
+        ours.map(|line| (line.level, line.fields)).collect()
+    }
+
     /// What the toolkit logged, each line in one text.
     pub(crate) fn take_ours(&self) -> Vec<String> {
         let lines = self.take().into_iter();
@@ -351,7 +358,7 @@ async fn the_log_has_a_line_for_each_event_with_its_fields() {
     browser.get("/settings").await;
     logged(&[
         "TRACE event=accessed",
-        "INFO event=needs_refresh reason=stale",
+        "INFO event=needs_refresh reason=stale user=1 user_type=User",
     ]);
     browser.post("/confirm/1").await;
     logged(&[
@@ -362,7 +369,7 @@ async fn the_log_has_a_line_for_each_event_with_its_fields() {
     browser.get("/account").await;
     logged(&[
         "TRACE event=accessed",
-        "WARN event=session_protected reason=Basic",
+        "WARN event=session_protected reason=Basic user=1 user_type=User",
     ]);
     browser.drop_cookie(SESSION);
     browser.get("/account").await;
@@ -381,14 +388,17 @@ async fn the_log_has_a_line_for_each_event_with_its_fields() {
         "INFO event=logged_out user_type=User",
     ]);
     browser.get("/account").header("x-api-key", "2").await;
-    logged(&["TRACE event=accessed", "TRACE event=loaded_from_request"]);
+    logged(&[
+        "TRACE event=accessed",
+        "TRACE event=loaded_from_request user=2 user_type=User",
+    ]);
     browser.log_in(Admin::new("root")).await;
     logged(&[r#"INFO event=logged_in reason=test remembered=false user="root" user_type=admin"#]);
     browser.set_cookie(REMEMBER, "forged");
     browser.get("/who").await;
     logged(&[
         "TRACE event=accessed",
-        "WARN event=remember_cookie_refused reason=invalid",
+        "WARN event=remember_cookie_refused reason=invalid user_type=User",
     ]);
     browser.post("/login/2").await;
     log.take();
@@ -396,7 +406,7 @@ async fn the_log_has_a_line_for_each_event_with_its_fields() {
     browser.get("/who").await;
     logged(&[
         "TRACE event=accessed",
-        "WARN event=login_ended reason=session_hash_changed",
+        "WARN event=login_ended reason=session_hash_changed user=2 user_type=User",
     ]);
     browser.post("/login/2").await;
     log.take();

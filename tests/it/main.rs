@@ -10,6 +10,7 @@
 mod asvs;
 mod audited;
 mod caches;
+mod caching;
 mod clocks;
 #[cfg(feature = "redis")]
 mod counts;
@@ -30,6 +31,7 @@ mod filling;
 mod first;
 mod fresh;
 mod generated_next;
+mod golden_events;
 mod guards;
 mod guessing;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
@@ -48,6 +50,7 @@ mod loads;
 mod login;
 mod login_cookie;
 mod messages;
+mod new_clients;
 mod next;
 mod nodes;
 mod outage;
@@ -72,6 +75,7 @@ mod sources;
 mod stolen;
 mod stores;
 mod strangers;
+mod throttle_stores;
 mod tidy;
 mod time;
 mod types;

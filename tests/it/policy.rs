@@ -6,7 +6,10 @@ use actix_session::{SessionMiddleware, config::PersistentSession, storage::Cooki
 use actix_web::{App, HttpRequest, HttpResponse, cookie::SameSite, test::init_service, web};
 use login_runtime::{
     AuthUser, CookieSettings, Limits, LoginManager, MemoryLoginStore, Policy, RememberCookie,
-    config::{AddressPart, ClientIdentity, LoginManagerBuilder, SessionProtection},
+    config::{
+        AddressPart, ClientIdentity, LoginManagerBuilder, PageCaching, ResourcePolicy,
+        SessionProtection,
+    },
     proxies::{ForwardedHeaders, TrustedProxies},
     store::MaxLogins,
     throttle::{Throttle, TryLimit},
@@ -144,6 +147,18 @@ const SETTERS: &[(&str, Setter)] = &[
         Setter::Set(|builder| {
             text(builder.load_error_handler(|_, _| HttpResponse::BadGateway().finish()))
         }),
+    ),
+    (
+        "page_caching",
+        Setter::Set(|builder| text(builder.page_caching(PageCaching::Private))),
+    ),
+    (
+        "resource_policy",
+        Setter::Set(|builder| text(builder.resource_policy(ResourcePolicy::SameSite))),
+    ),
+    (
+        "clear_storage_at_log_out",
+        Setter::Set(|builder| text(builder.clear_storage_at_log_out())),
     ),
     (
         "exempt_options",
@@ -433,6 +448,10 @@ fn each_setting_that_should_not_go_live_is_a_finding() {
         (base().throttle(Throttle::danger_off()), &["no-throttle"]),
         (base().danger_any_host(), &["any-host"]),
         (
+            base().resource_policy(ResourcePolicy::Unset),
+            &["no-resource-policy"],
+        ),
+        (
             base().danger_any_number_of_logins(),
             &["any-number-of-logins"],
         ),
@@ -469,7 +488,10 @@ fn each_setting_that_should_not_go_live_is_a_finding() {
             &["client-identity"],
         ),
         (base().user_loader(load_admin), &["no-session-hash"]),
-        (manager(&Users::new()).0, &["session-only"]),
+        (
+            manager(&Users::new()).0,
+            &["session-only", "memory-throttle"],
+        ),
     ];
     let is_known = |code: &str| {
         let check = base().build(key()).unwrap().check_deploy().allow(code);

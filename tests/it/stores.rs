@@ -336,7 +336,7 @@ mod sqlite {
                 .fetch_all(&pool)
                 .await
                 .unwrap();
-            assert_eq!(versions, [1]);
+            assert_eq!(versions, [2]);
             // By hand it does no harm either.
             sqlx::query(SqliteLoginStore::SCHEMA)
                 .execute(&pool)
@@ -386,7 +386,7 @@ mod sqlite {
             let file = File::new();
             let pool = file.pool(SqliteJournalMode::Wal, 2).await;
             let store = migrated(pool.clone()).await;
-            sqlx::query("INSERT INTO login_schema (version) VALUES (2)")
+            sqlx::query("INSERT INTO login_schema (version) VALUES (3)")
                 .execute(&pool)
                 .await
                 .unwrap();
@@ -394,7 +394,7 @@ mod sqlite {
             let source = std::error::Error::source(&error).unwrap().to_string();
             assert_eq!(
                 source,
-                "the login tables have version 2, and this program knows 1"
+                "the login tables have version 3, and this program knows 2"
             );
         });
     }
@@ -469,7 +469,7 @@ mod postgres {
                 .fetch_all(&pool)
                 .await
                 .unwrap();
-            assert_eq!(versions, [1]);
+            assert_eq!(versions, [2]);
             // By hand it does no harm either.
             sqlx::raw_sql(PostgresLoginStore::SCHEMA)
                 .execute(&pool)
@@ -493,7 +493,8 @@ mod postgres {
             let role = services::unique("app");
             let rights = format!(
                 "CREATE ROLE {role}; GRANT SELECT, INSERT, UPDATE, DELETE \
-                 ON login_schema, login_records, login_families, login_revoked_sessions TO {role}",
+                 ON login_schema, login_records, login_families, login_revoked_sessions, \
+                 login_tries, login_known_clients TO {role}",
             );
             sqlx::raw_sql(&rights).execute(&owner).await.unwrap();
             let as_role = format!("{database}?options=-c%20role%3D{role}");

@@ -13,7 +13,7 @@ use crate::{
     core::throttle::{
         Attempt, Claimed, ClientNetwork, Counted, CounterKey, KNOWN_CLIENTS, fold_account,
     },
-    error::{SetupError, untried},
+    error::{SetupError, not_done},
     events::LoginEvent,
     manager::Manager,
 };
@@ -57,7 +57,7 @@ pub enum ThrottleError {
         /// In how many seconds another try may be made.
         retry_after: u32,
     },
-    /// The store that counts tries failed. Answers 503.
+    /// The store that counts tries failed. Answers 503 with `Retry-After`.
     #[display("the tries could not be counted")]
     Unavailable,
     /// No login manager is wrapped around this route. Answers 500.
@@ -85,7 +85,7 @@ impl ResponseError for ThrottleError {
             Self::Throttled { retry_after } => Some(*retry_after),
             _ => None,
         };
-        untried(self.status_code(), retry_after, self.to_string())
+        not_done(self.status_code(), retry_after, self.to_string())
     }
 }
 
@@ -96,8 +96,8 @@ impl ResponseError for ThrottleError {
 ///   log.
 /// - `account` is what the client says it is, or whom it wants to be: a user's name or id, or the part of an
 ///   API key that is no secret. Upper case, accents and spaces do not count.
-/// - `check` returns `Ok(Some(..))` for a right value, and `Ok(None)` for a wrong one. An error counts as a
-///   failed try.
+/// - `check` returns `Ok(Some(..))` for a right value, and `Ok(None)` for a wrong one, which is reported as
+///   [`AttemptRefused`](LoginEvent::AttemptRefused). An error counts as a failed try.
 ///
 /// [`PasswordVerifier`](crate::password) does this by itself.
 ///
@@ -139,10 +139,15 @@ pub async fn attempt<T, E: From<ThrottleError>>(
     account: &str,
     check: impl AsyncFnOnce() -> Result<Option<T>, E>,
 ) -> Result<Option<T>, E> {
-    let claim = Claim::new(request.as_request(), Purpose { purpose, of: "" }, account).await?;
+    let request = request.as_request();
+    let claim = Claim::new(request, Purpose { purpose, of: "" }, account).await?;
     let checked = check().await?;
     if checked.is_some() {
         claim.settle(true).await;
+    } else {
+        let account = &claim.account.to_string();
+        let event = LoginEvent::AttemptRefused { purpose, account };
+        claim.manager.events.emit(&event, request);
     }
     Ok(checked)
 }

@@ -6,9 +6,9 @@ use crate::{
     auth::{auth::Auth, establish::Establish},
     core::{AuthUser, LoginSource},
     error::LoginError,
-    events::{EventUser, LoginEvent},
+    events::{EventUser, LogInRefusal, LoginEvent},
     guard::CurrentUser,
-    request::remember_cookie,
+    request::{LoginState, remember_cookie},
     store::{LoginRef, LoginStore as _, Replaced},
     users::{AuthMethod, IntoVerified, Verified},
 };
@@ -60,6 +60,29 @@ impl<U: AuthUser> Auth<U> {
 
     async fn confirm(&self, verified: Verified<U>) -> Result<CurrentUser<U>, LoginError> {
         let (user, method) = verified.into_parts();
+        let given = Rc::clone(&user);
+        let confirmed = self.confirm_with(user, method).await;
+        if let Err(error) = &confirmed
+            && let Some(reason) = LogInRefusal::of(error)
+            && let Ok(user_type) = self.user_type()
+        {
+            let current = LoginState::peek(&self.request, &self.state.manager, self.index);
+            let current = current.flatten().and_then(|current| current.login);
+            let event = LoginEvent::ConfirmationRefused {
+                user: EventUser::new(user_type, &*given),
+                reason,
+                login: self.manager().event_login(user_type, current),
+            };
+            self.manager().events.emit(&event, &self.request);
+        }
+        confirmed
+    }
+
+    async fn confirm_with(
+        &self,
+        user: Rc<U>,
+        method: AuthMethod,
+    ) -> Result<CurrentUser<U>, LoginError> {
         let user_type = self.user_type()?;
         // First, because protection may find that another client uses the login.
         let current = self.state.user(&self.request, self.index).await?;
@@ -120,7 +143,7 @@ impl<U: AuthUser> Auth<U> {
             method: AuthMethod::Trusted("credentials changed"),
             clears_session: false,
             replaces: continued(Some(login)),
-            family: Some(login.goes_on()),
+            family: login.without_tokens().family,
             sends_token: None,
             // Nobody gave credentials for the login itself, so it does not last longer.
             not_after: record.map(|record| record.expires_at),

@@ -6,6 +6,7 @@ use crate::{
     auth::auth::Auth,
     core::{AuthUser, FamilyKey, LoginFacts, LoginSource},
     error::LoginError,
+    events::{EventUser, LoginEvent, LoginsEndReason},
     keys::LoginToken,
     request::{LoginCookieContent, RequestUser, client, credential},
     session::{self, Entry, EntryFacts, Session, fate},
@@ -113,7 +114,17 @@ impl<U: AuthUser> Auth<U> {
                 // space for it.
                 let client = client::of_record(&self.request, manager);
                 let replacing = records.replace(login.replaces, &id, new, client, now);
-                let record = Box::pin(replacing).await?;
+                let (record, ended) = Box::pin(replacing).await?;
+                if ended > 0 {
+                    let event = LoginEvent::LoginsEnded {
+                        reason: LoginsEndReason::Limit,
+                        user: Some(EventUser::new(user_type, &*user)),
+                        logins: ended,
+                        login: manager.event_login(user_type, Some(record)),
+                        ended: None,
+                    };
+                    manager.events.emit(&event, &self.request);
+                }
                 // A store that fails must not change the session, so this comes after it.
                 clear();
                 if user_type.login_cookie.is_some() {

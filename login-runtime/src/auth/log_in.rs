@@ -10,10 +10,10 @@ use std::{
 };
 
 use crate::{
-    auth::{auth::Auth, establish::Establish},
-    core::{AuthUser, FIRST_GENERATION, FamilyKey, LoginKey, LoginOwner},
+    auth::{auth::Auth, establish::Establish, seen_client::Clients},
+    core::{AuthUser, EndReason, FIRST_GENERATION, FamilyKey, LoginOwner},
     error::LoginError,
-    events::{EventUser, LoginEvent},
+    events::{EventUser, LogInRefusal, LoginEvent},
     guard::CurrentUser,
     http::SetCookie,
     request::{
@@ -154,9 +154,7 @@ impl<U: AuthUser> Settings<'_, U> {
         let user_type = auth.user_type()?;
         let is_authenticated = user_type.loader.is_authenticated(&*user);
         if !allow_inactive && !is_authenticated {
-            let user = EventUser::new(user_type, &*user);
-            let event = LoginEvent::LogInRefused { user };
-            manager.events.emit(&event, request);
+            auth.report_refused(user_type, &*user, &LoginError::Inactive);
             return Err(LoginError::Inactive);
         }
         let id = user_type.loader.id(&*user).ok_or(LoginError::UnfitId)?;
@@ -185,6 +183,9 @@ impl<U: AuthUser> Settings<'_, U> {
             }
         };
         let remembered = cookie.is_some();
+        let replaced = previous.ended();
+        let is_own =
+            previous.keeps_family.is_some() || previous.login.is_some() && !previous.is_other_user;
         let mut families = previous.families;
         families.retain(|old| Some(*old) != family);
         let login = Establish {
@@ -197,7 +198,7 @@ impl<U: AuthUser> Settings<'_, U> {
             clears_session: previous.is_other_user
                 || state.is_session_of_another(&session, auth.index, &id),
             replaces: Replaced {
-                login: previous.login,
+                login: previous.login.map(|login| login.key),
                 is_same_user: !previous.is_other_user,
                 families,
                 goes_on: false,
@@ -209,6 +210,7 @@ impl<U: AuthUser> Settings<'_, U> {
         let established = match auth.establish(user_type, &user, login).await {
             Ok(established) => established,
             Err(error) => {
+                auth.report_refused(user_type, &*user, &error);
                 // No browser gets the token of the new family.
                 let new_family = family.filter(|_| remembered);
                 if let Some((records, family)) = manager.records.as_ref().zip(new_family) {
@@ -217,24 +219,38 @@ impl<U: AuthUser> Settings<'_, U> {
                 return Err(error);
             }
         };
+        if let Some((user_id, login)) = &replaced {
+            let event = LoginEvent::LoginEnded {
+                reason: EndReason::Replaced,
+                user_type: &user_type.name,
+                user_id: Some(user_id),
+                login: manager.event_login(user_type, *login),
+            };
+            manager.events.emit(&event, request);
+        }
         match cookie {
             Some(cookie) => state.set_remember_cookie(auth.index, cookie),
             // The token of another user would restore that user's login when the session ends.
             None if previous.drops_cookie => state.clear_remember_cookie(auth.index),
             None => {}
         }
-        if let Some(records) = manager.records.as_ref().filter(|_| remembered) {
-            let (user_type, user_id) = (&*user_type.name, &*id);
-            let owner = LoginOwner { user_type, user_id };
-            Box::pin(records.limit_families(owner)).await;
-        }
+        let new_client = match Clients::of(manager, &user_type.name, &id) {
+            Some(clients) => Box::pin(clients.note(request, is_own)).await,
+            None => None,
+        };
         let event = LoginEvent::LoggedIn {
             user: EventUser::new(user_type, &*user),
             login: manager.event_login(user_type, established.login),
             method,
             remembered,
+            new_client,
         };
         manager.events.emit(&event, request);
+        if let Some(records) = manager.records.as_ref().filter(|_| remembered) {
+            let (user_type, user_id) = (&*user_type.name, &*id);
+            let owner = LoginOwner { user_type, user_id };
+            Box::pin(records.limit_families(owner)).await;
+        }
         Ok(CurrentUser::new(user, established.facts, manager))
     }
 }
@@ -246,24 +262,45 @@ struct Previous {
     is_remembered: bool,
     /// Whether the remember cookie is another user's, or invalid.
     drops_cookie: bool,
-    login: Option<LoginKey>,
+    login: Option<LoginRef>,
+    /// The id, as JSON, of its user. `None` if there was no login that counts.
+    user_id: Option<String>,
     /// The families whose tokens the browser has, or had.
     families: Vec<FamilyKey>,
     /// The family among them that is valid for the user who logs in.
     keeps_family: Option<FamilyKey>,
 }
 
+impl Previous {
+    /// The user and the name of the login that ends, if there is one.
+    fn ended(&self) -> Option<(String, Option<LoginRef>)> {
+        Some((self.user_id.clone()?, self.login))
+    }
+}
+
 impl<U: AuthUser> Auth<U> {
+    /// Reports that a log in was refused, if the error is a decision about the user.
+    fn report_refused(&self, user_type: &UserType, user: &U, error: &LoginError) {
+        if let Some(reason) = LogInRefusal::of(error) {
+            let user = EventUser::new(user_type, user);
+            let event = LoginEvent::LogInRefused { user, reason };
+            self.manager().events.emit(&event, &self.request);
+        }
+    }
+
     /// The previous login according to the entry and the remember cookie.
     fn previous_in_entry(&self, user_type: &UserType, id: &str) -> Previous {
-        let entry = self.carried_entry(|entry| (entry.id != id, entry.facts.remembered));
-        let (is_other_user, is_remembered) = entry.unwrap_or_default();
+        let entry = self.carried_entry(|entry| (entry.id.to_owned(), entry.facts.remembered));
+        let (user_id, is_remembered) = entry.unzip();
+        let is_other_user = user_id.as_ref().is_some_and(|other| other != id);
+        let is_remembered = is_remembered.unwrap_or_default();
         let drops_cookie = is_other_user && is_remembered
             || carries_token_of_another(&self.request, self.manager(), user_type, id);
         Previous {
             is_other_user,
             is_remembered,
             drops_cookie,
+            user_id,
             ..Previous::default()
         }
     }
@@ -279,7 +316,8 @@ impl<U: AuthUser> Auth<U> {
         let mut previous = Previous::default();
         if let Some(LoginRef { key, .. }) = self.state.login(&self.request, self.index) {
             if let Some(record) = records.store.find(key, now).await? {
-                previous.login = Some(key);
+                let family = record.family;
+                previous.login = Some(LoginRef { key, family });
                 let owner = LoginOwner {
                     user_type: &user_type.name,
                     user_id: id,
@@ -288,6 +326,7 @@ impl<U: AuthUser> Auth<U> {
                 let tokens = record.family.filter(FamilyKey::has_tokens);
                 previous.families.extend(tokens);
                 previous.keeps_family = tokens.filter(|_| !previous.is_other_user);
+                previous.user_id = Some(record.user_id);
             } else {
                 // The login has ended, so the owner of the session's data is unknown.
                 previous.is_other_user = true;

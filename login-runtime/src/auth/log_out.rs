@@ -5,6 +5,7 @@ use crate::{
     core::AuthUser,
     error::LoginError,
     events::{EventUser, LoginEvent},
+    http::Seen,
     request::{
         credential,
         remember_cookie::{self, end_family},
@@ -35,6 +36,11 @@ impl<U: AuthUser> Auth<U> {
     /// kept in their cookie, a *copy* of that cookie works until the user's session hash or the key
     /// changes. A copy of a remember cookie works until its time is over, wherever sessions are kept.
     pub async fn log_out(&self) -> Result<(), LoginError> {
+        self.leave(true).await
+    }
+
+    /// Logs the current user out. If `reports` is `false`, the caller reports what happened.
+    pub(crate) async fn leave(&self, reports: bool) -> Result<(), LoginError> {
         let Ok(user_type) = self.user_type() else {
             return Ok(());
         };
@@ -76,6 +82,7 @@ impl<U: AuthUser> Auth<U> {
         state.take_kept_next(request);
         state.drop_login_cookie(request, self.index, is_late);
         state.acted.set(true);
+        Seen::note_log_out();
         session::clear_but(&session, manager.kept_keys(self.index));
         session.renew();
         // A cookie that does not open held no login, so anybody can send it.
@@ -83,6 +90,9 @@ impl<U: AuthUser> Auth<U> {
         fate::logged_out(user_type.login_cookie.is_some() && sent().is_some());
         state.end_session_if_empty.set(true);
         state.set_user(self.index, None);
+        if !reports {
+            return Ok(());
+        }
         let user = user
             .as_ref()
             .map(|user| EventUser::new(user_type, &*user.user));

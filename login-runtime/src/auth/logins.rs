@@ -12,11 +12,12 @@ use derive_more::Debug;
 use serde::{Serialize, Serializer};
 
 use crate::{
-    auth::auth::Auth,
+    auth::{auth::Auth, seen_client::Clients},
     core::{AuthUser, FamilyKey, LoginKey, LoginOwner, LoginRecord, LoginSelector},
     error::{LoginError, StoreError},
-    events::{EventLogin, EventUser, LoginEvent},
+    events::{EventLogin, EventUser, LoginEvent, LoginsEndReason},
     guard::FreshUser,
+    http::Seen,
     manager::{LoginManager, Manager},
     store::{LoginRef, LoginStore as _, Records},
     users::{AnyUser, UserType},
@@ -162,15 +163,11 @@ impl<U: AuthUser> Auth<U> {
         let family = record.family;
         let login = LoginRef { key, family };
         records.end(login).await?;
-        let event = LoginEvent::LoginsEnded {
-            user: Some(EventUser::new(current.user_type, &*current.user)),
-            login: self
-                .manager()
-                .event_login(current.user_type, Some(current.login)),
-            ended: self.manager().event_login(current.user_type, Some(login)),
-            logins: 1,
-        };
-        self.manager().events.emit(&event, &self.request);
+        if key == current.login.key {
+            Seen::note_log_out();
+        }
+        let ended = self.manager().event_login(current.user_type, Some(login));
+        self.report_ended(&current, LoginsEndReason::Chosen, ended, 1);
         Ok(true)
     }
 
@@ -189,7 +186,9 @@ impl<U: AuthUser> Auth<U> {
     ) -> Result<u64, LoginError> {
         let current = self.current_of(proof).await?;
         let LoginRef { key, family } = current.login;
-        self.end_logins(&current, Some(key), family).await
+        let logins = self.end_logins(&current, Some(key), family).await?;
+        self.report_ended(&current, LoginsEndReason::Others, None, logins);
+        Ok(logins)
     }
 
     /// Call this when the user's password or another credential was changed (ASVS 7.4.3).
@@ -245,14 +244,46 @@ impl<U: AuthUser> Auth<U> {
         let kept = (keep == Keep::Current).then_some(login.key);
         // The family ends, too: the browser's tokens from before the change are no longer valid.
         let ended = self.end_logins(&current, kept, None).await?;
+        let (manager, user_type) = (self.manager(), current.user_type);
+        // Before the login continues: a client that hangs up meanwhile does not suppress the event.
+        let event = LoginEvent::CredentialsChanged {
+            user: EventUser::new(user_type, &user),
+            logins: ended,
+            login: manager.event_login(user_type, Some(login)),
+            continues: manager.event_login(user_type, kept.map(|_| login.without_tokens())),
+        };
+        manager.events.emit(&event, &self.request);
+        if let Some(clients) = Clients::of(manager, &user_type.name, &current.user_id) {
+            let but = (keep == Keep::Current).then_some(&self.request);
+            Box::pin(clients.forget(but)).await;
+        }
         match keep {
             Keep::Current => self.continue_as(Rc::new(user), login).await?,
-            Keep::None => self.log_out().await?,
+            Keep::None => self.leave(false).await?,
         }
         Ok(ended)
     }
 
-    /// Ends all logins of the current user except these, and reports how many.
+    /// Reports that the user has ended logins.
+    fn report_ended(
+        &self,
+        current: &Current<'_>,
+        reason: LoginsEndReason,
+        ended: Option<EventLogin<'_>>,
+        logins: u64,
+    ) {
+        let (manager, user_type) = (self.manager(), current.user_type);
+        let event = LoginEvent::LoginsEnded {
+            reason,
+            user: Some(EventUser::new(user_type, &*current.user)),
+            login: manager.event_login(user_type, Some(current.login)),
+            ended,
+            logins,
+        };
+        manager.events.emit(&event, &self.request);
+    }
+
+    /// Ends all logins of the current user except these. Returns how many.
     async fn end_logins(
         &self,
         current: &Current<'_>,
@@ -264,18 +295,7 @@ impl<U: AuthUser> Auth<U> {
             but,
             but_family,
         };
-        let logins = current.records.store.end_many(selected).await?;
-        let user = Some(EventUser::new(current.user_type, &*current.user));
-        let event = LoginEvent::LoginsEnded {
-            user,
-            login: self
-                .manager()
-                .event_login(current.user_type, Some(current.login)),
-            ended: None,
-            logins,
-        };
-        self.manager().events.emit(&event, &self.request);
-        Ok(logins)
+        Ok(current.records.store.end_many(selected).await?)
     }
 
     /// The same, if the proof is of the current user: the request may have logged another one in.
@@ -422,6 +442,9 @@ impl Logins {
         };
         let ended = self.records.store.end_many(all).await?;
         self.revoked(Some((user_type, user_id)), None, ended);
+        if let Some(clients) = Clients::of(&self.manager, user_type, user_id) {
+            clients.forget(None).await;
+        }
         Ok(ended)
     }
 

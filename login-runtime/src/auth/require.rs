@@ -7,7 +7,7 @@ use crate::{
     error::{LoginError, Refusal},
     events::{EventUser, LoginEvent},
     guard::{CurrentUser, FreshUser, MaybeUser, decide, find},
-    refusal::{self, ClientRefusal, RefusalKind},
+    refusal::{self, ClientRefusal, RefusalKind, RefusedLogin},
     request::LoginState,
 };
 
@@ -113,8 +113,13 @@ impl<U: AuthUser> Auth<U> {
         let manager = self.manager();
         // A refusal does not look up the user.
         let user = LoginState::peek(&self.request, &self.state.manager, self.index).flatten();
-        let login = user.zip(self.user_type().ok());
-        let login = login.and_then(|(user, user_type)| manager.event_login(user_type, user.login));
+        let user = user.as_ref().zip(self.user_type().ok());
+        let login = user
+            .map(|(user, user_type)| RefusedLogin {
+                user: Some(EventUser::new(user_type, &*user.user)),
+                login: manager.event_login(user_type, user.login),
+            })
+            .unwrap_or_default();
         refusal::refuse(
             &self.request,
             &manager.refusal,

@@ -357,6 +357,8 @@ pub enum EndReason {
     Idle,
     /// It has reached the longest lifetime of a login.
     Expired,
+    /// A log in in the same browser has replaced it.
+    Replaced,
 }
 
 impl EndReason {
@@ -369,6 +371,7 @@ impl EndReason {
             Self::Ended => "ended",
             Self::Idle => "idle",
             Self::Expired => "expired",
+            Self::Replaced => "replaced",
         }
     }
 }
@@ -505,6 +508,7 @@ mod tests {
             EndReason::Ended,
             EndReason::Idle,
             EndReason::Expired,
+            EndReason::Replaced,
         ];
         assert_eq!(
             reasons.map(EndReason::name),
@@ -516,6 +520,7 @@ mod tests {
                 "ended",
                 "idle",
                 "expired",
+                "replaced",
             ]
         );
     }

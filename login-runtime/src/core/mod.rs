@@ -2,6 +2,7 @@
 //!
 //! Time arrives as an argument. Each security decision is a function, which a table tests.
 
+pub(crate) mod caching;
 #[cfg(feature = "password")]
 pub(crate) mod costs;
 pub(crate) mod forwarded;
@@ -12,11 +13,13 @@ pub(crate) mod next;
 pub(crate) mod protection;
 pub(crate) mod remember;
 pub(crate) mod resolve;
+pub(crate) mod seen_client;
 pub(crate) mod throttle;
 pub(crate) mod user;
 pub(crate) mod weak_secret;
 
 pub(crate) use self::{
+    caching::{CacheControl, PageCaching, ResourcePolicy},
     freshness::{Freshness, GuardDefaults, RefusalReason, Requirement},
     limits::{CLOCK_SKEW, Limits, Span},
     login::{

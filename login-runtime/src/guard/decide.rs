@@ -25,13 +25,13 @@ use crate::{
     core::{Freshness, RefusalReason, Requirement, freshness},
     error::{LoadError, Refusal, SetupError},
     events::{EventUser, LoginEvent},
+    http::Seen,
     manager::Manager,
-    refusal::{self, ClientRefusal, RefusalKind, Refusing},
+    refusal::{self, ClientRefusal, RefusalKind, RefusedLogin, Refusing},
     request::{
         LoginState, RequestUser,
         fast_lookup::{FastLookup, Look},
     },
-    store::LoginRef,
 };
 
 /// Finds the position of the guard's user type in the manager.
@@ -159,6 +159,7 @@ pub(crate) fn check_user(
             Ok(found) => found,
             Err(error) => return GuardOutcome::now(Err(error.into())),
         };
+    Seen::note_guard();
     let check = GuardCheck {
         manager,
         index,
@@ -272,7 +273,7 @@ impl GuardCheck<'_> {
     ) -> GuardOutcome {
         let decision = match (answer, login) {
             (Ok(true), Ok(())) => Ok(Some(user)),
-            (Ok(true), Err(reason)) => return self.refuse(request, reason, user.login),
+            (Ok(true), Err(reason)) => return self.refuse(request, reason, Some(&user)),
             (Ok(false), _) => return self.forbid(request, &user),
             (Err(Unanswered::Setup(error)), _) => Err(error.into()),
             (Err(Unanswered::Failed(error)), _) => {
@@ -288,9 +289,9 @@ impl GuardCheck<'_> {
         &self,
         request: &HttpRequest,
         reason: RefusalReason,
-        login: Option<LoginRef>,
+        user: Option<&RequestUser>,
     ) -> GuardOutcome {
-        let user_type = self.manager.users.get(self.index);
+        let user = user.zip(self.manager.users.get(self.index));
         refusal::refuse(
             request,
             &self.manager.refusal,
@@ -301,7 +302,11 @@ impl GuardCheck<'_> {
                 max_age: self.manager.guards.max_age(self.requirement.freshness),
                 ended: LoginState::ended(request, self.manager, self.index),
             },
-            user_type.and_then(|user_type| self.manager.event_login(user_type, login)),
+            user.map(|(user, user_type)| RefusedLogin {
+                user: Some(EventUser::new(user_type, &*user.user)),
+                login: self.manager.event_login(user_type, user.login),
+            })
+            .unwrap_or_default(),
         )
         .into()
     }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// All codes, so that a misspelled one is noticed.
-const CODES: [&str; 26] = [
+const CODES: &[&str] = &[
     "any-host",
     "any-number-of-logins",
     "client-identity",
@@ -33,8 +33,10 @@ const CODES: [&str; 26] = [
     "key-made-at-start",
     "limits-beyond-aal1",
     "memory-login-store",
+    "memory-throttle",
     "no-deny-by-default",
     "no-idle-limit",
+    "no-resource-policy",
     "no-session-hash",
     "no-throttle",
     "session-middleware-key",

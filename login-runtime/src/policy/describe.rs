@@ -8,7 +8,7 @@ use actix_web::cookie::SameSite;
 use serde_json::{Value, json};
 
 use crate::{
-    core::{AddressPart, Limits, MaxLogins, SessionProtection, Span},
+    core::{AddressPart, Limits, MaxLogins, PageCaching, ResourcePolicy, SessionProtection, Span},
     http::{CheckedCookie, Origin, ViewAddress},
     manager::{LoginManager, Manager},
     policy::{
@@ -16,6 +16,7 @@ use crate::{
         weaknesses::{Weakness, weaknesses},
     },
     refusal::{FlashHook, RefusalKind},
+    store::CountedIn,
 };
 
 impl<S: SessionStore> LoginManager<S> {
@@ -32,6 +33,7 @@ impl<S: SessionStore> LoginManager<S> {
                 protection(manager),
                 guards(manager),
                 refusals(manager),
+                caching(manager),
                 origins(manager),
                 proxies(manager),
                 guessing(manager),
@@ -528,9 +530,58 @@ fn refusals(manager: &Manager) -> Section {
     said.push(say(
         "refusals.private",
         true,
-        "A response that depends on the login may not be stored by caches.",
+        "No cache may store these answers; a 503 says when to try again.",
     ));
     section("Refusals", said)
+}
+
+fn caching(manager: &Manager) -> Section {
+    let caching = &manager.caching;
+    let vary = match caching.varies_on_authorization {
+        true => "`Cookie` and `Authorization`",
+        false => "`Cookie`",
+    };
+    let (value, text) = match caching.pages {
+        PageCaching::NoStore => ("no-store", "No cache may store a response"),
+        PageCaching::Private => (
+            "private",
+            "Only the browser's own cache may store a response, and asks before it shows it again,",
+        ),
+    };
+    let text = format!(
+        "{text} for which the login was read, if the application does not say `private` or `no-store` itself; it \
+         varies with {vary}."
+    );
+    let mut said = vec![say("caching.pages", value, text)];
+    let (value, text) = match caching.resources {
+        ResourcePolicy::SameOrigin => (
+            "same-origin",
+            "Only pages of the same origin may embed protected responses.",
+        ),
+        ResourcePolicy::SameSite => (
+            "same-site",
+            "Only pages of the same site may embed protected responses.",
+        ),
+        ResourcePolicy::Unset => (
+            "unset",
+            "The login manager does not say which pages may embed protected responses.",
+        ),
+    };
+    said.push(say("caching.resource_policy", value, text));
+    said.push(match caching.clears_storage {
+        true => say(
+            "caching.clear_storage",
+            true,
+            "A log out makes the browser delete what pages of this origin have stored there.",
+        ),
+        false => say(
+            "caching.clear_storage",
+            false,
+            "What pages have stored in the browser stays there after a log out, if the application does not delete \
+             it.",
+        ),
+    });
+    section("Caching", said)
 }
 
 fn texts(origins: &[Origin]) -> Vec<&str> {
@@ -663,14 +714,21 @@ fn guessing(manager: &Manager) -> Section {
             json!({ "tries": limit.tries, "max_delay": limit.max_delay, "forget": limit.forget });
         said.push(say(code, value, text));
     }
-    said.push(match throttle.has_own_store {
-        true => say("guessing.store", "own", "Tries are counted in a store that the application has chosen."),
-        false => say(
-            "guessing.store",
+    let (place, text) = match throttle.counted_in {
+        CountedIn::Own => (
+            "own",
+            "Tries are counted in a store that the application has chosen.",
+        ),
+        CountedIn::LoginStore => (
+            "login store",
+            "Tries are counted in the login store: all processes share the counters, and a restart keeps them.",
+        ),
+        CountedIn::Memory => (
             "memory",
             "Tries are counted in memory: each process counts for itself, and forgets its counters when it ends.",
         ),
-    });
+    };
+    said.push(say("guessing.store", place, text));
     section("Guessing", said)
 }
 

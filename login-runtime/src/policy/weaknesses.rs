@@ -4,13 +4,14 @@
 //! settings that weaken with some values, or that many applications need. The check names all of them.
 
 use crate::{
-    core::{AddressPart, Limits, SessionProtection},
+    core::{AddressPart, Limits, ResourcePolicy, SessionProtection},
     http::CheckedCookie,
     manager::Manager,
     policy::finding::{
         Finding,
         Severity::{Error, Warning},
     },
+    store::CountedIn,
 };
 
 /// A finding, and whether the log names it.
@@ -191,6 +192,19 @@ fn of_settings(manager: &Manager) -> impl Iterator<Item = Weakness> {
             },
         ),
         (
+            manager.caching.resources == ResourcePolicy::Unset,
+            Weakness {
+                event: None,
+                finding: Finding {
+                    code: "no-resource-policy",
+                    severity: Warning,
+                    what: "`ResourcePolicy::Unset` sends no `Cross-Origin-Resource-Policy`".to_owned(),
+                    follows: "pages of other origins may load protected images and scripts into their process",
+                    advice: "leave it out, unless the application sends the header itself",
+                },
+            },
+        ),
+        (
             manager.throttle.is_off,
             Weakness {
                 event: None,
@@ -200,6 +214,24 @@ fn of_settings(manager: &Manager) -> impl Iterator<Item = Weakness> {
                     what: "`Throttle::danger_off` turns off the limit of failed tries".to_owned(),
                     follows: "an attacker may guess as fast as the passwords can be checked",
                     advice: "leave it out, unless something else limits failed log ins by account",
+                },
+            },
+        ),
+        (
+            !manager.throttle.is_off
+                && manager.throttle.counted_in == CountedIn::Memory
+                // That is a finding of its own, and there is one process only.
+                && !is_in_memory,
+            Weakness {
+                event: None,
+                finding: Finding {
+                    code: "memory-throttle",
+                    severity: Warning,
+                    what: "failed tries are counted in the memory of one process".to_owned(),
+                    follows: "a client has as many free tries as there are processes, and all of them again after a \
+                              restart",
+                    advice: "count in the login store, which that of the feature `sqlite`, `postgres` or `redis` does \
+                             by default, or in a `ThrottleStore` of your own",
                 },
             },
         ),

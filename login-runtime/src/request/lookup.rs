@@ -206,8 +206,7 @@ impl Lookup<'_> {
         let user = match judged {
             Ok(user) => user,
             Err(reason) => {
-                let owner = self.owner().filter(|_| reason != EndReason::UserGone);
-                let _ = self.end(reason, owner.as_deref(), None);
+                let _ = self.end(reason, self.owner().as_deref(), None);
                 return None;
             }
         };
@@ -216,7 +215,7 @@ impl Lookup<'_> {
             load.rewrite = true;
         }
         if load.stale {
-            self.emit_protected(None);
+            self.emit_protected(self.owner().as_deref(), None);
             load.rewrite |= load.facts.fresh;
             load.facts.fresh = false;
         }
@@ -314,8 +313,7 @@ impl Lookup<'_> {
             Err(reason) => {
                 Box::pin(records.end(login)).await?;
                 self.slot.ended_user.replace(Some(record.user_id.clone()));
-                let owner = (reason != EndReason::UserGone).then_some(&*record.user_id);
-                return self.end(reason, owner, Some(login));
+                return self.end(reason, Some(&record.user_id), Some(login));
             }
         };
         if !record.allow_inactive && !self.user_type.loader.is_authenticated(&*user) {
@@ -327,7 +325,7 @@ impl Lookup<'_> {
             return Ok(Some(self.by_record_facts(user, &record, false, login)));
         }
         if stale {
-            self.emit_protected(Some(login));
+            self.emit_protected(Some(&record.user_id), Some(login));
             if record.fresh {
                 let staling = records.store.make_stale(key);
                 Box::pin(staling).await?;
@@ -452,25 +450,32 @@ impl Lookup<'_> {
 
     /// Ends a login that another client uses.
     fn protect(&self, owner: Option<&str>, login: Option<LoginRef>) -> Found {
-        self.emit_protected(login);
+        self.emit_protected(owner, login);
         self.slot.ended.set(Some(EndReason::Ended));
         self.forget(owner);
         self.clear_remember_cookie();
         Ok(None)
     }
 
-    fn emit_protected(&self, login: Option<LoginRef>) {
-        let mode = self.manager().client.protection;
-        let login = self.manager().event_login(self.user_type, login);
-        self.emit(&LoginEvent::SessionProtected { mode, login });
+    fn emit_protected(&self, user_id: Option<&str>, login: Option<LoginRef>) {
+        self.emit(&LoginEvent::SessionProtected {
+            mode: self.manager().client.protection,
+            user_type: &self.user_type.name,
+            user_id,
+            login: self.manager().event_login(self.user_type, login),
+        });
     }
 
-    /// Drops only the login from the session. `owner` is the id of its user as JSON, if known.
-    fn end(&self, reason: EndReason, owner: Option<&str>, login: Option<LoginRef>) -> Found {
-        self.forget(owner);
+    /// Drops only the login from the session. `user_id` is the id of its user as JSON, if known.
+    fn end(&self, reason: EndReason, user_id: Option<&str>, login: Option<LoginRef>) -> Found {
+        self.forget(user_id.filter(|_| reason != EndReason::UserGone));
         self.slot.ended.set(Some(reason));
-        let login = self.manager().event_login(self.user_type, login);
-        self.emit(&LoginEvent::LoginEnded { reason, login });
+        self.emit(&LoginEvent::LoginEnded {
+            reason,
+            user_type: &self.user_type.name,
+            user_id,
+            login: self.manager().event_login(self.user_type, login),
+        });
         Ok(None)
     }
 

@@ -11,7 +11,7 @@
 use crate::{
     core::{EndReason, FamilyKey, Inserted, LoginFacts, LoginSource, Token, TokenFamily},
     error::LoadError,
-    events::{EventUser, LoginEvent},
+    events::{EventUser, LogInRefusal, LoginEvent, LoginsEndReason},
     keys::{FamilyToken, LoginToken, Match},
     request::{
         LoginCookieContent, RequestUser, client, credential,
@@ -60,7 +60,7 @@ impl Lookup<'_> {
                 }
             }
         }
-        found.map_or_else(|| self.refuse_cookie(EndReason::Invalid), Ok)
+        found.map_or_else(|| self.refuse_cookie(EndReason::Invalid, None, None), Ok)
     }
 
     /// Restores the login that a token describes.
@@ -72,13 +72,15 @@ impl Lookup<'_> {
             let remembering = &manager.remembering;
             remembering.end(token.expires_at, token.authenticated_at)
         };
+        // The signature proves whose it is, even if its time is over.
+        let user_id = token.as_ref().map(|token| token.id);
         let Some((token, loading)) = token
             .filter(|token| now < end(token))
             .and_then(|token| Some((token, user_type.loader.load(token.id)?)))
         else {
-            return self.refuse_cookie(EndReason::Invalid);
+            return self.refuse_cookie(EndReason::Invalid, user_id, None);
         };
-        let remembered = self.load_remembered(Some(loading), token.hash, None);
+        let remembered = self.load_remembered(Some(loading), token.id, token.hash, None);
         let Some(remembered) = remembered.await? else {
             return Ok(None);
         };
@@ -123,7 +125,7 @@ impl Lookup<'_> {
         let redeemed = records.redeem(key, token.generation, now, is_proof);
         let (family, at, send) = match redeemed.await? {
             Redeemed::Good { family, at, send } => (family, at, send),
-            Redeemed::Worthless => return self.refuse_cookie(EndReason::Ended),
+            Redeemed::Worthless => return self.refuse_cookie(EndReason::Ended, None, Some(key)),
             Redeemed::Theft(family) => {
                 self.emit(&LoginEvent::RememberTokenReused {
                     user_type: &user_type.name,
@@ -134,9 +136,11 @@ impl Lookup<'_> {
                 return Ok(None);
             }
         };
-        let loading = user_type.loader.load(&family.user_id);
+        let user_id = &*family.user_id;
+        let loading = user_type.loader.load(user_id);
         let hash = family.hash.as_deref();
-        let Some(remembered) = self.load_remembered(loading, hash, Some(key)).await? else {
+        let remembered = self.load_remembered(loading, user_id, hash, Some(key));
+        let Some(remembered) = remembered.await? else {
             return Ok(None);
         };
         if remembered.has_old_hash {
@@ -154,10 +158,9 @@ impl Lookup<'_> {
         // All requests that share the login compute the same id.
         let keys = &manager.keys;
         let Some(id) = keys.restored_login(&user_type.name, key, &family.seed, at) else {
-            return self.refuse_cookie(EndReason::Invalid);
+            return self.refuse_cookie(EndReason::Invalid, Some(user_id), Some(key));
         };
-        let hash = remembered.fingerprint;
-        let login = self.find_or_insert(records, &id, key, &family, hash, now);
+        let login = self.find_or_insert(records, &id, key, &family, &remembered, now);
         let Some(login) = login.await?.filter(|_| !self.is_overtaken()) else {
             return Ok(None);
         };
@@ -186,6 +189,7 @@ impl Lookup<'_> {
     async fn load_remembered(
         &self,
         loading: Option<Loading>,
+        user_id: &str,
         hash: Option<&str>,
         family: Option<FamilyKey>,
     ) -> Result<Option<Remembered>, LoadError> {
@@ -223,7 +227,7 @@ impl Lookup<'_> {
                 records.end_inactive(owner, self.manager().now()).await?;
             }
         }
-        self.refuse_cookie(reason)
+        self.refuse_cookie(reason, Some(user_id), family)
     }
 
     /// The record of the login that a family restored, which another request may have made.
@@ -233,7 +237,7 @@ impl Lookup<'_> {
         id: &LoginToken,
         key: FamilyKey,
         family: &TokenFamily,
-        hash: Option<String>,
+        remembered: &Remembered,
         now: i64,
     ) -> Result<Option<LoginRef>, LoadError> {
         if records.store.find(id.key(), now).await?.is_some() {
@@ -247,7 +251,7 @@ impl Lookup<'_> {
             fresh: false,
             allow_inactive: false,
             method: "remember",
-            hash,
+            hash: remembered.fingerprint.clone(),
             family: Some(key),
             unseen_token: family.seen_at.is_none().then_some(family.generation),
             not_after: Some(
@@ -259,14 +263,28 @@ impl Lookup<'_> {
         };
         let client = client::of_record(self.request, self.manager());
         let (login, inserted) = records.insert(id, login, records.max, client, now).await?;
-        if inserted == Inserted::Refused && records.store.find(id.key(), now).await?.is_none() {
-            return Ok(None);
+        let user = EventUser::new(self.user_type, &*remembered.user);
+        match inserted {
+            Inserted::Done { ended: 0 } => {}
+            Inserted::Done { ended } => self.emit(&LoginEvent::LoginsEnded {
+                reason: LoginsEndReason::Limit,
+                user: Some(user),
+                logins: ended,
+                login: self.manager().event_login(self.user_type, Some(login)),
+                ended: None,
+            }),
+            Inserted::Refused if records.store.find(id.key(), now).await?.is_some() => {}
+            Inserted::Refused => {
+                let reason = LogInRefusal::TooManyLogins;
+                self.emit(&LoginEvent::LogInRefused { user, reason });
+                return Ok(None);
+            }
         }
         // Only redeeming the token depended on the family. If the family has ended since, the same
         // request ended this login, or it has to end here.
         if records.store.find_family(key, now).await?.is_none() {
             records.store.end(id.key()).await?;
-            return self.refuse_cookie(EndReason::Ended);
+            return self.refuse_cookie(EndReason::Ended, Some(&family.user_id), Some(key));
         }
         Ok(Some(login))
     }
@@ -300,11 +318,24 @@ impl Lookup<'_> {
         self.user(user, facts, false, login)
     }
 
-    fn refuse_cookie<T>(&self, reason: EndReason) -> Result<Option<T>, LoadError> {
+    /// `user_id` and `family` are what the cookie has proved.
+    fn refuse_cookie<T>(
+        &self,
+        reason: EndReason,
+        user_id: Option<&str>,
+        family: Option<FamilyKey>,
+    ) -> Result<Option<T>, LoadError> {
         if self.is_overtaken() {
             return Ok(None);
         }
-        self.emit(&LoginEvent::RememberCookieRefused { reason });
+        self.emit(&LoginEvent::RememberCookieRefused {
+            reason,
+            user_type: &self.user_type.name,
+            user_id,
+            login: self
+                .manager()
+                .event_login(self.user_type, family.map(of_family)),
+        });
         self.clear_remember_cookie();
         // Otherwise this might clear the cookie of a log in that is in progress.
         session::look_again(&session::of(self.request));

@@ -17,7 +17,7 @@ use crate::{
     core::{EndReason, LoginFacts, LoginKey, LoginRecord},
     error::{LoadError, SetupError},
     events::LoginEvent,
-    http::{SetCookie, cookies},
+    http::{Seen, SetCookie, cookies},
     manager::Manager,
     request::{
         credential::{self, LoginCookieContent, LoginCredential, OpenedLoginCookie},
@@ -162,6 +162,7 @@ impl LoginState {
 
     /// The state of a request that has none of this manager yet.
     pub(crate) fn create(request: &HttpRequest, manager: &Arc<Manager>) -> Rc<Self> {
+        Seen::note_look();
         let others = manager.users.iter().skip(1).map(|_| Slot::default());
         let state = Rc::new(Self {
             manager: Arc::clone(manager),

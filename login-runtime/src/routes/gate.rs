@@ -26,9 +26,9 @@ use derive_more::Debug;
 use crate::{
     core::RefusalReason,
     events::LoginEvent,
-    http::PassThrough,
+    http::{PassThrough, Seen},
     manager::Manager,
-    refusal::{self, ClientRefusal, RefusalKind, views::segments_of},
+    refusal::{self, ClientRefusal, RefusalKind, RefusedLogin, views::segments_of},
     request::{LoginState, RouteTrace, StandIn},
     routes::{behind, declare::declare_gate},
     session::{self, Session, SharedSession},
@@ -117,7 +117,8 @@ impl Gate {
                 // Events and hooks may write into the session.
                 let writes = settings.may_write_session() || !events.subscribers.is_empty();
                 let shared = writes.then(|| session::copy_shared(&request)).flatten();
-                let refusing = refusal::refuse(&request, settings, events, refused, None);
+                let refusing =
+                    refusal::refuse(&request, settings, events, refused, RefusedLogin::default());
                 let answer = refusing.done().await.into_response();
                 if let Some(shared) = shared {
                     drop_unchanged_copy(&request, shared);
@@ -173,6 +174,7 @@ async fn reason_to_refuse(
     request: &HttpRequest,
     manager: &Arc<Manager>,
 ) -> Result<Option<RefusalReason>, HttpResponse> {
+    Seen::note_guard();
     let mut reason = RefusalReason::Anonymous;
     for index in 0..manager.users.len() {
         let user = match LoginState::peek(request, manager, index) {

@@ -20,15 +20,15 @@ use actix_web::{
     Error, HttpResponse,
     dev::{Service, ServiceRequest, ServiceResponse},
     error::InternalError,
-    http::header::SET_COOKIE,
+    http::{StatusCode, header::SET_COOKIE},
 };
 use derive_more::Debug;
 use pin_project_lite::pin_project;
 
 use crate::{
-    http,
+    error::not_done,
+    http::{self, caching},
     manager::Manager,
-    refusal,
     routes::declare_gate,
     service::reopen,
     session::{self, SessionFate, fate},
@@ -109,7 +109,7 @@ fn settle<B>(
         | (SessionFate::EndedAfterRead, result @ Err(_))
         | (SessionFate::Unknown, result @ Ok(_)) => result,
         (SessionFate::Unknown, Err(error)) => {
-            let answer = HttpResponse::ServiceUnavailable().finish();
+            let answer = not_done(StatusCode::SERVICE_UNAVAILABLE, None, String::new());
             Err(private_error(error.to_string(), answer))
         }
         (SessionFate::EndedAfterRead, Ok(mut response)) => {
@@ -162,7 +162,7 @@ fn refuse_long<B>(response: &ServiceResponse<B>, cookie: &[u8]) -> Option<Error>
 }
 
 fn private_error(cause: String, mut answer: HttpResponse) -> Error {
-    refusal::keep_private(answer.headers_mut());
+    caching::keep_private(answer.headers_mut());
     InternalError::from_response(cause, answer).into()
 }
 

@@ -23,7 +23,9 @@ use derive_more::Debug;
 
 use crate::{
     clock::Clock,
-    core::{AuthUser, ClientIdentity, Limits, MaxLogins, SessionProtection},
+    core::{
+        AuthUser, ClientIdentity, Limits, MaxLogins, PageCaching, ResourcePolicy, SessionProtection,
+    },
     error::BuildError,
     events::LoginEvent,
     hooks::Hook,
@@ -441,7 +443,11 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         })
     }
 
-    /// Responds if a loader or the login store failed at a guard or an extractor; an empty 503 by default.
+    /// Responds if a loader or the login store failed at a guard or an extractor, in place of a 503 with
+    /// `Retry-After`.
+    ///
+    /// [`LoadError::default_response`](crate::LoadError::default_response) is the response that the handler
+    /// replaces. A 503 of the handler without `Retry-After` gets one.
     ///
     /// If a handler itself asks for the user, as with [`Auth::current_user`](crate::Auth::current_user),
     /// the handler gets the error.
@@ -451,6 +457,33 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         handler: impl Fn(&HttpRequest, &crate::LoadError) -> HttpResponse + Send + Sync + 'static,
     ) -> Self {
         self.set(|settings| settings.refusal.load_failed = Some(Box::new(handler)))
+    }
+
+    /// Which caches may store responses for which the login was read; none by default.
+    ///
+    /// See [`guide::caching`](crate::guide::caching).
+    #[must_use]
+    pub fn page_caching(self, caching: PageCaching) -> Self {
+        self.set(|settings| settings.caching.pages = caching)
+    }
+
+    /// Which pages may embed protected responses as images, scripts and other resources; only those of the
+    /// same origin by default.
+    ///
+    /// See [`guide::caching`](crate::guide::caching) for what it protects from.
+    #[must_use]
+    pub fn resource_policy(self, policy: ResourcePolicy) -> Self {
+        self.set(|settings| settings.caching.resources = policy)
+    }
+
+    /// Makes browsers delete what pages have stored when a user logs out, with `Clear-Site-Data: "storage"`:
+    /// `localStorage`, `sessionStorage`, IndexedDB and service workers (ASVS 14.3.1).
+    ///
+    /// Off by default, because all applications of the origin lose their data. Browsers do it only for responses
+    /// over https. See [`guide::caching`](crate::guide::caching).
+    #[must_use]
+    pub fn clear_storage_at_log_out(self) -> Self {
+        self.set(|settings| settings.caching.clears_storage = true)
     }
 
     /// Lets OPTIONS requests through all guards, as Flask-Login does.
@@ -585,6 +618,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     pub fn login_store<L: LoginStore>(self, store: L) -> Self {
         self.set(|settings| {
             settings.login_store_type = std::any::type_name::<L>();
+            settings.login_store_throttle = store.throttle_store();
             settings.login_store = Some(Arc::new(store));
         })
     }
@@ -656,8 +690,8 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     /// How failed tries are limited: of passwords, and of whatever [`attempt`](crate::throttle::attempt)
     /// checks.
     ///
-    /// By default they are limited by [`Throttle::new`]. The time limit for its store is that of
-    /// [`store_deadline`](Self::store_deadline).
+    /// By default they are limited by [`Throttle::new`], and counted in the login store, if that can. The time
+    /// limit for the store is that of [`store_deadline`](Self::store_deadline).
     #[must_use]
     pub fn throttle(self, throttle: Throttle) -> Self {
         self.set(|settings| settings.throttle = throttle)

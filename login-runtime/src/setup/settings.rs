@@ -12,9 +12,9 @@ use crate::{
     core::{ClientCheck, GuardDefaults, Limits, MaxLogins},
     error::BuildError,
     events::{Events, RouteRules},
-    http::{CookieSettings, Proxies, RememberCookie},
+    http::{Caching, CookieSettings, Proxies, RememberCookie},
     refusal::RefusalSettings,
-    store::{DynLoginStore, Throttle},
+    store::{AnyThrottleStore, DynLoginStore, Throttle},
     users::{Loader, RequestLoader},
 };
 
@@ -38,6 +38,7 @@ pub(crate) struct Settings {
     /// Whether cookies travel over plain http.
     pub(crate) insecure: bool,
     pub(crate) guards: GuardDefaults,
+    pub(crate) caching: Caching,
     pub(crate) refusal: RefusalSettings,
     pub(crate) events: Events,
     /// Whether the application wants no login store.
@@ -45,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) login_store: Option<Arc<dyn DynLoginStore>>,
     /// The name of the type of the login store.
     pub(crate) login_store_type: &'static str,
+    /// Where the login store counts tries.
+    pub(crate) login_store_throttle: Option<AnyThrottleStore>,
     pub(crate) store_deadline: Option<Duration>,
     pub(crate) limits: Option<Limits>,
     pub(crate) max_logins: Option<MaxLogins>,

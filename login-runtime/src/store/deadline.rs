@@ -26,7 +26,7 @@ use crate::{
         TokenFamily,
     },
     error::{Causes, StoreError},
-    store::login_store::LoginStore,
+    store::{login_store::LoginStore, throttle_store::AnyThrottleStore},
 };
 
 pub(crate) type StoreFuture<'a, T> =
@@ -96,6 +96,10 @@ macro_rules! forwarding_stores {
             $(async fn $method(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
                 S::$method(self, $($argument),*).await
             })*
+
+            fn throttle_store(&self) -> Option<AnyThrottleStore> {
+                S::throttle_store(self)
+            }
         }
 
         /// Each call fails if the store does not answer within the limit.

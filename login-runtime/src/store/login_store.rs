@@ -8,6 +8,7 @@ use crate::{
         TokenFamily,
     },
     error::StoreError,
+    store::throttle_store::AnyThrottleStore,
 };
 
 /// Keeps login records and families of remember tokens.
@@ -156,6 +157,10 @@ pub trait LoginStore: Send + Sync + 'static {
     /// The store may delete this after `until`; the latest `until` of several calls counts. It keeps at
     /// most `max` of them for each user, and deletes those with the earliest `until` first. `owner` has
     /// an empty id if the user is unknown.
+    ///
+    /// The manager also uses this for another thing that is over after a while: that a user has logged in
+    /// from a client. `session` is a hash of the client then, and the `user_type` of `owner` ends with
+    /// ` clients`, so that these count for themselves.
     fn revoke_session(
         &self,
         session: LoginKey,
@@ -170,4 +175,12 @@ pub trait LoginStore: Send + Sync + 'static {
         session: LoginKey,
         now: i64,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Where failed tries are counted if the application does not choose: in the same database, for a
+    /// store that also implements [`ThrottleStore`](crate::throttle::ThrottleStore).
+    ///
+    /// By default there is no such place, and the manager counts in memory.
+    fn throttle_store(&self) -> Option<AnyThrottleStore> {
+        None
+    }
 }

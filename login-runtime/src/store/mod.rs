@@ -52,5 +52,6 @@ pub(crate) use self::{
     records::{
         Client, LATE_FOR, LoginRef, NewLogin, REVOKED_FOR, Records, Redeemed, Replaced, of_family,
     },
-    throttle::Throttle,
+    throttle::{CountedIn, Throttle},
+    throttle_store::AnyThrottleStore,
 };

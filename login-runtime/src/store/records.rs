@@ -76,6 +76,12 @@ impl LoginRef {
         let family = self.family.filter(|family| !family.has_tokens());
         family.unwrap_or_else(|| FamilyKey::of_login(self.key))
     }
+
+    /// The login as it continues without remember tokens.
+    pub(crate) fn without_tokens(self) -> Self {
+        let family = Some(self.goes_on());
+        Self { family, ..self }
+    }
 }
 
 /// A login of a browser that has these remember tokens, for an event that knows only them.
@@ -262,7 +268,8 @@ impl Records {
 
     /// Stores the record of a login that replaces others.
     ///
-    /// The others end last, so that the user keeps them if the store fails in between.
+    /// The others end last, so that the user keeps them if the store fails in between. Also returns how many
+    /// logins ended because the user has too many.
     pub(crate) async fn replace(
         &self,
         replaces: Replaced,
@@ -270,7 +277,7 @@ impl Records {
         login: NewLogin<'_>,
         client: Client<'_>,
         now: i64,
-    ) -> Result<LoginRef, LoginError> {
+    ) -> Result<(LoginRef, u64), LoginError> {
         // The old login still counts, and must not make a third login end.
         let more = u32::from(replaces.login.is_some() && replaces.is_same_user);
         let max = self.max.map(|max| match max {
@@ -279,9 +286,10 @@ impl Records {
         });
         let (user_type, user_id) = (login.user_type, login.user_id.clone());
         let (login, inserted) = self.insert(id, login, max, client, now).await?;
-        if inserted == Inserted::Refused {
-            return Err(LoginError::TooManyLogins);
-        }
+        let mut ended = match inserted {
+            Inserted::Done { ended } => ended,
+            Inserted::Refused => return Err(LoginError::TooManyLogins),
+        };
         for family in replaces.families {
             self.end_family(family).await?;
         }
@@ -299,21 +307,22 @@ impl Records {
                     user_type,
                     user_id: &user_id,
                 };
-                self.enforce(login, owner, now).await?;
+                ended += self.enforce(login, owner, now).await?;
             }
         }
-        Ok(login)
+        Ok((login, ended))
     }
 
-    /// Ends the logins that exceed the limit: the oldest, or else the new one, which is then refused.
+    /// Ends the logins that exceed the limit: the oldest, or else the new one, which is then refused. Returns
+    /// how many others ended.
     async fn enforce(
         &self,
         login: LoginRef,
         owner: LoginOwner<'_>,
         now: i64,
-    ) -> Result<(), LoginError> {
+    ) -> Result<u64, LoginError> {
         let Some(max) = self.max else {
-            return Ok(());
+            return Ok(0);
         };
         let (limit, ends_oldest) = (max.limit(), matches!(max, MaxLogins::EndOldest(_)));
         let logins = self.store.list(owner, now).await?;
@@ -323,10 +332,11 @@ impl Records {
             return Err(LoginError::TooManyLogins);
         }
         // The list has the newest first.
+        let mut ended = 0;
         for (key, _) in logins.into_iter().skip(limit) {
-            self.store.end(key).await?;
+            ended += u64::from(self.store.end(key).await?);
         }
-        Ok(())
+        Ok(ended)
     }
 
     /// Records that the remember token which was sent together with this login has arrived: using the

@@ -19,14 +19,18 @@ use std::{fmt, future::Future, sync::Arc, time::Instant};
 use sqlx::{Database, Executor, Row, Transaction, pool::PoolConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use self::statements::Statement;
+use self::{statements::Statement, throttle::sql_throttle_store};
 use crate::{
     core::{
         FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, MaxLogins,
         TokenFamily,
+        throttle::{Attempt, Claimed, Counted, Counter, CounterKey, KnownClient},
     },
     error::StoreError,
-    store::login_store::LoginStore,
+    store::{
+        login_store::LoginStore,
+        throttle_store::{AnyThrottleStore, ThrottleStore},
+    },
 };
 
 #[cfg(feature = "postgres")]
@@ -34,9 +38,15 @@ mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod statements;
+mod throttle;
 
 /// The version of the tables.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+
+/// How many seconds a counter is kept at least after it was forgotten.
+///
+/// Raising it tolerates larger differences between clocks; lowering it keeps the table smaller.
+const KEEP_FORGOTTEN: i64 = 60 * 60;
 
 /// PostgreSQL's codes for a table, a column and a schema that do not exist.
 const MISSING: [&str; 3] = ["42P01", "42703", "3F000"];
@@ -487,7 +497,7 @@ macro_rules! sql_store {
                 let ahead = now.saturating_sub(clock).max(0);
                 let now = now.saturating_sub(ahead);
                 let idle_since = idle_since.map(|since| since.saturating_sub(ahead));
-                let before = [Some(now), idle_since, Some(now), Some(now)];
+                let before = [Some(now), idle_since, Some(now), Some(now), Some(now), Some(now)];
                 for (statement, before) in $dialect::PURGE.into_iter().zip(before) {
                     let Some(before) = before else {
                         continue;
@@ -544,13 +554,18 @@ macro_rules! sql_store {
                     .await?;
                 Ok(row.is_some())
             }
+
+            fn throttle_store(&self) -> Option<AnyThrottleStore> {
+                Some(AnyThrottleStore::new(self.clone()))
+            }
         }
     };
 }
 
-/// Keeps logins in a SQLite database.
+/// Keeps logins in a SQLite database, and counts failed tries there.
 ///
-/// Use it on one machine: logins survive a restart, and processes that open the same file share them.
+/// Use it on one machine: logins and counters survive a restart, and processes that open the same file
+/// share them.
 /// [`new`](Self::new) takes the pool that the application already has. The names of the tables begin
 /// with `login_`.
 ///
@@ -595,8 +610,10 @@ pub struct SqliteLoginStore {
 
 #[cfg(feature = "sqlite")]
 sql_store!(SqliteLoginStore, sqlite, sqlx::Sqlite);
+#[cfg(feature = "sqlite")]
+sql_throttle_store!(SqliteLoginStore, sqlite, sqlx::Sqlite);
 
-/// Keeps logins in a PostgreSQL database.
+/// Keeps logins in a PostgreSQL database, and counts failed tries there.
 ///
 /// Use it for any number of nodes. [`new`](Self::new) takes the pool that the application already
 /// has. The names of the tables begin with `login_`; the tables are in the first schema of the
@@ -621,8 +638,8 @@ sql_store!(SqliteLoginStore, sqlite, sqlx::Sqlite);
 /// # }
 /// ```
 ///
-/// A log in takes a transaction-level advisory lock whose number is a hash of the user, so connection
-/// poolers in transaction mode work.
+/// A log in takes transaction-level advisory locks whose numbers are hashes of the user and the client, so
+/// connection poolers in transaction mode work.
 ///
 /// # Security
 ///
@@ -639,3 +656,5 @@ pub struct PostgresLoginStore {
 
 #[cfg(feature = "postgres")]
 sql_store!(PostgresLoginStore, postgres, sqlx::Postgres);
+#[cfg(feature = "postgres")]
+sql_throttle_store!(PostgresLoginStore, postgres, sqlx::Postgres);

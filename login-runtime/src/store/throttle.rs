@@ -1,6 +1,6 @@
 //! The throttle of a manager: its limits, and the store that counts.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use derive_more::Debug;
 
@@ -8,50 +8,29 @@ use crate::{
     core::throttle::{Attempt, Claimed, Counted, TryLimit},
     error::StoreError,
     store::{
-        deadline::{StoreFuture, in_time, report},
+        deadline::{in_time, report},
         memory::MemoryThrottleStore,
-        throttle_store::ThrottleStore,
+        throttle_store::{AnyThrottleStore, ThrottleStore},
     },
 };
 
-/// [`ThrottleStore`] with boxed futures, so that a manager need not be generic over the store.
-trait DynThrottleStore: Send + Sync {
-    fn claim<'a>(&'a self, attempt: &'a Attempt, now: i64) -> StoreFuture<'a, Claimed>;
-
-    /// `known_until` is `None` for a try that was not made.
-    fn settle<'a>(
-        &'a self,
-        attempt: &'a Attempt,
-        counted: &'a [Counted; 3],
-        known_until: Option<i64>,
-        now: i64,
-    ) -> StoreFuture<'a, ()>;
-}
-
-impl<S: ThrottleStore> DynThrottleStore for S {
-    fn claim<'a>(&'a self, attempt: &'a Attempt, now: i64) -> StoreFuture<'a, Claimed> {
-        Box::pin(ThrottleStore::claim(self, attempt, now))
-    }
-
-    fn settle<'a>(
-        &'a self,
-        attempt: &'a Attempt,
-        counted: &'a [Counted; 3],
-        known_until: Option<i64>,
-        now: i64,
-    ) -> StoreFuture<'a, ()> {
-        match known_until {
-            Some(until) => Box::pin(self.succeed(attempt, counted, until, now)),
-            None => Box::pin(self.give_back(attempt, counted, now)),
-        }
-    }
+/// Where tries are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CountedIn {
+    /// In the memory of each process.
+    Memory,
+    /// In the database of the login store.
+    LoginStore,
+    /// In another store, which the application has chosen.
+    Own,
 }
 
 /// How failed tries are limited; for
 /// [`LoginManagerBuilder::throttle`](crate::config::LoginManagerBuilder::throttle).
 ///
-/// Without this setting, the limits are the defaults below, and the counters are in memory. The guide has a
-/// page about [guessing](crate::guide::guessing) with the reasons for the numbers.
+/// Without this setting, the limits are the defaults below. The counters are in the database of the login
+/// store if that is a `SqliteLoginStore`, a `PostgresLoginStore` or a `RedisLoginStore`, and otherwise in
+/// memory. The guide has a page about [guessing](crate::guide::guessing) with the reasons for the numbers.
 ///
 /// # Examples
 ///
@@ -86,10 +65,10 @@ pub struct Throttle {
     pub(crate) limits: [TryLimit; 3],
     pub(crate) is_off: bool,
     known_for: i64,
-    #[debug(skip)]
-    store: Arc<dyn DynThrottleStore>,
+    store: AnyThrottleStore,
+    pub(crate) counted_in: CountedIn,
     /// Whether the application has chosen the store.
-    pub(crate) has_own_store: bool,
+    has_own_store: bool,
     /// How long an answer of the store may take.
     deadline: Duration,
 }
@@ -101,7 +80,8 @@ impl Default for Throttle {
 }
 
 impl Throttle {
-    /// The default limits, with counters in memory.
+    /// The default limits. The login store decides where tries are counted; see
+    /// [`store`](Self::store).
     pub fn new() -> Self {
         const MINUTE: Duration = Duration::from_secs(60);
         Self {
@@ -112,7 +92,8 @@ impl Throttle {
             ],
             is_off: false,
             known_for: 30 * 24 * 60 * 60,
-            store: Arc::new(MemoryThrottleStore::new()),
+            store: AnyThrottleStore::new(MemoryThrottleStore::new()),
+            counted_in: CountedIn::Memory,
             has_own_store: false,
             deadline: Duration::MAX,
         }
@@ -130,11 +111,21 @@ impl Throttle {
         }
     }
 
-    /// Counts in this store. The default is in memory: it forgets its counters when the process ends, and
-    /// each process counts for itself.
-    pub fn store(self, store: impl ThrottleStore) -> Self {
+    /// Counts in this store.
+    ///
+    /// The default is the database of the login store if that is a `SqliteLoginStore`, a
+    /// `PostgresLoginStore` or a `RedisLoginStore`: all processes share the counters, and they survive a
+    /// restart. Otherwise it is a [`MemoryThrottleStore`]: it forgets its counters when the process ends,
+    /// and each process counts for itself.
+    pub fn store<S: ThrottleStore>(self, store: S) -> Self {
+        // By name, because a store may be shared: `Arc<MemoryThrottleStore>`.
+        let is_memory = std::any::type_name::<S>().contains("MemoryThrottleStore");
         Self {
-            store: Arc::new(store),
+            store: AnyThrottleStore::new(store),
+            counted_in: match is_memory {
+                true => CountedIn::Memory,
+                false => CountedIn::Own,
+            },
             has_own_store: true,
             ..self
         }
@@ -171,8 +162,17 @@ impl Throttle {
         self
     }
 
-    pub(crate) fn with_deadline(self, deadline: Duration) -> Self {
-        Self { deadline, ..self }
+    /// With the deadline of the manager, and the place where its login store counts tries.
+    pub(crate) fn built(self, deadline: Duration, login_store: Option<AnyThrottleStore>) -> Self {
+        match login_store {
+            Some(store) if !self.has_own_store => Self {
+                store,
+                counted_in: CountedIn::LoginStore,
+                deadline,
+                ..self
+            },
+            _ => Self { deadline, ..self },
+        }
     }
 
     pub(crate) async fn claim(&self, attempt: &Attempt, now: i64) -> Result<Claimed, StoreError> {
@@ -190,8 +190,14 @@ impl Throttle {
         has_succeeded: bool,
         now: i64,
     ) {
-        let until = has_succeeded.then(|| now.saturating_add(self.known_for));
-        let settle = self.store.settle(attempt, counted, until, now);
+        let settle = async {
+            if has_succeeded {
+                let until = now.saturating_add(self.known_for);
+                self.store.succeed(attempt, counted, until, now).await
+            } else {
+                self.store.give_back(attempt, counted, now).await
+            }
+        };
         let answer = in_time(self.deadline, settle).await;
         if let Err(error) = answer.unwrap_or_else(|error| Err(error.into())) {
             let _ = report(error, "settle").logged(Some("settle"));

@@ -101,7 +101,7 @@ pub async fn run_alone<S: LoginStore>(store: Arc<S>) {
 
 /// Returns the answer of a call that must not fail.
 #[track_caller]
-fn ok<T>(answer: Result<T, StoreError>) -> T {
+pub(super) fn ok<T>(answer: Result<T, StoreError>) -> T {
     match answer {
         Ok(answer) => answer,
         Err(error) => match error.source() {
@@ -111,7 +111,7 @@ fn ok<T>(answer: Result<T, StoreError>) -> T {
     }
 }
 
-fn random<const N: usize>() -> [u8; N] {
+pub(super) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     assert_eq!(
         getrandom::fill(&mut bytes),
@@ -222,7 +222,11 @@ async fn keys_of<S: LoginStore>(store: &S, user_id: &str, now: i64) -> Vec<Login
 }
 
 /// Makes several calls that start at the same time. Returns their answers.
-async fn at_once<S, T, F>(store: &Arc<S>, count: usize, call: impl Fn(Arc<S>, usize) -> F) -> Vec<T>
+pub(super) async fn at_once<S, T, F>(
+    store: &Arc<S>,
+    count: usize,
+    call: impl Fn(Arc<S>, usize) -> F,
+) -> Vec<T>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,

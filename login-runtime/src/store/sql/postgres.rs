@@ -5,14 +5,17 @@ use sqlx::{PgPool, Postgres, pool::PoolConnection};
 use tokio::sync::Semaphore;
 
 use super::statements::Statement;
-use crate::{core::LoginOwner, error::StoreError};
+use crate::{
+    core::{LoginOwner, throttle::CounterKey},
+    error::StoreError,
+};
 
 pub(super) const SCHEMA: &str = include_str!("postgres.sql");
 pub(super) const HAS_TABLES: &str = "SELECT to_regclass('login_schema') IS NOT NULL";
 /// The time of the database.
 pub(super) const CLOCK: &str = "SELECT CAST(EXTRACT(EPOCH FROM now()) AS BIGINT)";
 /// A purge skips locked rows, so it neither waits nor takes part in a deadlock.
-pub(super) const PURGE: [&str; 4] = [
+pub(super) const PURGE: [&str; 6] = [
     "DELETE FROM login_records WHERE key = ANY(ARRAY(\
          SELECT key FROM login_records WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 \
          FOR UPDATE SKIP LOCKED))",
@@ -25,7 +28,20 @@ pub(super) const PURGE: [&str; 4] = [
     "DELETE FROM login_revoked_sessions WHERE key = ANY(ARRAY(\
          SELECT key FROM login_revoked_sessions WHERE until <= $1 ORDER BY until LIMIT $2 \
          FOR UPDATE SKIP LOCKED))",
+    "DELETE FROM login_tries WHERE key = ANY(ARRAY(\
+         SELECT key FROM login_tries WHERE forgotten_at <= $1 ORDER BY forgotten_at LIMIT $2 \
+         FOR UPDATE SKIP LOCKED))",
+    "DELETE FROM login_known_clients WHERE key = ANY(ARRAY(\
+         SELECT key FROM login_known_clients WHERE until <= $1 ORDER BY until LIMIT $2 \
+         FOR UPDATE SKIP LOCKED))",
 ];
+/// Deletes a few counters that were forgotten `$2` seconds before `$1`, and before the time of the
+/// database.
+pub(super) const FORGET_OLD_TRIES: &str = "\
+    DELETE FROM login_tries WHERE key = ANY(ARRAY(\
+        SELECT key FROM login_tries \
+        WHERE forgotten_at <= LEAST($1, CAST(EXTRACT(EPOCH FROM now()) AS BIGINT)) - $2 \
+        ORDER BY forgotten_at LIMIT 8 FOR UPDATE SKIP LOCKED))";
 
 /// Each statement sees what was committed before it, whatever the database's default is.
 ///
@@ -63,6 +79,26 @@ fn lock_number(owner: Option<LoginOwner<'_>>) -> i64 {
     }
     let hash: [u8; 32] = hash.finalize().into();
     hash.first_chunk().copied().map_or(0, i64::from_be_bytes)
+}
+
+/// Locks the counters of a try until the transaction ends, whether they have rows or not.
+///
+/// All transactions lock in the same order, so that none of them waits for another in a circle. A lock of a
+/// row would not do: a counter that is empty has none.
+pub(super) fn lock_counters(counters: &[CounterKey; 3]) -> Option<Statement<Postgres>> {
+    let mut numbers = counters.map(|CounterKey(key)| {
+        // The key is a hash, so its start is as good as a hash of it.
+        key.first_chunk().copied().map_or(0, i64::from_be_bytes)
+    });
+    numbers.sort_unstable();
+    let lock = sqlx::query(
+        "SELECT pg_advisory_xact_lock($1), pg_advisory_xact_lock($2), pg_advisory_xact_lock($3)",
+    );
+    Some(
+        numbers
+            .into_iter()
+            .fold(lock, |lock, number| lock.bind(number)),
+    )
 }
 
 pub(super) async fn connect(pool: &PgPool) -> Result<PoolConnection<Postgres>, StoreError> {

@@ -1,4 +1,4 @@
--- Tables of `PostgresLoginStore`, version 1. Safe to run again.
+-- Tables of `PostgresLoginStore`, version 2. Safe to run again.
 -- Times are in seconds since the Unix epoch. A copy of these tables cannot be used to log in.
 
 CREATE TABLE IF NOT EXISTS login_schema (
@@ -56,4 +56,21 @@ CREATE INDEX IF NOT EXISTS login_revoked_sessions_owner
     ON login_revoked_sessions (user_type, user_id);
 CREATE INDEX IF NOT EXISTS login_revoked_sessions_until ON login_revoked_sessions (until);
 
-INSERT INTO login_schema (version) VALUES (1) ON CONFLICT DO NOTHING;
+-- New in version 2.
+CREATE TABLE IF NOT EXISTS login_tries (
+    key BYTEA PRIMARY KEY,                  -- a keyed hash of the account, the client, or both
+    empty_at BIGINT NOT NULL,
+    next_at BIGINT NOT NULL,
+    forgotten_at BIGINT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS login_tries_forgotten_at ON login_tries (forgotten_at);
+
+-- New in version 2.
+CREATE TABLE IF NOT EXISTS login_known_clients (
+    key BYTEA PRIMARY KEY,                  -- a keyed hash of the account
+    client BIGINT NOT NULL,                 -- a keyed hash of the client
+    until BIGINT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS login_known_clients_until ON login_known_clients (until);
+
+INSERT INTO login_schema (version) VALUES (2) ON CONFLICT DO NOTHING;

@@ -3,14 +3,17 @@
 use sqlx::{Connection, Database, Sqlite, SqlitePool, TransactionManager, pool::PoolConnection};
 
 use super::statements::Statement;
-use crate::{core::LoginOwner, error::StoreError};
+use crate::{
+    core::{LoginOwner, throttle::CounterKey},
+    error::StoreError,
+};
 
 pub(super) const SCHEMA: &str = include_str!("sqlite.sql");
 pub(super) const HAS_TABLES: &str =
     "SELECT COUNT(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = 'login_schema'";
 /// The time of the machine.
 pub(super) const CLOCK: &str = "SELECT CAST(strftime('%s', 'now') AS INTEGER)";
-pub(super) const PURGE: [&str; 4] = [
+pub(super) const PURGE: [&str; 6] = [
     "DELETE FROM login_records WHERE key IN (\
          SELECT key FROM login_records WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
     "DELETE FROM login_records WHERE key IN (\
@@ -19,7 +22,17 @@ pub(super) const PURGE: [&str; 4] = [
          SELECT key FROM login_families WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
     "DELETE FROM login_revoked_sessions WHERE key IN (\
          SELECT key FROM login_revoked_sessions WHERE until <= $1 ORDER BY until LIMIT $2)",
+    "DELETE FROM login_tries WHERE key IN (\
+         SELECT key FROM login_tries WHERE forgotten_at <= $1 ORDER BY forgotten_at LIMIT $2)",
+    "DELETE FROM login_known_clients WHERE key IN (\
+         SELECT key FROM login_known_clients WHERE until <= $1 ORDER BY until LIMIT $2)",
 ];
+/// Deletes a few counters that were forgotten `$2` seconds before `$1`, and before the time of the machine.
+pub(super) const FORGET_OLD_TRIES: &str = "\
+    DELETE FROM login_tries WHERE key IN (\
+        SELECT key FROM login_tries \
+        WHERE forgotten_at <= MIN($1, CAST(strftime('%s', 'now') AS INTEGER)) - $2 \
+        ORDER BY forgotten_at LIMIT 8)";
 
 /// A transaction takes the write lock when it begins: one that reads first would fail if another
 /// transaction wrote in the meantime.
@@ -42,6 +55,11 @@ pub(super) const PURGE_PAUSES: bool = true;
 
 /// A transaction locks the whole database anyway.
 pub(super) fn lock(_: Option<LoginOwner<'_>>) -> Option<Statement<Sqlite>> {
+    None
+}
+
+/// A transaction locks the whole database anyway.
+pub(super) fn lock_counters(_: &[CounterKey; 3]) -> Option<Statement<Sqlite>> {
     None
 }
 

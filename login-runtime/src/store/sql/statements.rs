@@ -99,4 +99,16 @@ pub(super) const END_OLDEST_FAMILIES: &str = "\
         ORDER BY rotated_at DESC, key DESC LIMIT 9223372036854775807 OFFSET $3)";
 pub(super) const IS_REVOKED: &str =
     "SELECT 1 FROM login_revoked_sessions WHERE key = $1 AND until > $2";
+/// The counters of a try, and the client at its place for a known one. The first column tells them apart.
+pub(super) const FIND_TRIES: &str = "\
+    SELECT FALSE, key, empty_at, next_at FROM login_tries WHERE key IN ($1, $2, $3) \
+    UNION ALL SELECT TRUE, key, client, until FROM login_known_clients WHERE key = $4";
+pub(super) const PUT_TRIES: &str = "\
+    INSERT INTO login_tries (key, empty_at, next_at, forgotten_at) VALUES ($1, $2, $3, $4) \
+    ON CONFLICT (key) DO UPDATE SET empty_at = excluded.empty_at, next_at = excluded.next_at, \
+        forgotten_at = excluded.forgotten_at";
+pub(super) const FORGET_TRIES: &str = "DELETE FROM login_tries WHERE key = $1";
+pub(super) const PUT_KNOWN_CLIENT: &str = "\
+    INSERT INTO login_known_clients (key, client, until) VALUES ($1, $2, $3) \
+    ON CONFLICT (key) DO UPDATE SET client = excluded.client, until = excluded.until";
 pub(super) const TABLES_VERSION: &str = "SELECT COALESCE(MAX(version), 0) FROM login_schema";

@@ -1,0 +1,59 @@
+-- Tables of `PostgresLoginStore`, version 1. Safe to run again.
+-- Times are in seconds since the Unix epoch. A copy of these tables cannot be used to log in.
+
+CREATE TABLE IF NOT EXISTS login_schema (
+    version BIGINT PRIMARY KEY
+);
+
+CREATE TABLE IF NOT EXISTS login_records (
+    key BYTEA PRIMARY KEY,                  -- SHA-256 of the login's id
+    user_type TEXT COLLATE "C" NOT NULL,
+    user_id TEXT COLLATE "C" NOT NULL,      -- as JSON
+    created_at BIGINT NOT NULL,
+    authenticated_at BIGINT NOT NULL,
+    last_seen BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    fresh BOOLEAN NOT NULL,
+    allow_inactive BOOLEAN NOT NULL,
+    method TEXT NOT NULL,
+    client BIGINT NOT NULL,                 -- an unsigned number, stored as signed
+    user_agent TEXT NOT NULL,
+    address TEXT NOT NULL,
+    hash TEXT,
+    family BYTEA,
+    unseen_token BIGINT
+);
+CREATE INDEX IF NOT EXISTS login_records_owner ON login_records (user_type, user_id);
+CREATE INDEX IF NOT EXISTS login_records_family ON login_records (family) WHERE family IS NOT NULL;
+CREATE INDEX IF NOT EXISTS login_records_expires_at ON login_records (expires_at);
+CREATE INDEX IF NOT EXISTS login_records_last_seen ON login_records (last_seen);
+
+CREATE TABLE IF NOT EXISTS login_families (
+    key BYTEA PRIMARY KEY,
+    user_type TEXT COLLATE "C" NOT NULL,
+    user_id TEXT COLLATE "C" NOT NULL,
+    seed BYTEA NOT NULL,
+    version BIGINT NOT NULL,
+    generation BIGINT NOT NULL,
+    rotated_at BIGINT NOT NULL,
+    seen_at BIGINT,
+    restored_at BIGINT,
+    authenticated_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    hash TEXT,
+    lifetime BIGINT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS login_families_owner ON login_families (user_type, user_id);
+CREATE INDEX IF NOT EXISTS login_families_expires_at ON login_families (expires_at);
+
+CREATE TABLE IF NOT EXISTS login_revoked_sessions (
+    key BYTEA PRIMARY KEY,                  -- SHA-256 of the session's id
+    until BIGINT NOT NULL,
+    user_type TEXT COLLATE "C" NOT NULL,
+    user_id TEXT COLLATE "C" NOT NULL             -- as JSON, or empty
+);
+CREATE INDEX IF NOT EXISTS login_revoked_sessions_owner
+    ON login_revoked_sessions (user_type, user_id);
+CREATE INDEX IF NOT EXISTS login_revoked_sessions_until ON login_revoked_sessions (until);
+
+INSERT INTO login_schema (version) VALUES (1) ON CONFLICT DO NOTHING;

@@ -1,0 +1,59 @@
+-- Tables of `SqliteLoginStore`, version 1. Safe to run again.
+-- Times are in seconds since the Unix epoch. A copy of these tables cannot be used to log in.
+
+CREATE TABLE IF NOT EXISTS login_schema (
+    version INTEGER PRIMARY KEY
+);
+
+CREATE TABLE IF NOT EXISTS login_records (
+    key BLOB NOT NULL PRIMARY KEY,          -- SHA-256 of the login's id
+    user_type TEXT NOT NULL,
+    user_id TEXT NOT NULL,                  -- as JSON
+    created_at INTEGER NOT NULL,
+    authenticated_at INTEGER NOT NULL,
+    last_seen INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    fresh INTEGER NOT NULL,
+    allow_inactive INTEGER NOT NULL,
+    method TEXT NOT NULL,
+    client INTEGER NOT NULL,                -- an unsigned number, stored as signed
+    user_agent TEXT NOT NULL,
+    address TEXT NOT NULL,
+    hash TEXT,
+    family BLOB,
+    unseen_token INTEGER
+);
+CREATE INDEX IF NOT EXISTS login_records_owner ON login_records (user_type, user_id);
+CREATE INDEX IF NOT EXISTS login_records_family ON login_records (family) WHERE family IS NOT NULL;
+CREATE INDEX IF NOT EXISTS login_records_expires_at ON login_records (expires_at);
+CREATE INDEX IF NOT EXISTS login_records_last_seen ON login_records (last_seen);
+
+CREATE TABLE IF NOT EXISTS login_families (
+    key BLOB NOT NULL PRIMARY KEY,
+    user_type TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    seed BLOB NOT NULL,
+    version INTEGER NOT NULL,
+    generation INTEGER NOT NULL,
+    rotated_at INTEGER NOT NULL,
+    seen_at INTEGER,
+    restored_at INTEGER,
+    authenticated_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    hash TEXT,
+    lifetime INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS login_families_owner ON login_families (user_type, user_id);
+CREATE INDEX IF NOT EXISTS login_families_expires_at ON login_families (expires_at);
+
+CREATE TABLE IF NOT EXISTS login_revoked_sessions (
+    key BLOB NOT NULL PRIMARY KEY,          -- SHA-256 of the session's id
+    until INTEGER NOT NULL,
+    user_type TEXT NOT NULL,
+    user_id TEXT NOT NULL             -- as JSON, or empty
+);
+CREATE INDEX IF NOT EXISTS login_revoked_sessions_owner
+    ON login_revoked_sessions (user_type, user_id);
+CREATE INDEX IF NOT EXISTS login_revoked_sessions_until ON login_revoked_sessions (until);
+
+INSERT INTO login_schema (version) VALUES (1) ON CONFLICT DO NOTHING;
