@@ -34,3 +34,6 @@ pub(crate) use self::{
     resolve::{EntryVerdict, RecordCheck, RecordVerdict},
     user::AuthUser,
 };
+
+#[cfg(test)]
+mod tests;
