@@ -375,6 +375,7 @@ fn text(reason: RefusalReason) -> &'static str {
         RefusalReason::Forbidden => "the user may not do this",
         RefusalReason::Stale => "the login is not fresh",
         RefusalReason::Asked => "the handler refused",
+        RefusalReason::CrossSite => "a page of another site sent the request",
     }
 }
 
@@ -415,6 +416,14 @@ pub enum BuildError {
     TrustedProxy {
         /// The network as it was given.
         network: String,
+        /// What is wrong, and what to do.
+        why: &'static str,
+    },
+    /// An origin of [`trusted_origins`](crate::config::LoginManagerBuilder::trusted_origins) is none.
+    #[display("the trusted origin `{origin}` {why}")]
+    TrustedOrigin {
+        /// The origin as it was given.
+        origin: String,
         /// What is wrong, and what to do.
         why: &'static str,
     },

@@ -7,7 +7,7 @@
 //! | [`keys`] | How is the key made, kept, loaded and replaced? |
 //! | [`stores`] | What changes with a login store? When must a handler report a new password? |
 //! | [`middlewares`] | In which order are other middlewares wrapped? |
-//! | [`cross_site`] | How do CORS, pages of other origins and cookies work together? |
+//! | [`cross_site`] | Which requests of other sites are refused? How do CORS, pages of other origins and cookies work together? |
 //! | [`guessing`] | How are guesses of passwords and codes limited, and what is to be set? |
 //! | [`refusals`] | What does a refused client get? |
 //! | [`caching`] | What keeps a page of one user from others, and from the browser's disk? |
@@ -29,7 +29,7 @@ pub mod stores {}
 #[doc = include_str!("guide/middlewares.md")]
 pub mod middlewares {}
 
-/// Pages of other origins: CORS, cookies, and requests across sites.
+/// Requests of other sites, pages of other origins, cookies and CORS.
 #[doc = include_str!("guide/cross_site.md")]
 pub mod cross_site {}
 

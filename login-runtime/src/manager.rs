@@ -14,7 +14,7 @@ use crate::{
     core::{AuthUser, ClientCheck, GuardDefaults, Limits, NextError, Remembering},
     error::SetupError,
     events::{EventLogin, Events, RouteRules},
-    http::{Caching, CheckedCookie, Proxies, RememberCookie, SessionCookie},
+    http::{Caching, CheckedCookie, CrossSiteCheck, Proxies, RememberCookie, SessionCookie},
     keys::KeyRing,
     refusal::{RefusalSettings, redirect},
     session::SharedStore,
@@ -149,6 +149,8 @@ pub(crate) struct Manager {
     /// `None` without a login store: then only the session, or the login cookie, records a login.
     pub(crate) records: Option<Arc<Records>>,
     pub(crate) routes: RouteRules,
+    /// How requests of other sites are recognized.
+    pub(crate) cross_site: CrossSiteCheck,
     /// How failed tries are limited.
     pub(crate) throttle: Throttle,
     pub(crate) facts: Facts,
@@ -221,7 +223,7 @@ impl Manager {
         Err(SetupError::NestedManagers { inner, outer, why }.logged())
     }
 
-    fn cookie_names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn cookie_names(&self) -> impl Iterator<Item = &str> {
         let users = || self.users.iter();
         let remember = users().map(|user_type| &user_type.remember);
         let login = users().filter_map(|user_type| user_type.login_cookie.as_ref());

@@ -14,6 +14,7 @@ mod caching;
 mod clocks;
 #[cfg(feature = "redis")]
 mod counts;
+mod cross_site;
 mod crowd;
 #[cfg(feature = "postgres")]
 mod database;
@@ -50,6 +51,7 @@ mod loads;
 mod login;
 mod login_cookie;
 mod messages;
+mod new_clients;
 mod next;
 mod nodes;
 mod outage;

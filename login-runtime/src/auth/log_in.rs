@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    auth::{auth::Auth, establish::Establish, safe_method::Change},
+    auth::{auth::Auth, establish::Establish, safe_method::Change, seen_client::Clients},
     core::{AuthUser, EndReason, FIRST_GENERATION, FamilyKey, LoginOwner},
     error::LoginError,
     events::{EventUser, LogInRefusal, LoginEvent},
@@ -188,6 +188,8 @@ impl<U: AuthUser> Settings<'_, U> {
         };
         let remembered = cookie.is_some();
         let replaced = previous.ended();
+        let is_own =
+            previous.keeps_family.is_some() || previous.login.is_some() && !previous.is_other_user;
         let mut families = previous.families;
         families.retain(|old| Some(*old) != family);
         let login = Establish {
@@ -236,11 +238,16 @@ impl<U: AuthUser> Settings<'_, U> {
             None if previous.drops_cookie => state.clear_remember_cookie(auth.index),
             None => {}
         }
+        let new_client = match Clients::of(manager, &user_type.name, &id) {
+            Some(clients) => Box::pin(clients.note(request, is_own)).await,
+            None => None,
+        };
         let event = LoginEvent::LoggedIn {
             user: EventUser::new(user_type, &*user),
             login: manager.event_login(user_type, established.login),
             method,
             remembered,
+            new_client,
         };
         manager.events.emit(&event, request);
         if let Some(records) = manager.records.as_ref().filter(|_| remembered) {

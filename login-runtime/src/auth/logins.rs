@@ -15,6 +15,7 @@ use crate::{
     auth::{
         auth::Auth,
         safe_method::{Change, check_method_of_task},
+        seen_client::Clients,
     },
     core::{AuthUser, FamilyKey, LoginKey, LoginOwner, LoginRecord, LoginSelector},
     error::{LoginError, StoreError},
@@ -260,6 +261,10 @@ impl<U: AuthUser> Auth<U> {
             continues: manager.event_login(user_type, kept.map(|_| login.without_tokens())),
         };
         manager.events.emit(&event, &self.request);
+        if let Some(clients) = Clients::of(manager, &user_type.name, &current.user_id) {
+            let but = (keep == Keep::Current).then_some(&self.request);
+            Box::pin(clients.forget(but)).await;
+        }
         match keep {
             Keep::Current => self.continue_as(Rc::new(user), login).await?,
             Keep::None => self.leave(false).await?,
@@ -447,6 +452,9 @@ impl Logins {
         };
         let ended = self.records.store.end_many(all).await?;
         self.revoked(Some((user_type, user_id)), None, ended);
+        if let Some(clients) = Clients::of(&self.manager, user_type, user_id) {
+            clients.forget(None).await;
+        }
         Ok(ended)
     }
 

@@ -14,7 +14,8 @@ use crate::{
     http::ProxyData,
     manager::{Manager, ManagerData},
     refusal::{ResolvedViews, ScopeViews},
-    session::SharedSession,
+    request::{state::LoginState, trace::RouteTrace},
+    session::{Session, SharedSession},
 };
 
 /// The parts of a request from which a stand-in is made.
@@ -74,4 +75,18 @@ impl StandIn {
         request.extensions_mut().insert(self.session);
         request.into_parts().0
     }
+}
+
+/// Drops the copy of a session that hooks got with a stand-in, and what they have written into it.
+pub(crate) fn drop_copy(request: &HttpRequest, shared: Session) {
+    let mut extensions = request.extensions_mut();
+    let mut all = std::mem::take(&mut *extensions);
+    // The type of the session is private to actix-session, so the rest is kept and not the session removed.
+    if let Some(trace) = all.remove::<Rc<RouteTrace>>() {
+        extensions.insert(trace);
+    }
+    if let Some(state) = all.remove::<Rc<LoginState>>() {
+        extensions.insert(state);
+    }
+    extensions.insert(SharedSession::new(shared));
 }

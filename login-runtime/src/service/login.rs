@@ -1,7 +1,8 @@
 //! The middleware: runs once for each request, inside the session middleware.
 //!
 //! 1. The request gets a reference to the manager.
-//! 2. With `deny_by_default`, a request that reaches no declared route is decided by a gate.
+//! 2. A request of another site is decided by a gate, and with `deny_by_default` also one that reaches no
+//!    declared route.
 //! 3. The handler runs.
 //! 4. The response gets the cookies of the login.
 //!
@@ -28,8 +29,10 @@ use derive_more::Debug;
 use pin_project_lite::pin_project;
 
 use crate::{
+    core::CrossSiteReason,
     http::{ProxyData, Seen},
     manager::{LoginManager, Manager, ManagerData},
+    refusal,
     request::{LoginState, RouteTrace},
     routes::Gate,
     service::{
@@ -108,19 +111,23 @@ pub struct LoginService<S> {
     has_older_keys: bool,
     /// Whether logins have their own cookies.
     has_login_cookies: bool,
-    /// Whether another login manager is around this one.
+    /// Whether another login manager, or a check of its own, is around this one. Then their decisions are
+    /// left to this layer.
     is_nested: Rc<Cell<bool>>,
 }
 
 impl<S> LoginService<S> {
-    /// Whether this layer refuses anonymous clients at undeclared routes. If a manager around this one does,
-    /// it leaves the decision to this layer. A declaration around this manager counts inside it too.
-    fn denies(&self, request: &ServiceRequest) -> bool {
-        let outer = self.is_nested.get().then(|| RouteTrace::of(request));
-        match outer.flatten() {
-            Some(trace) => !trace.is_declared(),
-            None => self.manager.routes.deny_by_default,
+    /// Why a request is one of another site; `None` if it is none.
+    #[inline]
+    fn judge(&self, request: &ServiceRequest) -> Option<CrossSiteReason> {
+        let check = &self.manager.cross_site;
+        if check.is_off {
+            return None;
         }
+        let request = request.request();
+        check.judge(request, |page| {
+            refusal::here::is_own(request, &self.manager.refusal, page)
+        })
     }
 
     /// Calls the service, and says what has to be waited for.
@@ -168,13 +175,16 @@ impl<S> LoginService<S> {
         let arrived = carries.then(|| self.manager.now());
         let plain = |inner| Step::Plain { inner, arrived };
         let prolongs = self.manager.remember.refresh_each_request;
+        let cross_site = self.judge(&request);
         // True for most managers. Space for a gate would slow their requests down.
-        if !self.manager.routes.deny_by_default && !prolongs && !self.is_nested.get() {
+        let has_rules = self.manager.routes.deny_by_default || self.is_nested.get();
+        if !has_rules && !prolongs && cross_site.is_none() {
             return plain(self.service.call(request));
         }
-        let gate = self
-            .denies(&request)
-            .then(|| Gate::watch(&request, &self.manager, type_name::<S>()));
+        let outer = self.is_nested.get().then(|| RouteTrace::of(&request));
+        let outer = outer.flatten();
+        let name = type_name::<S>();
+        let gate = Gate::watch(&request, &self.manager, name, outer.as_deref(), cross_site);
         let inner = self.service.call(request);
         let closed = gate.filter(|gate| !gate.is_open());
         if closed.is_none() && !prolongs {

@@ -148,6 +148,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         records,
         routes: settings.routes,
         get_log_out: settings.get_log_out,
+        cross_site: settings.cross_site,
         throttle: settings
             .throttle
             .built(deadline, settings.login_store_throttle),
