@@ -32,6 +32,7 @@
 
 pub use crate::{
     clock::{Clock, SystemClock},
+    core::caching::{PageCaching, ResourcePolicy},
     core::protection::{AddressPart, ClientIdentity, SessionProtection},
     error::SetupError,
     http::view::{IntoView, View},

@@ -10,8 +10,8 @@ use actix_web::{
     HttpResponse, ResponseError,
     body::BoxBody,
     http::{
-        StatusCode,
-        header::{self, ContentType},
+        Method, StatusCode,
+        header::{self, ContentType, HeaderValue},
     },
 };
 use derive_more::{Debug, Display, Error, From};
@@ -51,15 +51,29 @@ impl fmt::Display for Causes<'_> {
     }
 }
 
-/// The answer to a try that was not made, as text; `retry_after` is in seconds.
-pub(crate) fn untried(
+/// In how many seconds a client may try again after a 503, if nothing better is known (RFC 9110 §10.2.3).
+/// Raising it keeps clients away for longer than most outages of a store last; lowering it lets them add to
+/// the load that may have caused the outage.
+#[allow(
+    clippy::declare_interior_mutable_const,
+    reason = "the value of a static text never changes"
+)]
+pub(crate) const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+/// The answer to a client whose request was not done, as text. A 503 has `Retry-After`, and so has every
+/// answer for which `retry_after` says in how many seconds the client may try again. No cache stores it
+/// (for 429: RFC 6585 §4).
+pub(crate) fn not_done(
     status: StatusCode,
     retry_after: Option<u32>,
     text: String,
 ) -> HttpResponse<BoxBody> {
     let mut response = HttpResponse::build(status);
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
     if let Some(seconds) = retry_after {
         response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+    } else if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
     }
     response.content_type(ContentType::plaintext()).body(text)
 }
@@ -130,7 +144,7 @@ impl SetupError {
 impl ResponseError for SetupError {}
 
 /// A loader, the login store or a permission check failed, so it is unknown which user this is, or what
-/// the user may do. Answers 503.
+/// the user may do. Answers 503 with `Retry-After`.
 ///
 /// It never counts as an anonymous user: an outage must not look like a log out, and must not decide
 /// what anonymous users may see.
@@ -190,6 +204,10 @@ impl ResponseError for LoadError {
     fn status_code(&self) -> StatusCode {
         StatusCode::SERVICE_UNAVAILABLE
     }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        not_done(self.status_code(), None, self.to_string())
+    }
 }
 
 impl ResponseError for NextError {
@@ -198,8 +216,8 @@ impl ResponseError for NextError {
     }
 }
 
-/// Why [`Auth::log_in`](crate::Auth::log_in) or
-/// [`Auth::confirm_login`](crate::Auth::confirm_login) failed.
+/// Why [`Auth::log_in`](crate::Auth::log_in), [`Auth::confirm_login`](crate::Auth::confirm_login), or another
+/// function that changes a login, failed.
 ///
 /// Nothing was written then.
 #[derive(Debug, Display, Error, From)]
@@ -240,7 +258,26 @@ pub enum LoginError {
     /// Answers 403.
     #[display("this user has as many logins as are allowed; end one first")]
     TooManyLogins,
-    /// The login store failed. Answers 503.
+    /// The request has a method that must only read: GET, HEAD, OPTIONS or TRACE. Every page of another site
+    /// can make a browser send such a request with its cookies, and so change who is logged in. Answers 500.
+    ///
+    /// Answer POST where users log in and out, and send a form to it. A callback of an identity provider is
+    /// allowed with [`Verified::state_checked`](crate::Verified::state_checked), and a link that logs out with
+    /// [`danger_allow_get_log_out`](crate::config::LoginManagerBuilder::danger_allow_get_log_out).
+    #[display(
+        "`{call}` was called for a {method} request, which any page of another site can make a browser send \
+         with its cookies; answer POST here, and send a form to it{unless}"
+    )]
+    #[from(skip)]
+    SafeMethod {
+        /// The function that was called.
+        call: &'static str,
+        /// The method of the request.
+        method: Method,
+        /// What would allow it, as the end of a sentence; empty if nothing does.
+        unless: &'static str,
+    },
+    /// The login store failed. Answers 503 with `Retry-After`.
     #[display("the login store failed")]
     #[from(skip)]
     Store(StoreError),
@@ -250,7 +287,7 @@ pub enum LoginError {
     /// The system's random number generator failed. Answers 500.
     #[display("the system's random number generator failed")]
     NoRandomness,
-    /// The user could not be loaded to be compared. Answers 503.
+    /// The user could not be loaded to be compared. Answers 503 with `Retry-After`.
     #[display("the user could not be loaded")]
     #[from]
     Load(LoadError),
@@ -278,19 +315,20 @@ impl ResponseError for LoginError {
             | Self::SessionTooLong { .. }
             | Self::UnfitId
             | Self::NoRandomness
+            | Self::SafeMethod { .. }
             | Self::NoStore => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     fn error_response(&self) -> HttpResponse<BoxBody> {
-        let mut response = HttpResponse::build(self.status_code());
+        let mut response = not_done(self.status_code(), None, self.to_string());
         if matches!(self, Self::NotLoggedIn) {
             // A 401 must carry a challenge (RFC 9110 §15.5.2).
-            response.insert_header((header::WWW_AUTHENTICATE, CHALLENGE));
+            let challenge = HeaderValue::from_static(CHALLENGE);
+            let headers = response.headers_mut();
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
-            .content_type(ContentType::plaintext())
-            .body(self.to_string())
     }
 }
 
@@ -337,6 +375,7 @@ fn text(reason: RefusalReason) -> &'static str {
         RefusalReason::Forbidden => "the user may not do this",
         RefusalReason::Stale => "the login is not fresh",
         RefusalReason::Asked => "the handler refused",
+        RefusalReason::CrossSite => "a page of another site sent the request",
     }
 }
 
@@ -377,6 +416,14 @@ pub enum BuildError {
     TrustedProxy {
         /// The network as it was given.
         network: String,
+        /// What is wrong, and what to do.
+        why: &'static str,
+    },
+    /// An origin of [`trusted_origins`](crate::config::LoginManagerBuilder::trusted_origins) is none.
+    #[display("the trusted origin `{origin}` {why}")]
+    TrustedOrigin {
+        /// The origin as it was given.
+        origin: String,
         /// What is wrong, and what to do.
         why: &'static str,
     },
@@ -451,7 +498,7 @@ impl From<BuildError> for io::Error {
     }
 }
 
-/// A login store failed. Answers 503.
+/// A login store failed. Answers 503 with `Retry-After`.
 ///
 /// The manager logs each failure once, as an event `store_failed` with all that caused it. The client
 /// learns nothing of the causes.
@@ -513,6 +560,10 @@ impl StoreError {
 impl ResponseError for StoreError {
     fn status_code(&self) -> StatusCode {
         StatusCode::SERVICE_UNAVAILABLE
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        not_done(self.status_code(), None, self.to_string())
     }
 }
 

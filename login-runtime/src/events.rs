@@ -23,7 +23,8 @@ use derive_more::{Debug, Display};
 
 pub use self::login::{EventLogin, LoginHash};
 pub use crate::core::{
-    freshness::RefusalReason, login::EndReason, throttle::ThrottledBy, user::PasswordRefusal,
+    cross_site::CrossSiteReason, freshness::RefusalReason, login::EndReason, throttle::ThrottledBy,
+    user::PasswordRefusal,
 };
 use crate::{
     conditions::Condition,
@@ -40,7 +41,7 @@ pub(crate) type Subscriber = Box<dyn Fn(&LoginEvent<'_>, &HttpRequest) + Send + 
 
 pub(crate) type OutsideSubscriber = Box<dyn Fn(&LoginEvent<'_>) + Send + Sync>;
 
-/// How many bytes of a user agent are logged. Raising it shows more of unusual clients; lowering it saves
+/// How many bytes of a user agent or an origin are logged. Raising it shows more of unusual clients; lowering it saves
 /// space.
 const MAX_AGENT: usize = 120;
 
@@ -105,8 +106,12 @@ pub(crate) struct RouteRules {
     /// Whether anonymous clients are refused there.
     pub(crate) deny_by_default: bool,
     pub(crate) undeclared: SeenRoutes,
+    /// Those whose responses would have been stored by shared caches, although they depend on the user.
+    pub(crate) overruled: SeenRoutes,
     /// Those that declare something behind middleware that hides it.
     pub(crate) hidden: SeenRoutes,
+    /// Those that refused a request of another site, behind middleware that may hide what they declare.
+    pub(crate) cross_site: SeenRoutes,
 }
 
 /// Routes that were requested, so that each is reported once.
@@ -135,6 +140,17 @@ pub enum LoginEvent<'a> {
         method: AuthMethod,
         /// Whether the browser was given a remember cookie.
         remembered: bool,
+        /// Whether this is a client from which the user has not logged in within the last 30 days. `None`
+        /// without a login store, or if the store failed.
+        ///
+        /// A client is a browser, whatever its version, in a network: the first 16 bits of an IPv4 address,
+        /// or the first 32 of an IPv6 address. A browser that is logged in as the user, or remembers the
+        /// user, is never new; the client of a user's first log in is. A user who gets new credentials
+        /// ([`Auth::credentials_changed`](crate::Auth::credentials_changed), or
+        /// [`Logins::end_all_of`](crate::logins::Logins::end_all_of)) starts anew.
+        ///
+        /// It is a hint: a thief may use the same browser and provider, and a user may travel.
+        new_client: Option<bool>,
         /// The login; `None` without a login store.
         login: Option<EventLogin<'a>>,
     },
@@ -241,6 +257,20 @@ pub enum LoginEvent<'a> {
         condition: Option<&'a Condition>,
         /// The login; `None` without a login store.
         login: Option<EventLogin<'a>>,
+    },
+    /// A request was refused because a page of another site sent it. See
+    /// [the guide](crate::guide::cross_site).
+    CrossSiteRefused {
+        /// What shows it.
+        reason: CrossSiteReason,
+        /// The start of the `Origin` header. Everything but printable ASCII is escaped.
+        origin: Option<&'a str>,
+        /// The pattern of the route, such as `/users/{id}`, as far as it is known.
+        pattern: Option<&'a str>,
+        /// The middleware between the login manager and the routes that may hide that the route takes
+        /// requests of other sites, as far as it is known. Only at the first refusal for each method and
+        /// pattern.
+        middleware: Option<&'a str>,
     },
     /// A login was used by another client. Flask-Login: `session_protected`.
     SessionProtected {
@@ -465,6 +495,7 @@ impl LoginEvent<'_> {
             Self::Unauthorized { .. } => "unauthorized",
             Self::NeedsRefresh { .. } => "needs_refresh",
             Self::Forbidden { .. } => "forbidden",
+            Self::CrossSiteRefused { .. } => "cross_site_refused",
             Self::SessionProtected { .. } => "session_protected",
             Self::Accessed => "accessed",
             Self::LoginEnded { .. } => "login_ended",
@@ -568,10 +599,13 @@ impl LoginEvent<'_> {
                 tracing::trace!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id());
             }
             Self::LoggedIn {
-                method, remembered, ..
+                method,
+                remembered,
+                new_client,
+                ..
             } => {
                 let reason = method.name();
-                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason, remembered);
+                tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason, remembered, new_client);
             }
             Self::LoggedOut { .. }
             | Self::LoadedFromCookie { .. }
@@ -617,6 +651,27 @@ impl LoginEvent<'_> {
             Self::Forbidden { condition, .. } => {
                 let asked = condition.map(ToString::to_string);
                 tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason = asked);
+            }
+            Self::CrossSiteRefused {
+                reason,
+                origin,
+                pattern,
+                middleware,
+            } => {
+                let reason = reason.name();
+                match middleware {
+                    None => {
+                        tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, reason, origin, pattern);
+                    }
+                    Some(middleware) => {
+                        tracing::warn!(
+                            target: "login", address = address(), user_agent = user_agent(), event, reason, origin, pattern, middleware,
+                            "if this route is declared with `cross_site`, middleware hides that by awaiting something \
+                             before it calls the routes: wrap that middleware in `routes_behind(..)`, or wrap it around \
+                             the login manager"
+                        );
+                    }
+                }
             }
             Self::SessionProtected { mode, .. } => {
                 tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason = ?mode);
@@ -692,7 +747,12 @@ impl LoginEvent<'_> {
 /// The start of the client's `User-Agent` header. The client chooses it, so everything but printable ASCII
 /// is escaped: it cannot look like another line, or change how the line is shown.
 fn user_agent(request: &HttpRequest) -> Option<String> {
-    let agent = request.headers().get(header::USER_AGENT)?.as_bytes();
-    let start = agent.get(..MAX_AGENT).unwrap_or(agent);
-    Some(start.escape_ascii().to_string())
+    let agent = request.headers().get(header::USER_AGENT)?;
+    Some(shown(agent.as_bytes()))
+}
+
+/// The start of a text that the client chooses, as a log can show it.
+pub(crate) fn shown(text: &[u8]) -> String {
+    let start = text.get(..MAX_AGENT).unwrap_or(text);
+    start.escape_ascii().to_string()
 }

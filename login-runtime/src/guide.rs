@@ -7,9 +7,10 @@
 //! | [`keys`] | How is the key made, kept, loaded and replaced? |
 //! | [`stores`] | What changes with a login store? When must a handler report a new password? |
 //! | [`middlewares`] | In which order are other middlewares wrapped? |
-//! | [`cross_site`] | How do CORS, pages of other origins and cookies work together? |
+//! | [`cross_site`] | Which requests of other sites are refused? How do CORS, pages of other origins and cookies work together? |
 //! | [`guessing`] | How are guesses of passwords and codes limited, and what is to be set? |
 //! | [`refusals`] | What does a refused client get? |
+//! | [`caching`] | What keeps a page of one user from others, and from the browser's disk? |
 //! | [`proxies`] | Which address and which origin count behind a proxy? |
 //! | [`sockets`] | How is a WebSocket guarded, and what ends it? |
 //! | [`deploying`] | What should not go live? What does a security reviewer get to read? |
@@ -28,7 +29,7 @@ pub mod stores {}
 #[doc = include_str!("guide/middlewares.md")]
 pub mod middlewares {}
 
-/// Pages of other origins: CORS, cookies, and requests across sites.
+/// Requests of other sites, pages of other origins, cookies and CORS.
 #[doc = include_str!("guide/cross_site.md")]
 pub mod cross_site {}
 
@@ -39,6 +40,10 @@ pub mod guessing {}
 /// Refusals: what each kind of client gets.
 #[doc = include_str!("guide/refusals.md")]
 pub mod refusals {}
+
+/// Caches, pages of other origins, and what stays in the browser.
+#[doc = include_str!("guide/caching.md")]
+pub mod caching {}
 
 /// Proxies in front of the application.
 #[doc = include_str!("guide/proxies.md")]

@@ -69,6 +69,7 @@ const LOGIN: &str = "login-runtime login cookie 1";
 const NEXT: &str = "login-runtime next cookie 1";
 const LOGIN_HASH: &str = "login-runtime login hash 1";
 const TRIES: &str = "login-runtime tries 1";
+const SEEN_CLIENT: &str = "login-runtime seen client 1";
 #[cfg(feature = "password")]
 const PEPPER_ID: &str = "login-runtime pepper id 1";
 const SESSION: [&str; 2] = [
@@ -166,6 +167,7 @@ struct Keys {
     restored: MacKey,
     login_hash: MacKey,
     tries: MacKey,
+    seen_client: MacKey,
     client: SipHasher13,
     login: Aes256Gcm,
     next: Aes256Gcm,
@@ -184,6 +186,7 @@ impl Keys {
             restored: mac_key(RESTORED),
             login_hash: mac_key(LOGIN_HASH),
             tries: mac_key(TRIES),
+            seen_client: mac_key(SEEN_CLIENT),
             client: SipHasher13::new_with_key(&client),
             login: Aes256Gcm::new(&derive(secret, realm, LOGIN).into()),
             next: Aes256Gcm::new(&derive(secret, realm, NEXT).into()),
@@ -456,6 +459,25 @@ impl KeyRing {
     pub(crate) fn try_name(&self, kind: &str, parts: &[&[u8]]) -> Option<[u8; 32]> {
         let mac = self.0.first()?.tries.mac(kind, parts);
         Some(mac.finalize().into_bytes().into())
+    }
+
+    /// The names under which a store knows a client of a user, under each key, the current key first.
+    pub(crate) fn seen_clients<'a>(
+        &'a self,
+        user_type: &'a str,
+        user_id: &'a str,
+        network: &'a [u8; 5],
+        family: &'a [u8],
+    ) -> impl Iterator<Item = [u8; 32]> + 'a {
+        self.0.iter().map(move |keys| {
+            let len = (user_id.len() as u64).to_be_bytes();
+            let parts: [&[u8]; 4] = [network, &len, user_id.as_bytes(), family];
+            keys.seen_client
+                .mac(user_type, &parts)
+                .finalize()
+                .into_bytes()
+                .into()
+        })
     }
 
     /// The id of the login that a family restored at a time: the same for all requests that restored it
@@ -771,6 +793,7 @@ mod tests {
             &keys.restored,
             &keys.login_hash,
             &keys.tries,
+            &keys.seen_client,
         ]
         .map(|key| key.mac("user", &[b"text"]).finalize().into_bytes());
         let different: HashSet<_> = codes.iter().collect();
@@ -933,6 +956,7 @@ mod tests {
             NEXT,
             LOGIN_HASH,
             TRIES,
+            SEEN_CLIENT,
             SESSION[0],
             SESSION[1],
         ];

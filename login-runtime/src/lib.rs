@@ -320,6 +320,7 @@ pub use login_macros::permission;
 ///
 /// | option | meaning | default |
 /// |---|---|---|
+/// | `cross_site` | pages of other sites may send requests to it, without a login; see [the guide](guide::cross_site) | they get 403 |
 /// | `crate = path` | where `login_runtime` is, if it is re-exported | `::login_runtime` |
 ///
 /// The handler does not change, and can ask for the user like any other. The attribute goes above the route

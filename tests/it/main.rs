@@ -10,9 +10,11 @@
 mod asvs;
 mod audited;
 mod caches;
+mod caching;
 mod clocks;
 #[cfg(feature = "redis")]
 mod counts;
+mod cross_site;
 mod crowd;
 #[cfg(feature = "postgres")]
 mod database;
@@ -50,6 +52,7 @@ mod loads;
 mod login;
 mod login_cookie;
 mod messages;
+mod new_clients;
 mod next;
 mod nodes;
 mod outage;
@@ -67,6 +70,7 @@ mod refusal_table;
 mod refuse;
 mod remember;
 mod rotation;
+mod safe_methods;
 mod schedule;
 mod secrets;
 mod setup;

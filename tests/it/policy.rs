@@ -6,7 +6,10 @@ use actix_session::{SessionMiddleware, config::PersistentSession, storage::Cooki
 use actix_web::{App, HttpRequest, HttpResponse, cookie::SameSite, test::init_service, web};
 use login_runtime::{
     AuthUser, CookieSettings, Limits, LoginManager, MemoryLoginStore, Policy, RememberCookie,
-    config::{AddressPart, ClientIdentity, LoginManagerBuilder, SessionProtection},
+    config::{
+        AddressPart, ClientIdentity, LoginManagerBuilder, PageCaching, ResourcePolicy,
+        SessionProtection,
+    },
     proxies::{ForwardedHeaders, TrustedProxies},
     store::MaxLogins,
     throttle::{Throttle, TryLimit},
@@ -96,6 +99,27 @@ const SETTERS: &[(&str, Setter)] = &[
         Setter::Set(|builder| text(builder.next_origins(["https://c.test"]))),
     ),
     (
+        "trusted_origins",
+        Setter::Set(|builder| text(builder.trusted_origins(["https://d.test"]))),
+    ),
+    (
+        "allow_same_site",
+        Setter::Set(|builder| text(builder.allow_same_site())),
+    ),
+    (
+        "credential_headers",
+        Setter::Set(|builder| {
+            let load = |_: &HttpRequest| async { Ok::<Option<User>, String>(None) };
+            let said = text(builder.request_loader(load).credential_headers(["X-Token"]));
+            assert!(said.contains("`x-token`"), "{said}");
+            said
+        }),
+    ),
+    (
+        "danger_no_cross_site_check",
+        Setter::Set(|builder| text(builder.danger_no_cross_site_check())),
+    ),
+    (
         "danger_any_host",
         Setter::Set(|builder| text(builder.danger_any_host())),
     ),
@@ -146,6 +170,18 @@ const SETTERS: &[(&str, Setter)] = &[
         }),
     ),
     (
+        "page_caching",
+        Setter::Set(|builder| text(builder.page_caching(PageCaching::Private))),
+    ),
+    (
+        "resource_policy",
+        Setter::Set(|builder| text(builder.resource_policy(ResourcePolicy::SameSite))),
+    ),
+    (
+        "clear_storage_at_log_out",
+        Setter::Set(|builder| text(builder.clear_storage_at_log_out())),
+    ),
+    (
         "exempt_options",
         Setter::Set(|builder| text(builder.exempt_options())),
     ),
@@ -184,6 +220,10 @@ const SETTERS: &[(&str, Setter)] = &[
     (
         "danger_insecure_cookies",
         Setter::Set(|builder| text(builder.danger_insecure_cookies())),
+    ),
+    (
+        "danger_allow_get_log_out",
+        Setter::Set(|builder| text(builder.danger_allow_get_log_out())),
     ),
     (
         "on_event",
@@ -432,6 +472,11 @@ fn each_setting_that_should_not_go_live_is_a_finding() {
         (base().session_cookie(weak().name("sid")), &["cookie-name"]),
         (base().throttle(Throttle::danger_off()), &["no-throttle"]),
         (base().danger_any_host(), &["any-host"]),
+        (base().danger_allow_get_log_out(), &["get-log-out"]),
+        (
+            base().resource_policy(ResourcePolicy::Unset),
+            &["no-resource-policy"],
+        ),
         (
             base().danger_any_number_of_logins(),
             &["any-number-of-logins"],
@@ -453,6 +498,15 @@ fn each_setting_that_should_not_go_live_is_a_finding() {
         (
             base().origins(["https://a.test", "http://b.test"]),
             &["http-origin"],
+        ),
+        (
+            base().danger_no_cross_site_check(),
+            &["no-cross-site-check"],
+        ),
+        (base().allow_same_site(), &["same-site-allowed"]),
+        (
+            base().trusted_origins(["https://a.test", "http://b.test"]),
+            &["http-trusted-origin"],
         ),
         (base().exempt_options(), &["exempt-options"]),
         (base().fresh_for_the_session(), &["fresh-for-the-session"]),
@@ -517,8 +571,10 @@ fn every_danger_setting_is_a_finding() {
         .into_iter()
         .filter(|name| name.starts_with("danger_"));
     let found = |name: &str| match name {
+        "danger_allow_get_log_out" => codes(base().danger_allow_get_log_out()).len(),
         "danger_any_host" => codes(base().danger_any_host()).len(),
         "danger_any_number_of_logins" => codes(base().danger_any_number_of_logins()).len(),
+        "danger_no_cross_site_check" => codes(base().danger_no_cross_site_check()).len(),
         "danger_insecure_cookies" => codes(base().danger_insecure_cookies()).len(),
         other => panic!("`{other}` needs a row here and a finding"),
     };

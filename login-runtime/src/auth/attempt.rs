@@ -13,7 +13,7 @@ use crate::{
     core::throttle::{
         Attempt, Claimed, ClientNetwork, Counted, CounterKey, KNOWN_CLIENTS, fold_account,
     },
-    error::{SetupError, untried},
+    error::{SetupError, not_done},
     events::LoginEvent,
     manager::Manager,
 };
@@ -57,7 +57,7 @@ pub enum ThrottleError {
         /// In how many seconds another try may be made.
         retry_after: u32,
     },
-    /// The store that counts tries failed. Answers 503.
+    /// The store that counts tries failed. Answers 503 with `Retry-After`.
     #[display("the tries could not be counted")]
     Unavailable,
     /// No login manager is wrapped around this route. Answers 500.
@@ -85,7 +85,7 @@ impl ResponseError for ThrottleError {
             Self::Throttled { retry_after } => Some(*retry_after),
             _ => None,
         };
-        untried(self.status_code(), retry_after, self.to_string())
+        not_done(self.status_code(), retry_after, self.to_string())
     }
 }
 

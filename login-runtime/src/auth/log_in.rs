@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    auth::{auth::Auth, establish::Establish},
+    auth::{auth::Auth, establish::Establish, safe_method::Change, seen_client::Clients},
     core::{AuthUser, EndReason, FIRST_GENERATION, FamilyKey, LoginOwner},
     error::LoginError,
     events::{EventUser, LogInRefusal, LoginEvent},
@@ -42,12 +42,15 @@ impl<U: AuthUser> Auth<U> {
     ///
     /// # Errors
     ///
-    /// [`LoginError::Inactive`] if the user may not log in, or another [`LoginError`]. Nothing is
-    /// written then.
+    /// [`LoginError::Inactive`] if the user may not log in, [`LoginError::SafeMethod`] for a GET request, or
+    /// another [`LoginError`]. Nothing is written then.
     ///
     /// # Security
     ///
     /// Takes a [`Verified`] user, as a password verifier returns it, and never a bare user.
+    ///
+    /// A GET request logs nobody in, because any page of another site could make a browser send it, and so log
+    /// its visitors in as the attacker. See [`Verified::state_checked`] for callbacks.
     pub fn log_in(&self, verified: impl IntoVerified<U>) -> LogIn<'_, U> {
         LogIn(Progress::Asked(Settings {
             auth: self,
@@ -149,6 +152,7 @@ impl<U: AuthUser> Settings<'_, U> {
             allow_inactive,
             at,
         } = self;
+        auth.check_method(Change::LOG_IN, verified.is_state_checked())?;
         let (user, method) = verified.into_parts();
         let (manager, request, state) = (auth.manager(), &auth.request, &auth.state);
         let user_type = auth.user_type()?;
@@ -184,6 +188,8 @@ impl<U: AuthUser> Settings<'_, U> {
         };
         let remembered = cookie.is_some();
         let replaced = previous.ended();
+        let is_own =
+            previous.keeps_family.is_some() || previous.login.is_some() && !previous.is_other_user;
         let mut families = previous.families;
         families.retain(|old| Some(*old) != family);
         let login = Establish {
@@ -232,11 +238,16 @@ impl<U: AuthUser> Settings<'_, U> {
             None if previous.drops_cookie => state.clear_remember_cookie(auth.index),
             None => {}
         }
+        let new_client = match Clients::of(manager, &user_type.name, &id) {
+            Some(clients) => Box::pin(clients.note(request, is_own)).await,
+            None => None,
+        };
         let event = LoginEvent::LoggedIn {
             user: EventUser::new(user_type, &*user),
             login: manager.event_login(user_type, established.login),
             method,
             remembered,
+            new_client,
         };
         manager.events.emit(&event, request);
         if let Some(records) = manager.records.as_ref().filter(|_| remembered) {

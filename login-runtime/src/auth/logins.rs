@@ -12,11 +12,16 @@ use derive_more::Debug;
 use serde::{Serialize, Serializer};
 
 use crate::{
-    auth::auth::Auth,
+    auth::{
+        auth::Auth,
+        safe_method::{Change, check_method_of_task},
+        seen_client::Clients,
+    },
     core::{AuthUser, FamilyKey, LoginKey, LoginOwner, LoginRecord, LoginSelector},
     error::{LoginError, StoreError},
     events::{EventLogin, EventUser, LoginEvent, LoginsEndReason},
     guard::FreshUser,
+    http::Seen,
     manager::{LoginManager, Manager},
     store::{LoginRef, LoginStore as _, Records},
     users::{AnyUser, UserType},
@@ -142,7 +147,7 @@ impl<U: AuthUser> Auth<U> {
     /// # Errors
     ///
     /// [`LoginError::NotLoggedIn`]; [`LoginError::OtherUser`] if the proof is another user's;
-    /// [`LoginError::NoStore`] without a login store.
+    /// [`LoginError::NoStore`] without a login store; [`LoginError::SafeMethod`] for a GET request.
     ///
     /// # Security
     ///
@@ -153,6 +158,7 @@ impl<U: AuthUser> Auth<U> {
         proof: &FreshUser<U, SECONDS>,
         key: LoginKey,
     ) -> Result<bool, LoginError> {
+        self.check_method(Change::END_LOGIN, false)?;
         let current = self.current_of(proof).await?;
         let records = current.records;
         let record = records.store.find(key, self.manager().now()).await?;
@@ -162,6 +168,9 @@ impl<U: AuthUser> Auth<U> {
         let family = record.family;
         let login = LoginRef { key, family };
         records.end(login).await?;
+        if key == current.login.key {
+            Seen::note_log_out();
+        }
         let ended = self.manager().event_login(current.user_type, Some(login));
         self.report_ended(&current, LoginsEndReason::Chosen, ended, 1);
         Ok(true)
@@ -175,11 +184,12 @@ impl<U: AuthUser> Auth<U> {
     /// # Errors
     ///
     /// [`LoginError::NotLoggedIn`]; [`LoginError::OtherUser`] if the proof is another user's;
-    /// [`LoginError::NoStore`] without a login store.
+    /// [`LoginError::NoStore`] without a login store; [`LoginError::SafeMethod`] for a GET request.
     pub async fn end_other_logins<const SECONDS: u64>(
         &self,
         proof: &FreshUser<U, SECONDS>,
     ) -> Result<u64, LoginError> {
+        self.check_method(Change::END_OTHERS, false)?;
         let current = self.current_of(proof).await?;
         let LoginRef { key, family } = current.login;
         let logins = self.end_logins(&current, Some(key), family).await?;
@@ -225,13 +235,15 @@ impl<U: AuthUser> Auth<U> {
     /// # Errors
     ///
     /// [`LoginError::NotLoggedIn`] if the client is not logged in; [`LoginError::OtherUser`] if `user`
-    /// or the proof is not the current user's; [`LoginError::NoStore`] without a login store.
+    /// or the proof is not the current user's; [`LoginError::NoStore`] without a login store;
+    /// [`LoginError::SafeMethod`] for a GET request.
     pub async fn credentials_changed<const SECONDS: u64>(
         &self,
         proof: &FreshUser<U, SECONDS>,
         user: U,
         keep: Keep,
     ) -> Result<u64, LoginError> {
+        self.check_method(Change::CREDENTIALS, false)?;
         let current = self.current_of(proof).await?;
         if current.user_type.loader.id(&user).as_ref() != Some(&current.user_id) {
             return Err(LoginError::OtherUser);
@@ -249,6 +261,10 @@ impl<U: AuthUser> Auth<U> {
             continues: manager.event_login(user_type, kept.map(|_| login.without_tokens())),
         };
         manager.events.emit(&event, &self.request);
+        if let Some(clients) = Clients::of(manager, &user_type.name, &current.user_id) {
+            let but = (keep == Keep::Current).then_some(&self.request);
+            Box::pin(clients.forget(but)).await;
+        }
         match keep {
             Keep::Current => self.continue_as(Rc::new(user), login).await?,
             Keep::None => self.leave(false).await?,
@@ -386,8 +402,9 @@ impl Logins {
     ///
     /// # Errors
     ///
-    /// The store's error.
-    pub async fn end(&self, key: LoginKey) -> Result<bool, StoreError> {
+    /// [`LoginError::Store`]; [`LoginError::SafeMethod`] in a handler of a GET request.
+    pub async fn end(&self, key: LoginKey) -> Result<bool, LoginError> {
+        check_method_of_task(Change::END, &self.manager)?;
         let found = self.records.store.find(key, self.manager.now()).await?;
         // The store may have logins of other applications, too.
         let is_ours = |record: &LoginRecord| {
@@ -423,8 +440,9 @@ impl Logins {
     ///
     /// # Errors
     ///
-    /// The store's error.
-    pub async fn end_all_of<U: AuthUser>(&self, id: &U::Id) -> Result<u64, StoreError> {
+    /// [`LoginError::Store`]; [`LoginError::SafeMethod`] in a handler of a GET request.
+    pub async fn end_all_of<U: AuthUser>(&self, id: &U::Id) -> Result<u64, LoginError> {
+        check_method_of_task(Change::END_ALL_OF, &self.manager)?;
         let (user_type, user_id) = self.owner::<U>(id)?;
         let (user_type, user_id) = (&*user_type, &*user_id);
         let all = LoginSelector::Of {
@@ -434,6 +452,9 @@ impl Logins {
         };
         let ended = self.records.store.end_many(all).await?;
         self.revoked(Some((user_type, user_id)), None, ended);
+        if let Some(clients) = Clients::of(&self.manager, user_type, user_id) {
+            clients.forget(None).await;
+        }
         Ok(ended)
     }
 
@@ -443,8 +464,9 @@ impl Logins {
     ///
     /// # Errors
     ///
-    /// The store's error.
-    pub async fn end_all(&self) -> Result<u64, StoreError> {
+    /// [`LoginError::Store`]; [`LoginError::SafeMethod`] in a handler of a GET request.
+    pub async fn end_all(&self) -> Result<u64, LoginError> {
+        check_method_of_task(Change::END_ALL, &self.manager)?;
         let store = &self.records.store;
         let ended = store
             .call_long("end_many", |store| store.end_many(LoginSelector::All))

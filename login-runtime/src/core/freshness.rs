@@ -90,6 +90,8 @@ pub enum RefusalReason {
     Stale,
     /// A handler asked for the refusal.
     Asked,
+    /// A page of another site sent the request.
+    CrossSite,
 }
 
 impl RefusalReason {
@@ -100,6 +102,7 @@ impl RefusalReason {
             Self::Forbidden => "forbidden",
             Self::Stale => "stale",
             Self::Asked => "asked",
+            Self::CrossSite => "cross_site",
         }
     }
 }

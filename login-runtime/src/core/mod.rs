@@ -2,8 +2,10 @@
 //!
 //! Time arrives as an argument. Each security decision is a function, which a table tests.
 
+pub(crate) mod caching;
 #[cfg(feature = "password")]
 pub(crate) mod costs;
+pub(crate) mod cross_site;
 pub(crate) mod forwarded;
 pub(crate) mod freshness;
 pub(crate) mod limits;
@@ -12,11 +14,14 @@ pub(crate) mod next;
 pub(crate) mod protection;
 pub(crate) mod remember;
 pub(crate) mod resolve;
+pub(crate) mod seen_client;
 pub(crate) mod throttle;
 pub(crate) mod user;
 pub(crate) mod weak_secret;
 
 pub(crate) use self::{
+    caching::{CacheControl, PageCaching, ResourcePolicy},
+    cross_site::{CrossSiteReason, CrossSiteRules, PageOrigin, Sent, TrustedOrigin},
     freshness::{Freshness, GuardDefaults, RefusalReason, Requirement},
     limits::{CLOCK_SKEW, Limits, Span},
     login::{
@@ -29,3 +34,6 @@ pub(crate) use self::{
     resolve::{EntryVerdict, RecordCheck, RecordVerdict},
     user::AuthUser,
 };
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,7 @@ use crate::{
     core::{Freshness, RefusalReason, Requirement, freshness},
     error::{LoadError, Refusal, SetupError},
     events::{EventUser, LoginEvent},
+    http::Seen,
     manager::Manager,
     refusal::{self, ClientRefusal, RefusalKind, RefusedLogin, Refusing},
     request::{
@@ -158,6 +159,7 @@ pub(crate) fn check_user(
             Ok(found) => found,
             Err(error) => return GuardOutcome::now(Err(error.into())),
         };
+    Seen::note_guard();
     let check = GuardCheck {
         manager,
         index,

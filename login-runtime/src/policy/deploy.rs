@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// All codes, so that a misspelled one is noticed.
-const CODES: [&str; 27] = [
+const CODES: &[&str] = &[
     "any-host",
     "any-number-of-logins",
     "client-identity",
@@ -28,16 +28,21 @@ const CODES: [&str; 27] = [
     "cookie-script-readable",
     "exempt-options",
     "fresh-for-the-session",
+    "get-log-out",
     "http-origin",
+    "http-trusted-origin",
     "insecure-cookies",
     "key-made-at-start",
     "limits-beyond-aal1",
     "memory-login-store",
     "memory-throttle",
+    "no-cross-site-check",
     "no-deny-by-default",
     "no-idle-limit",
+    "no-resource-policy",
     "no-session-hash",
     "no-throttle",
+    "same-site-allowed",
     "session-middleware-key",
     "session-only",
     "session-protection",

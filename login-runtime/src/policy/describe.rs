@@ -8,7 +8,7 @@ use actix_web::cookie::SameSite;
 use serde_json::{Value, json};
 
 use crate::{
-    core::{AddressPart, Limits, MaxLogins, SessionProtection, Span},
+    core::{AddressPart, Limits, MaxLogins, PageCaching, ResourcePolicy, SessionProtection, Span},
     http::{CheckedCookie, Origin, ViewAddress},
     manager::{LoginManager, Manager},
     policy::{
@@ -33,7 +33,9 @@ impl<S: SessionStore> LoginManager<S> {
                 protection(manager),
                 guards(manager),
                 refusals(manager),
+                caching(manager),
                 origins(manager),
+                cross_site(manager),
                 proxies(manager),
                 guessing(manager),
                 keys(manager),
@@ -419,6 +421,23 @@ fn guards(manager: &Manager) -> Section {
             "OPTIONS requests are guarded like all others.",
         ),
     });
+    let text = match manager.get_log_out {
+        true => {
+            "GET requests may end logins. Only other methods, such as POST, log users in, confirm logins and \
+                 change credentials."
+        }
+        false => {
+            "Only methods that may change something, such as POST, log users in and out, confirm logins and \
+                 change credentials."
+        }
+    };
+    let but = "A GET request may complete what an identity provider or a one-time link leads back to, if the \
+               application has checked that this browser began it.";
+    said.push(say(
+        "guards.get_log_out",
+        manager.get_log_out,
+        format!("{text} {but}"),
+    ));
     section("Guards", said)
 }
 
@@ -529,9 +548,58 @@ fn refusals(manager: &Manager) -> Section {
     said.push(say(
         "refusals.private",
         true,
-        "A response that depends on the login may not be stored by caches.",
+        "No cache may store these answers; a 503 says when to try again.",
     ));
     section("Refusals", said)
+}
+
+fn caching(manager: &Manager) -> Section {
+    let caching = &manager.caching;
+    let vary = match caching.varies_on_authorization {
+        true => "`Cookie` and `Authorization`",
+        false => "`Cookie`",
+    };
+    let (value, text) = match caching.pages {
+        PageCaching::NoStore => ("no-store", "No cache may store a response"),
+        PageCaching::Private => (
+            "private",
+            "Only the browser's own cache may store a response, and asks before it shows it again,",
+        ),
+    };
+    let text = format!(
+        "{text} for which the login was read, if the application does not say `private` or `no-store` itself; it \
+         varies with {vary}."
+    );
+    let mut said = vec![say("caching.pages", value, text)];
+    let (value, text) = match caching.resources {
+        ResourcePolicy::SameOrigin => (
+            "same-origin",
+            "Only pages of the same origin may embed protected responses.",
+        ),
+        ResourcePolicy::SameSite => (
+            "same-site",
+            "Only pages of the same site may embed protected responses.",
+        ),
+        ResourcePolicy::Unset => (
+            "unset",
+            "The login manager does not say which pages may embed protected responses.",
+        ),
+    };
+    said.push(say("caching.resource_policy", value, text));
+    said.push(match caching.clears_storage {
+        true => say(
+            "caching.clear_storage",
+            true,
+            "A log out makes the browser delete what pages of this origin have stored there.",
+        ),
+        false => say(
+            "caching.clear_storage",
+            false,
+            "What pages have stored in the browser stays there after a log out, if the application does not delete \
+             it.",
+        ),
+    });
+    section("Caching", said)
 }
 
 fn texts(origins: &[Origin]) -> Vec<&str> {
@@ -593,6 +661,57 @@ fn origins(manager: &Manager) -> Section {
         ));
     }
     section("Origins", said)
+}
+
+fn cross_site(manager: &Manager) -> Section {
+    const TITLE: &str = "Requests of other sites";
+    let check = &manager.cross_site;
+    if check.is_off {
+        let text = "A request that a page of another site sent is not refused.";
+        return section(TITLE, vec![say("cross_site.check", false, text)]);
+    }
+    let mut said = vec![say(
+        "cross_site.check",
+        true,
+        "A request with an unsafe method and the handshake of a WebSocket are refused with 403 if a page of \
+         another origin sent them, according to `Sec-Fetch-Site` or else `Origin`. Routes that are declared \
+         with `cross_site` take them without a login.",
+    )];
+    said.push(match check.rules.same_site {
+        true => say(
+            "cross_site.same_site",
+            true,
+            "Pages of other hosts of the same site count as our own.",
+        ),
+        false => say(
+            "cross_site.same_site",
+            false,
+            "Pages of other hosts of the same site count as other pages.",
+        ),
+    });
+    let trusted = check.rules.trusted.iter().map(|origin| origin.text());
+    let trusted: Vec<_> = trusted.collect();
+    if !trusted.is_empty() {
+        let text = format!(
+            "Pages of these origins count as our own: `{}`.",
+            trusted.join("`, `")
+        );
+        said.push(say("cross_site.trusted_origins", json!(trusted), text));
+    }
+    if manager.request_loader.is_some() {
+        let names = check.credential_headers.iter().map(|name| name.as_str());
+        let names: Vec<_> = names.collect();
+        let text = match names.as_slice() {
+            [] => "No header excuses a request from this check.".to_owned(),
+            names => format!(
+                "A request without a login cookie is taken from every page if the request loader finds its user, \
+                 and it has one of these headers: `{}`.",
+                names.join("`, `")
+            ),
+        };
+        said.push(say("cross_site.credential_headers", json!(names), text));
+    }
+    section(TITLE, said)
 }
 
 fn proxies(manager: &Manager) -> Section {

@@ -8,7 +8,7 @@
 //! 4. A user who may not do this gets 403 and is never redirected: after another login the answer would be
 //!    the same.
 //! 5. The routes of an API never redirect.
-//! 6. If a loader failed, the answer is 503.
+//! 6. If a loader failed, the answer is 503, and says when to try again.
 //! 7. Caches must not store any of these answers.
 
 use std::{borrow::Cow, sync::Arc};
@@ -27,10 +27,10 @@ use actix_web::{
 use crate::refusal::messages;
 use crate::{
     core::RefusalReason,
-    error::{CHALLENGE, LoadError, Refusal},
+    error::{CHALLENGE, LoadError, RETRY_AFTER, Refusal},
     events::{EventLogin, EventUser, Events, LoginEvent},
     hooks::Hook,
-    http::{SetCookie, ViewAddress, set_cookie},
+    http::{Seen, SetCookie, ViewAddress, caching, set_cookie},
     refusal::{
         navigation::{self, Client},
         redirect,
@@ -42,19 +42,6 @@ use crate::{
         views,
     },
 };
-
-/// Keeps a response out of caches.
-#[allow(
-    clippy::declare_interior_mutable_const,
-    reason = "the value of a static text never changes"
-)]
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-
-#[allow(
-    clippy::declare_interior_mutable_const,
-    reason = "the value of a static text never changes"
-)]
-const COOKIE: HeaderValue = HeaderValue::from_static("Cookie");
 
 #[allow(
     clippy::declare_interior_mutable_const,
@@ -95,6 +82,7 @@ pub(crate) fn refuse(
     refused: ClientRefusal,
     RefusedLogin { user, login }: RefusedLogin<'_>,
 ) -> Refusing {
+    Seen::note_guard();
     let ClientRefusal { kind, reason, .. } = refused;
     let (event, handler) = match kind {
         RefusalKind::Unauthorized => (
@@ -202,7 +190,7 @@ impl RefusedRequest {
     pub fn default_response(&self) -> HttpResponse {
         match self.refused {
             Refused::Client(refused) => send_to_view(&self.request, &self.settings, refused),
-            Refused::Forbidden => forbidden(&self.request),
+            Refused::Forbidden => forbidden(&self.request, self.reason),
         }
     }
 
@@ -223,8 +211,7 @@ fn see_other(location: HeaderValue) -> HttpResponse {
     let mut response = HttpResponse::new(StatusCode::SEE_OTHER);
     let headers = response.headers_mut();
     headers.append(header::LOCATION, location);
-    headers.append(header::CACHE_CONTROL, NO_STORE);
-    headers.append(header::VARY, COOKIE);
+    caching::start_private(headers);
     response
 }
 
@@ -246,6 +233,7 @@ pub(crate) fn forbid(
     event: &LoginEvent<'_>,
     reason: RefusalReason,
 ) -> Refusing {
+    Seen::note_guard();
     events.emit(event, request);
     if let Some(handler) = &settings.forbidden
         && !Hook::Forbidden.is_running()
@@ -260,17 +248,19 @@ pub(crate) fn forbid(
             }),
         );
     }
-    Refusing::Now(Box::new(Refusal::new(reason, forbidden(request))))
+    Refusing::Now(Box::new(Refusal::new(reason, forbidden(request, reason))))
 }
 
-fn forbidden(request: &HttpRequest) -> HttpResponse {
-    let text = "Forbidden: you may not do this.";
-    explain(
-        client(request),
-        HttpResponse::Forbidden(),
-        text,
-        "forbidden",
-    )
+/// 403, without a handler of the application.
+pub(crate) fn forbidden(request: &HttpRequest, reason: RefusalReason) -> HttpResponse {
+    let (text, code) = match reason {
+        RefusalReason::CrossSite => (
+            "Forbidden: this request comes from a page of another site.",
+            "cross_site",
+        ),
+        _ => ("Forbidden: you may not do this.", "forbidden"),
+    };
+    explain(client(request), HttpResponse::Forbidden(), text, code)
 }
 
 /// The answer when a loader failed.
@@ -279,39 +269,78 @@ pub(crate) fn load_failed(
     settings: &RefusalSettings,
     error: &LoadError,
 ) -> HttpResponse {
-    private(match &settings.load_failed {
+    Seen::note_guard();
+    let mut response = match &settings.load_failed {
         Some(handler) if !Hook::LoadFailed.is_running() => {
             Hook::LoadFailed.run(|| handler(request, error))
         }
-        _ => HttpResponse::ServiceUnavailable().finish(),
-    })
+        _ => return unavailable(request),
+    };
+    say_when(&mut response);
+    private(response)
 }
 
-fn private(mut response: HttpResponse) -> HttpResponse {
-    keep_private(response.headers_mut());
+impl LoadError {
+    /// The response to a failed look-up that this crate makes without
+    /// [`load_error_handler`](crate::config::LoginManagerBuilder::load_error_handler): 503 with `Retry-After`, as
+    /// text for a person and as a problem in JSON for a program.
+    ///
+    /// # Examples
+    ///
+    /// Browsers get a page of the application's own, and other clients what they get without a handler:
+    ///
+    /// ```
+    /// use actix_web::{HttpResponse, cookie::Key, http::header::ACCEPT};
+    /// use login_runtime::{AuthUser, LoginManager, MemoryLoginStore};
+    ///
+    /// #[derive(AuthUser)]
+    /// struct User { id: i64 }
+    ///
+    /// # fn main() -> Result<(), login_runtime::BuildError> {
+    /// let login_manager = LoginManager::builder(|id| async move { Ok::<_, String>(Some(User { id })) })
+    ///     .login_store(MemoryLoginStore::new())
+    ///     .load_error_handler(|request, error| {
+    ///         let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    ///         if accept.is_some_and(|accept| accept.starts_with("text/html")) {
+    ///             return HttpResponse::ServiceUnavailable().body("We will be back soon.");
+    ///         }
+    ///         error.default_response(request)
+    ///     })
+    ///     .build(Key::generate())?;
+    /// # let _ = login_manager;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn default_response(&self, request: &HttpRequest) -> HttpResponse {
+        unavailable(request)
+    }
+}
+
+fn unavailable(request: &HttpRequest) -> HttpResponse {
+    let text = "Service unavailable: try again later.";
+    let mut response = explain(
+        client(request),
+        HttpResponse::ServiceUnavailable(),
+        text,
+        "unavailable",
+    );
+    say_when(&mut response);
     response
 }
 
-/// Keeps a response that depends on a login out of caches (ASVS 14.3.2). A `Cache-Control` of the
-/// application stays as it is.
-pub(crate) fn keep_private(headers: &mut header::HeaderMap) {
-    // `append` moves less than `insert`, and every page behind a login needs this.
-    if !headers.contains_key(&header::CACHE_CONTROL) {
-        headers.append(header::CACHE_CONTROL, NO_STORE);
+/// Says when to try again in a 503, unless the application has.
+fn say_when(response: &mut HttpResponse) {
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE
+        && !response.headers().contains_key(header::RETRY_AFTER)
+    {
+        let headers = response.headers_mut();
+        headers.insert(header::RETRY_AFTER, RETRY_AFTER);
     }
-    // Most responses have no `Vary`, which is quick to see.
-    if !headers.contains_key(header::VARY) {
-        headers.insert(header::VARY, COOKIE);
-        return;
-    }
-    let varies = headers
-        .get_all(&header::VARY)
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|name| matches!(name.trim(), "*") || name.trim().eq_ignore_ascii_case("cookie"));
-    if !varies {
-        headers.append(header::VARY, COOKIE);
-    }
+}
+
+fn private(mut response: HttpResponse) -> HttpResponse {
+    caching::keep_private(response.headers_mut());
+    response
 }
 
 /// 401, with a challenge (RFC 9110 §15.5.2). No scheme is registered for logins by cookie; the parameters

@@ -13,7 +13,7 @@ pub(crate) mod settings;
 pub(crate) mod views;
 
 pub(crate) use self::{
-    answer::{RefusedLogin, Refusing, forbid, keep_private, load_failed, refuse, view_url},
+    answer::{RefusedLogin, Refusing, forbid, load_failed, refuse, view_url},
     kept_next::NextCookie,
     scope::ScopeViews,
     settings::{

@@ -15,9 +15,9 @@ pub(crate) mod trace;
 
 pub(crate) use self::{
     credential::{LoginCookieContent, OpenedLoginCookie},
-    stand_in::StandIn,
+    stand_in::{StandIn, drop_copy},
     state::{LoginState, RequestUser},
-    trace::{Declaration, RouteTrace},
+    trace::{CrossSiteRequest, Declaration, Opens, RouteTrace},
 };
 
 #[cfg(feature = "audit")]

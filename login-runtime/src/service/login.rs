@@ -1,7 +1,8 @@
 //! The middleware: runs once for each request, inside the session middleware.
 //!
 //! 1. The request gets a reference to the manager.
-//! 2. With `deny_by_default`, a request that reaches no declared route is decided by a gate.
+//! 2. A request of another site is decided by a gate, and with `deny_by_default` also one that reaches no
+//!    declared route.
 //! 3. The handler runs.
 //! 4. The response gets the cookies of the login.
 //!
@@ -28,14 +29,16 @@ use derive_more::Debug;
 use pin_project_lite::pin_project;
 
 use crate::{
-    http::ProxyData,
+    core::CrossSiteReason,
+    http::{ProxyData, Seen},
     manager::{LoginManager, Manager, ManagerData},
+    refusal,
     request::{LoginState, RouteTrace},
     routes::Gate,
     service::{
         late::{Boxed, LateService},
         reopen,
-        response::{challenge_error, finish, needs_review, write},
+        response::{complete_error, finish, needs_review, write},
     },
 };
 
@@ -58,13 +61,21 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Self::Transform, ()>>>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        let mut data = Extensions::new();
-        data.insert(ManagerData(Arc::clone(&self.manager)));
-        data.insert(ProxyData(Arc::clone(&self.manager.proxies)));
+        let data = |by_safe_method| {
+            let mut data = Extensions::new();
+            let manager = Arc::clone(&self.manager);
+            data.insert(ManagerData {
+                manager,
+                by_safe_method,
+            });
+            data.insert(ProxyData(Arc::clone(&self.manager.proxies)));
+            Rc::new(data)
+        };
         let is_nested = Rc::new(Cell::new(false));
         let login = LoginService {
             service: Rc::new(service),
-            data: Rc::new(data),
+            data: data(false),
+            data_of_safe: data(true),
             is_checked: Cell::default(),
             has_older_keys: self.manager.session_cookie.has_older_keys(),
             has_login_cookies: self.manager.has_login_cookies(),
@@ -90,6 +101,8 @@ pub struct LoginService<S> {
     service: Rc<S>,
     /// Lets handlers and guards find the manager.
     data: Rc<Extensions>,
+    /// The same for a request with a method that must only read.
+    data_of_safe: Rc<Extensions>,
     manager: Arc<Manager>,
     /// Whether the first request has shown that no manager around this one disturbs it. All requests that
     /// reach this service come through the same middleware.
@@ -98,19 +111,95 @@ pub struct LoginService<S> {
     has_older_keys: bool,
     /// Whether logins have their own cookies.
     has_login_cookies: bool,
-    /// Whether another login manager is around this one.
+    /// Whether another login manager, or a check of its own, is around this one. Then their decisions are
+    /// left to this layer.
     is_nested: Rc<Cell<bool>>,
 }
 
 impl<S> LoginService<S> {
-    /// Whether this layer refuses anonymous clients at undeclared routes. If a manager around this one does,
-    /// it leaves the decision to this layer. A declaration around this manager counts inside it too.
-    fn denies(&self, request: &ServiceRequest) -> bool {
-        let outer = self.is_nested.get().then(|| RouteTrace::of(request));
-        match outer.flatten() {
-            Some(trace) => !trace.is_declared(),
-            None => self.manager.routes.deny_by_default,
+    /// Why a request is one of another site; `None` if it is none.
+    #[inline]
+    fn judge(&self, request: &ServiceRequest) -> Option<CrossSiteReason> {
+        let check = &self.manager.cross_site;
+        if check.is_off {
+            return None;
         }
+        let request = request.request();
+        check.judge(request, |page| {
+            refusal::here::is_own(request, &self.manager.refusal, page)
+        })
+    }
+
+    /// Calls the service, and says what has to be waited for.
+    #[inline]
+    fn start<B>(&self, mut request: ServiceRequest) -> Step<S::Future, B>
+    where
+        S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+        S::Future: 'static,
+        B: MessageBody + 'static,
+    {
+        if !self.is_checked.get() {
+            if let Err(error) = self.manager.check_nesting(request.request()) {
+                return Step::boxed(async move { Err(error.into()) });
+            }
+            self.is_checked.set(true);
+        }
+        if self.has_older_keys {
+            request = match reopen::check(&self.manager.session_cookie, request) {
+                Ok(request) => request,
+                Err(error) => return Step::boxed(async move { Err(error) }),
+            };
+        }
+        let data = match request.method().is_safe() {
+            true => &self.data_of_safe,
+            false => &self.data,
+        };
+        request.add_data_container(Rc::clone(data));
+        #[cfg(feature = "test-util")]
+        if let Some(asked) = crate::test::asked(request.request()) {
+            let service = Rc::clone(&self.service);
+            let manager = Arc::clone(&self.manager);
+            return Step::boxed(async move {
+                asked.await;
+                let response = service.call(request).await?.map_into_left_body();
+                finish(response, &manager, None).await
+            });
+        }
+        #[cfg(feature = "audit")]
+        if let Some(probe) = crate::routes::probe::Probe::of(&request, type_name::<S>()) {
+            let inner = self.service.call(request);
+            return Step::boxed(async move { Ok(probe.answer(inner).await?.map_into_left_body()) });
+        }
+        // Any cookie counts here. Later code checks whether it is a login cookie.
+        let carries = self.has_login_cookies && request.headers().contains_key(COOKIE);
+        let arrived = carries.then(|| self.manager.now());
+        let plain = |inner| Step::Plain { inner, arrived };
+        let prolongs = self.manager.remember.refresh_each_request;
+        let cross_site = self.judge(&request);
+        // True for most managers. Space for a gate would slow their requests down.
+        let has_rules = self.manager.routes.deny_by_default || self.is_nested.get();
+        if !has_rules && !prolongs && cross_site.is_none() {
+            return plain(self.service.call(request));
+        }
+        let outer = self.is_nested.get().then(|| RouteTrace::of(&request));
+        let outer = outer.flatten();
+        let name = type_name::<S>();
+        let gate = Gate::watch(&request, &self.manager, name, outer.as_deref(), cross_site);
+        let inner = self.service.call(request);
+        let closed = gate.filter(|gate| !gate.is_open());
+        if closed.is_none() && !prolongs {
+            return plain(inner);
+        }
+        let manager = Arc::clone(&self.manager);
+        Step::boxed(async move {
+            if let Some(gate) = closed
+                && let Err((request, answer)) = gate.decide().await
+            {
+                let answer = ServiceResponse::new(request, answer).map_into_right_body();
+                return finish(answer, &manager, arrived).await;
+            }
+            finish(inner.await?.map_into_left_body(), &manager, arrived).await
+        })
     }
 }
 
@@ -127,89 +216,48 @@ where
     actix_web::dev::forward_ready!(service);
 
     #[inline]
-    fn call(&self, mut request: ServiceRequest) -> Self::Future {
-        if !self.is_checked.get() {
-            if let Err(error) = self.manager.check_nesting(request.request()) {
-                return LoginFuture::boxed(async move { Err(error.into()) });
-            }
-            self.is_checked.set(true);
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        let mut seen = Seen::default();
+        let step = seen.within(|| self.start(request));
+        LoginFuture {
+            manager: Arc::clone(&self.manager),
+            seen,
+            step,
         }
-        if self.has_older_keys {
-            request = match reopen::check(&self.manager.session_cookie, request) {
-                Ok(request) => request,
-                Err(error) => return LoginFuture::boxed(async move { Err(error) }),
-            };
-        }
-        request.add_data_container(Rc::clone(&self.data));
-        #[cfg(feature = "test-util")]
-        if let Some(asked) = crate::test::asked(request.request()) {
-            let service = Rc::clone(&self.service);
-            let manager = Arc::clone(&self.manager);
-            return LoginFuture::boxed(async move {
-                asked.await;
-                let response = service.call(request).await?.map_into_left_body();
-                finish(response, &manager, None).await
-            });
-        }
-        #[cfg(feature = "audit")]
-        if let Some(probe) = crate::routes::probe::Probe::of(&request, type_name::<S>()) {
-            let inner = self.service.call(request);
-            return LoginFuture::boxed(async move {
-                Ok(probe.answer(inner).await?.map_into_left_body())
-            });
-        }
-        // Any cookie counts here. Later code checks whether it is a login cookie.
-        let carries = self.has_login_cookies && request.headers().contains_key(COOKIE);
-        let arrived = carries.then(|| self.manager.now());
-        let plain = |inner| LoginFuture::Plain { inner, arrived };
-        let prolongs = self.manager.remember.refresh_each_request;
-        // True for most managers. Space for a gate would slow their requests down.
-        if !self.manager.routes.deny_by_default && !prolongs && !self.is_nested.get() {
-            return plain(self.service.call(request));
-        }
-        let gate = self
-            .denies(&request)
-            .then(|| Gate::watch(&request, &self.manager, type_name::<S>()));
-        let inner = self.service.call(request);
-        let closed = gate.filter(|gate| !gate.is_open());
-        if closed.is_none() && !prolongs {
-            return plain(inner);
-        }
-        let manager = Arc::clone(&self.manager);
-        LoginFuture::boxed(async move {
-            if let Some(gate) = closed
-                && let Err((request, answer)) = gate.decide().await
-            {
-                let answer = ServiceResponse::new(request, answer).map_into_right_body();
-                return finish(answer, &manager, arrived).await;
-            }
-            finish(inner.await?.map_into_left_body(), &manager, arrived).await
-        })
     }
 }
 
 pin_project! {
     /// Waits for the response, and adds the cookies of the login to it.
     #[derive(Debug)]
-    #[project = LoginFutureProj]
-    pub enum LoginFuture<F, B> {
-        /// Only the response has to be waited for.
-        #[debug("Plain")]
+    #[debug("LoginFuture")]
+    pub struct LoginFuture<F, B> {
+        manager: Arc<Manager>,
+        // What was done for the request so far.
+        seen: Seen,
+        #[pin]
+        step: Step<F, B>,
+    }
+}
+
+pin_project! {
+    #[project = StepProj]
+    enum Step<F, B> {
+        // Only the response has to be waited for.
         Plain {
             #[pin]
             inner: F,
             // The time of arrival, if the request may carry a login cookie.
             arrived: Option<i64>,
         },
-        /// There is something else to do before or after that.
-        #[debug("Boxed")]
+        // There is something else to do before or after that.
         Boxed {
             future: Boxed<EitherBody<B>>,
         },
     }
 }
 
-impl<F, B> LoginFuture<F, B> {
+impl<F, B> Step<F, B> {
     fn boxed(
         future: impl Future<Output = Result<ServiceResponse<EitherBody<B>>, Error>> + 'static,
     ) -> Self {
@@ -225,28 +273,34 @@ where
     type Output = Result<ServiceResponse<EitherBody<B>>, Error>;
 
     #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
         loop {
-            let future = match self.as_mut().project() {
-                LoginFutureProj::Boxed { future } => {
-                    return future.as_mut().poll(cx).map_err(challenge_error);
+            let result = match this.step.as_mut().project() {
+                StepProj::Boxed { future } => {
+                    let result = ready!(this.seen.within(|| future.as_mut().poll(cx)));
+                    return Poll::Ready(
+                        result.map_err(|error| complete_error(error, this.manager, *this.seen)),
+                    );
                 }
-                LoginFutureProj::Plain { inner, arrived } => {
-                    let mut response = ready!(inner.poll(cx)).map_err(challenge_error)?;
-                    // What a gate of this manager has found only matters to a boxed future.
-                    let state = LoginState::local(response.request());
-                    let arrived = *arrived;
-                    if !needs_review(response.request(), state.as_deref(), arrived.is_some()) {
-                        let cookies = state.map(|state| state.finish(response.request()));
-                        write(&mut response, cookies);
-                        return Poll::Ready(Ok(response.map_into_left_body()));
-                    }
-                    let manager = Manager::of(response.request()).map(Arc::clone)?;
-                    let response = response.map_into_left_body();
-                    async move { finish(response, &manager, arrived).await }
+                StepProj::Plain { inner, arrived } => {
+                    let result = ready!(this.seen.within(|| inner.poll(cx)));
+                    result.map(|response| (response, *arrived))
                 }
             };
-            self.set(Self::boxed(future));
+            let (mut response, arrived) =
+                result.map_err(|error| complete_error(error, this.manager, *this.seen))?;
+            // What a gate of this manager has found only matters to a boxed future.
+            let state = LoginState::local(response.request());
+            if !needs_review(response.request(), state.as_deref(), arrived.is_some()) {
+                let cookies = state.map(|state| state.finish(response.request()));
+                write(&mut response, this.manager, cookies, *this.seen);
+                return Poll::Ready(Ok(response.map_into_left_body()));
+            }
+            let manager = Arc::clone(this.manager);
+            let response = response.map_into_left_body();
+            let finish = async move { finish(response, &manager, arrived).await };
+            this.step.set(Step::boxed(finish));
         }
     }
 }

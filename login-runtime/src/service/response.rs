@@ -5,14 +5,17 @@
 //!    sets no cookies: the browser has newer ones. Cookies of a log in or log out by the request itself
 //!    are always sent.
 //! 3. If the manager says so, the response prolongs the remember cookie.
-//! 4. A response that depends on the login is marked as private.
+//! 4. A response that depends on the login is kept from others; see [`caching`](crate::http::caching). So is an
+//!    error that a middleware of the application returns.
 //! 5. A 401 without a challenge gets one.
+
+use std::sync::Arc;
 
 use actix_web::{
     Error, HttpRequest,
     dev::ServiceResponse,
     http::{
-        StatusCode,
+        Method, StatusCode,
         header::{HeaderMap, HeaderValue, SET_COOKIE, WWW_AUTHENTICATE},
     },
 };
@@ -21,9 +24,8 @@ use crate::{
     core::LoginOwner,
     error::{CHALLENGE, LoginError, StoreError},
     events::{EventUser, LoginEvent},
-    http::{SetCookie, cookies, set_cookie},
+    http::{Overruled, Seen, SetCookie, caching, cookies, set_cookie},
     manager::Manager,
-    refusal,
     request::{
         LoginState, OpenedLoginCookie,
         credential::{self, LoginCredential},
@@ -85,25 +87,63 @@ pub(crate) async fn finish<B>(
     }
     let cookies = review.cookies;
     let depends_on_login = state.is_some() || !cookies.is_empty();
-    write(&mut response, depends_on_login.then_some(cookies));
+    write(
+        &mut response,
+        manager,
+        depends_on_login.then_some(cookies),
+        Seen::now(),
+    );
     Ok(response)
 }
 
-/// Adds cookies to a response that depends on the login, and marks it as private. `None` if it does not
-/// depend on the login.
-pub(crate) fn write<B>(response: &mut ServiceResponse<B>, cookies: Option<Vec<SetCookie>>) {
+/// Adds cookies to a response that depends on the login, and keeps it from others. `None` if no cookie and no
+/// [`LoginState`] makes it depend on the login.
+pub(crate) fn write<B>(
+    response: &mut ServiceResponse<B>,
+    manager: &Manager,
+    cookies: Option<Vec<SetCookie>>,
+    seen: Seen,
+) {
     let ours = cookies.as_ref().map_or(0, Vec::len);
-    if let Some(cookies) = cookies {
-        for cookie in cookies {
-            set_cookie::append(response.headers_mut(), cookie);
+    let depends_on_login = cookies.is_some() || seen.looked();
+    for cookie in cookies.into_iter().flatten() {
+        set_cookie::append(response.headers_mut(), cookie);
+    }
+    if depends_on_login {
+        let now = || manager.now();
+        if let Some(overruled) = manager.caching.mark(response.headers_mut(), seen, now) {
+            report_overruled(response.request(), manager, &overruled);
         }
-        refusal::keep_private(response.headers_mut());
     }
     fate::count_cookies(ours, || response.headers().get_all(SET_COOKIE).count());
     if response.status() == StatusCode::UNAUTHORIZED {
         challenge(response.headers_mut());
+        caching::keep_private(response.headers_mut());
     }
 }
+
+/// Says once for each route that its response depends on the user, and would have been shown to others.
+#[cold]
+fn report_overruled(request: &HttpRequest, manager: &Manager, overruled: &Overruled) {
+    let pattern = request.match_pattern();
+    let route = pattern.as_deref().unwrap_or(NO_ROUTE);
+    if manager.routes.overruled.is_first(request.method(), route) {
+        log_overruled(Some(request.method().as_str()), route, overruled);
+    }
+}
+
+fn log_overruled(method: Option<&str>, route: &str, Overruled { header, instead }: &Overruled) {
+    tracing::warn!(
+        target: "login",
+        event = "cache_overruled",
+        method,
+        route,
+        "the response says `{header}` and depends on the user, so a shared cache would show it to other users;          it is sent with `Cache-Control: {instead}`; say `private` there, or do not ask for the user",
+    );
+}
+
+/// Stands for the route of a response that no route has made.
+const NO_ROUTE: &str = "(none)";
 
 /// Adds the challenge that a 401 must carry (RFC 9110 §15.5.2), if the application has set none: a login form
 /// that answers 401 to a wrong password seldom does.
@@ -114,12 +154,26 @@ fn challenge(headers: &mut HeaderMap) {
     }
 }
 
-/// The same for an error that a middleware of the application returns, whose response is made later.
+/// Completes the response to an error that a middleware of the application returns. The response is made later,
+/// without the request.
 #[cold]
-pub(crate) fn challenge_error(mut error: Error) -> Error {
-    if error.as_response_error().status_code() == StatusCode::UNAUTHORIZED {
-        error.add_response_mapper(|mut response| {
-            challenge(response.headers_mut());
+pub(crate) fn complete_error(mut error: Error, manager: &Arc<Manager>, seen: Seen) -> Error {
+    let is_unauthorized = error.as_response_error().status_code() == StatusCode::UNAUTHORIZED;
+    if is_unauthorized || seen.looked() {
+        let manager = Arc::clone(manager);
+        error.add_response_mapper(move |mut response| {
+            let headers = response.headers_mut();
+            if seen.looked() {
+                let overruled = manager.caching.mark(headers, seen, || manager.now());
+                let first = || manager.routes.overruled.is_first(&Method::GET, NO_ROUTE);
+                if let Some(overruled) = overruled.filter(|_| first()) {
+                    log_overruled(None, NO_ROUTE, &overruled);
+                }
+            }
+            if is_unauthorized {
+                challenge(headers);
+                caching::keep_private(headers);
+            }
             response
         });
     }
@@ -221,6 +275,7 @@ impl<'a> Review<'a> {
                 }
             }
             if !is_gone {
+                Seen::note_log_out();
                 let event = LoginEvent::LoggedOut {
                     user: found.map(|found| EventUser::new(user_type, &*found.user)),
                     user_type: &user_type.name,

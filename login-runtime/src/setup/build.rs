@@ -65,6 +65,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
     let kept_next = settings.refusal.session_for_next.then_some(&next_cookie);
     check_cookies(&users, &cookie, session_cookie.into_iter().chain(kept_next))?;
     let request_loader = request_loader(&mut settings, &users)?;
+    settings.caching.varies_on_authorization = request_loader.is_some();
     let clock = settings.clock.take();
     let own_clock = clock.is_some();
     let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
@@ -138,6 +139,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         remember: settings.remember,
         remembering,
         guards: settings.guards,
+        caching: settings.caching,
         refusal: Arc::new(settings.refusal),
         events: settings.events,
         // Without records, a session that is stored in its cookie never ends on the server.
@@ -145,6 +147,8 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         limits,
         records,
         routes: settings.routes,
+        get_log_out: settings.get_log_out,
+        cross_site: settings.cross_site,
         throttle: settings
             .throttle
             .built(deadline, settings.login_store_throttle),

@@ -12,7 +12,7 @@ use crate::{
     core::{ClientCheck, GuardDefaults, Limits, MaxLogins},
     error::BuildError,
     events::{Events, RouteRules},
-    http::{CookieSettings, Proxies, RememberCookie},
+    http::{Caching, CookieSettings, CrossSiteCheck, Proxies, RememberCookie},
     refusal::RefusalSettings,
     store::{AnyThrottleStore, DynLoginStore, Throttle},
     users::{Loader, RequestLoader},
@@ -38,6 +38,7 @@ pub(crate) struct Settings {
     /// Whether cookies travel over plain http.
     pub(crate) insecure: bool,
     pub(crate) guards: GuardDefaults,
+    pub(crate) caching: Caching,
     pub(crate) refusal: RefusalSettings,
     pub(crate) events: Events,
     /// Whether the application wants no login store.
@@ -53,6 +54,9 @@ pub(crate) struct Settings {
     /// Whether a user may have any number of logins.
     pub(crate) unlimited_logins: bool,
     pub(crate) routes: RouteRules,
+    /// Whether GET requests may end logins.
+    pub(crate) get_log_out: bool,
+    pub(crate) cross_site: CrossSiteCheck,
     pub(crate) throttle: Throttle,
     /// The first mistake that a setter found.
     pub(crate) error: Option<BuildError>,

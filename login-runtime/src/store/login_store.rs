@@ -157,6 +157,10 @@ pub trait LoginStore: Send + Sync + 'static {
     /// The store may delete this after `until`; the latest `until` of several calls counts. It keeps at
     /// most `max` of them for each user, and deletes those with the earliest `until` first. `owner` has
     /// an empty id if the user is unknown.
+    ///
+    /// The manager also uses this for another thing that is over after a while: that a user has logged in
+    /// from a client. `session` is a hash of the client then, and the `user_type` of `owner` ends with
+    /// ` clients`, so that these count for themselves.
     fn revoke_session(
         &self,
         session: LoginKey,

@@ -51,9 +51,9 @@ const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(5);
 /// Raising it tolerates larger differences between clocks; lowering it saves memory.
 const SLACK: i64 = 24 * 60 * 60;
 
-/// How many seconds Redis keeps the list of a user's revoked sessions after its last change: longer than
-/// the manager revokes a session for.
-const REVOKED_TTL: i64 = 8 * 24 * 60 * 60;
+/// How many seconds Redis keeps the list of a user's revoked sessions, or of the user's clients, after its
+/// last change: longer than the manager keeps one of them.
+const REVOKED_TTL: i64 = 31 * 24 * 60 * 60;
 
 /// The longest time to live in seconds. Redis cannot add much more to its clock.
 const MAX_TTL: i64 = 3_000_000_000;

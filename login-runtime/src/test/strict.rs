@@ -1,5 +1,5 @@
-//! Rules that every answer has to keep: strict cookies, a challenge with every 401, redirects that stay on
-//! the own origin, and no page of a login in a shared cache.
+//! Rules that every answer has to keep: strict cookies, a challenge with every 401, a time to wait with every
+//! 429 and 503, redirects that stay on the own origin, and no page of a login in a shared cache.
 //!
 //! [`Browser`](super::Browser) judges every answer that it gets, if the environment variable
 //! `LOGIN_RUNTIME_STRICT_ANSWERS` is `1`, and fails the test at the first answer that breaks a rule. Set it
@@ -34,7 +34,7 @@
 use std::{cell::RefCell, env, sync::OnceLock};
 
 use actix_web::http::header::{
-    CACHE_CONTROL, HeaderMap, LOCATION, SET_COOKIE, VARY, WWW_AUTHENTICATE,
+    CACHE_CONTROL, HeaderMap, LOCATION, RETRY_AFTER, SET_COOKIE, VARY, WWW_AUTHENTICATE,
 };
 use derive_more::Display;
 use url::Url;
@@ -161,6 +161,10 @@ pub(super) fn judge(answer: &Judged<'_>) -> Vec<Fault> {
             fault(Rule::Challenge, format!("`{value}` is no challenge: {why}"));
         }
     }
+    if matches!(answer.status, 429 | 503) && !answer.headers.contains_key(RETRY_AFTER) {
+        let why = format!("a {} has no Retry-After", answer.status);
+        fault(Rule::RetryAfter, why);
+    }
     for location in answer.all(&LOCATION) {
         if !stays(location, answer.host) {
             fault(
@@ -284,6 +288,15 @@ mod tests {
         check(401, &[("www-authenticate", "")], false, &[Rule::Challenge]);
         check(401, &[("www-authenticate", "Cookie")], false, &[]);
         check(403, &[], false, &[]);
+    }
+
+    #[test]
+    fn a_429_and_a_503_say_when_to_try_again() {
+        for status in [429, 503] {
+            check(status, &[], false, &[Rule::RetryAfter]);
+            check(status, &[("retry-after", "5")], false, &[]);
+        }
+        check(500, &[], false, &[]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::{
         throttle::ClientNetwork,
         user::{PasswordRefusal, PasswordUser},
     },
-    error::{BoxError, untried},
+    error::{BoxError, not_done},
     users::verified::Verified,
 };
 
@@ -500,7 +500,7 @@ fn why(refused: Refused) -> Why {
 #[derive(Clone, Copy, Debug, Display, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PasswordError {
-    /// Too many checks are waiting, or there is no memory for this one. Answers 503.
+    /// Too many checks are waiting, or there is no memory for this one. Answers 503 with `Retry-After`.
     #[display("too many passwords are being checked")]
     Busy,
     /// argon2 does not allow these costs. Answers 500.
@@ -524,7 +524,7 @@ pub enum PasswordError {
         /// In how many seconds another try may be made.
         retry_after: u32,
     },
-    /// The store that counts tries failed. Answers 503.
+    /// The store that counts tries failed. Answers 503 with `Retry-After`.
     #[display("the tries could not be counted")]
     Unavailable,
     /// No login manager is wrapped around this route. Answers 500.
@@ -558,6 +558,6 @@ impl ResponseError for PasswordError {
             Self::Throttled { retry_after } => Some(*retry_after),
             _ => None,
         };
-        untried(self.status_code(), retry_after, self.to_string())
+        not_done(self.status_code(), retry_after, self.to_string())
     }
 }

@@ -26,6 +26,8 @@ pub enum Rule {
     ClearText,
     /// A 401 has a challenge (RFC 9110 §15.5.2).
     Challenge,
+    /// A 429 or 503 says when to try again (RFC 9110 §10.2.3).
+    RetryAfter,
     /// A redirect stays on the own origin (ASVS 3.7.2).
     OwnOrigin,
     /// An answer for which the login was read is in no shared cache, and varies with the cookies
