@@ -35,6 +35,8 @@ use crate::{
     users::{AuthMethod, UserType},
 };
 
+#[cfg(feature = "metrics")]
+pub(crate) mod count;
 mod login;
 
 pub(crate) type Subscriber = Box<dyn Fn(&LoginEvent<'_>, &HttpRequest) + Send + Sync>;
@@ -51,12 +53,17 @@ pub(crate) struct Events {
     pub(crate) subscribers: Vec<Subscriber>,
     /// Those to events that belong to no request.
     pub(crate) outside: Vec<OutsideSubscriber>,
+    /// Counts each event, even those that a subscriber causes.
+    #[cfg(feature = "metrics")]
+    pub(crate) counter: Option<fn(&LoginEvent<'_>)>,
 }
 
 impl Events {
     /// Sends an event to the log and the subscribers.
     pub(crate) fn emit(&self, event: &LoginEvent<'_>, request: &HttpRequest) {
         event.log(Some(request));
+        #[cfg(feature = "metrics")]
+        self.count(event);
         // What a subscriber itself causes goes only to the log.
         if self.subscribers.is_empty() || Hook::Subscriber.is_running() {
             return;
@@ -71,8 +78,17 @@ impl Events {
     /// Sends an event that belongs to no request to the log and the subscribers.
     pub(crate) fn emit_outside(&self, event: &LoginEvent<'_>) {
         event.log(None);
+        #[cfg(feature = "metrics")]
+        self.count(event);
         if !Hook::Subscriber.is_running() {
             Hook::Subscriber.run(|| self.outside.iter().for_each(|subscriber| subscriber(event)));
+        }
+    }
+
+    #[cfg(feature = "metrics")]
+    fn count(&self, event: &LoginEvent<'_>) {
+        if let Some(count) = self.counter {
+            count(event);
         }
     }
 
@@ -403,7 +419,7 @@ pub enum LogInRefusal {
 
 impl LogInRefusal {
     /// Its name in the log.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Inactive => "inactive",
             Self::TooManyLogins => "too_many_logins",
@@ -440,7 +456,7 @@ pub enum LoginsEndReason {
 
 impl LoginsEndReason {
     /// Its name in the log.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Chosen => "chosen",
             Self::Others => "others",

@@ -15,6 +15,7 @@
 //! | [`sockets`] | How is a WebSocket guarded, and what ends it? |
 //! | [`deploying`] | What should not go live? What does a security reviewer get to read? |
 //! | [`asvs`] | Which items of OWASP ASVS does a test of the application show? |
+//! | `metrics` (feature `metrics`) | Which counters and times can a metrics server collect? |
 //! | [`testing`] | How do a test browser and the audit get the application that `main` starts? |
 
 /// The key: making, keeping, loading and replacing it.
@@ -56,6 +57,12 @@ pub mod sockets {}
 /// Before an application goes live: the policy in words, and the check.
 #[doc = include_str!("guide/deploying.md")]
 pub mod deploying {}
+
+/// Metrics: the counters, gauges and histograms, and their labels.
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+#[doc = include_str!("guide/metrics.md")]
+pub mod metrics {}
 
 /// Tests of the application that `main` starts.
 #[doc = include_str!("guide/testing.md")]

@@ -145,10 +145,11 @@ fn signatures_and_randomness_have_one_place() {
     );
     assert_eq!(files_with(&["argon2::"]), ["users/password/check.rs"]);
     assert_eq!(files_with(&["SystemTime::now"]), ["clock.rs"]);
-    // A purge measures how long it holds others up, and a request how long it waited in vain.
+    // A purge measures how long it holds others up, and a request how long it waited in vain. The metrics
+    // measure calls of stores and checks of passwords.
     assert_eq!(
         files_with(&["Instant::now"]),
-        ["store/deadline.rs", "store/sql.rs"]
+        ["measure.rs", "store/deadline.rs", "store/sql.rs"]
     );
 }
 
@@ -290,6 +291,7 @@ const RUNTIME: &[&str] = &[
     "request/client.rs",
     "request/remember_cookie.rs",
     "request/due_message.rs",
+    "request/root_span.rs",
     "request/stand_in.rs",
     "request/state.rs",
     "request/credential.rs",
@@ -306,6 +308,7 @@ const RUNTIME: &[&str] = &[
     "refusal/scope.rs",
     "refusal/settings.rs",
     "refusal/kept_next.rs",
+    "events/count.rs",
     "events.rs",
     "events/login.rs",
     "conditions/condition.rs",
@@ -352,6 +355,9 @@ const RUNTIME: &[&str] = &[
     "keys.rs",
     "hooks.rs",
     "error.rs",
+    "spans.rs",
+    "measure.rs",
+    "metrics.rs",
     "core/caching.rs",
     "core/costs.rs",
     "core/cross_site.rs",

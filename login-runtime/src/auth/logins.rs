@@ -19,6 +19,7 @@ use crate::{
     guard::FreshUser,
     http::Seen,
     manager::{LoginManager, Manager},
+    measure::Operation,
     store::{LoginRef, LoginStore as _, Records},
     users::{AnyUser, UserType},
 };
@@ -456,9 +457,10 @@ impl Logins {
     ///
     /// The store's error.
     pub async fn end_all(&self) -> Result<u64, StoreError> {
+        static END_ALL: Operation = Operation::new("end_many");
         let store = &self.records.store;
         let ended = store
-            .call_long("end_many", |store| store.end_many(LoginSelector::All))
+            .call_long(&END_ALL, |store| store.end_many(LoginSelector::All))
             .await?;
         self.revoked(None, None, ended);
         Ok(ended)

@@ -9,6 +9,8 @@ use actix_web::{
     dev::{RequestHead, ServiceRequest},
     test::TestRequest,
 };
+#[cfg(feature = "tracing-actix-web")]
+use tracing_actix_web::RootSpan;
 
 use crate::{
     http::ProxyData,
@@ -22,6 +24,8 @@ use crate::{
 pub(crate) struct StandIn {
     head: RequestHead,
     session: SharedSession,
+    #[cfg(feature = "tracing-actix-web")]
+    root_span: Option<RootSpan>,
     /// Dynamic segments of the path.
     segments: Vec<(String, String)>,
     pub(crate) scope_views: Option<Rc<ScopeViews>>,
@@ -35,6 +39,8 @@ impl StandIn {
         Self {
             head: request.head().clone(),
             session: SharedSession::of(request),
+            #[cfg(feature = "tracing-actix-web")]
+            root_span: request.extensions().get::<RootSpan>().cloned(),
             segments: Vec::new(),
             scope_views: None,
             resolved: ResolvedViews::of(manager.refusal.views(), request),
@@ -66,6 +72,10 @@ impl StandIn {
         let mut request: ServiceRequest = request.to_srv_request();
         *request.head_mut() = self.head;
         request.extensions_mut().insert(self.session);
+        #[cfg(feature = "tracing-actix-web")]
+        if let Some(root_span) = self.root_span {
+            request.extensions_mut().insert(root_span);
+        }
         request.into_parts().0
     }
 }

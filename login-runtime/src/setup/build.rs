@@ -128,6 +128,10 @@ pub(crate) fn manager<S: SessionStore + 'static>(
     }
     let proxies = Arc::new(settings.proxies);
     settings.refusal.proxies = Arc::clone(&proxies);
+    #[cfg(feature = "metrics")]
+    {
+        settings.events.counter = Some(crate::events::count::event);
+    }
     let manager = Manager {
         users,
         session_cookie,
@@ -154,6 +158,8 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         facts,
     };
     warnings::log(&manager);
+    #[cfg(feature = "metrics")]
+    crate::metrics::describe();
     Ok(LoginManager {
         manager: Arc::new(manager),
         session,
