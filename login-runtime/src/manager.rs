@@ -154,6 +154,8 @@ pub(crate) struct Manager {
     /// How failed tries are limited.
     pub(crate) throttle: Throttle,
     pub(crate) facts: Facts,
+    /// Whether GET requests may end logins.
+    pub(crate) get_log_out: bool,
     /// Whether a session can end while a request that uses it runs, and its store notices.
     pub(crate) watches_sessions: bool,
 }
@@ -182,7 +184,7 @@ impl Manager {
     /// The manager of a request, for a caller to whom it does not matter if there is none.
     pub(crate) fn peek(request: &HttpRequest) -> Option<&Arc<Self>> {
         let data = request.app_data::<ManagerData>();
-        data.map(|data| &data.0)
+        data.map(|data| &data.manager)
     }
 
     /// The position of a user type in `users`.
@@ -203,7 +205,7 @@ impl Manager {
     ///
     /// Whether a manager is inside another is only known when a request reaches both.
     pub(crate) fn check_nesting(self: &Arc<Self>, request: &HttpRequest) -> Result<(), SetupError> {
-        let Some(ManagerData(outer)) = request.app_data::<ManagerData>() else {
+        let Some(ManagerData { manager: outer, .. }) = request.app_data::<ManagerData>() else {
             return Ok(());
         };
         let theirs: HashSet<_> = outer.cookie_names().collect();
@@ -274,4 +276,8 @@ impl Manager {
 struct NoManagerLogged;
 
 /// The app data through which a request finds its manager; the middleware adds it.
-pub(crate) struct ManagerData(pub(crate) Arc<Manager>);
+pub(crate) struct ManagerData {
+    pub(crate) manager: Arc<Manager>,
+    /// Whether the request arrived with a method that must only read.
+    pub(crate) by_safe_method: bool,
+}

@@ -70,6 +70,7 @@ mod refusal_table;
 mod refuse;
 mod remember;
 mod rotation;
+mod safe_methods;
 mod schedule;
 mod secrets;
 mod setup;

@@ -222,6 +222,10 @@ const SETTERS: &[(&str, Setter)] = &[
         Setter::Set(|builder| text(builder.danger_insecure_cookies())),
     ),
     (
+        "danger_allow_get_log_out",
+        Setter::Set(|builder| text(builder.danger_allow_get_log_out())),
+    ),
+    (
         "on_event",
         Setter::Set(|builder| text(builder.on_event(|_, _| ()))),
     ),
@@ -468,6 +472,7 @@ fn each_setting_that_should_not_go_live_is_a_finding() {
         (base().session_cookie(weak().name("sid")), &["cookie-name"]),
         (base().throttle(Throttle::danger_off()), &["no-throttle"]),
         (base().danger_any_host(), &["any-host"]),
+        (base().danger_allow_get_log_out(), &["get-log-out"]),
         (
             base().resource_policy(ResourcePolicy::Unset),
             &["no-resource-policy"],
@@ -566,6 +571,7 @@ fn every_danger_setting_is_a_finding() {
         .into_iter()
         .filter(|name| name.starts_with("danger_"));
     let found = |name: &str| match name {
+        "danger_allow_get_log_out" => codes(base().danger_allow_get_log_out()).len(),
         "danger_any_host" => codes(base().danger_any_host()).len(),
         "danger_any_number_of_logins" => codes(base().danger_any_number_of_logins()).len(),
         "danger_no_cross_site_check" => codes(base().danger_no_cross_site_check()).len(),

@@ -264,6 +264,7 @@ const RUNTIME: &[&str] = &[
     "auth/logins.rs",
     "auth/seen_client.rs",
     "auth/require.rs",
+    "auth/safe_method.rs",
     "auth/auth.rs",
     "routes/audit.rs",
     "routes/gate.rs",

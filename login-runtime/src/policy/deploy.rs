@@ -28,6 +28,7 @@ const CODES: &[&str] = &[
     "cookie-script-readable",
     "exempt-options",
     "fresh-for-the-session",
+    "get-log-out",
     "http-origin",
     "http-trusted-origin",
     "insecure-cookies",

@@ -421,6 +421,23 @@ fn guards(manager: &Manager) -> Section {
             "OPTIONS requests are guarded like all others.",
         ),
     });
+    let text = match manager.get_log_out {
+        true => {
+            "GET requests may end logins. Only other methods, such as POST, log users in, confirm logins and \
+                 change credentials."
+        }
+        false => {
+            "Only methods that may change something, such as POST, log users in and out, confirm logins and \
+                 change credentials."
+        }
+    };
+    let but = "A GET request may complete what an identity provider or a one-time link leads back to, if the \
+               application has checked that this browser began it.";
+    said.push(say(
+        "guards.get_log_out",
+        manager.get_log_out,
+        format!("{text} {but}"),
+    ));
     section("Guards", said)
 }
 

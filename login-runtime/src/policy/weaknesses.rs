@@ -193,6 +193,19 @@ fn of_settings(manager: &Manager) -> impl Iterator<Item = Weakness> {
             },
         ),
         (
+            manager.get_log_out,
+            Weakness {
+                event: None,
+                finding: Finding {
+                    code: "get-log-out",
+                    severity: Warning,
+                    what: "`danger_allow_get_log_out` lets GET requests end logins".to_owned(),
+                    follows: "a link or an image of any other site can log users out",
+                    advice: "leave it out, and log out with a form",
+                },
+            },
+        ),
+        (
             manager.caching.resources == ResourcePolicy::Unset,
             Weakness {
                 event: None,

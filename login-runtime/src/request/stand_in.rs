@@ -24,6 +24,7 @@ use crate::{
 pub(crate) struct StandIn {
     head: RequestHead,
     session: SharedSession,
+    by_safe_method: bool,
     #[cfg(feature = "tracing-actix-web")]
     root_span: Option<RootSpan>,
     /// Dynamic segments of the path.
@@ -39,6 +40,9 @@ impl StandIn {
         Self {
             head: request.head().clone(),
             session: SharedSession::of(request),
+            by_safe_method: request
+                .app_data::<ManagerData>()
+                .is_none_or(|data| data.by_safe_method),
             #[cfg(feature = "tracing-actix-web")]
             root_span: request.extensions().get::<RootSpan>().cloned(),
             segments: Vec::new(),
@@ -60,7 +64,10 @@ impl StandIn {
     pub(crate) fn request(self, manager: Arc<Manager>) -> HttpRequest {
         // The only way to make a request outside of actix-web.
         let proxies = ProxyData(Arc::clone(&manager.proxies));
-        let mut request = TestRequest::default().app_data(ManagerData(manager));
+        let mut request = TestRequest::default().app_data(ManagerData {
+            manager,
+            by_safe_method: self.by_safe_method,
+        });
         request = request.app_data(proxies);
         request = request.app_data(self.resolved);
         if let Some(views) = self.scope_views {

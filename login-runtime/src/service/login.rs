@@ -61,13 +61,21 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Self::Transform, ()>>>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        let mut data = Extensions::new();
-        data.insert(ManagerData(Arc::clone(&self.manager)));
-        data.insert(ProxyData(Arc::clone(&self.manager.proxies)));
+        let data = |by_safe_method| {
+            let mut data = Extensions::new();
+            let manager = Arc::clone(&self.manager);
+            data.insert(ManagerData {
+                manager,
+                by_safe_method,
+            });
+            data.insert(ProxyData(Arc::clone(&self.manager.proxies)));
+            Rc::new(data)
+        };
         let is_nested = Rc::new(Cell::new(false));
         let login = LoginService {
             service: Rc::new(service),
-            data: Rc::new(data),
+            data: data(false),
+            data_of_safe: data(true),
             is_checked: Cell::default(),
             has_older_keys: self.manager.session_cookie.has_older_keys(),
             has_login_cookies: self.manager.has_login_cookies(),
@@ -93,6 +101,8 @@ pub struct LoginService<S> {
     service: Rc<S>,
     /// Lets handlers and guards find the manager.
     data: Rc<Extensions>,
+    /// The same for a request with a method that must only read.
+    data_of_safe: Rc<Extensions>,
     manager: Arc<Manager>,
     /// Whether the first request has shown that no manager around this one disturbs it. All requests that
     /// reach this service come through the same middleware.
@@ -140,7 +150,11 @@ impl<S> LoginService<S> {
                 Err(error) => return Step::boxed(async move { Err(error) }),
             };
         }
-        request.add_data_container(Rc::clone(&self.data));
+        let data = match request.method().is_safe() {
+            true => &self.data_of_safe,
+            false => &self.data,
+        };
+        request.add_data_container(Rc::clone(data));
         #[cfg(feature = "test-util")]
         if let Some(asked) = crate::test::asked(request.request()) {
             let service = Rc::clone(&self.service);

@@ -151,6 +151,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         limits,
         records,
         routes: settings.routes,
+        get_log_out: settings.get_log_out,
         cross_site: settings.cross_site,
         throttle: settings
             .throttle

@@ -681,6 +681,23 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| settings.insecure = true)
     }
 
+    /// Lets GET requests end logins: for an application whose link to log out has to stay.
+    ///
+    /// Without it, [`Auth::log_out`](crate::Auth::log_out) and all other functions that end logins return
+    /// [`LoginError::SafeMethod`](crate::LoginError::SafeMethod) for GET, HEAD, OPTIONS and TRACE. It is a setting
+    /// of the manager, and not an argument of each call, so that [`policy`](LoginManager::policy) and
+    /// [`check_deploy`](LoginManager::check_deploy) report it. It does not let GET requests log users in, confirm
+    /// logins or change credentials.
+    ///
+    /// # Security
+    ///
+    /// A link, an image or a redirect of any other site can then log users out (ASVS 3.5.3), and so can a
+    /// browser that follows links in advance. Prefer a form with a button.
+    #[must_use]
+    pub fn danger_allow_get_log_out(self) -> Self {
+        self.set(|settings| settings.get_log_out = true)
+    }
+
     /// Calls `subscriber` for each [`LoginEvent`].
     ///
     /// It runs within the request: keep it short, and do longer work elsewhere. Events outside of requests

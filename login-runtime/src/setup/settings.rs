@@ -54,6 +54,8 @@ pub(crate) struct Settings {
     /// Whether a user may have any number of logins.
     pub(crate) unlimited_logins: bool,
     pub(crate) routes: RouteRules,
+    /// Whether GET requests may end logins.
+    pub(crate) get_log_out: bool,
     pub(crate) cross_site: CrossSiteCheck,
     pub(crate) throttle: Throttle,
     /// The first mistake that a setter found.
