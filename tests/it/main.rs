@@ -35,6 +35,7 @@ mod generated_next;
 mod golden_events;
 mod guards;
 mod guessing;
+mod guessing_stores;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
 mod half_done;
 mod helpers;

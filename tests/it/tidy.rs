@@ -334,6 +334,7 @@ const RUNTIME: &[&str] = &[
     "store/memory/throttle.rs",
     "store/records.rs",
     "store/deadline.rs",
+    "store/redis_throttle.rs",
     "store/redis.rs",
     "store/sql.rs",
     "store/login_store.rs",
