@@ -2,7 +2,7 @@
 
 use syn::{Attribute, ext::IdentExt as _};
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[allow(
     clippy::enum_variant_names,
     reason = "the variants are named after the attributes"

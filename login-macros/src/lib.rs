@@ -27,6 +27,8 @@ mod public;
 mod routes;
 mod source_text;
 mod spans;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use guard_kind::GuardKind;
@@ -94,7 +96,12 @@ fn expand_with<I: Parse>(
     input: proc_macro::TokenStream,
     expand: impl FnOnce(I) -> TokenStream,
 ) -> proc_macro::TokenStream {
-    syn::parse(input)
-        .map_or_else(|error| error.to_compile_error(), expand)
-        .into()
+    parse_and_expand(input.into(), expand).into()
+}
+
+fn parse_and_expand<I: Parse>(
+    input: TokenStream,
+    expand: impl FnOnce(I) -> TokenStream,
+) -> TokenStream {
+    syn::parse2(input).map_or_else(|error| error.to_compile_error(), expand)
 }

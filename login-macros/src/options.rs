@@ -62,8 +62,8 @@ impl<K: Copy + PartialEq> Reader<K> {
     pub(crate) fn read(&mut self, tokens: TokenStream, errors: &mut Errors) -> Vec<(K, Opt)> {
         let mut known = Vec::new();
         // The list is split first, so a mistake in one option does not spoil the next.
-        for tokens in split_at_commas(tokens) {
-            let opt = match Opt::parse(tokens) {
+        for (tokens, end) in split_at_commas(tokens) {
+            let opt = match Opt::parse(tokens, end) {
                 Ok(opt) => opt,
                 Err(span) => {
                     errors.not_an_option(span, &names(self.table));
@@ -106,12 +106,13 @@ enum Value {
 }
 
 impl Opt {
-    fn parse(tokens: TokenStream) -> Result<Self, Span> {
+    /// Reads the tokens before `end`. Fails with the span of what is in the place of a name.
+    fn parse(tokens: TokenStream, end: Span) -> Result<Self, Span> {
         let mut tokens = tokens.into_iter();
         let name = match tokens.next() {
             Some(TokenTree::Ident(name)) => name,
             Some(other) => return Err(other.span()),
-            None => return Err(Span::call_site()),
+            None => return Err(end),
         };
         let value = match tokens.next() {
             None => Value::Absent,
@@ -205,8 +206,9 @@ fn parse_seconds(text: &str) -> Option<u64> {
     i64::try_from(seconds).is_ok().then_some(seconds)
 }
 
-/// Splits at the commas outside of `<..>`. Parentheses and brackets are single tokens here.
-fn split_at_commas(tokens: TokenStream) -> Vec<TokenStream> {
+/// Splits at the commas outside of `<..>`. Parentheses and brackets are single tokens here. Each part comes
+/// with the span of the comma that ends it.
+fn split_at_commas(tokens: TokenStream) -> Vec<(TokenStream, Span)> {
     let mut parts = Vec::new();
     let mut part = Vec::new();
     let mut depth = 0_usize;
@@ -227,7 +229,7 @@ fn split_at_commas(tokens: TokenStream) -> Vec<TokenStream> {
             match punct.as_char() {
                 ',' if depth == 0 => {
                     arrow = false;
-                    parts.push(part.drain(..).collect());
+                    parts.push((part.drain(..).collect(), punct.span()));
                     continue;
                 }
                 '<' => depth += 1,
@@ -242,7 +244,7 @@ fn split_at_commas(tokens: TokenStream) -> Vec<TokenStream> {
         part.push(token);
     }
     if !part.is_empty() {
-        parts.push(part.into_iter().collect());
+        parts.push((part.into_iter().collect(), Span::call_site()));
     }
     parts
 }

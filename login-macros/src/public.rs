@@ -22,10 +22,11 @@ pub(crate) const NAME: &str = "public";
 
 #[derive(Clone, Copy, PartialEq)]
 enum Key {
+    CrossSite,
     Crate,
 }
 
-const TABLE: Table<Key> = &[("crate", Key::Crate)];
+const TABLE: Table<Key> = &[("cross_site", Key::CrossSite), ("crate", Key::Crate)];
 
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
@@ -49,14 +50,21 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
 
 struct Public {
     root: Root,
+    /// Whether pages of other sites may send requests to it.
+    cross_site: bool,
     handler: Handler,
 }
 
 impl Public {
     fn parse(options: TokenStream, item: &TokenStream, errors: &mut Errors) -> syn::Result<Self> {
         let mut root = Root::default();
+        let mut cross_site = false;
         for (key, opt) in Reader::new(TABLE, |_| None).read(options, errors) {
             match key {
+                Key::CrossSite => {
+                    opt.flag(errors);
+                    cross_site = true;
+                }
                 Key::Crate => {
                     root = opt.root(errors);
                 }
@@ -64,6 +72,7 @@ impl Public {
         }
         Ok(Self {
             root,
+            cross_site,
             handler: Handler::parse(NAME, item.clone())?,
         })
     }
@@ -82,7 +91,9 @@ impl Public {
     fn expand(mut self) -> TokenStream {
         let declaration = self.declaration();
         let root = &self.root;
-        routes::wrap(&mut self.handler.attrs, &quote!(#root::public()));
+        let cross_site = self.cross_site.then(|| quote!(.cross_site()));
+        let wrap = quote!(#root::public() #cross_site);
+        routes::wrap(&mut self.handler.attrs, &wrap);
         let assertions = self.assertions();
         let handler = &self.handler;
         quote!(#handler #declaration #assertions)
@@ -217,7 +228,54 @@ mod tests {
             quote!(
                 async fn h() -> A {}
             ),
-            &["unknown option `user`, expected `crate`", message],
+            &[
+                "unknown option `user`, expected `cross_site` or `crate`",
+                message,
+            ],
+        );
+    }
+
+    #[test]
+    fn a_public_route_may_take_requests_of_other_sites() {
+        expands(
+            quote!(cross_site),
+            quote! {
+                #[post("/hook")]
+                async fn hook() -> B {}
+            },
+            quote! {
+                #[post("/hook", wrap = ":: login_runtime :: public () . cross_site ()")]
+                async fn hook() -> B {}
+                #[automatically_derived]
+                impl ::login_runtime::__private::DeclaredService for hook {}
+            },
+        );
+        let item = quote!(
+            #[post("/hook")]
+            async fn hook() -> B {}
+        );
+        for (options, message) in [
+            (quote!(cross_site = true), "`cross_site` takes no value"),
+            (quote!(cross_site("a")), "`cross_site` takes no value"),
+            (
+                quote!(cross_site, cross_site),
+                "`cross_site` is given twice; keep one",
+            ),
+            (
+                quote!(crosssite),
+                "unknown option `crosssite`, expected `cross_site` or `crate`",
+            ),
+        ] {
+            refuses(options, item.clone(), &[message]);
+        }
+        refuses(
+            quote!(cross_site),
+            quote! {
+                #[login_required]
+                #[post("/hook")]
+                async fn hook() -> B {}
+            },
+            &["`#[public]` and `#[login_required]` contradict each other; keep one"],
         );
     }
 

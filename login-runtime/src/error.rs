@@ -10,7 +10,7 @@ use actix_web::{
     HttpResponse, ResponseError,
     body::BoxBody,
     http::{
-        StatusCode,
+        Method, StatusCode,
         header::{self, ContentType, HeaderValue},
     },
 };
@@ -216,8 +216,8 @@ impl ResponseError for NextError {
     }
 }
 
-/// Why [`Auth::log_in`](crate::Auth::log_in) or
-/// [`Auth::confirm_login`](crate::Auth::confirm_login) failed.
+/// Why [`Auth::log_in`](crate::Auth::log_in), [`Auth::confirm_login`](crate::Auth::confirm_login), or another
+/// function that changes a login, failed.
 ///
 /// Nothing was written then.
 #[derive(Debug, Display, Error, From)]
@@ -258,6 +258,25 @@ pub enum LoginError {
     /// Answers 403.
     #[display("this user has as many logins as are allowed; end one first")]
     TooManyLogins,
+    /// The request has a method that must only read: GET, HEAD, OPTIONS or TRACE. Every page of another site
+    /// can make a browser send such a request with its cookies, and so change who is logged in. Answers 500.
+    ///
+    /// Answer POST where users log in and out, and send a form to it. A callback of an identity provider is
+    /// allowed with [`Verified::state_checked`](crate::Verified::state_checked), and a link that logs out with
+    /// [`danger_allow_get_log_out`](crate::config::LoginManagerBuilder::danger_allow_get_log_out).
+    #[display(
+        "`{call}` was called for a {method} request, which any page of another site can make a browser send \
+         with its cookies; answer POST here, and send a form to it{unless}"
+    )]
+    #[from(skip)]
+    SafeMethod {
+        /// The function that was called.
+        call: &'static str,
+        /// The method of the request.
+        method: Method,
+        /// What would allow it, as the end of a sentence; empty if nothing does.
+        unless: &'static str,
+    },
     /// The login store failed. Answers 503 with `Retry-After`.
     #[display("the login store failed")]
     #[from(skip)]
@@ -296,6 +315,7 @@ impl ResponseError for LoginError {
             | Self::SessionTooLong { .. }
             | Self::UnfitId
             | Self::NoRandomness
+            | Self::SafeMethod { .. }
             | Self::NoStore => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -355,6 +375,7 @@ fn text(reason: RefusalReason) -> &'static str {
         RefusalReason::Forbidden => "the user may not do this",
         RefusalReason::Stale => "the login is not fresh",
         RefusalReason::Asked => "the handler refused",
+        RefusalReason::CrossSite => "a page of another site sent the request",
     }
 }
 
@@ -395,6 +416,14 @@ pub enum BuildError {
     TrustedProxy {
         /// The network as it was given.
         network: String,
+        /// What is wrong, and what to do.
+        why: &'static str,
+    },
+    /// An origin of [`trusted_origins`](crate::config::LoginManagerBuilder::trusted_origins) is none.
+    #[display("the trusted origin `{origin}` {why}")]
+    TrustedOrigin {
+        /// The origin as it was given.
+        origin: String,
         /// What is wrong, and what to do.
         why: &'static str,
     },

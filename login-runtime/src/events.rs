@@ -23,7 +23,8 @@ use derive_more::{Debug, Display};
 
 pub use self::login::{EventLogin, LoginHash};
 pub use crate::core::{
-    freshness::RefusalReason, login::EndReason, throttle::ThrottledBy, user::PasswordRefusal,
+    cross_site::CrossSiteReason, freshness::RefusalReason, login::EndReason, throttle::ThrottledBy,
+    user::PasswordRefusal,
 };
 use crate::{
     conditions::Condition,
@@ -34,13 +35,15 @@ use crate::{
     users::{AuthMethod, UserType},
 };
 
+#[cfg(feature = "metrics")]
+pub(crate) mod count;
 mod login;
 
 pub(crate) type Subscriber = Box<dyn Fn(&LoginEvent<'_>, &HttpRequest) + Send + Sync>;
 
 pub(crate) type OutsideSubscriber = Box<dyn Fn(&LoginEvent<'_>) + Send + Sync>;
 
-/// How many bytes of a user agent are logged. Raising it shows more of unusual clients; lowering it saves
+/// How many bytes of a user agent or an origin are logged. Raising it shows more of unusual clients; lowering it saves
 /// space.
 const MAX_AGENT: usize = 120;
 
@@ -58,6 +61,9 @@ pub(crate) struct Events {
     pub(crate) outside: Vec<OutsideSubscriber>,
     /// Where events are stored.
     pub(crate) trail: Option<Box<dyn StoresEvents>>,
+    /// Counts each event, even those that a subscriber causes.
+    #[cfg(feature = "metrics")]
+    pub(crate) counter: Option<fn(&LoginEvent<'_>)>,
 }
 
 impl Events {
@@ -67,6 +73,8 @@ impl Events {
         if let Some(trail) = &self.trail {
             trail.push(event, Some(request));
         }
+        #[cfg(feature = "metrics")]
+        self.count(event);
         // What a subscriber itself causes goes only to the log.
         if self.subscribers.is_empty() || Hook::Subscriber.is_running() {
             return;
@@ -84,8 +92,17 @@ impl Events {
         if let Some(trail) = &self.trail {
             trail.push(event, None);
         }
+        #[cfg(feature = "metrics")]
+        self.count(event);
         if !Hook::Subscriber.is_running() {
             Hook::Subscriber.run(|| self.outside.iter().for_each(|subscriber| subscriber(event)));
+        }
+    }
+
+    #[cfg(feature = "metrics")]
+    fn count(&self, event: &LoginEvent<'_>) {
+        if let Some(count) = self.counter {
+            count(event);
         }
     }
 
@@ -125,6 +142,8 @@ pub(crate) struct RouteRules {
     pub(crate) overruled: SeenRoutes,
     /// Those that declare something behind middleware that hides it.
     pub(crate) hidden: SeenRoutes,
+    /// Those that refused a request of another site, behind middleware that may hide what they declare.
+    pub(crate) cross_site: SeenRoutes,
 }
 
 /// Routes that were requested, so that each is reported once.
@@ -271,6 +290,20 @@ pub enum LoginEvent<'a> {
         /// The login; `None` without a login store.
         login: Option<EventLogin<'a>>,
     },
+    /// A request was refused because a page of another site sent it. See
+    /// [the guide](crate::guide::cross_site).
+    CrossSiteRefused {
+        /// What shows it.
+        reason: CrossSiteReason,
+        /// The start of the `Origin` header. Everything but printable ASCII is escaped.
+        origin: Option<&'a str>,
+        /// The pattern of the route, such as `/users/{id}`, as far as it is known.
+        pattern: Option<&'a str>,
+        /// The middleware between the login manager and the routes that may hide that the route takes
+        /// requests of other sites, as far as it is known. Only at the first refusal for each method and
+        /// pattern.
+        middleware: Option<&'a str>,
+    },
     /// A login was used by another client. Flask-Login: `session_protected`.
     SessionProtected {
         /// What happened to the login.
@@ -409,7 +442,7 @@ pub enum LogInRefusal {
 
 impl LogInRefusal {
     /// Its name in the log.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Inactive => "inactive",
             Self::TooManyLogins => "too_many_logins",
@@ -446,7 +479,7 @@ pub enum LoginsEndReason {
 
 impl LoginsEndReason {
     /// Its name in the log.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Chosen => "chosen",
             Self::Others => "others",
@@ -501,6 +534,7 @@ impl LoginEvent<'_> {
             Self::Unauthorized { .. } => "unauthorized",
             Self::NeedsRefresh { .. } => "needs_refresh",
             Self::Forbidden { .. } => "forbidden",
+            Self::CrossSiteRefused { .. } => "cross_site_refused",
             Self::SessionProtected { .. } => "session_protected",
             Self::Accessed => "accessed",
             Self::LoginEnded { .. } => "login_ended",
@@ -658,6 +692,27 @@ impl LoginEvent<'_> {
                 let asked = condition.map(ToString::to_string);
                 tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason = asked);
             }
+            Self::CrossSiteRefused {
+                reason,
+                origin,
+                pattern,
+                middleware,
+            } => {
+                let reason = reason.name();
+                match middleware {
+                    None => {
+                        tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, reason, origin, pattern);
+                    }
+                    Some(middleware) => {
+                        tracing::warn!(
+                            target: "login", address = address(), user_agent = user_agent(), event, reason, origin, pattern, middleware,
+                            "if this route is declared with `cross_site`, middleware hides that by awaiting something \
+                             before it calls the routes: wrap that middleware in `routes_behind(..)`, or wrap it around \
+                             the login manager"
+                        );
+                    }
+                }
+            }
             Self::SessionProtected { mode, .. } => {
                 tracing::warn!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), reason = ?mode);
             }
@@ -735,7 +790,12 @@ impl LoginEvent<'_> {
 /// The start of the client's `User-Agent` header. The client chooses it, so everything but printable ASCII
 /// is escaped: it cannot look like another line, or change how the line is shown.
 pub(crate) fn user_agent(request: &HttpRequest) -> Option<String> {
-    let agent = request.headers().get(header::USER_AGENT)?.as_bytes();
-    let start = agent.get(..MAX_AGENT).unwrap_or(agent);
-    Some(start.escape_ascii().to_string())
+    let agent = request.headers().get(header::USER_AGENT)?;
+    Some(shown(agent.as_bytes()))
+}
+
+/// The start of a text that the client chooses, as a log can show it.
+pub(crate) fn shown(text: &[u8]) -> String {
+    let start = text.get(..MAX_AGENT).unwrap_or(text);
+    start.escape_ascii().to_string()
 }

@@ -7,7 +7,7 @@
 //! | [`keys`] | How is the key made, kept, loaded and replaced? |
 //! | [`stores`] | What changes with a login store? When must a handler report a new password? |
 //! | [`middlewares`] | In which order are other middlewares wrapped? |
-//! | [`cross_site`] | How do CORS, pages of other origins and cookies work together? |
+//! | [`cross_site`] | Which requests of other sites are refused? How do CORS, pages of other origins and cookies work together? |
 //! | [`guessing`] | How are guesses of passwords and codes limited, and what is to be set? |
 //! | [`refusals`] | What does a refused client get? |
 //! | [`caching`] | What keeps a page of one user from others, and from the browser's disk? |
@@ -16,6 +16,7 @@
 //! | [`events`] | What happens to logins, who is told, and how is it kept? How is a user told about a new client? |
 //! | [`deploying`] | What should not go live? What does a security reviewer get to read? |
 //! | [`asvs`] | Which items of OWASP ASVS does a test of the application show? |
+//! | `metrics` (feature `metrics`) | Which counters and times can a metrics server collect? |
 //! | [`testing`] | How do a test browser and the audit get the application that `main` starts? |
 
 /// The key: making, keeping, loading and replacing it.
@@ -30,7 +31,7 @@ pub mod stores {}
 #[doc = include_str!("guide/middlewares.md")]
 pub mod middlewares {}
 
-/// Pages of other origins: CORS, cookies, and requests across sites.
+/// Requests of other sites, pages of other origins, cookies and CORS.
 #[doc = include_str!("guide/cross_site.md")]
 pub mod cross_site {}
 
@@ -61,6 +62,12 @@ pub mod events {}
 /// Before an application goes live: the policy in words, and the check.
 #[doc = include_str!("guide/deploying.md")]
 pub mod deploying {}
+
+/// Metrics: the counters, gauges and histograms, and their labels.
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+#[doc = include_str!("guide/metrics.md")]
+pub mod metrics {}
 
 /// Tests of the application that `main` starts.
 #[doc = include_str!("guide/testing.md")]

@@ -186,6 +186,9 @@
 //! - `redis`: a login store in Redis or Valkey.
 //! - `uuid`, `chrono`, `time`, `secrecy`: session hashes that are values of these crates; with `secrecy`,
 //!   password hashes, too.
+//! - `metrics`: counters and times through the facade `metrics`, see the module `metrics`. It brings 3 crates.
+//! - `tracing-actix-web`: the user of a request on its span, see the module `spans`. It brings 3 crates, which
+//!   an application with `tracing-actix-web` has.
 //! - `audit`: the module `audit`, which lists the clients that may reach each route.
 //! - `test-util`: the module `test`, for the tests of applications.
 //!
@@ -217,6 +220,10 @@ mod hooks;
 mod http;
 mod keys;
 mod manager;
+mod measure;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub mod metrics;
 mod policy;
 mod refusal;
 mod request;
@@ -224,6 +231,9 @@ mod routes;
 mod service;
 mod session;
 mod setup;
+#[cfg(feature = "tracing-actix-web")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tracing-actix-web")))]
+pub mod spans;
 pub mod store;
 pub mod throttle;
 mod users;
@@ -321,6 +331,7 @@ pub use login_macros::permission;
 ///
 /// | option | meaning | default |
 /// |---|---|---|
+/// | `cross_site` | pages of other sites may send requests to it, without a login; see [the guide](guide::cross_site) | they get 403 |
 /// | `crate = path` | where `login_runtime` is, if it is re-exported | `::login_runtime` |
 ///
 /// The handler does not change, and can ask for the user like any other. The attribute goes above the route

@@ -14,7 +14,7 @@ use crate::{
     core::{AuthUser, ClientCheck, GuardDefaults, Limits, NextError, Remembering},
     error::SetupError,
     events::{EventLogin, Events, RouteRules},
-    http::{Caching, CheckedCookie, Proxies, RememberCookie, SessionCookie},
+    http::{Caching, CheckedCookie, CrossSiteCheck, Proxies, RememberCookie, SessionCookie},
     keys::KeyRing,
     refusal::{RefusalSettings, redirect},
     session::SharedStore,
@@ -149,9 +149,13 @@ pub(crate) struct Manager {
     /// `None` without a login store: then only the session, or the login cookie, records a login.
     pub(crate) records: Option<Arc<Records>>,
     pub(crate) routes: RouteRules,
+    /// How requests of other sites are recognized.
+    pub(crate) cross_site: CrossSiteCheck,
     /// How failed tries are limited.
     pub(crate) throttle: Throttle,
     pub(crate) facts: Facts,
+    /// Whether GET requests may end logins.
+    pub(crate) get_log_out: bool,
     /// Whether a session can end while a request that uses it runs, and its store notices.
     pub(crate) watches_sessions: bool,
 }
@@ -180,7 +184,7 @@ impl Manager {
     /// The manager of a request, for a caller to whom it does not matter if there is none.
     pub(crate) fn peek(request: &HttpRequest) -> Option<&Arc<Self>> {
         let data = request.app_data::<ManagerData>();
-        data.map(|data| &data.0)
+        data.map(|data| &data.manager)
     }
 
     /// The position of a user type in `users`.
@@ -201,7 +205,7 @@ impl Manager {
     ///
     /// Whether a manager is inside another is only known when a request reaches both.
     pub(crate) fn check_nesting(self: &Arc<Self>, request: &HttpRequest) -> Result<(), SetupError> {
-        let Some(ManagerData(outer)) = request.app_data::<ManagerData>() else {
+        let Some(ManagerData { manager: outer, .. }) = request.app_data::<ManagerData>() else {
             return Ok(());
         };
         let theirs: HashSet<_> = outer.cookie_names().collect();
@@ -219,7 +223,7 @@ impl Manager {
         Err(SetupError::NestedManagers { inner, outer, why }.logged())
     }
 
-    fn cookie_names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn cookie_names(&self) -> impl Iterator<Item = &str> {
         let users = || self.users.iter();
         let remember = users().map(|user_type| &user_type.remember);
         let login = users().filter_map(|user_type| user_type.login_cookie.as_ref());
@@ -272,4 +276,8 @@ impl Manager {
 struct NoManagerLogged;
 
 /// The app data through which a request finds its manager; the middleware adds it.
-pub(crate) struct ManagerData(pub(crate) Arc<Manager>);
+pub(crate) struct ManagerData {
+    pub(crate) manager: Arc<Manager>,
+    /// Whether the request arrived with a method that must only read.
+    pub(crate) by_safe_method: bool,
+}

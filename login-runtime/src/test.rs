@@ -563,7 +563,9 @@ where
         } = self;
         let log_in = async move |request: HttpRequest| {
             let auth = Auth::<U>::of(&request).map_err(|error| error.to_string())?;
-            let mut log_in = auth.log_in(Verified::trust(user, "test")).at(at);
+            // The request is a GET.
+            let user = Verified::trust(user, "test").state_checked();
+            let mut log_in = auth.log_in(user).at(at);
             if !fresh {
                 log_in = log_in.stale();
             }

@@ -82,7 +82,11 @@ async fn log_in(
     if defect == Defect::KeepsTheLoginOfAnotherTime && user.user().is_some() {
         return Ok(HttpResponse::NoContent().finish());
     }
-    auth.log_in(Verified::trust(found, "test")).await?;
+    let mut found = Verified::trust(found, "test");
+    if defect == Defect::LogsInByGet {
+        found = found.state_checked();
+    }
+    auth.log_in(found).await?;
     let mut answer = auth.redirect_to_next_or("/account");
     let query = url::form_urlencoded::parse(request.query_string().as_bytes());
     let next = query.into_iter().find(|(name, _)| name == "next");
@@ -151,6 +155,9 @@ async fn app(
     let (builder, clock) = manager_base(&users);
     let store = (defect != Defect::HasNoStore).then(MemoryLoginStore::new);
     let mut builder = record_logins(builder, store);
+    if defect == Defect::LogsOutByGet {
+        builder = builder.danger_allow_get_log_out();
+    }
     if defect == Defect::HasNoIdleLimit {
         builder = builder.limits(Limits::new().danger_no_idle_limit());
     }

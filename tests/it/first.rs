@@ -57,7 +57,21 @@ pub(crate) async fn send<S>(
     app: &S,
     browser: &Browser<'_, S>,
     path: &str,
+    body: (&'static [u8], usize),
+) -> (u16, usize)
+where
+    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error>,
+{
+    send_with(app, browser, path, body, &[]).await
+}
+
+/// The same with more headers.
+pub(crate) async fn send_with<S>(
+    app: &S,
+    browser: &Browser<'_, S>,
+    path: &str,
     (chunk, chunks): (&'static [u8], usize),
+    headers: &[(&'static str, &'static str)],
 ) -> (u16, usize)
 where
     S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error>,
@@ -67,6 +81,9 @@ where
         .peer_addr(([127, 0, 0, 1], 50_000).into())
         .insert_header((header::USER_AGENT, "test/1"))
         .insert_header((header::CONTENT_TYPE, "application/json"));
+    for header in headers {
+        request = request.append_header(*header);
+    }
     let cookies: Vec<_> = browser
         .cookie_names()
         .into_iter()

@@ -224,6 +224,9 @@ async fn from_log_in_to_log_out(golden: &mut Golden) {
     golden.skip();
     here.post("/confirm/1").await;
     golden.add("a user confirms a login");
+    let forged = here.post("/logout").header("origin", "https://evil.test");
+    forged.header("sec-fetch-site", "cross-site").await;
+    golden.add("a page of another site logs a user out");
     here.get("/forbidden").await;
     golden.add("a handler refuses a user");
     here.get("/never").await;

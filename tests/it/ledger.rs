@@ -23,7 +23,7 @@ const ROWS: [RangeInclusive<u32>; 12] = [
 ];
 
 /// How many of its weaknesses there are.
-const WEAKNESSES: u32 = 28;
+const WEAKNESSES: u32 = 29;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()

@@ -15,6 +15,7 @@ mod caching;
 mod clocks;
 #[cfg(feature = "redis")]
 mod counts;
+mod cross_site;
 mod crowd;
 #[cfg(feature = "postgres")]
 mod database;
@@ -35,6 +36,7 @@ mod generated_next;
 mod golden_events;
 mod guards;
 mod guessing;
+mod guessing_stores;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
 mod half_done;
 mod helpers;
@@ -51,6 +53,7 @@ mod loads;
 mod login;
 mod login_cookie;
 mod messages;
+mod metrics;
 mod new_clients;
 mod next;
 mod nodes;
@@ -69,10 +72,12 @@ mod refusal_table;
 mod refuse;
 mod remember;
 mod rotation;
+mod safe_methods;
 mod schedule;
 mod secrets;
 mod setup;
 mod sources;
+mod spans;
 mod stolen;
 mod stores;
 mod strangers;

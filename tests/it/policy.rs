@@ -109,6 +109,27 @@ const SETTERS: &[(&str, Setter)] = &[
         Setter::Set(|builder| text(builder.next_origins(["https://c.test"]))),
     ),
     (
+        "trusted_origins",
+        Setter::Set(|builder| text(builder.trusted_origins(["https://d.test"]))),
+    ),
+    (
+        "allow_same_site",
+        Setter::Set(|builder| text(builder.allow_same_site())),
+    ),
+    (
+        "credential_headers",
+        Setter::Set(|builder| {
+            let load = |_: &HttpRequest| async { Ok::<Option<User>, String>(None) };
+            let said = text(builder.request_loader(load).credential_headers(["X-Token"]));
+            assert!(said.contains("`x-token`"), "{said}");
+            said
+        }),
+    ),
+    (
+        "danger_no_cross_site_check",
+        Setter::Set(|builder| text(builder.danger_no_cross_site_check())),
+    ),
+    (
         "danger_any_host",
         Setter::Set(|builder| text(builder.danger_any_host())),
     ),
@@ -213,6 +234,10 @@ const SETTERS: &[(&str, Setter)] = &[
     (
         "audit_trail",
         Setter::Set(|builder| text(builder.audit_trail(AuditTrail::new(NoSink)))),
+    ),
+    (
+        "danger_allow_get_log_out",
+        Setter::Set(|builder| text(builder.danger_allow_get_log_out())),
     ),
     (
         "on_event",
@@ -461,6 +486,7 @@ fn each_setting_that_should_not_go_live_is_a_finding() {
         (base().session_cookie(weak().name("sid")), &["cookie-name"]),
         (base().throttle(Throttle::danger_off()), &["no-throttle"]),
         (base().danger_any_host(), &["any-host"]),
+        (base().danger_allow_get_log_out(), &["get-log-out"]),
         (
             base().resource_policy(ResourcePolicy::Unset),
             &["no-resource-policy"],
@@ -486,6 +512,15 @@ fn each_setting_that_should_not_go_live_is_a_finding() {
         (
             base().origins(["https://a.test", "http://b.test"]),
             &["http-origin"],
+        ),
+        (
+            base().danger_no_cross_site_check(),
+            &["no-cross-site-check"],
+        ),
+        (base().allow_same_site(), &["same-site-allowed"]),
+        (
+            base().trusted_origins(["https://a.test", "http://b.test"]),
+            &["http-trusted-origin"],
         ),
         (base().exempt_options(), &["exempt-options"]),
         (base().fresh_for_the_session(), &["fresh-for-the-session"]),
@@ -550,8 +585,10 @@ fn every_danger_setting_is_a_finding() {
         .into_iter()
         .filter(|name| name.starts_with("danger_"));
     let found = |name: &str| match name {
+        "danger_allow_get_log_out" => codes(base().danger_allow_get_log_out()).len(),
         "danger_any_host" => codes(base().danger_any_host()).len(),
         "danger_any_number_of_logins" => codes(base().danger_any_number_of_logins()).len(),
+        "danger_no_cross_site_check" => codes(base().danger_no_cross_site_check()).len(),
         "danger_insecure_cookies" => codes(base().danger_insecure_cookies()).len(),
         other => panic!("`{other}` needs a row here and a finding"),
     };

@@ -293,7 +293,7 @@ async fn a_middleware_that_logs_out_and_answers_with_an_error_has_logged_out() {
     on_every_store(Options::default(), async |world| {
         for remember in [false, true] {
             let browser = logged_in(world, remember).await;
-            let thrown_out = browser.copy().get("/thrown-out").await;
+            let thrown_out = browser.copy().post("/thrown-out").await;
             assert_eq!(thrown_out.status(), 401);
             is_out(&browser, &[&thrown_out]).await;
         }

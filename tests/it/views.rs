@@ -463,7 +463,7 @@ async fn a_middleware_around_the_application_may_log_users_in_and_out() {
     }
     let routes = |routes: &mut ServiceConfig| {
         for path in ["/in", "/out", "/me"] {
-            routes.route(path, web::get().to(me));
+            routes.route(path, web::to(me));
         }
     };
     let manager = builder().build(key()).unwrap();
@@ -477,7 +477,7 @@ async fn a_middleware_around_the_application_may_log_users_in_and_out() {
         ("/out", "None"),
         ("/me", "None"),
     ] {
-        assert_eq!(browser.get(path).await.text(), user, "{path}");
+        assert_eq!(browser.post(path).await.text(), user, "{path}");
     }
 }
 

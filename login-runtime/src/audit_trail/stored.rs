@@ -17,6 +17,7 @@ pub(crate) fn kind(event: &LoginEvent<'_>) -> Option<bool> {
     Some(match event {
         // The log has these. They are many, about no user, or errors of the application.
         LoginEvent::Accessed
+        | LoginEvent::CrossSiteRefused { .. }
         | LoginEvent::LoadedFromRequest { .. }
         | LoginEvent::LoadFailed { .. }
         | LoginEvent::UndeclaredRoute { .. }

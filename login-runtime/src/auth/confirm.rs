@@ -3,7 +3,7 @@
 use std::{future::Future, pin::Pin, rc::Rc};
 
 use crate::{
-    auth::{auth::Auth, establish::Establish},
+    auth::{auth::Auth, establish::Establish, safe_method::Change},
     core::{AuthUser, LoginSource},
     error::LoginError,
     events::{EventUser, LogInRefusal, LoginEvent},
@@ -52,13 +52,15 @@ impl<U: AuthUser> Auth<U> {
     /// # Errors
     ///
     /// [`LoginError::NotLoggedIn`] if there is no login in the session, [`LoginError::OtherUser`] if the
-    /// credentials are another user's. In both cases, nothing is written.
+    /// credentials are another user's, [`LoginError::SafeMethod`] for a GET request without a
+    /// [checked state](Verified::state_checked). Nothing is written then.
     pub fn confirm_login(&self, verified: impl IntoVerified<U>) -> Confirming<'_, U> {
         let confirming = self.confirm(verified.into_verified());
         Box::pin(async { confirming.await.inspect_err(LoginError::log) })
     }
 
     async fn confirm(&self, verified: Verified<U>) -> Result<CurrentUser<U>, LoginError> {
+        self.check_method(Change::CONFIRM, verified.is_state_checked())?;
         let (user, method) = verified.into_parts();
         let given = Rc::clone(&user);
         let confirmed = self.confirm_with(user, method).await;

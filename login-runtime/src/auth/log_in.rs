@@ -9,8 +9,10 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "tracing-actix-web")]
+use crate::request::root_span;
 use crate::{
-    auth::{auth::Auth, establish::Establish, seen_client::Clients},
+    auth::{auth::Auth, establish::Establish, safe_method::Change, seen_client::Clients},
     core::{AuthUser, EndReason, FIRST_GENERATION, FamilyKey, LoginOwner},
     error::LoginError,
     events::{EventUser, LogInRefusal, LoginEvent},
@@ -42,12 +44,15 @@ impl<U: AuthUser> Auth<U> {
     ///
     /// # Errors
     ///
-    /// [`LoginError::Inactive`] if the user may not log in, or another [`LoginError`]. Nothing is
-    /// written then.
+    /// [`LoginError::Inactive`] if the user may not log in, [`LoginError::SafeMethod`] for a GET request, or
+    /// another [`LoginError`]. Nothing is written then.
     ///
     /// # Security
     ///
     /// Takes a [`Verified`] user, as a password verifier returns it, and never a bare user.
+    ///
+    /// A GET request logs nobody in, because any page of another site could make a browser send it, and so log
+    /// its visitors in as the attacker. See [`Verified::state_checked`] for callbacks.
     pub fn log_in(&self, verified: impl IntoVerified<U>) -> LogIn<'_, U> {
         LogIn(Progress::Asked(Settings {
             auth: self,
@@ -149,6 +154,7 @@ impl<U: AuthUser> Settings<'_, U> {
             allow_inactive,
             at,
         } = self;
+        auth.check_method(Change::LOG_IN, verified.is_state_checked())?;
         let (user, method) = verified.into_parts();
         let (manager, request, state) = (auth.manager(), &auth.request, &auth.state);
         let user_type = auth.user_type()?;
@@ -219,6 +225,8 @@ impl<U: AuthUser> Settings<'_, U> {
                 return Err(error);
             }
         };
+        #[cfg(feature = "tracing-actix-web")]
+        root_span::record(request, manager, user_type, &established);
         if let Some((user_id, login)) = &replaced {
             let event = LoginEvent::LoginEnded {
                 reason: EndReason::Replaced,

@@ -1,7 +1,7 @@
 //! Log out.
 
 use crate::{
-    auth::auth::Auth,
+    auth::{auth::Auth, safe_method::Change},
     core::AuthUser,
     error::LoginError,
     events::{EventUser, LoginEvent},
@@ -29,17 +29,25 @@ impl<U: AuthUser> Auth<U> {
     ///
     /// [`LoginError::Store`] or [`LoginError::Load`] if the login store could not be reached: nothing
     /// has changed, and the user is still logged in. Tell the user to try again.
+    /// [`LoginError::SafeMethod`] for a GET request.
     ///
     /// # Security
+    ///
+    /// A GET request logs nobody out, because a link or an image of another site could make a browser send it.
+    /// Use a form with a button; [`danger_allow_get_log_out`] is for a link that has to stay.
     ///
     /// Without a login store the server does not know that the login is over. With sessions that are
     /// kept in their cookie, a *copy* of that cookie works until the user's session hash or the key
     /// changes. A copy of a remember cookie works until its time is over, wherever sessions are kept.
+    ///
+    /// [`danger_allow_get_log_out`]: crate::config::LoginManagerBuilder::danger_allow_get_log_out
     pub async fn log_out(&self) -> Result<(), LoginError> {
+        self.check_method(Change::LOG_OUT, false)?;
         self.leave(true).await
     }
 
-    /// Logs the current user out. If `reports` is `false`, the caller reports what happened.
+    /// Logs the current user out, whatever the method of the request. If `reports` is `false`, the caller
+    /// reports what happened.
     pub(crate) async fn leave(&self, reports: bool) -> Result<(), LoginError> {
         let Ok(user_type) = self.user_type() else {
             return Ok(());

@@ -12,13 +12,18 @@ use derive_more::Debug;
 use serde::{Serialize, Serializer};
 
 use crate::{
-    auth::{auth::Auth, seen_client::Clients},
+    auth::{
+        auth::Auth,
+        safe_method::{Change, check_method_of_task},
+        seen_client::Clients,
+    },
     core::{AuthUser, FamilyKey, LoginKey, LoginOwner, LoginRecord, LoginSelector},
     error::{LoginError, StoreError},
     events::{EventLogin, EventUser, LoginEvent, LoginsEndReason},
     guard::FreshUser,
     http::Seen,
     manager::{LoginManager, Manager},
+    measure::Operation,
     store::{LoginRef, LoginStore as _, Records},
     users::{AnyUser, UserType},
 };
@@ -143,7 +148,7 @@ impl<U: AuthUser> Auth<U> {
     /// # Errors
     ///
     /// [`LoginError::NotLoggedIn`]; [`LoginError::OtherUser`] if the proof is another user's;
-    /// [`LoginError::NoStore`] without a login store.
+    /// [`LoginError::NoStore`] without a login store; [`LoginError::SafeMethod`] for a GET request.
     ///
     /// # Security
     ///
@@ -154,6 +159,7 @@ impl<U: AuthUser> Auth<U> {
         proof: &FreshUser<U, SECONDS>,
         key: LoginKey,
     ) -> Result<bool, LoginError> {
+        self.check_method(Change::END_LOGIN, false)?;
         let current = self.current_of(proof).await?;
         let records = current.records;
         let record = records.store.find(key, self.manager().now()).await?;
@@ -179,11 +185,12 @@ impl<U: AuthUser> Auth<U> {
     /// # Errors
     ///
     /// [`LoginError::NotLoggedIn`]; [`LoginError::OtherUser`] if the proof is another user's;
-    /// [`LoginError::NoStore`] without a login store.
+    /// [`LoginError::NoStore`] without a login store; [`LoginError::SafeMethod`] for a GET request.
     pub async fn end_other_logins<const SECONDS: u64>(
         &self,
         proof: &FreshUser<U, SECONDS>,
     ) -> Result<u64, LoginError> {
+        self.check_method(Change::END_OTHERS, false)?;
         let current = self.current_of(proof).await?;
         let LoginRef { key, family } = current.login;
         let logins = self.end_logins(&current, Some(key), family).await?;
@@ -229,13 +236,15 @@ impl<U: AuthUser> Auth<U> {
     /// # Errors
     ///
     /// [`LoginError::NotLoggedIn`] if the client is not logged in; [`LoginError::OtherUser`] if `user`
-    /// or the proof is not the current user's; [`LoginError::NoStore`] without a login store.
+    /// or the proof is not the current user's; [`LoginError::NoStore`] without a login store;
+    /// [`LoginError::SafeMethod`] for a GET request.
     pub async fn credentials_changed<const SECONDS: u64>(
         &self,
         proof: &FreshUser<U, SECONDS>,
         user: U,
         keep: Keep,
     ) -> Result<u64, LoginError> {
+        self.check_method(Change::CREDENTIALS, false)?;
         let current = self.current_of(proof).await?;
         if current.user_type.loader.id(&user).as_ref() != Some(&current.user_id) {
             return Err(LoginError::OtherUser);
@@ -394,8 +403,9 @@ impl Logins {
     ///
     /// # Errors
     ///
-    /// The store's error.
-    pub async fn end(&self, key: LoginKey) -> Result<bool, StoreError> {
+    /// [`LoginError::Store`]; [`LoginError::SafeMethod`] in a handler of a GET request.
+    pub async fn end(&self, key: LoginKey) -> Result<bool, LoginError> {
+        check_method_of_task(Change::END, &self.manager)?;
         let found = self.records.store.find(key, self.manager.now()).await?;
         // The store may have logins of other applications, too.
         let is_ours = |record: &LoginRecord| {
@@ -431,8 +441,9 @@ impl Logins {
     ///
     /// # Errors
     ///
-    /// The store's error.
-    pub async fn end_all_of<U: AuthUser>(&self, id: &U::Id) -> Result<u64, StoreError> {
+    /// [`LoginError::Store`]; [`LoginError::SafeMethod`] in a handler of a GET request.
+    pub async fn end_all_of<U: AuthUser>(&self, id: &U::Id) -> Result<u64, LoginError> {
+        check_method_of_task(Change::END_ALL_OF, &self.manager)?;
         let (user_type, user_id) = self.owner::<U>(id)?;
         let (user_type, user_id) = (&*user_type, &*user_id);
         let all = LoginSelector::Of {
@@ -454,11 +465,13 @@ impl Logins {
     ///
     /// # Errors
     ///
-    /// The store's error.
-    pub async fn end_all(&self) -> Result<u64, StoreError> {
+    /// [`LoginError::Store`]; [`LoginError::SafeMethod`] in a handler of a GET request.
+    pub async fn end_all(&self) -> Result<u64, LoginError> {
+        check_method_of_task(Change::END_ALL, &self.manager)?;
+        static END_ALL: Operation = Operation::new("end_many");
         let store = &self.records.store;
         let ended = store
-            .call_long("end_many", |store| store.end_many(LoginSelector::All))
+            .call_long(&END_ALL, |store| store.end_many(LoginSelector::All))
             .await?;
         self.revoked(None, None, ended);
         Ok(ended)

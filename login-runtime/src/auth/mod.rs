@@ -13,6 +13,7 @@ pub(crate) mod log_in;
 pub(crate) mod log_out;
 pub(crate) mod logins;
 pub(crate) mod require;
+pub(crate) mod safe_method;
 pub(crate) mod seen_client;
 #[cfg(feature = "password")]
 pub(crate) mod verify;

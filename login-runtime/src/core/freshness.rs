@@ -90,16 +90,19 @@ pub enum RefusalReason {
     Stale,
     /// A handler asked for the refusal.
     Asked,
+    /// A page of another site sent the request.
+    CrossSite,
 }
 
 impl RefusalReason {
-    pub(crate) fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Anonymous => "anonymous",
             Self::Inactive => "inactive",
             Self::Forbidden => "forbidden",
             Self::Stale => "stale",
             Self::Asked => "asked",
+            Self::CrossSite => "cross_site",
         }
     }
 }

@@ -5,6 +5,7 @@
 pub(crate) mod caching;
 #[cfg(feature = "password")]
 pub(crate) mod costs;
+pub(crate) mod cross_site;
 pub(crate) mod forwarded;
 pub(crate) mod freshness;
 pub(crate) mod limits;
@@ -20,6 +21,7 @@ pub(crate) mod weak_secret;
 
 pub(crate) use self::{
     caching::{CacheControl, PageCaching, ResourcePolicy},
+    cross_site::{CrossSiteReason, CrossSiteRules, PageOrigin, Sent, TrustedOrigin},
     freshness::{Freshness, GuardDefaults, RefusalReason, Requirement},
     limits::{CLOCK_SKEW, Limits, Span},
     login::{
@@ -32,3 +34,6 @@ pub(crate) use self::{
     resolve::{EntryVerdict, RecordCheck, RecordVerdict},
     user::AuthUser,
 };
+
+#[cfg(test)]
+mod tests;

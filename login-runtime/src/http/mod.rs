@@ -3,6 +3,7 @@
 pub(crate) mod caching;
 pub(crate) mod cookie_settings;
 pub(crate) mod cookies;
+pub(crate) mod cross_site;
 pub(crate) mod escape;
 pub(crate) mod pass_through;
 pub(crate) mod proxies;
@@ -14,6 +15,7 @@ pub(crate) mod view;
 pub(crate) use self::{
     caching::{Caching, Overruled},
     cookie_settings::{CheckedCookie, CookieSettings, RememberCookie},
+    cross_site::CrossSiteCheck,
     escape::QUERY_VALUE,
     pass_through::PassThrough,
     proxies::{Proxies, ProxyData},

@@ -35,6 +35,7 @@ impl<S: SessionStore> LoginManager<S> {
                 refusals(manager),
                 caching(manager),
                 origins(manager),
+                cross_site(manager),
                 proxies(manager),
                 guessing(manager),
                 keys(manager),
@@ -420,6 +421,23 @@ fn guards(manager: &Manager) -> Section {
             "OPTIONS requests are guarded like all others.",
         ),
     });
+    let text = match manager.get_log_out {
+        true => {
+            "GET requests may end logins. Only other methods, such as POST, log users in, confirm logins and \
+                 change credentials."
+        }
+        false => {
+            "Only methods that may change something, such as POST, log users in and out, confirm logins and \
+                 change credentials."
+        }
+    };
+    let but = "A GET request may complete what an identity provider or a one-time link leads back to, if the \
+               application has checked that this browser began it.";
+    said.push(say(
+        "guards.get_log_out",
+        manager.get_log_out,
+        format!("{text} {but}"),
+    ));
     section("Guards", said)
 }
 
@@ -643,6 +661,57 @@ fn origins(manager: &Manager) -> Section {
         ));
     }
     section("Origins", said)
+}
+
+fn cross_site(manager: &Manager) -> Section {
+    const TITLE: &str = "Requests of other sites";
+    let check = &manager.cross_site;
+    if check.is_off {
+        let text = "A request that a page of another site sent is not refused.";
+        return section(TITLE, vec![say("cross_site.check", false, text)]);
+    }
+    let mut said = vec![say(
+        "cross_site.check",
+        true,
+        "A request with an unsafe method and the handshake of a WebSocket are refused with 403 if a page of \
+         another origin sent them, according to `Sec-Fetch-Site` or else `Origin`. Routes that are declared \
+         with `cross_site` take them without a login.",
+    )];
+    said.push(match check.rules.same_site {
+        true => say(
+            "cross_site.same_site",
+            true,
+            "Pages of other hosts of the same site count as our own.",
+        ),
+        false => say(
+            "cross_site.same_site",
+            false,
+            "Pages of other hosts of the same site count as other pages.",
+        ),
+    });
+    let trusted = check.rules.trusted.iter().map(|origin| origin.text());
+    let trusted: Vec<_> = trusted.collect();
+    if !trusted.is_empty() {
+        let text = format!(
+            "Pages of these origins count as our own: `{}`.",
+            trusted.join("`, `")
+        );
+        said.push(say("cross_site.trusted_origins", json!(trusted), text));
+    }
+    if manager.request_loader.is_some() {
+        let names = check.credential_headers.iter().map(|name| name.as_str());
+        let names: Vec<_> = names.collect();
+        let text = match names.as_slice() {
+            [] => "No header excuses a request from this check.".to_owned(),
+            names => format!(
+                "A request without a login cookie is taken from every page if the request loader finds its user, \
+                 and it has one of these headers: `{}`.",
+                names.join("`, `")
+            ),
+        };
+        said.push(say("cross_site.credential_headers", json!(names), text));
+    }
+    section(TITLE, said)
 }
 
 fn proxies(manager: &Manager) -> Section {

@@ -33,6 +33,7 @@ pub(crate) fn weaknesses(manager: &Manager) -> Vec<Weakness> {
     found.extend(of_settings(manager));
     found.extend(of_users(manager));
     found.extend(of_origins(manager));
+    found.extend(of_trusted_origins(manager));
     found
 }
 
@@ -192,6 +193,19 @@ fn of_settings(manager: &Manager) -> impl Iterator<Item = Weakness> {
             },
         ),
         (
+            manager.get_log_out,
+            Weakness {
+                event: None,
+                finding: Finding {
+                    code: "get-log-out",
+                    severity: Warning,
+                    what: "`danger_allow_get_log_out` lets GET requests end logins".to_owned(),
+                    follows: "a link or an image of any other site can log users out",
+                    advice: "leave it out, and log out with a form",
+                },
+            },
+        ),
+        (
             manager.caching.resources == ResourcePolicy::Unset,
             Weakness {
                 event: None,
@@ -214,6 +228,32 @@ fn of_settings(manager: &Manager) -> impl Iterator<Item = Weakness> {
                     what: "`Throttle::danger_off` turns off the limit of failed tries".to_owned(),
                     follows: "an attacker may guess as fast as the passwords can be checked",
                     advice: "leave it out, unless something else limits failed log ins by account",
+                },
+            },
+        ),
+        (
+            manager.cross_site.is_off,
+            Weakness {
+                event: None,
+                finding: Finding {
+                    code: "no-cross-site-check",
+                    severity: Error,
+                    what: "`danger_no_cross_site_check` takes requests of pages of every site".to_owned(),
+                    follows: "a page that a user visits can act for the user, or log the user in as somebody else",
+                    advice: "leave it out, unless each form has a CSRF token, that of the log in included",
+                },
+            },
+        ),
+        (
+            manager.cross_site.rules.same_site && !manager.cross_site.is_off,
+            Weakness {
+                event: SETTING,
+                finding: Finding {
+                    code: "same-site-allowed",
+                    severity: Warning,
+                    what: "`allow_same_site` takes requests of pages of every host of the same site".to_owned(),
+                    follows: "whoever controls one of these hosts can act for the user",
+                    advice: "prefer `trusted_origins(..)`",
                 },
             },
         ),
@@ -324,6 +364,21 @@ fn of_origins(manager: &Manager) -> impl Iterator<Item = Weakness> {
             severity: Error,
             what: format!("the application's own origin is `{}`", origin.text),
             follows: "clients are sent to pages over plain http",
+            advice: "write `https://`",
+        },
+    })
+}
+
+fn of_trusted_origins(manager: &Manager) -> impl Iterator<Item = Weakness> {
+    let trusted = manager.cross_site.rules.trusted.iter();
+    let weak = trusted.filter(|origin| origin.is_plain_http());
+    weak.map(|origin| Weakness {
+        event: None,
+        finding: Finding {
+            code: "http-trusted-origin",
+            severity: Error,
+            what: format!("`trusted_origins` lists `{}`", origin.text()),
+            follows: "everyone on the network path can change its pages, and act for the user through them",
             advice: "write `https://`",
         },
     })

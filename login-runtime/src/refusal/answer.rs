@@ -190,7 +190,7 @@ impl RefusedRequest {
     pub fn default_response(&self) -> HttpResponse {
         match self.refused {
             Refused::Client(refused) => send_to_view(&self.request, &self.settings, refused),
-            Refused::Forbidden => forbidden(&self.request),
+            Refused::Forbidden => forbidden(&self.request, self.reason),
         }
     }
 
@@ -248,17 +248,19 @@ pub(crate) fn forbid(
             }),
         );
     }
-    Refusing::Now(Box::new(Refusal::new(reason, forbidden(request))))
+    Refusing::Now(Box::new(Refusal::new(reason, forbidden(request, reason))))
 }
 
-fn forbidden(request: &HttpRequest) -> HttpResponse {
-    let text = "Forbidden: you may not do this.";
-    explain(
-        client(request),
-        HttpResponse::Forbidden(),
-        text,
-        "forbidden",
-    )
+/// 403, without a handler of the application.
+pub(crate) fn forbidden(request: &HttpRequest, reason: RefusalReason) -> HttpResponse {
+    let (text, code) = match reason {
+        RefusalReason::CrossSite => (
+            "Forbidden: this request comes from a page of another site.",
+            "cross_site",
+        ),
+        _ => ("Forbidden: you may not do this.", "forbidden"),
+    };
+    explain(client(request), HttpResponse::Forbidden(), text, code)
 }
 
 /// The answer when a loader failed.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use actix_web::HttpRequest;
 
-use crate::{http::Origin, refusal::settings::RefusalSettings};
+use crate::{core::PageOrigin, http::Origin, refusal::settings::RefusalSettings};
 
 /// An origin: scheme, host and port.
 pub(crate) struct Here<'a> {
@@ -64,6 +64,34 @@ pub(crate) fn here<'a>(request: &HttpRequest, settings: &'a RefusalSettings) -> 
         is_ours: asked.is_reported,
         is_scheme_known: asked.is_reported || asked.is_scheme_reported,
     })
+}
+
+/// Whether a page has the origin at which the client reached the application, by the same sources.
+///
+/// As long as nothing says which scheme the client used, both count: TLS may end at a proxy that reports
+/// nothing.
+pub(crate) fn is_own(
+    request: &HttpRequest,
+    settings: &RefusalSettings,
+    page: PageOrigin<'_>,
+) -> bool {
+    let is = |own: &Origin| PageOrigin::parse(&own.text).is_some_and(|own| own.is(page));
+    if let Some(own) = &settings.own_origin {
+        return is(own);
+    }
+    let Some(asked) = settings.proxies.origin(request) else {
+        return false;
+    };
+    if asked.is_scheme_reported || asked.scheme == "https" {
+        return PageOrigin::at(asked.scheme, &asked.host).is_some_and(|own| own.is(page));
+    }
+    let is_asked =
+        |own: &&Origin| PageOrigin::parse(&own.text).is_some_and(|own| own.is_http_at(&asked.host));
+    let mut listed = settings.origins.iter().filter(is_asked).peekable();
+    match listed.peek() {
+        Some(_) => listed.any(is),
+        None => page.is_http_at(&asked.host),
+    }
 }
 
 #[cfg(test)]

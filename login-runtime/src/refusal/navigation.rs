@@ -9,7 +9,7 @@ use actix_web::{
     },
 };
 
-use crate::refusal::accept::Accept;
+use crate::{http::cross_site::opens_socket, refusal::accept::Accept};
 
 // To look up a header by text, actix-web would parse its name each time.
 static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -78,20 +78,6 @@ pub(super) fn htmx_page(request: &HttpRequest) -> Option<&str> {
     let mut values = request.headers().get_all(&HX_CURRENT_URL);
     let page = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(page)
-}
-
-/// Whether a request is the handshake of a WebSocket (RFC 6455 §4.1).
-fn opens_socket(headers: &HeaderMap) -> bool {
-    headers.get_all(header::UPGRADE).any(|value| {
-        value
-            .as_bytes()
-            .split(|byte| *byte == b',')
-            .any(|protocol| {
-                // A protocol may have a version (RFC 9110 §7.8).
-                let name = protocol.split(|byte| *byte == b'/').next();
-                name.is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket"))
-            })
-    })
 }
 
 /// What `Accept` prefers. `None` if there is no such header, or if it starts as browsers write it when they

@@ -53,11 +53,12 @@ impl RefusalKind {
     pub(crate) fn of(reason: RefusalReason) -> Self {
         match reason {
             RefusalReason::Stale => Self::NeedsRefresh,
-            // `forbid` answers forbidden users.
+            // `forbid` answers forbidden users and requests of other sites.
             RefusalReason::Anonymous
             | RefusalReason::Inactive
             | RefusalReason::Forbidden
-            | RefusalReason::Asked => Self::Unauthorized,
+            | RefusalReason::Asked
+            | RefusalReason::CrossSite => Self::Unauthorized,
         }
     }
 

@@ -9,15 +9,17 @@ pub(crate) mod local_mutex;
 pub(crate) mod lookup;
 pub(crate) mod remember_cookie;
 pub(crate) mod restore;
+#[cfg(feature = "tracing-actix-web")]
+pub(crate) mod root_span;
 pub(crate) mod stand_in;
 pub(crate) mod state;
 pub(crate) mod trace;
 
 pub(crate) use self::{
     credential::{LoginCookieContent, OpenedLoginCookie},
-    stand_in::StandIn,
+    stand_in::{StandIn, drop_copy},
     state::{LoginState, RequestUser},
-    trace::{Declaration, RouteTrace},
+    trace::{CrossSiteRequest, Declaration, Opens, RouteTrace},
 };
 
 #[cfg(feature = "audit")]

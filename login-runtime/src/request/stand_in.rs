@@ -9,18 +9,24 @@ use actix_web::{
     dev::{RequestHead, ServiceRequest},
     test::TestRequest,
 };
+#[cfg(feature = "tracing-actix-web")]
+use tracing_actix_web::RootSpan;
 
 use crate::{
     http::ProxyData,
     manager::{Manager, ManagerData},
     refusal::{ResolvedViews, ScopeViews},
-    session::SharedSession,
+    request::{state::LoginState, trace::RouteTrace},
+    session::{Session, SharedSession},
 };
 
 /// The parts of a request from which a stand-in is made.
 pub(crate) struct StandIn {
     head: RequestHead,
     session: SharedSession,
+    by_safe_method: bool,
+    #[cfg(feature = "tracing-actix-web")]
+    root_span: Option<RootSpan>,
     /// Dynamic segments of the path.
     segments: Vec<(String, String)>,
     pub(crate) scope_views: Option<Rc<ScopeViews>>,
@@ -34,6 +40,11 @@ impl StandIn {
         Self {
             head: request.head().clone(),
             session: SharedSession::of(request),
+            by_safe_method: request
+                .app_data::<ManagerData>()
+                .is_none_or(|data| data.by_safe_method),
+            #[cfg(feature = "tracing-actix-web")]
+            root_span: request.extensions().get::<RootSpan>().cloned(),
             segments: Vec::new(),
             scope_views: None,
             resolved: ResolvedViews::of(manager.refusal.views(), request),
@@ -53,7 +64,10 @@ impl StandIn {
     pub(crate) fn request(self, manager: Arc<Manager>) -> HttpRequest {
         // The only way to make a request outside of actix-web.
         let proxies = ProxyData(Arc::clone(&manager.proxies));
-        let mut request = TestRequest::default().app_data(ManagerData(manager));
+        let mut request = TestRequest::default().app_data(ManagerData {
+            manager,
+            by_safe_method: self.by_safe_method,
+        });
         request = request.app_data(proxies);
         request = request.app_data(self.resolved);
         if let Some(views) = self.scope_views {
@@ -65,6 +79,24 @@ impl StandIn {
         let mut request: ServiceRequest = request.to_srv_request();
         *request.head_mut() = self.head;
         request.extensions_mut().insert(self.session);
+        #[cfg(feature = "tracing-actix-web")]
+        if let Some(root_span) = self.root_span {
+            request.extensions_mut().insert(root_span);
+        }
         request.into_parts().0
     }
+}
+
+/// Drops the copy of a session that hooks got with a stand-in, and what they have written into it.
+pub(crate) fn drop_copy(request: &HttpRequest, shared: Session) {
+    let mut extensions = request.extensions_mut();
+    let mut all = std::mem::take(&mut *extensions);
+    // The type of the session is private to actix-session, so the rest is kept and not the session removed.
+    if let Some(trace) = all.remove::<Rc<RouteTrace>>() {
+        extensions.insert(trace);
+    }
+    if let Some(state) = all.remove::<Rc<LoginState>>() {
+        extensions.insert(state);
+    }
+    extensions.insert(SharedSession::new(shared));
 }

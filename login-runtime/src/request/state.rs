@@ -160,11 +160,9 @@ impl LoginState {
         Self::of_manager(request, manager).unwrap_or_else(|| Self::create(request, manager))
     }
 
-    /// The state of a request that has none of this manager yet.
-    pub(crate) fn create(request: &HttpRequest, manager: &Arc<Manager>) -> Rc<Self> {
-        Seen::note_look();
+    fn new(manager: &Arc<Manager>) -> Rc<Self> {
         let others = manager.users.iter().skip(1).map(|_| Slot::default());
-        let state = Rc::new(Self {
+        Rc::new(Self {
             manager: Arc::clone(manager),
             first: Slot::default(),
             others: others.collect(),
@@ -174,7 +172,22 @@ impl LoginState {
             end_session_if_empty: Cell::default(),
             next_taken: Cell::default(),
             acted: Cell::default(),
-        });
+        })
+    }
+
+    /// Lets all who ask find no user, whatever cookies the request carries.
+    pub(crate) fn hide_login(trace: &RouteTrace, manager: &Arc<Manager>) {
+        let state = Self::new(manager);
+        for index in 0..manager.users.len() {
+            state.set_user(index, None);
+        }
+        trace.keep_state(state as _);
+    }
+
+    /// The state of a request that has none of this manager yet.
+    pub(crate) fn create(request: &HttpRequest, manager: &Arc<Manager>) -> Rc<Self> {
+        Seen::note_look();
+        let state = Self::new(manager);
         let mut extensions = request.extensions_mut();
         if let Some(trace) = extensions.get::<Rc<RouteTrace>>() {
             // For the layer that keeps the original request.

@@ -5,17 +5,24 @@ use std::{
     any::Any,
     cell::{Cell, OnceCell, RefCell},
     rc::Rc,
+    sync::Arc,
 };
 
 use actix_web::{HttpMessage as _, dev::ServiceRequest};
 
-use crate::refusal::{ResolvedViews, ScopeViews};
+use crate::{
+    core::CrossSiteReason,
+    manager::Manager,
+    refusal::{ResolvedViews, ScopeViews},
+};
 
 /// What a route declares about the clients that may reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Declaration {
     /// All clients.
     Public,
+    /// All clients, and pages of other sites too.
+    PublicCrossSite,
     /// Those that a guard lets through; what it asks for, in words.
     Guard(String),
     /// Those that an inner gate lets through.
@@ -30,9 +37,37 @@ pub(crate) trait Listener {
     fn has_views(&self, request: &ServiceRequest, views: &ScopeViews);
 }
 
+/// What a declaration opens, without the words for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opens {
+    /// All clients.
+    Public,
+    /// All clients, and pages of other sites too.
+    PublicCrossSite,
+    /// Those that a guard lets through.
+    Guarded,
+}
+
+/// A request of another site, as a check sees it.
+#[derive(Clone)]
+pub(crate) struct CrossSiteRequest {
+    /// The manager whose check it is; `None` for a check without a manager.
+    pub(crate) manager: Option<Arc<Manager>>,
+    pub(crate) reason: CrossSiteReason,
+}
+
 /// What a request has passed on its way to a handler.
 #[derive(Default)]
 pub(crate) struct RouteTrace {
+    /// Whether anonymous clients are refused at undeclared routes. `None` if nothing around the owner, nor the
+    /// owner itself, says so.
+    denies: Option<bool>,
+    /// The checks that refuse the request, unless the route takes requests of other sites.
+    cross_site: Vec<CrossSiteRequest>,
+    /// Whether a route takes requests of other sites.
+    opens_cross_site: Cell<bool>,
+    /// Whether the request has passed a guard, whose routes never take such requests.
+    guarded: Cell<bool>,
     declared: Cell<bool>,
     /// Whether an inner gate decides instead.
     gated: Cell<bool>,
@@ -49,10 +84,20 @@ pub(crate) struct RouteTrace {
 }
 
 impl RouteTrace {
-    /// A trace for the requests to a service of this type.
-    pub(crate) fn before(service: &'static str) -> Self {
+    /// A trace for a request to a service of this type. What the request has passed in `outer` counts here
+    /// too, and `denies` says whether anonymous clients are refused at undeclared routes.
+    pub(crate) fn before(
+        service: &'static str,
+        outer: Option<&Self>,
+        denies: Option<bool>,
+        cross_site: Vec<CrossSiteRequest>,
+    ) -> Self {
         Self {
             service,
+            denies,
+            cross_site,
+            opens_cross_site: Cell::new(outer.is_some_and(|outer| outer.opens_cross_site.get())),
+            guarded: Cell::new(outer.is_some_and(|outer| outer.guarded.get())),
             ..Self::default()
         }
     }
@@ -82,8 +127,13 @@ impl RouteTrace {
     }
 
     /// Notes a declaration, and says whether it came too late to count.
-    pub(crate) fn note_declared(&self) -> bool {
+    pub(crate) fn note_declared(&self, opens: Opens) -> bool {
         self.declared.set(true);
+        match opens {
+            Opens::Public => {}
+            Opens::PublicCrossSite => self.opens_cross_site.set(true),
+            Opens::Guarded => self.guarded.set(true),
+        }
         self.decided.get()
     }
 
@@ -116,8 +166,19 @@ impl RouteTrace {
         self.views.borrow().clone()
     }
 
-    pub(crate) fn is_declared(&self) -> bool {
-        self.declared.get()
+    /// Whether anonymous clients are refused, as far as the request has come; `None` if nobody says.
+    pub(crate) fn denies(&self) -> Option<bool> {
+        self.denies.map(|denies| denies && !self.declared.get())
+    }
+
+    /// The checks that take this for a request of another site.
+    pub(crate) fn cross_site(&self) -> &[CrossSiteRequest] {
+        &self.cross_site
+    }
+
+    /// Whether the route is declared to take requests of other sites.
+    pub(crate) fn takes_cross_site(&self) -> bool {
+        self.opens_cross_site.get() && !self.guarded.get()
     }
 
     pub(crate) fn leave_to_gate(&self) {
@@ -126,6 +187,6 @@ impl RouteTrace {
 
     /// Whether the owner of the trace has nothing to decide.
     pub(crate) fn is_open(&self) -> bool {
-        self.declared.get() || self.gated.get()
+        self.gated.get() || self.denies() != Some(true) && self.cross_site.is_empty()
     }
 }

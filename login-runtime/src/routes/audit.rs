@@ -366,7 +366,7 @@ where
             let is_shown = match answer.decision {
                 Decision::Undeclared => !answer.is_empty,
                 // A default service is listed apart.
-                Decision::Public => !answer.is_empty && answer.by_route,
+                Decision::Public | Decision::PublicCrossSite => !answer.is_empty && answer.by_route,
                 Decision::Guarded(_) => false,
             };
             if is_shown {

@@ -14,14 +14,18 @@ use crate::{
     guard::{GuardOptions, describe},
     http::PassThrough,
     manager::Manager,
-    request::{Declaration, RouteTrace},
+    request::{Declaration, Opens, RouteTrace},
     routes::behind,
 };
 
 /// Notes that the request has reached a declaration. Only an audit makes the declaration itself.
-pub(crate) fn declare(request: &ServiceRequest, declaration: impl FnOnce() -> Declaration) {
+pub(crate) fn declare(
+    request: &ServiceRequest,
+    opens: Opens,
+    declaration: impl FnOnce() -> Declaration,
+) {
     if let Some(trace) = RouteTrace::of(request) {
-        if trace.note_declared() {
+        if trace.note_declared(opens) {
             report_hidden(request, &trace);
         }
         #[cfg(feature = "flash-messages")]
@@ -81,13 +85,43 @@ pub(crate) fn declare_gate(request: &ServiceRequest) -> bool {
 /// as `/scope/{default}`.
 pub fn public() -> Declared {
     Declared {
+        opens: Opens::Public,
         declaration: || Declaration::Public,
+    }
+}
+
+impl Declared {
+    /// Lets pages of other sites send requests here, for webhooks and callbacks that arrive through a browser.
+    ///
+    /// Such a request reaches the route without a login, whatever cookies it carries. A route that also has
+    /// a guard stays closed to it. See [the guide](crate::guide::cross_site).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use actix_web::{App, HttpResponse, web};
+    /// use login_runtime::public;
+    ///
+    /// let hook = web::post().to(HttpResponse::Accepted);
+    /// let app = App::new().route("/payments/hook", hook.wrap(public().cross_site()));
+    /// # let _ = app;
+    /// ```
+    #[must_use]
+    pub fn cross_site(self) -> Self {
+        match self.opens {
+            Opens::Guarded => self,
+            Opens::Public | Opens::PublicCrossSite => Self {
+                opens: Opens::PublicCrossSite,
+                declaration: || Declaration::PublicCrossSite,
+            },
+        }
     }
 }
 
 /// What `#[login_required]` adds to the route attribute below it.
 pub fn declared<P: GuardOptions>() -> Declared {
     Declared {
+        opens: Opens::Guarded,
         declaration: || Declaration::Guard(describe::<P>()),
     }
 }
@@ -96,6 +130,7 @@ pub fn declared<P: GuardOptions>() -> Declared {
 #[derive(Clone, Copy, Debug)]
 #[debug("Declared({:?})", declaration())]
 pub struct Declared {
+    opens: Opens,
     declaration: fn() -> Declaration,
 }
 
@@ -107,10 +142,10 @@ impl<S: Service<ServiceRequest>> Transform<S, ServiceRequest> for Declared {
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        let Self { declaration } = *self;
+        let Self { opens, declaration } = *self;
         ready(Ok(PassThrough {
             service,
-            on_request: Box::new(move |request| declare(request, declaration)),
+            on_request: Box::new(move |request| declare(request, opens, declaration)),
         }))
     }
 }

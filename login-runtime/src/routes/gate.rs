@@ -1,4 +1,9 @@
-//! Deny by default: anonymous clients do not reach a route that declares nothing.
+//! What is decided between routing and the handler, because it depends on what the route declares:
+//!
+//! - Deny by default: anonymous clients do not reach a route that declares nothing.
+//! - Requests of other sites only reach a route that is declared to take them.
+//!
+//! How it works:
 //!
 //! 1. actix-web finds the route of a request within `Service::call`, without waiting. The handler is a
 //!    future that does nothing before it is polled.
@@ -24,14 +29,14 @@ use actix_web::{
 use derive_more::Debug;
 
 use crate::{
-    core::RefusalReason,
+    core::{CrossSiteReason, RefusalReason},
     events::LoginEvent,
     http::{PassThrough, Seen},
     manager::Manager,
     refusal::{self, ClientRefusal, RefusalKind, RefusedLogin, views::segments_of},
-    request::{LoginState, RouteTrace, StandIn},
-    routes::{behind, declare::declare_gate},
-    session::{self, Session, SharedSession},
+    request::{CrossSiteRequest, LoginState, RouteTrace, StandIn, drop_copy},
+    routes::{behind, cross_site, declare::declare_gate},
+    session,
 };
 
 #[cfg(feature = "flash-messages")]
@@ -53,15 +58,37 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Traces a request from here on.
+    /// Traces a request from here on. `None` if nothing is to be decided.
     ///
-    /// `service` is the type of the service that the request goes to.
+    /// `service` is the type of the service that the request goes to, `outer` the trace of the layers around,
+    /// which leave their decisions to this gate, and `cross_site` why the manager itself takes this for a
+    /// request of another site.
+    #[inline]
     pub(crate) fn watch(
         request: &ServiceRequest,
         manager: &Arc<Manager>,
         service: &'static str,
-    ) -> Self {
-        let trace = Rc::new(RouteTrace::before(service));
+        outer: Option<&RouteTrace>,
+        cross_site: Option<CrossSiteReason>,
+    ) -> Option<Self> {
+        // A declaration around the gate counts behind it too.
+        let denies = outer.and_then(RouteTrace::denies);
+        let denies = denies.or(manager.routes.deny_by_default.then_some(true));
+        let checks = outer.map(RouteTrace::cross_site).unwrap_or_default();
+        if denies != Some(true) && checks.is_empty() && cross_site.is_none() {
+            return None;
+        }
+        let own = cross_site.map(|reason| CrossSiteRequest {
+            manager: Some(Arc::clone(manager)),
+            reason,
+        });
+        let checks = checks.iter().cloned().chain(own).collect();
+        let trace = RouteTrace::before(service, outer, denies, checks);
+        Some(Self::with(request, manager, trace))
+    }
+
+    fn with(request: &ServiceRequest, manager: &Arc<Manager>, trace: RouteTrace) -> Self {
+        let trace = Rc::new(trace);
         request.extensions_mut().insert(Rc::clone(&trace));
         let request = request.request();
         Self {
@@ -76,58 +103,35 @@ impl Gate {
         }
     }
 
-    /// Whether the request passed a declaration, or another gate decides.
+    /// Whether nothing is to be decided, or another gate decides.
     pub(crate) fn is_open(&self) -> bool {
         self.trace.is_open()
     }
 
-    /// Decides about a request that passed no declaration; an error is the answer in place of the
-    /// route's.
+    /// Decides about a request; an error is the answer in place of the route's.
     pub(crate) async fn decide(self) -> Result<(), (HttpRequest, HttpResponse)> {
-        let manager = Arc::clone(&self.manager);
-        let pattern = self.pattern.clone();
-        let service = self.trace.service();
-        self.trace.note_decided();
-        let request = self.stand_in();
-        let (undeclared, events) = (&manager.routes.undeclared, &manager.events);
-        if let Some(pattern) = &pattern
-            && undeclared.is_first(request.method(), pattern)
-        {
-            let middleware = behind::middleware(service);
-            let event = LoginEvent::UndeclaredRoute {
-                pattern,
-                middleware: middleware.as_deref(),
-            };
-            events.emit(&event, &request);
+        let (manager, trace) = (Arc::clone(&self.manager), Rc::clone(&self.trace));
+        let (is_cross_site, denies) = (!trace.cross_site().is_empty(), trace.denies());
+        if is_cross_site && trace.takes_cross_site() {
+            // Declared, so nothing else is to be decided.
+            LoginState::hide_login(&trace, &manager);
+            return Ok(());
         }
-        let answer = match reason_to_refuse(&request, &manager).await {
-            Ok(None) => return Ok(()),
-            // That a path does not exist is not a secret. The gate cannot see whether the application
-            // has a default service, so it answers as actix-web does without one.
-            Ok(Some(_)) if pattern.is_none() => HttpResponse::NotFound().finish(),
-            Ok(Some(reason)) => {
-                let settings = &manager.refusal;
-                let mut types = 0..manager.users.len();
-                let refused = ClientRefusal {
-                    kind: RefusalKind::of(reason),
-                    reason,
-                    max_age: None,
-                    ended: types.find_map(|index| LoginState::ended(&request, &manager, index)),
-                };
-                // Events and hooks may write into the session.
-                let writes = settings.may_write_session() || !events.subscribers.is_empty();
-                let shared = writes.then(|| session::copy_shared(&request)).flatten();
-                let refusing =
-                    refusal::refuse(&request, settings, events, refused, RefusedLogin::default());
-                let answer = refusing.done().await.into_response();
-                if let Some(shared) = shared {
-                    drop_unchanged_copy(&request, shared);
-                }
-                answer
+        let pattern = self.pattern.clone();
+        let request = self.stand_in();
+        if is_cross_site {
+            let refused = cross_site::refuse(&request, &manager, &trace, pattern.as_deref()).await;
+            if let Some(answer) = refused {
+                return Err((request, answer));
             }
-            Err(answer) => answer,
-        };
-        Err((request, answer))
+        }
+        if denies == Some(true) {
+            trace.note_decided();
+            if let Some(answer) = refuse_undeclared(&request, &manager, &trace, pattern).await {
+                return Err((request, answer));
+            }
+        }
+        Ok(())
     }
 
     /// A request like the one that the route has, but without the data that the application added to it.
@@ -152,21 +156,52 @@ impl Gate {
     }
 }
 
-/// Drops the copy of a session that nothing has changed: it would be saved otherwise.
-fn drop_unchanged_copy(request: &HttpRequest, shared: Session) {
-    if session::is_copy_changed(&session::of(request), &shared) {
-        return;
+/// The answer in place of that of an undeclared route; `None` if the client may reach the route.
+async fn refuse_undeclared(
+    request: &HttpRequest,
+    manager: &Arc<Manager>,
+    trace: &RouteTrace,
+    pattern: Option<String>,
+) -> Option<HttpResponse> {
+    let (undeclared, events) = (&manager.routes.undeclared, &manager.events);
+    if let Some(pattern) = &pattern
+        && undeclared.is_first(request.method(), pattern)
+    {
+        let middleware = behind::middleware(trace.service());
+        let event = LoginEvent::UndeclaredRoute {
+            pattern,
+            middleware: middleware.as_deref(),
+        };
+        events.emit(&event, request);
     }
-    let mut extensions = request.extensions_mut();
-    let mut all = std::mem::take(&mut *extensions);
-    // The type of the session is private to actix-session, so the rest is kept and not the session removed.
-    if let Some(trace) = all.remove::<Rc<RouteTrace>>() {
-        extensions.insert(trace);
+    let reason = match reason_to_refuse(request, manager).await {
+        Ok(None) => return None,
+        // That a path does not exist is not a secret. The gate cannot see whether the application has a
+        // default service, so it answers as actix-web does without one.
+        Ok(Some(_)) if pattern.is_none() => return Some(HttpResponse::NotFound().finish()),
+        Ok(Some(reason)) => reason,
+        Err(answer) => return Some(answer),
+    };
+    let settings = &manager.refusal;
+    let mut types = 0..manager.users.len();
+    let refused = ClientRefusal {
+        kind: RefusalKind::of(reason),
+        reason,
+        max_age: None,
+        ended: types.find_map(|index| LoginState::ended(request, manager, index)),
+    };
+    // Events and hooks may write into the session.
+    let writes = settings.may_write_session() || !events.subscribers.is_empty();
+    let shared = writes.then(|| session::copy_shared(request)).flatten();
+    let refusing = refusal::refuse(request, settings, events, refused, RefusedLogin::default());
+    let answer = refusing.done().await.into_response();
+    if let Some(shared) = shared
+        && !session::is_copy_changed(&session::of(request), &shared)
+    {
+        // It would be saved otherwise.
+        drop_copy(request, shared);
     }
-    if let Some(state) = all.remove::<Rc<LoginState>>() {
-        extensions.insert(state);
-    }
-    extensions.insert(SharedSession::new(shared));
+    Some(answer)
 }
 
 /// Why a request may not reach an undeclared route: it has no active user of any type.
@@ -287,15 +322,11 @@ where
         if let Some(trace) = &outer {
             trace.leave_to_gate();
         }
-        // If a manager around this one denies by default, it leaves the decision to this gate. A
-        // declaration around the middleware counts behind the gate too.
-        let denies = outer.map_or(manager.routes.deny_by_default, |trace| !trace.is_declared());
-        if !denies {
-            let inner = self.service.call(request);
-            return Box::pin(async move { Ok(inner.await?.map_into_left_body()) });
-        }
-        let gate = Gate::watch(&request, &manager, type_name::<S>());
+        let watched = Gate::watch(&request, &manager, type_name::<S>(), outer.as_deref(), None);
         let inner = self.service.call(request);
+        let Some(gate) = watched else {
+            return Box::pin(async move { Ok(inner.await?.map_into_left_body()) });
+        };
         Box::pin(async move {
             let trace = Rc::clone(&gate.trace);
             if !gate.is_open()

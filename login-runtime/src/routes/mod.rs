@@ -5,6 +5,7 @@ pub mod audit;
 #[cfg(feature = "audit")]
 pub(crate) mod audited_views;
 pub(crate) mod behind;
+pub(crate) mod cross_site;
 pub(crate) mod declare;
 pub(crate) mod gate;
 pub(crate) mod login_scope;

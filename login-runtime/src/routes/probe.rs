@@ -88,7 +88,7 @@ impl Probe {
             .pop_if(|last| *last == Declaration::Gate);
         let runs = match Decision::of(&self.declarations.borrow()) {
             Decision::Undeclared => self.runs_undeclared,
-            Decision::Public => self.runs_public,
+            Decision::Public | Decision::PublicCrossSite => self.runs_public,
             Decision::Guarded(_) => false,
         };
         if gate.is_some() || runs {

@@ -14,6 +14,9 @@ pub enum Decision {
     /// All clients.
     #[display("public")]
     Public,
+    /// All clients, and pages of other sites too.
+    #[display("public(cross_site)")]
+    PublicCrossSite,
     /// Users who meet all these guards, from the outermost to the innermost: `login`, `fresh(10m)`.
     #[display("{}", _0.join(" + "))]
     Guarded(Vec<String>),
@@ -23,18 +26,25 @@ pub enum Decision {
 }
 
 impl Decision {
+    /// Whether all clients may reach the route.
+    pub(crate) fn is_public(&self) -> bool {
+        matches!(self, Self::Public | Self::PublicCrossSite)
+    }
+
     /// The decision of the declarations that a request has passed.
     pub(crate) fn of(declarations: &[Declaration]) -> Self {
         let guards = declarations
             .iter()
             .filter_map(|declaration| match declaration {
                 Declaration::Guard(description) => Some(description.clone()),
-                Declaration::Public | Declaration::Gate => None,
+                Declaration::Public | Declaration::PublicCrossSite | Declaration::Gate => None,
             });
         let mut guards: Vec<_> = guards.collect();
         guards.dedup();
         if !guards.is_empty() {
             Self::Guarded(guards)
+        } else if declarations.contains(&Declaration::PublicCrossSite) {
+            Self::PublicCrossSite
         } else if declarations.contains(&Declaration::Public) {
             Self::Public
         } else {
@@ -77,14 +87,14 @@ impl Route {
     /// (RFC 9110 §9.2.1). A login page is such a route.
     pub fn is_public_and_unsafe(&self) -> bool {
         let safe = matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE");
-        self.decision == Decision::Public && !safe
+        self.decision.is_public() && !safe
     }
 
     fn columns(&self) -> [String; 4] {
-        let who = match self.is_public_and_unsafe() {
-            true => "public (unsafe method)".to_owned(),
-            false => self.decision.to_string(),
-        };
+        let mut who = self.decision.to_string();
+        if self.is_public_and_unsafe() {
+            who.push_str(" (unsafe method)");
+        }
         let route = match &self.condition {
             Some(condition) => format!("{} [{condition}]", self.pattern),
             None => self.pattern.clone(),
@@ -122,6 +132,13 @@ impl Audit {
         self.routes
             .iter()
             .filter(|route| route.is_public_and_unsafe())
+    }
+
+    /// The routes that pages of other sites may send requests to: `#[public(cross_site)]` and
+    /// `public().cross_site()`.
+    pub fn cross_site(&self) -> impl Iterator<Item = &Route> {
+        let routes = self.routes.iter();
+        routes.filter(|route| route.decision == Decision::PublicCrossSite)
     }
 
     /// The middleware between the login manager and the routes that may hide what the routes declare, as far

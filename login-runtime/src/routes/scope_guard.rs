@@ -20,7 +20,7 @@ use crate::{
     conditions::Condition,
     core::{AuthUser, Freshness, Requirement},
     guard::{DefaultUser, Denied, FindUser, check, describe_options, find},
-    request::Declaration,
+    request::{Declaration, Opens},
     routes::declare::declare,
     users::Permissions,
 };
@@ -170,7 +170,7 @@ where
             requirement,
             condition,
         } = &self.guard;
-        declare(&request, || {
+        declare(&request, Opens::Guarded, || {
             Declaration::Guard(describe_options(*user_name, *requirement, condition))
         });
         #[cfg(feature = "audit")]

@@ -20,7 +20,7 @@ use actix_web::{
     Error, HttpResponse,
     dev::{Service, ServiceRequest, ServiceResponse},
     error::InternalError,
-    http::{StatusCode, header::SET_COOKIE},
+    http::{Method, StatusCode, header::SET_COOKIE},
 };
 use derive_more::Debug;
 use pin_project_lite::pin_project;
@@ -63,16 +63,17 @@ where
         if declare_gate(&request) {
             self.is_nested.set(true);
         }
+        let method = request.method().clone();
         let inner = self.service.call(request);
         if self.manager.session_cookie.has_older_keys() {
             let service = Rc::clone(&self.service);
             let inner = async move { reopen::call_again(service, inner.await).await };
-            let future = self.watch(inner);
+            let future = self.watch(method, inner);
             return LateFuture::Tracked { future };
         }
         let is_measured = self.manager.session_cookie.is_measured_late();
         if self.manager.watches_sessions || is_measured {
-            let future = self.watch(inner);
+            let future = self.watch(method, inner);
             LateFuture::Tracked { future }
         } else {
             LateFuture::Plain { inner }
@@ -84,12 +85,13 @@ impl<S> LateService<S> {
     /// Watches over the session of a request, as far as this manager can.
     fn watch<B: 'static>(
         &self,
+        method: Method,
         inner: impl Future<Output = Result<ServiceResponse<B>, Error>> + 'static,
     ) -> Boxed<B> {
         let is_measured = self.manager.session_cookie.is_measured_late();
         match (self.manager.watches_sessions, is_measured) {
-            (true, true) => measured(Box::pin(fate::track(inner, settle))),
-            (true, false) => Box::pin(fate::track(inner, settle)),
+            (true, true) => measured(Box::pin(fate::track(method, inner, settle))),
+            (true, false) => Box::pin(fate::track(method, inner, settle)),
             (false, true) => measured(inner),
             (false, false) => Box::pin(inner),
         }

@@ -1,7 +1,8 @@
 //! The middleware: runs once for each request, inside the session middleware.
 //!
 //! 1. The request gets a reference to the manager.
-//! 2. With `deny_by_default`, a request that reaches no declared route is decided by a gate.
+//! 2. A request of another site is decided by a gate, and with `deny_by_default` also one that reaches no
+//!    declared route.
 //! 3. The handler runs.
 //! 4. The response gets the cookies of the login.
 //!
@@ -28,8 +29,10 @@ use derive_more::Debug;
 use pin_project_lite::pin_project;
 
 use crate::{
+    core::CrossSiteReason,
     http::{ProxyData, Seen},
     manager::{LoginManager, Manager, ManagerData},
+    refusal,
     request::{LoginState, RouteTrace},
     routes::Gate,
     service::{
@@ -58,13 +61,21 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Self::Transform, ()>>>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        let mut data = Extensions::new();
-        data.insert(ManagerData(Arc::clone(&self.manager)));
-        data.insert(ProxyData(Arc::clone(&self.manager.proxies)));
+        let data = |by_safe_method| {
+            let mut data = Extensions::new();
+            let manager = Arc::clone(&self.manager);
+            data.insert(ManagerData {
+                manager,
+                by_safe_method,
+            });
+            data.insert(ProxyData(Arc::clone(&self.manager.proxies)));
+            Rc::new(data)
+        };
         let is_nested = Rc::new(Cell::new(false));
         let login = LoginService {
             service: Rc::new(service),
-            data: Rc::new(data),
+            data: data(false),
+            data_of_safe: data(true),
             is_checked: Cell::default(),
             has_older_keys: self.manager.session_cookie.has_older_keys(),
             has_login_cookies: self.manager.has_login_cookies(),
@@ -90,6 +101,8 @@ pub struct LoginService<S> {
     service: Rc<S>,
     /// Lets handlers and guards find the manager.
     data: Rc<Extensions>,
+    /// The same for a request with a method that must only read.
+    data_of_safe: Rc<Extensions>,
     manager: Arc<Manager>,
     /// Whether the first request has shown that no manager around this one disturbs it. All requests that
     /// reach this service come through the same middleware.
@@ -98,19 +111,23 @@ pub struct LoginService<S> {
     has_older_keys: bool,
     /// Whether logins have their own cookies.
     has_login_cookies: bool,
-    /// Whether another login manager is around this one.
+    /// Whether another login manager, or a check of its own, is around this one. Then their decisions are
+    /// left to this layer.
     is_nested: Rc<Cell<bool>>,
 }
 
 impl<S> LoginService<S> {
-    /// Whether this layer refuses anonymous clients at undeclared routes. If a manager around this one does,
-    /// it leaves the decision to this layer. A declaration around this manager counts inside it too.
-    fn denies(&self, request: &ServiceRequest) -> bool {
-        let outer = self.is_nested.get().then(|| RouteTrace::of(request));
-        match outer.flatten() {
-            Some(trace) => !trace.is_declared(),
-            None => self.manager.routes.deny_by_default,
+    /// Why a request is one of another site; `None` if it is none.
+    #[inline]
+    fn judge(&self, request: &ServiceRequest) -> Option<CrossSiteReason> {
+        let check = &self.manager.cross_site;
+        if check.is_off {
+            return None;
         }
+        let request = request.request();
+        check.judge(request, |page| {
+            refusal::here::is_own(request, &self.manager.refusal, page)
+        })
     }
 
     /// Calls the service, and says what has to be waited for.
@@ -133,7 +150,11 @@ impl<S> LoginService<S> {
                 Err(error) => return Step::boxed(async move { Err(error) }),
             };
         }
-        request.add_data_container(Rc::clone(&self.data));
+        let data = match request.method().is_safe() {
+            true => &self.data_of_safe,
+            false => &self.data,
+        };
+        request.add_data_container(Rc::clone(data));
         #[cfg(feature = "test-util")]
         if let Some(asked) = crate::test::asked(request.request()) {
             let service = Rc::clone(&self.service);
@@ -154,13 +175,16 @@ impl<S> LoginService<S> {
         let arrived = carries.then(|| self.manager.now());
         let plain = |inner| Step::Plain { inner, arrived };
         let prolongs = self.manager.remember.refresh_each_request;
+        let cross_site = self.judge(&request);
         // True for most managers. Space for a gate would slow their requests down.
-        if !self.manager.routes.deny_by_default && !prolongs && !self.is_nested.get() {
+        let has_rules = self.manager.routes.deny_by_default || self.is_nested.get();
+        if !has_rules && !prolongs && cross_site.is_none() {
             return plain(self.service.call(request));
         }
-        let gate = self
-            .denies(&request)
-            .then(|| Gate::watch(&request, &self.manager, type_name::<S>()));
+        let outer = self.is_nested.get().then(|| RouteTrace::of(&request));
+        let outer = outer.flatten();
+        let name = type_name::<S>();
+        let gate = Gate::watch(&request, &self.manager, name, outer.as_deref(), cross_site);
         let inner = self.service.call(request);
         let closed = gate.filter(|gate| !gate.is_open());
         if closed.is_none() && !prolongs {

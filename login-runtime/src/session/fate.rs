@@ -45,6 +45,7 @@ use std::{
     rc::Rc,
 };
 
+use actix_web::http::Method;
 use tokio::sync::OwnedRwLockWriteGuard;
 
 use crate::{core::LoginKey, store::deadline};
@@ -81,6 +82,8 @@ pub(crate) struct SessionTracker {
     pub(crate) cookies: Cell<usize>,
     /// The logins whose cookies the request carries, and the time at which it arrived.
     pub(crate) carried: RefCell<(Vec<LoginKey>, i64)>,
+    /// The method of the request, if it must only read.
+    safe_method: Option<Method>,
 }
 
 /// Whether the session of a request has ended.
@@ -102,9 +105,10 @@ tokio::task_local! {
     static TRACKER: Rc<SessionTracker>;
 }
 
-/// Runs the session middleware for one request. `done` gets its result, the fate of the session, and
+/// Runs the session middleware for one request with this method. `done` gets its result, the fate of the session, and
 /// how many cookies of the response stay if the request is late.
 pub(crate) async fn track<F: Future>(
+    method: Method,
     work: F,
     done: impl FnOnce(F::Output, SessionFate, usize) -> F::Output,
 ) -> F::Output {
@@ -116,7 +120,16 @@ pub(crate) async fn track<F: Future>(
         });
         done(output, fate, cookies)
     };
-    deadline::bounded(TRACKER.scope(Rc::default(), request)).await
+    let tracker = SessionTracker {
+        safe_method: method.is_safe().then_some(method),
+        ..SessionTracker::default()
+    };
+    deadline::bounded(TRACKER.scope(Rc::new(tracker), request)).await
+}
+
+/// The method of the current request, if it must only read. `None` also where sessions are not tracked.
+pub(crate) fn safe_method() -> Option<Method> {
+    with_tracker(|tracker| tracker.safe_method.clone())
 }
 
 /// Reads or changes the tracker of the current request. Returns the default value where sessions are

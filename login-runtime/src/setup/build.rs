@@ -133,6 +133,10 @@ pub(crate) fn manager<S: SessionStore + 'static>(
     if let Some(trail) = &settings.audit_trail {
         settings.events.trail = Some(Box::new(trail.clone()));
     }
+    #[cfg(feature = "metrics")]
+    {
+        settings.events.counter = Some(crate::events::count::event);
+    }
     let manager = Manager {
         users,
         session_cookie,
@@ -152,12 +156,16 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         limits,
         records,
         routes: settings.routes,
+        get_log_out: settings.get_log_out,
+        cross_site: settings.cross_site,
         throttle: settings
             .throttle
             .built(deadline, settings.login_store_throttle),
         facts,
     };
     warnings::log(&manager);
+    #[cfg(feature = "metrics")]
+    crate::metrics::describe();
     let manager = Arc::new(manager);
     if let Some(trail) = &settings.audit_trail {
         trail.start(trail_host(&manager))?;

@@ -283,6 +283,99 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.try_set(|settings| parse_origins(&mut settings.refusal.next_origins, origins))
     }
 
+    /// Origins of other applications whose pages may send requests that change something, such as a page at
+    /// another host that calls this one as its API.
+    ///
+    /// By default, a request with an unsafe method and the handshake of a WebSocket are refused with 403 if a
+    /// page of another origin sent them, at every route and before the body is read: also a log in, a log out
+    /// and a confirmation. See [the guide](crate::guide::cross_site).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use actix_web::cookie::Key;
+    /// use login_runtime::{AuthUser, LoginManager, MemoryLoginStore};
+    ///
+    /// #[derive(AuthUser)]
+    /// struct User { id: i64 }
+    ///
+    /// # fn main() -> Result<(), login_runtime::BuildError> {
+    /// let builder = || {
+    ///     LoginManager::builder(|id| async move { Ok::<_, String>(Some(User { id })) })
+    ///         .login_store(MemoryLoginStore::new())
+    /// };
+    /// builder().trusted_origins(["https://spa.example.com"]).build(Key::generate())?;
+    ///
+    /// let error = builder().trusted_origins(["https://*.example.com"]).build(Key::generate()).unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "the trusted origin `https://*.example.com` has a wildcard; list each origin, because every host that \
+    ///      fits could act for the user",
+    /// );
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`build`](Self::build) returns [`BuildError::TrustedOrigin`] for anything but a scheme, a host and perhaps a
+    /// port.
+    ///
+    /// # Security
+    ///
+    /// A page of such an origin can do whatever the user can do here. List no host on which strangers publish
+    /// pages. CORS is a setting of its own: it says which pages may read the answers.
+    #[must_use]
+    pub fn trusted_origins<I: IntoIterator<Item = impl Into<String>>>(self, origins: I) -> Self {
+        self.try_set(|settings| settings.cross_site.trust(origins))
+    }
+
+    /// Takes requests of all pages of the same site, such as `b.example.com` for `a.example.com`.
+    ///
+    /// It works for browsers that send `Sec-Fetch-Site`, which they do to https and to `localhost`. For others,
+    /// list the origins with [`trusted_origins`](Self::trusted_origins).
+    ///
+    /// # Security
+    ///
+    /// Whoever controls a host of the domain can then act for the user: an old application there, a page that
+    /// users write, a subdomain that nobody uses any more. `SameSite` cookies do not help, since they are sent.
+    /// Prefer `trusted_origins`.
+    #[must_use]
+    pub fn allow_same_site(self) -> Self {
+        self.set(|settings| settings.cross_site.rules.same_site = true)
+    }
+
+    /// The headers in which a request may prove who sends it; `Authorization` and `X-Api-Key` by default.
+    ///
+    /// A request of another origin is taken if it has such a header, carries no cookie of this manager, and the
+    /// [`request_loader`](Self::request_loader) finds an active user. `Authorization` with a scheme that
+    /// browsers send by themselves, such as `Basic`, does not count.
+    ///
+    /// # Errors
+    ///
+    /// [`build`](Self::build) returns an error for a header that browsers send by themselves, such as `Cookie`.
+    ///
+    /// # Security
+    ///
+    /// A page of another origin can send such a header only if CORS allows it. List no header that a proxy
+    /// adds to each request.
+    #[must_use]
+    pub fn credential_headers<I: IntoIterator<Item = impl AsRef<str>>>(self, names: I) -> Self {
+        self.try_set(|settings| settings.cross_site.set_credential_headers(names))
+    }
+
+    /// Takes requests of pages of every site.
+    ///
+    /// # Security
+    ///
+    /// Every page that a user visits can then send requests with the user's login, as far as the browser sends
+    /// its cookies; and can log the user in as somebody else. Use it only if something else in front of the
+    /// application checks each request, such as CSRF tokens in every form, that of the log in included.
+    #[must_use]
+    pub fn danger_no_cross_site_check(self) -> Self {
+        self.set(|settings| settings.cross_site.is_off = true)
+    }
+
     /// Trusts the `Host` header of every client where a whole URL of this application is needed.
     ///
     /// # Security
@@ -587,6 +680,23 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
     #[must_use]
     pub fn danger_insecure_cookies(self) -> Self {
         self.set(|settings| settings.insecure = true)
+    }
+
+    /// Lets GET requests end logins: for an application whose link to log out has to stay.
+    ///
+    /// Without it, [`Auth::log_out`](crate::Auth::log_out) and all other functions that end logins return
+    /// [`LoginError::SafeMethod`](crate::LoginError::SafeMethod) for GET, HEAD, OPTIONS and TRACE. It is a setting
+    /// of the manager, and not an argument of each call, so that [`policy`](LoginManager::policy) and
+    /// [`check_deploy`](LoginManager::check_deploy) report it. It does not let GET requests log users in, confirm
+    /// logins or change credentials.
+    ///
+    /// # Security
+    ///
+    /// A link, an image or a redirect of any other site can then log users out (ASVS 3.5.3), and so can a
+    /// browser that follows links in advance. Prefer a form with a button.
+    #[must_use]
+    pub fn danger_allow_get_log_out(self) -> Self {
+        self.set(|settings| settings.get_log_out = true)
     }
 
     /// Calls `subscriber` for each [`LoginEvent`].

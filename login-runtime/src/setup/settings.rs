@@ -13,7 +13,7 @@ use crate::{
     core::{ClientCheck, GuardDefaults, Limits, MaxLogins},
     error::BuildError,
     events::{Events, RouteRules},
-    http::{Caching, CookieSettings, Proxies, RememberCookie},
+    http::{Caching, CookieSettings, CrossSiteCheck, Proxies, RememberCookie},
     refusal::RefusalSettings,
     store::{AnyThrottleStore, DynLoginStore, Throttle},
     users::{Loader, RequestLoader},
@@ -56,6 +56,9 @@ pub(crate) struct Settings {
     /// Whether a user may have any number of logins.
     pub(crate) unlimited_logins: bool,
     pub(crate) routes: RouteRules,
+    /// Whether GET requests may end logins.
+    pub(crate) get_log_out: bool,
+    pub(crate) cross_site: CrossSiteCheck,
     pub(crate) throttle: Throttle,
     /// The first mistake that a setter found.
     pub(crate) error: Option<BuildError>,

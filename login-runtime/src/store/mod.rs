@@ -23,6 +23,8 @@ pub(crate) mod memory;
 pub(crate) mod records;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
+#[cfg(feature = "redis")]
+mod redis_throttle;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod sql;
 pub(crate) mod throttle;

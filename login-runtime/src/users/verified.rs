@@ -41,6 +41,8 @@ pub struct Verified<U> {
     method: AuthMethod,
     #[debug(skip)]
     new_hash: Option<String>,
+    /// Whether the request belongs to what its browser has begun.
+    state_checked: bool,
 }
 
 impl<U: AuthUser> Verified<U> {
@@ -57,7 +59,62 @@ impl<U: AuthUser> Verified<U> {
             user: Rc::new(user),
             method: AuthMethod::Trusted(reason),
             new_hash: None,
+            state_checked: false,
         }
+    }
+
+    /// Allows the log in, or the confirmation, for a GET request: for the address at which an identity provider
+    /// or a one-time link leads the browser back.
+    ///
+    /// The application promises that this browser has begun what the request completes. When it began, the
+    /// application made a random *state* and gave it to the browser in a cookie or in its session; it has now
+    /// compared it with the state that the request brings, and dropped it. OAuth calls the parameter `state`
+    /// (RFC 6749 §10.12, RFC 9700 §4.7); a one-time link can carry one of its own.
+    ///
+    /// It is for one log in, since each verified user is. It changes nothing for requests with other methods, and
+    /// for a user whose password was checked: no redirect and no link carries a password.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use actix_session::Session;
+    /// use actix_web::{HttpResponse, Result, get, web};
+    /// use login_runtime::{Auth, AuthUser, Verified};
+    /// use serde::Deserialize;
+    ///
+    /// #[derive(AuthUser)]
+    /// struct User { id: i64 }
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Callback { state: String, code: String }
+    ///
+    /// #[get("/callback")]
+    /// async fn callback(auth: Auth<User>, session: Session, query: web::Query<Callback>) -> Result<HttpResponse> {
+    ///     // `remove` returns the state as JSON, and each state works once.
+    ///     let expected = session.remove("state").and_then(|json| serde_json::from_str::<String>(&json).ok());
+    ///     if expected.as_ref() != Some(&query.state) {
+    ///         return Ok(HttpResponse::BadRequest().body("log in again"));
+    ///     }
+    ///     let user = exchange(&query.code).await?;
+    ///     auth.log_in(Verified::trust(user, "provider").state_checked()).await?;
+    ///     Ok(auth.redirect_to_next_or("/"))
+    /// }
+    /// # async fn exchange(_: &str) -> Result<User> { Ok(User { id: 1 }) }
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// Without the check, an attacker begins a log in, keeps the last address of it, and leads a victim there:
+    /// the victim is then logged in as the attacker, and what the victim enters belongs to the attacker.
+    #[must_use = "it returns the verified user"]
+    pub fn state_checked(mut self) -> Self {
+        self.state_checked = true;
+        self
+    }
+
+    /// Whether a GET request may log this user in.
+    pub(crate) fn is_state_checked(&self) -> bool {
+        self.state_checked && matches!(self.method, AuthMethod::Trusted(_))
     }
 
     #[cfg(feature = "password")]
@@ -66,6 +123,7 @@ impl<U: AuthUser> Verified<U> {
             user: Rc::new(user),
             method: AuthMethod::Password,
             new_hash,
+            state_checked: false,
         }
     }
 

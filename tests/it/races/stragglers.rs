@@ -47,7 +47,7 @@ async fn a_page_that_arrives_after_the_log_out_is_answered_as_to_a_visitor() {
         assert_eq!((late.status(), late.text()), (200, "nobody".to_owned()));
         assert_eq!(late.set_cookies(), []);
         is_refused(&slow.post("/cart/late").await);
-        assert_eq!(slow.get("/thrown-out").await.status(), 401);
+        assert_eq!(slow.post("/thrown-out").await.status(), 401);
         is_out(&browser, &[&out, &late]).await;
     })
     .await;

@@ -75,6 +75,7 @@ fn words(event: &LoginEvent<'_>) -> String {
             detail(reason);
         }
         LoginEvent::SessionProtected { mode, .. } => detail(mode),
+        LoginEvent::CrossSiteRefused { reason, .. } => detail(reason),
         LoginEvent::Forbidden {
             condition: Some(condition),
             ..

@@ -17,7 +17,7 @@ use actix_web::{
 use login_runtime::{
     Auth, CurrentUser, LoginError, MaybeUser, Verified, fresh_login_required, login_required,
     logins::{Keep, Logins},
-    store::{LoginKey, StoreError},
+    store::LoginKey,
     test::Browser,
 };
 use login_tests::{Admin, User, Users};
@@ -54,7 +54,7 @@ pub(crate) fn gated_pages(routes: &mut ServiceConfig, users: Users, gates: Gates
         .service(
             web::resource("/thrown-out")
                 .wrap(from_fn(throw_out))
-                .get(poll),
+                .post(poll),
         )
         .route("/cart", web::get().to(cart))
         .route("/cart/{item}", web::post().to(fill_cart))
@@ -418,7 +418,7 @@ async fn change(
 async fn end_all_of(
     id: Path<i64>,
     logins: Data<Option<Logins>>,
-) -> Result<impl Responder, StoreError> {
+) -> Result<impl Responder, LoginError> {
     let logins = logins.as_ref().as_ref().unwrap();
     Ok(logins.end_all_of::<User>(&id).await?.to_string())
 }
