@@ -199,13 +199,15 @@ where
 {
     type Output = Result<ServiceResponse<B>, Error>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let result = ready!(match self.project() {
             LateFutureProj::Plain { inner } => inner.poll(cx),
             LateFutureProj::Tracked { future } => future.as_mut().poll(cx),
         });
         Poll::Ready(result.map(|mut response| {
-            if response.headers().contains_key(SET_COOKIE) {
+            // Faster than a look-up: most responses have few headers.
+            if response.headers().keys().any(|name| *name == SET_COOKIE) {
                 keep_session_private(&mut response);
             }
             response
