@@ -30,10 +30,10 @@ use crate::{
     world::{App, MINUTE, SECOND},
 };
 
-const RIGHT: &str = "difference engine";
+pub(crate) const RIGHT: &str = "difference engine";
 
-const OWNER: [u8; 4] = [192, 0, 2, 7];
-const THIEF: [u8; 4] = [198, 51, 100, 9];
+pub(crate) const OWNER: [u8; 4] = [192, 0, 2, 7];
+pub(crate) const THIEF: [u8; 4] = [198, 51, 100, 9];
 
 #[derive(AuthUser, Clone)]
 struct Person {
@@ -45,9 +45,9 @@ struct Person {
 }
 
 /// An application, with all that a test watches.
-struct Site<A> {
+pub(crate) struct Site<A> {
     app: A,
-    clock: TestClock,
+    pub(crate) clock: TestClock,
     checks: Arc<AtomicUsize>,
     events: Arc<Mutex<Vec<String>>>,
 }
@@ -122,6 +122,22 @@ async fn site_with<C>(
 where
     C: FnOnce(LoginManagerBuilder) -> LoginManagerBuilder,
 {
+    let finish = |manager: LoginManagerBuilder| {
+        let manager = manager.session_only().throttle(throttle);
+        change_manager(manager)
+    };
+    site_of(TestClock::at(START), change, finish).await
+}
+
+/// An application whose manager is finished by a function: it says where logins are recorded.
+pub(crate) async fn site_of<C>(
+    clock: TestClock,
+    change: fn(PasswordVerifier) -> PasswordVerifier,
+    finish: C,
+) -> Site<impl App + use<C>>
+where
+    C: FnOnce(LoginManagerBuilder) -> LoginManagerBuilder,
+{
     let checks = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&checks);
     let check = move |password: &str, stored: &str| {
@@ -132,13 +148,10 @@ where
     let passwords = passwords.foreign_hashes(|it| it.starts_with("$plain$"), "$plain$", check);
     let passwords = change(passwords.unwrap());
     checks.store(0, Ordering::SeqCst);
-    let clock = TestClock::at(START);
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);
     let find = async |name: String| Ok::<_, String>(person(&name));
     let builder = LoginManager::builder(find)
-        .session_only()
-        .throttle(throttle)
         .clock(clock.clone())
         .on_event(move |event, _| {
             let text = match event {
@@ -163,7 +176,7 @@ where
             };
             seen.lock().unwrap().push(text);
         });
-    let manager = change_manager(builder).build(key()).unwrap();
+    let manager = finish(builder).build(key()).unwrap();
     let data = web::Data::new(passwords);
     let app = app(manager, move |routes| {
         routes
@@ -181,7 +194,12 @@ where
 }
 
 impl<A: App> Site<A> {
-    async fn send(&self, from: impl Into<std::net::IpAddr>, path: &str, body: &str) -> Answer {
+    pub(crate) async fn send(
+        &self,
+        from: impl Into<std::net::IpAddr>,
+        path: &str,
+        body: &str,
+    ) -> Answer {
         self.send_with(from, &[], path, body).await
     }
 
@@ -199,7 +217,12 @@ impl<A: App> Site<A> {
             .await
     }
 
-    async fn log_in(&self, from: impl Into<std::net::IpAddr>, name: &str, password: &str) -> u16 {
+    pub(crate) async fn log_in(
+        &self,
+        from: impl Into<std::net::IpAddr>,
+        name: &str,
+        password: &str,
+    ) -> u16 {
         let path = format!("/login/{}", utf8_percent_encode(name, NON_ALPHANUMERIC));
         self.send(from, &path, password).await.status()
     }
@@ -218,12 +241,12 @@ impl<A: App> Site<A> {
         statuses
     }
 
-    fn checks(&self) -> usize {
+    pub(crate) fn checks(&self) -> usize {
         self.checks.swap(0, Ordering::SeqCst)
     }
 
     /// Fails until the client is throttled. Returns how many tries it had.
-    async fn exhaust(&self, from: [u8; 4], name: &str) -> usize {
+    pub(crate) async fn exhaust(&self, from: [u8; 4], name: &str) -> usize {
         let mut tries = 0;
         while self.log_in(from, name, "wrong").await == 401 {
             tries += 1;

@@ -238,10 +238,13 @@ mod sql {
 mod redis {
     use std::sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     };
 
-    use login_runtime::store::RedisLoginStore;
+    use login_runtime::{
+        store::RedisLoginStore,
+        throttle::{Attempt, Claimed, CounterKey, ThrottleStore, TryLimit},
+    };
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::{TcpListener, TcpStream},
@@ -252,8 +255,8 @@ mod redis {
     /// What stands between the store and Redis.
     #[derive(Default)]
     struct Between {
-        /// Whether the next answer is lost, and its connection with it.
-        loses: AtomicBool,
+        /// Which answer is lost, and its connection with it: 1 is the next one, and 0 is none.
+        loses: AtomicUsize,
         /// How many scripts were sent.
         scripts: AtomicUsize,
     }
@@ -285,7 +288,9 @@ mod redis {
                     }
                     read = server.read(&mut answered) => {
                         let Ok(len @ 1..) = read else { return };
-                        if self.loses.swap(false, Ordering::SeqCst) {
+                        let count = |left: usize| left.checked_sub(1);
+                        let left = self.loses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, count);
+                        if left == Ok(1) {
                             return;
                         }
                         client.write_all(&answered[..len]).await.unwrap();
@@ -336,7 +341,7 @@ mod redis {
         let Some((store, between)) = store().await else {
             return;
         };
-        let lose = || between.loses.store(true, Ordering::SeqCst);
+        let lose = || between.loses.store(1, Ordering::SeqCst);
         // How many logins ended would be wrong the second time.
         lose();
         store.end(key()).await.unwrap_err();
@@ -376,7 +381,7 @@ mod redis {
         let Some((store, between)) = store().await else {
             return;
         };
-        let lose = || between.loses.store(true, Ordering::SeqCst);
+        let lose = || between.loses.store(1, Ordering::SeqCst);
         lose();
         assert!(store.find(key(), 0).await.unwrap().is_some());
         lose();
@@ -401,5 +406,61 @@ mod redis {
             .await
             .unwrap();
         assert_eq!(store.list(OWNER, 0).await.unwrap().len(), 2);
+    }
+
+    #[actix_web::test]
+    async fn a_try_whose_answer_from_redis_is_lost_is_counted_once_and_taken_back_once() {
+        let Some((store, between)) = store().await else {
+            return;
+        };
+        let attempt = |account: u8| Attempt {
+            counters: [1, 2, 3]
+                .map(|kind| CounterKey([account, kind].repeat(8).try_into().unwrap())),
+            limits: [TryLimit::new(5); 3],
+            known: CounterKey([account; 16]),
+            client: 1,
+        };
+        let claim = async |account| match store.claim(&attempt(account), 0).await.unwrap() {
+            Claimed::Allowed(counted) => Some(counted),
+            Claimed::Refused { .. } => None,
+        };
+        let exhaust = async |account| {
+            let mut tries = 0;
+            while claim(account).await.is_some() {
+                tries += 1;
+            }
+            tries
+        };
+        let lose = |nth| between.loses.store(nth, Ordering::SeqCst);
+        // Redis has the script after the first.
+        exhaust(0).await;
+        between.scripts();
+        lose(1);
+        store.claim(&attempt(1), 0).await.unwrap_err();
+        assert_eq!(between.scripts(), 1);
+        assert_eq!(exhaust(1).await, 4);
+        // If something is stored already, the first script only finds it.
+        claim(2).await.unwrap();
+        between.scripts();
+        lose(2);
+        store.claim(&attempt(2), 0).await.unwrap_err();
+        assert_eq!(between.scripts(), 2);
+        assert_eq!(exhaust(2).await, 3);
+        for succeeds in [false, true] {
+            let account = 3 + u8::from(succeeds);
+            claim(account).await.unwrap();
+            let other = claim(account).await.unwrap();
+            between.scripts();
+            lose(2);
+            let (attempt, until) = (attempt(account), 10);
+            let answer = match succeeds {
+                true => store.succeed(&attempt, &other, until, 0).await,
+                false => store.give_back(&attempt, &other, 0).await,
+            };
+            answer.unwrap_err();
+            assert_eq!(between.scripts(), 2);
+            // The counter of the account, or of the client, has the other try still.
+            assert_eq!(exhaust(account).await, 4);
+        }
     }
 }

@@ -8,6 +8,7 @@
 )]
 
 mod asvs;
+mod audit_trail;
 mod audited;
 mod caches;
 mod caching;
@@ -35,6 +36,7 @@ mod generated_next;
 mod golden_events;
 mod guards;
 mod guessing;
+mod guessing_stores;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
 mod half_done;
 mod helpers;
@@ -51,6 +53,7 @@ mod loads;
 mod login;
 mod login_cookie;
 mod messages;
+mod metrics;
 mod new_clients;
 mod next;
 mod nodes;
@@ -74,6 +77,7 @@ mod schedule;
 mod secrets;
 mod setup;
 mod sources;
+mod spans;
 mod stolen;
 mod stores;
 mod strangers;

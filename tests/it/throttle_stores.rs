@@ -552,3 +552,140 @@ mod postgres {
         });
     }
 }
+
+#[cfg(feature = "redis")]
+mod redis {
+    use ::redis::{Client, aio::ConnectionManager, cmd};
+    use login_runtime::{
+        store::{LoginStore, RedisLoginStore},
+        throttle::ThrottleStore,
+    };
+    use login_tests::services::{self, Redis, unique};
+
+    use super::{
+        nodes::{HOUR, NOW, attempt, count_together, exhaust, succeed},
+        *,
+    };
+
+    async fn connect(redis: &Redis) -> ConnectionManager {
+        let client = Client::open(redis.url()).unwrap();
+        ConnectionManager::new(client).await.unwrap()
+    }
+
+    /// A store with a prefix of its own, and a connection to look at what it stores.
+    async fn store(redis: &Redis) -> (RedisLoginStore, ConnectionManager, String) {
+        let connection = connect(redis).await;
+        let prefix = unique("tries");
+        let store = RedisLoginStore::from_connection(connection.clone()).key_prefix(&prefix);
+        (store, connection, prefix)
+    }
+
+    async fn keys(connection: &mut ConnectionManager, prefix: &str) -> Vec<String> {
+        let mut keys: Vec<String> = cmd("KEYS")
+            .arg(format!("{prefix}:*"))
+            .query_async(connection)
+            .await
+            .unwrap();
+        keys.sort();
+        keys
+    }
+
+    #[test]
+    fn the_redis_store_counts_tries_exactly_between_processes() {
+        let Some(redis) = services::redis() else {
+            return;
+        };
+        on_threads(async {
+            let prefix = unique("tries");
+            let first = RedisLoginStore::new(&redis.url()).await.unwrap();
+            let second = RedisLoginStore::from_connection(connect(redis).await);
+            count_together([first, second].map(|store| store.key_prefix(&prefix))).await;
+        });
+    }
+
+    #[test]
+    fn a_restart_of_the_application_forgets_no_try_in_redis() {
+        let Some(redis) = services::redis() else {
+            return;
+        };
+        on_threads(async {
+            let (first, _, prefix) = store(redis).await;
+            assert_eq!(exhaust(&first, &attempt(1, 1), NOW).await, 5);
+            drop(first);
+            let second = RedisLoginStore::new(&redis.url()).await.unwrap();
+            let second = second.key_prefix(prefix);
+            assert_eq!(exhaust(&second, &attempt(1, 1), NOW).await, 0);
+            assert_eq!(exhaust(&second, &attempt(2, 1), NOW).await, 5);
+        });
+    }
+
+    #[test]
+    fn redis_deletes_counters_by_itself_when_they_have_been_over_for_an_hour() {
+        let Some(redis) = services::redis() else {
+            return;
+        };
+        on_threads(async {
+            let (store, mut connection, prefix) = store(redis).await;
+            exhaust(&store, &attempt(1, 1), NOW).await;
+            succeed(&store, &attempt(2, 2), NOW).await;
+            // The account and the client that were logged in have no counters any more.
+            let found = keys(&mut connection, &prefix).await;
+            assert_eq!(found.len(), 4, "{found:?}");
+            for key in found {
+                let seconds: i64 = cmd("TTL")
+                    .arg(&key)
+                    .query_async(&mut connection)
+                    .await
+                    .unwrap();
+                let over_in = match key.contains(":known-client:") {
+                    true => 10 * HOUR,
+                    // Each of five tries is forgotten after a quarter of an hour.
+                    false => HOUR + HOUR / 4,
+                };
+                let expected = over_in + HOUR;
+                assert!(
+                    (expected - 60..=expected).contains(&seconds),
+                    "{key}: {seconds}"
+                );
+            }
+            // They are nothing that ends with logins.
+            store.purge(NOW + 100 * HOUR, None, 100).await.unwrap();
+            assert_eq!(exhaust(&store, &attempt(1, 1), NOW).await, 0);
+        });
+    }
+
+    #[test]
+    fn redis_shows_neither_names_nor_addresses_in_what_it_counts() {
+        let Some(redis) = services::redis() else {
+            return;
+        };
+        on_threads(async {
+            let (store, mut connection, prefix) = store(redis).await;
+            exhaust(&store, &attempt(1, 2), NOW).await;
+            let found = keys(&mut connection, &prefix).await;
+            let both = format!("0102{}", "07".repeat(14));
+            let expected = ["0002", "0100", "0102"]
+                .map(|start| format!("{prefix}:tries:{start}{}", &both[4..]));
+            assert_eq!(found, expected);
+        });
+    }
+
+    #[test]
+    fn a_counter_in_redis_that_cannot_be_read_allows_nothing() {
+        let Some(redis) = services::redis() else {
+            return;
+        };
+        on_threads(async {
+            let (store, mut connection, prefix) = store(redis).await;
+            exhaust(&store, &attempt(1, 1), NOW).await;
+            for key in keys(&mut connection, &prefix).await {
+                for text in ["1", "1 x", "1 2 3", "99999999999999999999 1"] {
+                    let mut set = cmd("SET");
+                    set.arg(&key).arg(text);
+                    () = set.query_async(&mut connection).await.unwrap();
+                    store.claim(&attempt(1, 1), NOW).await.unwrap_err();
+                }
+            }
+        });
+    }
+}

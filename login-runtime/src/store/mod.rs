@@ -17,11 +17,14 @@
 //! it.
 
 pub(crate) mod deadline;
+pub(crate) mod event_sink;
 pub(crate) mod login_store;
 pub(crate) mod memory;
 pub(crate) mod records;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
+#[cfg(feature = "redis")]
+mod redis_throttle;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod sql;
 pub(crate) mod throttle;

@@ -7,7 +7,14 @@
 //!    ahead deletes nothing that is valid by the clock of Redis.
 //! 3. A call that may not have reached Redis is sent again, if sending it twice does no harm.
 
-use std::{cmp::Reverse, collections::HashMap, fmt, str::FromStr, sync::LazyLock, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::HashMap,
+    fmt,
+    str::FromStr,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use ::redis::{
     Client, FromRedisValue, RedisError, Script, ToRedisArgs,
@@ -15,14 +22,15 @@ use ::redis::{
     cmd,
     io::tcp::TcpSettings,
 };
+use tokio::sync::Semaphore;
 
 use crate::{
     core::{
         FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, MaxLogins,
-        TokenFamily,
+        TokenFamily, throttle::CounterKey,
     },
     error::StoreError,
-    store::login_store::LoginStore,
+    store::{login_store::LoginStore, throttle_store::AnyThrottleStore},
 };
 
 /// The time limit for connecting, and for each answer.
@@ -50,12 +58,19 @@ const REVOKED_TTL: i64 = 31 * 24 * 60 * 60;
 /// The longest time to live in seconds. Redis cannot add much more to its clock.
 const MAX_TTL: i64 = 3_000_000_000;
 
+/// How many accounts can have their tries counted at the same time by this process.
+///
+/// Raising it counts the tries of many accounts faster; lowering it makes fewer of them compete for the
+/// counter of a client that they share.
+const LANES: usize = 16;
+
 /// How many rows one script deletes at most, and how many keys one `SCAN` visits.
 ///
 /// Raising it makes large deletions faster; all other calls wait while a script runs.
 const BATCH: u32 = 256;
 
-/// Keeps logins in Redis, or in a compatible server that runs its scripts, such as Valkey.
+/// Keeps logins in Redis, or in a compatible server that runs its scripts, such as Valkey, and counts failed
+/// tries there.
 ///
 /// Use it for any number of nodes. It is the fastest store whose logins survive a restart of the
 /// application. All keys start with a prefix, so the application can use the same Redis for its
@@ -85,12 +100,14 @@ const BATCH: u32 = 256;
 ///
 /// A log out is only as durable as the data in Redis. If Redis restarts from an older snapshot, or fails
 /// over to a replica that lags behind, logins that had ended are valid again. Use an append-only file,
-/// or no persistence at all: then a restart ends all logins instead. Prefer the eviction policy
-/// `noeviction`: other policies may end logins, but never restore any.
+/// or no persistence at all: then a restart ends all logins instead, and forgets all failed tries. Prefer the
+/// eviction policy `noeviction`: other policies may end logins and forget tries, but never restore a login.
 #[derive(Clone)]
 pub struct RedisLoginStore {
     connection: ConnectionManager,
     prefix: String,
+    /// Accounts that share one have their tries counted one after the other.
+    lanes: Arc<[Semaphore; LANES]>,
 }
 
 static INSERT: LazyLock<Script> = LazyLock::new(|| script(include_str!("redis/insert.lua")));
@@ -121,7 +138,7 @@ fn script(code: &str) -> Script {
 
 /// Whether a call may be sent again if it is unknown whether Redis received it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Repeatable {
+pub(crate) enum Repeatable {
     /// The second call changes nothing, and has the same answer.
     Yes,
     No,
@@ -169,8 +186,11 @@ impl RedisLoginStore {
     /// If it has none, as [`ConnectionManager::new`] makes it, and Redis is down, a call waits until
     /// the deadline of the login manager.
     pub fn from_connection(connection: ConnectionManager) -> Self {
-        let prefix = "login".to_owned();
-        Self { connection, prefix }
+        Self {
+            connection,
+            prefix: "login".to_owned(),
+            lanes: Arc::new(std::array::from_fn(|_| Semaphore::new(1))),
+        }
     }
 
     /// Sets the text before the first colon of all keys. The default is `login`.
@@ -182,8 +202,15 @@ impl RedisLoginStore {
         self
     }
 
+    /// The lane of an account; the second counter is that of the account.
+    pub(crate) fn lane(&self, [_, CounterKey(account), _]: &[CounterKey; 3]) -> &Semaphore {
+        // The key is a hash.
+        let [.., last] = account;
+        &self.lanes[usize::from(*last) % LANES]
+    }
+
     /// Runs a script, whose first argument is the prefix.
-    async fn run<T: FromRedisValue>(
+    pub(crate) async fn run<T: FromRedisValue>(
         &self,
         script: &Script,
         repeatable: Repeatable,
@@ -267,9 +294,14 @@ fn owner_name(owner: LoginOwner<'_>) -> String {
 
 /// How long Redis keeps a row: a little longer than until it expires.
 fn ttl(expires_at: i64, now: i64) -> i64 {
-    expires_at
+    keep_for(expires_at, now, SLACK)
+}
+
+/// How many seconds Redis keeps what is over at a time: a little longer.
+pub(crate) fn keep_for(over_at: i64, now: i64, slack: i64) -> i64 {
+    over_at
         .saturating_sub(now)
-        .saturating_add(SLACK)
+        .saturating_add(slack)
         .clamp(1, MAX_TTL)
 }
 
@@ -599,6 +631,10 @@ impl LoginStore for RedisLoginStore {
         }?;
         // Scores are floating-point numbers, which are exact for millions of years.
         Ok(until.is_some_and(|until| (now as f64) < until))
+    }
+
+    fn throttle_store(&self) -> Option<AnyThrottleStore> {
+        Some(AnyThrottleStore::new(self.clone()))
     }
 }
 

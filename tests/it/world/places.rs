@@ -12,7 +12,7 @@ use std::{
 use actix_session::storage::RedisSessionStore;
 use actix_session::storage::{LoadError, SaveError, SessionKey, SessionStore, UpdateError};
 use actix_web::cookie::time::Duration;
-use login_runtime::MemoryLoginStore;
+use login_runtime::{MemoryLoginStore, store::LoginStore, throttle::AnyThrottleStore};
 use login_tests::sessions::MemorySessions;
 
 /// Where login records are kept.
@@ -51,7 +51,12 @@ impl LoginPlace {
         }
     }
 
-    async fn open(self) -> LoginsThere {
+    /// Those whose servers are installed.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(|place| place.is_here())
+    }
+
+    pub(crate) async fn open(self) -> LoginsThere {
         match self {
             Self::Memory => LoginsThere::Memory(Box::default()),
             #[cfg(feature = "sqlite")]
@@ -126,6 +131,21 @@ pub(crate) enum LoginsThere {
     /// With the prefix of its keys.
     #[cfg(feature = "redis")]
     Redis(login_runtime::store::RedisLoginStore, String),
+}
+
+impl LoginsThere {
+    /// Where tries are counted by default.
+    pub(crate) fn throttle_store(&self) -> Option<AnyThrottleStore> {
+        match self {
+            Self::Memory(store) => store.throttle_store(),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(store, _) => store.throttle_store(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store, _) => store.throttle_store(),
+            #[cfg(feature = "redis")]
+            Self::Redis(store, _) => store.throttle_store(),
+        }
+    }
 }
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -232,11 +252,7 @@ impl Place {
     /// Every combination of which the servers are installed.
     pub(crate) fn all() -> Vec<Self> {
         let mut all = Vec::new();
-        for logins in LoginPlace::ALL
-            .iter()
-            .copied()
-            .filter(|place| place.is_here())
-        {
+        for logins in LoginPlace::all() {
             for sessions in SessionPlace::ALL
                 .iter()
                 .copied()

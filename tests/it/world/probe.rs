@@ -11,9 +11,12 @@ use std::{
     },
 };
 
-use login_runtime::store::{
-    FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, LoginStore, MaxLogins,
-    StoreError, TokenFamily,
+use login_runtime::{
+    store::{
+        FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, LoginStore,
+        MaxLogins, StoreError, TokenFamily,
+    },
+    throttle::AnyThrottleStore,
 };
 
 use tokio::sync::Barrier;
@@ -351,5 +354,9 @@ impl LoginStore for Probe {
 
     async fn is_session_revoked(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
         watched!(self, IsBuried: is_session_revoked(session, now))
+    }
+
+    fn throttle_store(&self) -> Option<AnyThrottleStore> {
+        self.store().throttle_store()
     }
 }

@@ -11,6 +11,8 @@
 --   revoked-owners       hash: the user of each revoked session
 --   revoked              sorted set: ids of revoked sessions, by the time they may be deleted
 --
+-- `count.lua` has the keys of tries.
+--
 -- A login or family is only valid if the set of its user contains it. So if Redis evicts keys, logins
 -- may end early, but no login remains valid after its end.
 
