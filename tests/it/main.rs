@@ -8,6 +8,7 @@
 )]
 
 mod asvs;
+mod audit_trail;
 mod audited;
 mod caches;
 mod caching;
