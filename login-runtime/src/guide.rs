@@ -13,8 +13,10 @@
 //! | [`caching`] | What keeps a page of one user from others, and from the browser's disk? |
 //! | [`proxies`] | Which address and which origin count behind a proxy? |
 //! | [`sockets`] | How is a WebSocket guarded, and what ends it? |
+//! | [`events`] | What happens to logins, who is told, and how is it kept? How is a user told about a new client? |
 //! | [`deploying`] | What should not go live? What does a security reviewer get to read? |
 //! | [`asvs`] | Which items of OWASP ASVS does a test of the application show? |
+//! | `metrics` (feature `metrics`) | Which counters and times can a metrics server collect? |
 //! | [`testing`] | How do a test browser and the audit get the application that `main` starts? |
 
 /// The key: making, keeping, loading and replacing it.
@@ -53,9 +55,19 @@ pub mod proxies {}
 #[doc = include_str!("guide/sockets.md")]
 pub mod sockets {}
 
+/// Events: what happens to logins, subscribers, and the audit trail.
+#[doc = include_str!("guide/events.md")]
+pub mod events {}
+
 /// Before an application goes live: the policy in words, and the check.
 #[doc = include_str!("guide/deploying.md")]
 pub mod deploying {}
+
+/// Metrics: the counters, gauges and histograms, and their labels.
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+#[doc = include_str!("guide/metrics.md")]
+pub mod metrics {}
 
 /// Tests of the application that `main` starts.
 #[doc = include_str!("guide/testing.md")]

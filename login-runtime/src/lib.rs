@@ -186,6 +186,9 @@
 //! - `redis`: a login store in Redis or Valkey.
 //! - `uuid`, `chrono`, `time`, `secrecy`: session hashes that are values of these crates; with `secrecy`,
 //!   password hashes, too.
+//! - `metrics`: counters and times through the facade `metrics`, see the module `metrics`. It brings 3 crates.
+//! - `tracing-actix-web`: the user of a request on its span, see the module `spans`. It brings 3 crates, which
+//!   an application with `tracing-actix-web` has.
 //! - `audit`: the module `audit`, which lists the clients that may reach each route.
 //! - `test-util`: the module `test`, for the tests of applications.
 //!
@@ -205,6 +208,7 @@ pub mod password;
 pub mod proxies;
 
 // `tests/it/tidy.rs` has the order of these modules: each imports only modules below it.
+pub mod audit_trail;
 mod auth;
 mod clock;
 mod conditions;
@@ -216,6 +220,10 @@ mod hooks;
 mod http;
 mod keys;
 mod manager;
+mod measure;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub mod metrics;
 mod policy;
 mod refusal;
 mod request;
@@ -223,6 +231,9 @@ mod routes;
 mod service;
 mod session;
 mod setup;
+#[cfg(feature = "tracing-actix-web")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tracing-actix-web")))]
+pub mod spans;
 pub mod store;
 pub mod throttle;
 mod users;

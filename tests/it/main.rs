@@ -8,6 +8,7 @@
 )]
 
 mod asvs;
+mod audit_trail;
 mod audited;
 mod caches;
 mod caching;
@@ -52,6 +53,7 @@ mod loads;
 mod login;
 mod login_cookie;
 mod messages;
+mod metrics;
 mod new_clients;
 mod next;
 mod nodes;
@@ -75,9 +77,11 @@ mod schedule;
 mod secrets;
 mod setup;
 mod sources;
+mod spans;
 mod stolen;
 mod stores;
 mod strangers;
+mod strict_answers;
 mod throttle_stores;
 mod tidy;
 mod time;

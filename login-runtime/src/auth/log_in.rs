@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "tracing-actix-web")]
+use crate::request::root_span;
 use crate::{
     auth::{auth::Auth, establish::Establish, safe_method::Change, seen_client::Clients},
     core::{AuthUser, EndReason, FIRST_GENERATION, FamilyKey, LoginOwner},
@@ -223,6 +225,8 @@ impl<U: AuthUser> Settings<'_, U> {
                 return Err(error);
             }
         };
+        #[cfg(feature = "tracing-actix-web")]
+        root_span::record(request, manager, user_type, &established);
         if let Some((user_id, login)) = &replaced {
             let event = LoginEvent::LoginEnded {
                 reason: EndReason::Replaced,

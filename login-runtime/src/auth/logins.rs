@@ -23,6 +23,7 @@ use crate::{
     guard::FreshUser,
     http::Seen,
     manager::{LoginManager, Manager},
+    measure::Operation,
     store::{LoginRef, LoginStore as _, Records},
     users::{AnyUser, UserType},
 };
@@ -467,9 +468,10 @@ impl Logins {
     /// [`LoginError::Store`]; [`LoginError::SafeMethod`] in a handler of a GET request.
     pub async fn end_all(&self) -> Result<u64, LoginError> {
         check_method_of_task(Change::END_ALL, &self.manager)?;
+        static END_ALL: Operation = Operation::new("end_many");
         let store = &self.records.store;
         let ended = store
-            .call_long("end_many", |store| store.end_many(LoginSelector::All))
+            .call_long(&END_ALL, |store| store.end_many(LoginSelector::All))
             .await?;
         self.revoked(None, None, ended);
         Ok(ended)

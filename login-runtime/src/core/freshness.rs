@@ -95,7 +95,7 @@ pub enum RefusalReason {
 }
 
 impl RefusalReason {
-    pub(crate) fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Anonymous => "anonymous",
             Self::Inactive => "inactive",

@@ -362,7 +362,7 @@ pub enum EndReason {
 }
 
 impl EndReason {
-    pub(crate) fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Invalid => "invalid",
             Self::UserGone => "user_gone",

@@ -216,7 +216,7 @@ impl ThrottledBy {
     }
 
     /// Its name in the log.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::AccountAndClient => "account and client",
             Self::Account => "account",

@@ -225,7 +225,7 @@ pub enum PasswordRefusal {
 
 impl PasswordRefusal {
     /// Its name in the log.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::UnknownUser => "unknown user",
             Self::NoPassword => "no password",

@@ -19,6 +19,7 @@ use crate::{
     core::{LoginKey, LoginRecord, RecordVerdict},
     error::LoadError,
     manager::Manager,
+    measure::{Outcome, StoreCall},
     request::{
         credential::{self, LoginCredential},
         lookup::{EntryLoad, Found, Lookup, has_other_source},
@@ -26,7 +27,7 @@ use crate::{
     },
     store::{
         LoginRef,
-        deadline::{self, StoreFuture},
+        deadline::{self, FIND_FOR_AUTH, StoreFuture},
     },
     users::{AnyUser, Loading},
 };
@@ -52,6 +53,7 @@ enum Step {
         finding: StoreFuture<'static, Option<LoginRecord>>,
         /// Whether the wait is limited.
         is_timed: bool,
+        measured: StoreCall,
         key: LoginKey,
         now: i64,
     },
@@ -137,6 +139,7 @@ impl FastLookup {
             Some(records) => {
                 let (key, now) = (credential.login()?.key, manager.now());
                 Step::Record {
+                    measured: StoreCall::start(&FIND_FOR_AUTH),
                     finding: records.store.find_for_auth_owned(key, now),
                     is_timed: false,
                     key,
@@ -174,25 +177,30 @@ impl FastLookup {
                 Step::Record {
                     finding,
                     is_timed,
+                    measured,
                     key,
                     now,
-                } => match finding.as_mut().poll(cx) {
-                    Poll::Ready(Ok(found)) => lookup.load_user_of(found, *key, *now),
+                } => match measured.within(|| finding.as_mut().poll(cx)) {
+                    Poll::Ready(Ok(found)) => {
+                        measured.end(|| Outcome::Answered);
+                        lookup.load_user_of(found, *key, *now)
+                    }
                     Poll::Ready(Err(error)) => {
-                        let error = deadline::report(error, "find_for_auth");
+                        measured.end(|| deadline::failure(&error));
+                        let error = deadline::report(error, FIND_FOR_AUTH.name);
                         return Poll::Ready(Some(lookup.settle(Err(error.into()))));
                     }
                     Poll::Pending if *is_timed => return Poll::Pending,
                     // A store that answers at once, such as the one in memory, needs no timer.
-                    Poll::Pending => state.manager.records.as_ref().map(|records| {
+                    Poll::Pending => {
+                        let Some(records) = &state.manager.records else {
+                            return Poll::Ready(None);
+                        };
                         let untimed = mem::replace(finding, Box::pin(pending()));
-                        Step::Record {
-                            finding: records.store.in_time(untimed),
-                            is_timed: true,
-                            key: *key,
-                            now: *now,
-                        }
-                    }),
+                        *finding = records.store.in_time(untimed);
+                        *is_timed = true;
+                        continue;
+                    }
                 },
                 Step::EntryUser(load) => {
                     let user = ready!(lookup.slot.poll_loader(&mut load.loading, cx));

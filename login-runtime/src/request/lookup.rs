@@ -15,6 +15,8 @@ use std::{any::Any, sync::Arc};
 
 use actix_web::HttpRequest;
 
+#[cfg(feature = "tracing-actix-web")]
+use crate::request::root_span;
 use crate::{
     core::{
         EndReason, EntryVerdict, LoginFacts, LoginOwner, LoginRecord, LoginSource, RecordCheck,
@@ -383,7 +385,14 @@ impl Lookup<'_> {
     /// takes precedence, and a failure is not kept.
     pub(crate) fn settle(&self, found: Found) -> Found {
         match found {
-            Ok(found) => Ok(self.slot.user.borrow_mut().get_or_insert(found).clone()),
+            Ok(found) => {
+                let found = self.slot.user.borrow_mut().get_or_insert(found).clone();
+                #[cfg(feature = "tracing-actix-web")]
+                if let Some(user) = &found {
+                    root_span::record(self.request, self.manager(), self.user_type, user);
+                }
+                Ok(found)
+            }
             Err(error) => {
                 self.emit(&LoginEvent::LoadFailed { error: &error });
                 Err(error)

@@ -9,6 +9,8 @@ pub(crate) mod local_mutex;
 pub(crate) mod lookup;
 pub(crate) mod remember_cookie;
 pub(crate) mod restore;
+#[cfg(feature = "tracing-actix-web")]
+pub(crate) mod root_span;
 pub(crate) mod stand_in;
 pub(crate) mod state;
 pub(crate) mod trace;

@@ -9,6 +9,8 @@ use actix_web::{
     dev::{RequestHead, ServiceRequest},
     test::TestRequest,
 };
+#[cfg(feature = "tracing-actix-web")]
+use tracing_actix_web::RootSpan;
 
 use crate::{
     http::{Proxies, ProxyData},
@@ -23,6 +25,8 @@ pub(crate) struct StandIn {
     head: RequestHead,
     session: SharedSession,
     by_safe_method: bool,
+    #[cfg(feature = "tracing-actix-web")]
+    root_span: Option<RootSpan>,
     /// Dynamic segments of the path.
     segments: Vec<(String, String)>,
     pub(crate) scope_views: Option<Rc<ScopeViews>>,
@@ -39,6 +43,8 @@ impl StandIn {
             by_safe_method: request
                 .app_data::<ManagerData>()
                 .is_none_or(|data| data.by_safe_method),
+            #[cfg(feature = "tracing-actix-web")]
+            root_span: request.extensions().get::<RootSpan>().cloned(),
             segments: Vec::new(),
             scope_views: None,
             resolved: ResolvedViews::of(manager.refusal.views(), request),
@@ -73,6 +79,10 @@ impl StandIn {
         let mut request: ServiceRequest = request.to_srv_request();
         *request.head_mut() = self.head;
         request.extensions_mut().insert(self.session);
+        #[cfg(feature = "tracing-actix-web")]
+        if let Some(root_span) = self.root_span {
+            request.extensions_mut().insert(root_span);
+        }
         request.into_parts().0
     }
 }

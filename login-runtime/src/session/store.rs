@@ -22,6 +22,7 @@ use crate::{
     core::{LoginKey, LoginOwner, MAX_LEN},
     error::{Causes, StoreError},
     keys,
+    measure::{Operation, Outcome, StoreCall},
     session::{
         contents::{is_short, json_len, log_too_long},
         entry::{self, ID_KEY, ID_LEN},
@@ -129,6 +130,12 @@ impl<T> Clone for SharedStore<T> {
     }
 }
 
+static LOAD: Operation = Operation::new("session_load");
+static SAVE: Operation = Operation::new("session_save");
+static UPDATE: Operation = Operation::new("session_update");
+static UPDATE_TTL: Operation = Operation::new("session_update_ttl");
+static DELETE: Operation = Operation::new("session_delete");
+
 /// An error of a session store.
 trait Failed {
     /// The failure itself, if the store failed.
@@ -221,6 +228,7 @@ impl<T: SessionStore + 'static> SharedStore<T> {
     /// Waits for the session store's answer until the deadline.
     async fn ask<R, E: Failed>(
         &self,
+        operation: &'static Operation,
         question: impl Future<Output = Result<R, E>>,
         other: impl FnOnce(anyhow::Error) -> E,
     ) -> Result<R, E> {
@@ -228,7 +236,14 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         if Self::is_in_cookie() {
             return question.await;
         }
-        let answer = in_time(self.deadline, question).await;
+        let mut measured = StoreCall::start(operation);
+        let answer = measured.watch(in_time(self.deadline, question)).await;
+        measured.end(|| match &answer {
+            Err(too_slow) => too_slow.outcome(),
+            // A session that cannot be read is an answer, too.
+            Ok(answer) if answer.as_ref().is_err_and(|it| it.cause().is_some()) => Outcome::Failed,
+            Ok(_) => Outcome::Answered,
+        });
         let answer = answer.unwrap_or_else(|too_slow| Err(other(too_slow.into())));
         note_failure(answer.inspect_err(Failed::log))
     }
@@ -266,7 +281,10 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         if Self::is_in_cookie() && self.is_revoked(id_in_cookie(key), 0).await? {
             return Ok(None);
         }
-        match self.ask(self.store.load(key), LoadError::Other).await {
+        match self
+            .ask(&LOAD, self.store.load(key), LoadError::Other)
+            .await
+        {
             Ok(state) => Ok(state),
             // As in actix-session: a session that cannot be read exists, and is empty.
             Err(LoadError::Deserialization(_)) => Ok(Some(State::new())),
@@ -432,7 +450,7 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
                 };
                 self.store.load(key).await
             };
-            let mut loaded = self.ask(loading, LoadError::Other).await;
+            let mut loaded = self.ask(&LOAD, loading, LoadError::Other).await;
             if Self::is_in_cookie()
                 && let Ok(Some(state)) = &loaded
             {
@@ -485,7 +503,7 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
                 set_id(&mut state, kept).map_err(SaveError::Other)?;
             }
             let saved = self
-                .ask(self.store.save(state, ttl), SaveError::Other)
+                .ask(&SAVE, self.store.save(state, ttl), SaveError::Other)
                 .await;
             with_tracker(|tracker| tracker.lock.take());
             saved
@@ -521,11 +539,13 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
             }
             let old = key.as_ref().to_owned();
             let updating = self.store.update(key, state, ttl);
-            let updated = self.ask(updating, UpdateError::Other).await?;
+            let updated = self.ask(&UPDATE, updating, UpdateError::Other).await?;
             // If the session ends between the check and the write, the store saves it under a new
             // key. This ends it again.
             if !Self::is_in_cookie() && updated.as_ref() != old {
-                let deleted = self.ask(self.store.delete(&updated), |error| error).await;
+                let deleted = self
+                    .ask(&DELETE, self.store.delete(&updated), |error| error)
+                    .await;
                 deleted.map_err(UpdateError::Other)?;
                 set_fate(SessionFate::EndedAfterWrite);
                 return Err(UpdateError::Other(SessionGone.into()));
@@ -545,7 +565,7 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
                 set_fate(SessionFate::EndedAfterRead);
                 return Ok(());
             }
-            self.ask(self.store.update_ttl(key, ttl), |error| error)
+            self.ask(&UPDATE_TTL, self.store.update_ttl(key, ttl), |error| error)
                 .await
         };
         Box::pin(updating).await
@@ -570,7 +590,8 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
                 with_tracker(|tracker| tracker.id.replace(json_id_in_cookie(key)));
             }
             with_tracker(|tracker| tracker.only_own_logins.set(state.is_none()));
-            self.ask(self.store.delete(key), |error| error).await?;
+            self.ask(&DELETE, self.store.delete(key), |error| error)
+                .await?;
             // If the session is only renewed, the lock is held until the new one is saved.
             with_tracker(|tracker| *tracker.lock.borrow_mut() = lock);
             Ok(())

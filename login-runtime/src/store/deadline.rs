@@ -26,6 +26,7 @@ use crate::{
         TokenFamily,
     },
     error::{Causes, StoreError},
+    measure::{Operation, Outcome, StoreCall, in_current_span},
     store::{login_store::LoginStore, throttle_store::AnyThrottleStore},
 };
 
@@ -105,9 +106,13 @@ macro_rules! forwarding_stores {
         /// Each call fails if the store does not answer within the limit.
         impl LoginStore for TimedStore {
             $(async fn $method(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
+                static OPERATION: Operation = Operation::new(stringify!($method));
+                let mut measured = StoreCall::start(&OPERATION);
                 let call = DynLoginStore::$method(&*self.store, $($argument),*);
-                let answer = in_time(self.limit, call).await.unwrap_or_else(|error| Err(error.into()));
-                answer.map_err(|error| report(error, stringify!($method)))
+                let answer = measured.watch(in_time(self.limit, call)).await;
+                let answer = answer.unwrap_or_else(|error| Err(error.into()));
+                measured.end(|| outcome(&answer));
+                answer.map_err(|error| report(error, OPERATION.name))
             })*
         }
     };
@@ -191,7 +196,7 @@ pub(crate) async fn spawn<T: 'static>(
 ) -> Result<T, JoinError> {
     let taken = || FAILURES.try_with(Failures::take).unwrap_or_default();
     let task = FAILURES.scope(taken(), async move { (part.await, taken()) });
-    let (done, failures) = actix_web::rt::spawn(task).await?;
+    let (done, failures) = actix_web::rt::spawn(in_current_span(task)).await?;
     let _ = FAILURES.try_with(|before| {
         before.waited_in_vain.swap(&failures.waited_in_vain);
         before.logged.swap(&failures.logged);
@@ -212,10 +217,45 @@ pub(crate) struct TimedStore {
     limit: Duration,
 }
 
+/// The login of a request is looked up.
+pub(crate) static FIND_FOR_AUTH: Operation = Operation::new("find_for_auth");
+
 /// The store did not answer before the deadline.
 #[derive(Debug, Display, Error)]
-#[display("no answer within {_0:?}")]
-pub(crate) struct TooSlow(#[error(not(source))] Duration);
+#[display("no answer within {limit:?}")]
+pub(crate) struct TooSlow {
+    limit: Duration,
+    /// Whether there was time left to ask the store.
+    was_asked: bool,
+}
+
+/// How a call ended.
+pub(crate) fn outcome<T>(answer: &Result<T, StoreError>) -> Outcome {
+    match answer {
+        Ok(_) => Outcome::Answered,
+        Err(error) => failure(error),
+    }
+}
+
+/// How a call failed.
+pub(crate) fn failure(error: &StoreError) -> Outcome {
+    let source = std::error::Error::source(error);
+    match source.and_then(|source| source.downcast_ref::<TooSlow>()) {
+        Some(too_slow) => too_slow.outcome(),
+        None if error.is_full() => Outcome::Full,
+        None => Outcome::Failed,
+    }
+}
+
+impl TooSlow {
+    pub(crate) fn outcome(&self) -> Outcome {
+        if self.was_asked {
+            Outcome::TimedOut
+        } else {
+            Outcome::NotAsked
+        }
+    }
+}
 
 impl From<TooSlow> for StoreError {
     fn from(error: TooSlow) -> Self {
@@ -230,17 +270,19 @@ impl TimedStore {
         Self { store, limit }
     }
 
-    /// Makes a call that may take longer than the limit, because no browser waits for its answer. `name` is
-    /// the name of the call.
+    /// Makes a call that may take longer than the limit, because no browser waits for its answer.
     pub(crate) async fn call_long<'a, T>(
         &'a self,
-        name: &'static str,
+        operation: &'static Operation,
         call: impl FnOnce(&'a dyn DynLoginStore) -> StoreFuture<'a, T>,
     ) -> Result<T, StoreError> {
         let limit = self.limit.saturating_mul(PATIENCE);
-        let answer = timeout(limit, call(&*self.store)).await;
-        let answer = answer.unwrap_or_else(|_| Err(TooSlow(limit).into()));
-        answer.map_err(|error| report(error, name))
+        let mut measured = StoreCall::start(operation);
+        let answer = measured.watch(timeout(limit, call(&*self.store))).await;
+        let was_asked = true;
+        let answer = answer.unwrap_or_else(|_| Err(TooSlow { limit, was_asked }.into()));
+        measured.end(|| outcome(&answer));
+        answer.map_err(|error| report(error, operation.name))
     }
 
     /// Finds the login of a request, for a caller that polls, and that [reports](report) an error. If the
@@ -259,7 +301,11 @@ impl TimedStore {
         answer: StoreFuture<'static, T>,
     ) -> StoreFuture<'static, T> {
         let limit = self.limit;
-        Box::pin(async move { in_time(limit, answer).await? })
+        let asked_before = |error: TooSlow| TooSlow {
+            was_asked: true,
+            ..error
+        };
+        Box::pin(async move { in_time(limit, answer).await.map_err(asked_before)? })
     }
 }
 
@@ -270,7 +316,8 @@ pub(crate) async fn in_time<T>(
 ) -> Result<T, TooSlow> {
     let left = limit.saturating_sub(waited_in_vain());
     if left.is_zero() {
-        return Err(TooSlow(limit));
+        let was_asked = false;
+        return Err(TooSlow { limit, was_asked });
     }
     let mut work = pin!(work);
     // A store that answers at once, such as the one in memory, needs no timer.
@@ -283,6 +330,7 @@ pub(crate) async fn in_time<T>(
             let waited = failures.waited_in_vain.get();
             failures.waited_in_vain.set(waited + started.elapsed());
         });
-        TooSlow(limit)
+        let was_asked = true;
+        TooSlow { limit, was_asked }
     })
 }

@@ -25,6 +25,7 @@ use crate::{
     },
     error::{LoginError, StoreError},
     keys::{self, LoginToken},
+    measure::Operation,
     store::{
         deadline::{self, TimedStore},
         login_store::LoginStore,
@@ -196,8 +197,9 @@ impl Records {
     pub(crate) async fn purge(&self, now: i64, batch: u32) -> Result<u64, StoreError> {
         let then = now.saturating_sub(KEPT_FOR);
         let idle_since = self.limits.idle_since(then);
+        static PURGE: Operation = Operation::new("purge");
         self.store
-            .call_long("purge", |store| store.purge(then, idle_since, batch))
+            .call_long(&PURGE, |store| store.purge(then, idle_since, batch))
             .await
     }
 

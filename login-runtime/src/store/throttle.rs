@@ -7,8 +7,9 @@ use derive_more::Debug;
 use crate::{
     core::throttle::{Attempt, Claimed, Counted, TryLimit},
     error::StoreError,
+    measure::{Operation, StoreCall},
     store::{
-        deadline::{in_time, report},
+        deadline::{in_time, outcome, report},
         memory::MemoryThrottleStore,
         throttle_store::{AnyThrottleStore, ThrottleStore},
     },
@@ -176,9 +177,13 @@ impl Throttle {
     }
 
     pub(crate) async fn claim(&self, attempt: &Attempt, now: i64) -> Result<Claimed, StoreError> {
-        let answer = in_time(self.deadline, self.store.claim(attempt, now)).await;
+        static CLAIM: Operation = Operation::new("claim");
+        let mut measured = StoreCall::start(&CLAIM);
+        let claim = in_time(self.deadline, self.store.claim(attempt, now));
+        let answer = measured.watch(claim).await;
         let answer = answer.unwrap_or_else(|error| Err(error.into()));
-        answer.map_err(|error| report(error, "claim").logged(Some("claim")))
+        measured.end(|| outcome(&answer));
+        answer.map_err(|error| report(error, CLAIM.name).logged(Some(CLAIM.name)))
     }
 
     /// Takes a try back that succeeded, or was not made. A failure is only logged: the counters then stay
@@ -190,6 +195,10 @@ impl Throttle {
         has_succeeded: bool,
         now: i64,
     ) {
+        static SUCCEED: Operation = Operation::new("succeed");
+        static GIVE_BACK: Operation = Operation::new("give_back");
+        let operation = if has_succeeded { &SUCCEED } else { &GIVE_BACK };
+        let mut measured = StoreCall::start(operation);
         let settle = async {
             if has_succeeded {
                 let until = now.saturating_add(self.known_for);
@@ -198,9 +207,11 @@ impl Throttle {
                 self.store.give_back(attempt, counted, now).await
             }
         };
-        let answer = in_time(self.deadline, settle).await;
-        if let Err(error) = answer.unwrap_or_else(|error| Err(error.into())) {
-            let _ = report(error, "settle").logged(Some("settle"));
+        let answer = measured.watch(in_time(self.deadline, settle)).await;
+        let answer = answer.unwrap_or_else(|error| Err(error.into()));
+        measured.end(|| outcome(&answer));
+        if let Err(error) = answer {
+            let _ = report(error, operation.name).logged(Some(operation.name));
         }
     }
 }

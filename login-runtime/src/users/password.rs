@@ -20,6 +20,7 @@ use crate::{
         user::{PasswordRefusal, PasswordUser},
     },
     error::{BoxError, not_done},
+    measure::{Busy, Check, Waiting, password_check},
     users::verified::Verified,
 };
 
@@ -332,17 +333,19 @@ impl PasswordVerifier {
             },
         };
         let password = password.to_owned();
-        let checked = self
-            .run(Some(client), move |checks| match stored {
-                Ok(stored) => checks.check(Ok(&stored), &password, may_log_in),
-                Err(reason) => checks.check(Err(reason), &password, may_log_in),
-            })
-            .await?;
+        let check = self.run(Some(client), move |checks| match stored {
+            Ok(stored) => checks.check(Ok(&stored), &password, may_log_in),
+            Err(reason) => checks.check(Err(reason), &password, may_log_in),
+        });
+        let checked = password_check(check).await?;
         log(&checked, || {
             serde_json::to_string(&user.as_ref()?.get_id()).ok()
         });
         Ok(match (checked.result, user) {
-            (Err(Refused::OutOfMemory), _) => return Err(PasswordError::Busy),
+            (Err(Refused::OutOfMemory), _) => {
+                Busy::Memory.count();
+                return Err(PasswordError::Busy);
+            }
             (Ok(new_hash), Some(user)) => Ok(Verified::by_password(user, new_hash)),
             (Ok(_), None) => Err((None, why(Refused::UnknownUser))),
             (Err(refused), user) => Err((user, why(refused))),
@@ -377,23 +380,30 @@ impl PasswordVerifier {
         client: Option<ClientNetwork>,
         work: impl FnOnce(&Checks) -> T + Send + 'static,
     ) -> Result<T, PasswordError> {
+        let waiting = Waiting::start();
         let permit = self.shared.queue.wait(client);
-        let permit = match timeout(self.shared.limits.max_wait, permit).await {
-            Ok(Some(permit)) => permit,
-            Ok(None) | Err(_) => return Err(busy("too many checks are waiting")),
+        let permit = timeout(self.shared.limits.max_wait, permit).await;
+        let permit = permit.ok().flatten();
+        waiting.end(permit.is_some());
+        let Some(permit) = permit else {
+            return Err(busy(Busy::Queue, "too many checks are waiting"));
         };
+        let check = Check::new();
         let shared = Arc::clone(&self.shared);
         let (start, has_started) = oneshot::channel();
         let done = web::block(move || {
             // Nobody waits any more for a check that got no thread in time.
-            let result = start.send(()).ok().map(|()| work(&shared.checks));
+            let result = start.send(()).ok();
+            let result = result.map(|()| check.run(|| work(&shared.checks)));
             // Dropped here and not with the future, so that the limit holds if the client hangs up.
             drop(permit);
             result
         });
         match timeout(MAX_WAIT_FOR_THREAD, has_started).await {
             Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => return Err(busy("no thread for blocking work is free")),
+            Ok(Err(_)) | Err(_) => {
+                return Err(busy(Busy::Threads, "no thread for blocking work is free"));
+            }
         }
         let result = done.await.ok().flatten();
         result.ok_or(PasswordError::Hashing)
@@ -419,7 +429,8 @@ fn allowed(memory_kib: u32, passes: u32, lanes: u32) -> Result<Costs, PasswordEr
     }
 }
 
-fn busy(reason: &'static str) -> PasswordError {
+fn busy(what: Busy, reason: &'static str) -> PasswordError {
+    what.count();
     tracing::warn!(target: "login", event = "passwords_busy", reason);
     PasswordError::Busy
 }
