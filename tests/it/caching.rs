@@ -983,6 +983,30 @@ async fn a_page_behind_an_inner_manager_stays_out_of_caches_if_the_outer_applica
 }
 
 #[actix_web::test]
+async fn no_cache_keeps_the_refusal_of_a_forged_request() {
+    use actix_web::{App, test::init_service};
+    use login_runtime::guards::CrossSiteGuard;
+
+    let alone = App::new().route("/", web::to(nobody_asks));
+    let alone = init_service(alone.wrap(CrossSiteGuard::new())).await;
+    let browser = Browser::new(&alone);
+    let ask = browser.post("/");
+    let answer = ask.header("sec-fetch-site", "cross-site").await;
+    assert_eq!(answer.status(), 403);
+    assert_eq!(all(&answer, "cache-control"), "no-store");
+    let app = site(plain()).await;
+    let browser = Browser::new(&app);
+    for path in ["/public", "/guarded", "/undeclared"] {
+        let ask = browser.post(path);
+        let answer = ask.header("sec-fetch-site", "cross-site").await;
+        assert_eq!(answer.status(), 403, "{path}");
+        let headers = ["cache-control", "vary", "cross-origin-resource-policy"];
+        let found = headers.map(|name| all(&answer, name));
+        assert_eq!(found, ["no-store", "Cookie", "same-origin"], "{path}");
+    }
+}
+
+#[actix_web::test]
 async fn a_page_for_two_user_types_depends_on_both() {
     async fn both(_: MaybeUser<Admin>, request: HttpRequest) -> HttpResponse {
         say(&request)
