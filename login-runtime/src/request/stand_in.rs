@@ -37,6 +37,9 @@ pub(crate) struct StandIn {
 impl StandIn {
     /// Takes the parts of a request.
     pub(crate) fn of(request: &HttpRequest, manager: &Manager) -> Self {
+        // Not within the struct below: the extensions would be borrowed until the views are resolved.
+        #[cfg(feature = "tracing-actix-web")]
+        let root_span = request.extensions().get::<RootSpan>().cloned();
         Self {
             head: request.head().clone(),
             session: SharedSession::of(request),
@@ -44,7 +47,7 @@ impl StandIn {
                 .app_data::<ManagerData>()
                 .is_none_or(|data| data.by_safe_method),
             #[cfg(feature = "tracing-actix-web")]
-            root_span: request.extensions().get::<RootSpan>().cloned(),
+            root_span,
             segments: Vec::new(),
             scope_views: None,
             resolved: ResolvedViews::of(manager.refusal.views(), request),
