@@ -47,12 +47,20 @@ pub(crate) type OutsideSubscriber = Box<dyn Fn(&LoginEvent<'_>) + Send + Sync>;
 /// space.
 const MAX_AGENT: usize = 120;
 
+/// Stores events, without waiting.
+pub(crate) trait StoresEvents: Send + Sync {
+    /// There is no request if the application ends logins by itself.
+    fn push(&self, event: &LoginEvent<'_>, request: Option<&HttpRequest>);
+}
+
 /// The application's subscribers to events, besides the log.
 #[derive(Default)]
 pub(crate) struct Events {
     pub(crate) subscribers: Vec<Subscriber>,
     /// Those to events that belong to no request.
     pub(crate) outside: Vec<OutsideSubscriber>,
+    /// Where events are stored.
+    pub(crate) trail: Option<Box<dyn StoresEvents>>,
     /// Counts each event, even those that a subscriber causes.
     #[cfg(feature = "metrics")]
     pub(crate) counter: Option<fn(&LoginEvent<'_>)>,
@@ -62,6 +70,9 @@ impl Events {
     /// Sends an event to the log and the subscribers.
     pub(crate) fn emit(&self, event: &LoginEvent<'_>, request: &HttpRequest) {
         event.log(Some(request));
+        if let Some(trail) = &self.trail {
+            trail.push(event, Some(request));
+        }
         #[cfg(feature = "metrics")]
         self.count(event);
         // What a subscriber itself causes goes only to the log.
@@ -78,6 +89,9 @@ impl Events {
     /// Sends an event that belongs to no request to the log and the subscribers.
     pub(crate) fn emit_outside(&self, event: &LoginEvent<'_>) {
         event.log(None);
+        if let Some(trail) = &self.trail {
+            trail.push(event, None);
+        }
         #[cfg(feature = "metrics")]
         self.count(event);
         if !Hook::Subscriber.is_running() {
@@ -94,7 +108,9 @@ impl Events {
 
     /// Whether the log or a subscriber takes events that name a user.
     pub(crate) fn is_heard(&self) -> bool {
-        !self.subscribers.is_empty() || tracing::enabled!(target: "login", tracing::Level::INFO)
+        !self.subscribers.is_empty()
+            || self.trail.is_some()
+            || tracing::enabled!(target: "login", tracing::Level::INFO)
     }
 
     /// Whether the log or a subscriber takes [`LoginEvent::Accessed`].
@@ -354,6 +370,13 @@ pub enum LoginEvent<'a> {
         /// The login that ended, if the application chose one.
         login: Option<EventLogin<'a>>,
     },
+    /// An [`AuditTrail`](crate::audit_trail::AuditTrail) could not store events. It goes to the log, to the trail as soon as the trail works
+    /// again, and to the subscribers of
+    /// [`on_maintenance`](crate::config::LoginManagerBuilder::on_maintenance).
+    EventsLost {
+        /// How many.
+        events: u64,
+    },
     /// A remember cookie was invalid and is being cleared.
     RememberCookieRefused {
         /// Why.
@@ -518,6 +541,7 @@ impl LoginEvent<'_> {
             Self::LoginsEnded { .. } => "logins_ended",
             Self::CredentialsChanged { .. } => "credentials_changed",
             Self::LoginsRevoked { .. } => "logins_revoked",
+            Self::EventsLost { .. } => "events_lost",
             Self::RememberCookieRefused { .. } => "remember_cookie_refused",
             Self::RememberTokenReused { .. } => "remember_token_reused",
             Self::UndeclaredRoute { .. } => "undeclared_route",
@@ -716,6 +740,9 @@ impl LoginEvent<'_> {
             } => {
                 tracing::info!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login(), continues = hash(continues), logins);
             }
+            Self::EventsLost { events } => {
+                tracing::error!(target: "login", event, events);
+            }
             Self::RememberTokenReused { .. } => {
                 tracing::error!(target: "login", address = address(), user_agent = user_agent(), event, user_type, user = id(), login = login());
             }
@@ -762,7 +789,7 @@ impl LoginEvent<'_> {
 
 /// The start of the client's `User-Agent` header. The client chooses it, so everything but printable ASCII
 /// is escaped: it cannot look like another line, or change how the line is shown.
-fn user_agent(request: &HttpRequest) -> Option<String> {
+pub(crate) fn user_agent(request: &HttpRequest) -> Option<String> {
     let agent = request.headers().get(header::USER_AGENT)?;
     Some(shown(agent.as_bytes()))
 }

@@ -13,6 +13,7 @@
 //! | [`caching`] | What keeps a page of one user from others, and from the browser's disk? |
 //! | [`proxies`] | Which address and which origin count behind a proxy? |
 //! | [`sockets`] | How is a WebSocket guarded, and what ends it? |
+//! | [`events`] | What happens to logins, who is told, and how is it kept? How is a user told about a new client? |
 //! | [`deploying`] | What should not go live? What does a security reviewer get to read? |
 //! | [`asvs`] | Which items of OWASP ASVS does a test of the application show? |
 //! | `metrics` (feature `metrics`) | Which counters and times can a metrics server collect? |
@@ -53,6 +54,10 @@ pub mod proxies {}
 /// WebSockets and event streams.
 #[doc = include_str!("guide/sockets.md")]
 pub mod sockets {}
+
+/// Events: what happens to logins, subscribers, and the audit trail.
+#[doc = include_str!("guide/events.md")]
+pub mod events {}
 
 /// Before an application goes live: the policy in words, and the check.
 #[doc = include_str!("guide/deploying.md")]

@@ -208,6 +208,7 @@ pub mod password;
 pub mod proxies;
 
 // `tests/it/tidy.rs` has the order of these modules: each imports only modules below it.
+pub mod audit_trail;
 mod auth;
 mod clock;
 mod conditions;

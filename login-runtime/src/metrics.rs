@@ -35,6 +35,8 @@ pub const REFUSALS: &str = "login_refusals_total";
 /// A counter of requests that were answered with 503 because a user, a login or a permission could not be
 /// looked up.
 pub const LOAD_FAILURES: &str = "login_load_failures_total";
+/// A counter of events that an audit trail could not store.
+pub const EVENTS_LOST: &str = "login_events_lost_total";
 /// A counter of logins that were used by another client. Label: `mode`.
 pub const OTHER_CLIENTS: &str = "login_other_clients_total";
 /// A counter of remember cookies that were invalid. Label: `reason`.
@@ -75,7 +77,7 @@ enum Kind {
 }
 
 /// What a metrics server shows next to each name.
-const DESCRIPTIONS: [(&str, Kind, &str); 22] = [
+const DESCRIPTIONS: [(&str, Kind, &str); 23] = [
     (LOGINS, Kind::Counter, "Log ins, by method"),
     (
         NEW_CLIENTS,
@@ -113,6 +115,11 @@ const DESCRIPTIONS: [(&str, Kind, &str); 22] = [
         LOAD_FAILURES,
         Kind::Counter,
         "Requests whose user, login or permission could not be looked up",
+    ),
+    (
+        EVENTS_LOST,
+        Kind::Counter,
+        "Events that an audit trail could not store",
     ),
     (
         OTHER_CLIENTS,

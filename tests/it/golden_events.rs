@@ -21,16 +21,18 @@ use actix_web::{
 };
 use login_runtime::{
     Auth, AuthUser, CookieSettings, MemoryLoginStore,
+    audit_trail::{AuditTrail, EventRecord, EventSink},
     config::{LoginManagerBuilder, SessionProtection},
     events::LoginEvent,
     guards::Condition,
     login_required,
     password::{PasswordError, PasswordVerifier},
-    store::MaxLogins,
+    store::{MaxLogins, StoreError},
     test::{Browser, TestClock},
     throttle::{ThrottleError, TryLimit, attempt},
 };
 use login_tests::{User, Users, app, key, manager, manager_base};
+use tokio::sync::Semaphore;
 use tracing::subscriber::DefaultGuard;
 
 use crate::{
@@ -222,6 +224,9 @@ async fn from_log_in_to_log_out(golden: &mut Golden) {
     golden.skip();
     here.post("/confirm/1").await;
     golden.add("a user confirms a login");
+    let forged = here.post("/logout").header("origin", "https://evil.test");
+    forged.header("sec-fetch-site", "cross-site").await;
+    golden.add("a page of another site logs a user out");
     here.get("/forbidden").await;
     golden.add("a handler refuses a user");
     here.get("/never").await;
@@ -570,6 +575,45 @@ async fn routes(golden: &mut Golden) {
     golden.add("the application purges the session of a user");
 }
 
+/// Events that an audit trail could not store. They are logged by the thread of the trail.
+async fn losses(golden: &mut Golden) {
+    struct Hangs(Semaphore);
+    impl EventSink for Hangs {
+        async fn store_events(&self, _: &[EventRecord]) -> Result<(), StoreError> {
+            self.0.acquire().await.map_err(StoreError::new)?.forget();
+            Ok(())
+        }
+    }
+    let sink = Arc::new(Hangs(Semaphore::new(0)));
+    let trail = AuditTrail::new(Arc::clone(&sink)).capacity(2);
+    let users = Users::new();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = Arc::clone(&told);
+    let builder = with_store(&users).0.audit_trail(trail.clone());
+    let builder = builder.on_maintenance(move |event| {
+        if let LoginEvent::EventsLost { events } = event {
+            tell.lock().unwrap().push((event.name(), *events));
+        }
+    });
+    let app = {
+        let users = users.clone();
+        app(builder.build(key()).unwrap(), |routes| pages(routes, users)).await
+    };
+    for _ in 0..200 {
+        browser(&app).post("/login/1").await;
+    }
+    golden.log.take_fields();
+    sink.0.add_permits(1_000);
+    trail.flush().await.unwrap();
+    let told = std::mem::take(&mut *told.lock().unwrap());
+    let lost: u64 = told.iter().map(|(_, events)| events).sum();
+    assert_eq!(lost, trail.lost());
+    // How many were in the queue depends on the thread.
+    assert!(lost >= 100, "{lost}");
+    golden.names.insert(told[0].0.to_owned());
+    golden.text += "\n# an audit trail loses events\nERROR events_lost events=..\n";
+}
+
 /// The names of all events, as the source has them.
 fn all_names() -> BTreeSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -594,10 +638,18 @@ async fn everything_that_happens_to_a_login_is_told_as_the_golden_list_says() {
     protected(&mut golden).await;
     guesses(&mut golden).await;
     routes(&mut golden).await;
+    losses(&mut golden).await;
 
     // An event that no scenario causes has no row in the list.
     let missing: Vec<_> = all_names().difference(&golden.names).cloned().collect();
     assert_eq!(missing, [""; 0]);
+
+    // Nor may the guide forget one.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let guide = fs::read_to_string(root.join("login-runtime/src/guide/events.md")).unwrap();
+    for name in &golden.names {
+        assert!(guide.contains(&format!("\n| `{name}` | ")), "{name}");
+    }
 
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("it/golden_events.txt");
     if env::var_os("UPDATE_EVENTS").is_some() {

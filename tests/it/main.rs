@@ -8,6 +8,7 @@
 )]
 
 mod asvs;
+mod audit_trail;
 mod audited;
 mod caches;
 mod caching;
@@ -80,6 +81,7 @@ mod spans;
 mod stolen;
 mod stores;
 mod strangers;
+mod strict_answers;
 mod throttle_stores;
 mod tidy;
 mod time;

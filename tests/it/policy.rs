@@ -6,12 +6,13 @@ use actix_session::{SessionMiddleware, config::PersistentSession, storage::Cooki
 use actix_web::{App, HttpRequest, HttpResponse, cookie::SameSite, test::init_service, web};
 use login_runtime::{
     AuthUser, CookieSettings, Limits, LoginManager, MemoryLoginStore, Policy, RememberCookie,
+    audit_trail::{AuditTrail, EventRecord, EventSink},
     config::{
         AddressPart, ClientIdentity, LoginManagerBuilder, PageCaching, ResourcePolicy,
         SessionProtection,
     },
     proxies::{ForwardedHeaders, TrustedProxies},
-    store::MaxLogins,
+    store::{MaxLogins, StoreError},
     throttle::{Throttle, TryLimit},
 };
 use login_tests::{
@@ -28,6 +29,15 @@ fn base() -> Builder {
 
 fn policy(builder: Builder) -> Policy {
     builder.build(key()).unwrap().policy()
+}
+
+/// An audit trail that stores nothing.
+struct NoSink;
+
+impl EventSink for NoSink {
+    async fn store_events(&self, _: &[EventRecord]) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// What a setter of the builder does to the settings, or why it cannot be in the policy.
@@ -220,6 +230,10 @@ const SETTERS: &[(&str, Setter)] = &[
     (
         "danger_insecure_cookies",
         Setter::Set(|builder| text(builder.danger_insecure_cookies())),
+    ),
+    (
+        "audit_trail",
+        Setter::Set(|builder| text(builder.audit_trail(AuditTrail::new(NoSink)))),
     ),
     (
         "danger_allow_get_log_out",

@@ -494,7 +494,7 @@ mod postgres {
             let rights = format!(
                 "CREATE ROLE {role}; GRANT SELECT, INSERT, UPDATE, DELETE \
                  ON login_schema, login_records, login_families, login_revoked_sessions, \
-                 login_tries, login_known_clients TO {role}",
+                 login_tries, login_known_clients, login_events TO {role}",
             );
             sqlx::raw_sql(&rights).execute(&owner).await.unwrap();
             let as_role = format!("{database}?options=-c%20role%3D{role}");

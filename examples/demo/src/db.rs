@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use actix_web::error::ErrorServiceUnavailable;
+use actix_web::{HttpResponse, error::InternalError, http::header::RETRY_AFTER};
 use login_runtime::{password::PasswordVerifier, store::SqliteLoginStore};
 use sqlx::{SqlitePool, sqlite::SqlitePoolOptions};
 
@@ -92,5 +92,8 @@ pub(crate) async fn save_post(pool: &SqlitePool, id: i64, text: &str) -> sqlx::R
 /// The answer when a query failed; the browser is not told what the database said.
 pub(crate) fn failed(error: sqlx::Error) -> actix_web::Error {
     eprintln!("the database failed: {error}");
-    ErrorServiceUnavailable("The database does not answer. Try again later.")
+    let answer = HttpResponse::ServiceUnavailable()
+        .insert_header((RETRY_AFTER, "5"))
+        .body("The database does not answer. Try again later.");
+    InternalError::from_response(error, answer).into()
 }

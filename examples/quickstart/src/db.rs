@@ -2,7 +2,7 @@
 
 use std::{env, error::Error, path::Path};
 
-use actix_web::{cookie::Key, error::ErrorServiceUnavailable};
+use actix_web::{HttpResponse, cookie::Key, error::InternalError, http::header::RETRY_AFTER};
 use login_runtime::{password::PasswordVerifier, store::SqliteLoginStore};
 use sqlx::{SqlitePool, sqlite::SqliteConnectOptions};
 
@@ -84,6 +84,9 @@ pub(crate) async fn user_named(pool: &SqlitePool, name: &str) -> actix_web::Resu
     user.await.map_err(|error| {
         // The browser is not told what the database said.
         eprintln!("the database failed: {error}");
-        ErrorServiceUnavailable("The database does not answer. Try again later.")
+        let answer = HttpResponse::ServiceUnavailable()
+            .insert_header((RETRY_AFTER, "5"))
+            .body("The database does not answer. Try again later.");
+        InternalError::from_response(error, answer).into()
     })
 }

@@ -12,7 +12,10 @@ use actix_web::{
 use login_runtime::{
     audit::audit,
     password::PasswordVerifier,
-    test::{Browser, assert_policy, assert_reviewed},
+    test::{
+        Browser, assert_policy, assert_reviewed,
+        asvs::{Facts, Outcome, check},
+    },
 };
 
 use crate::{db, login_manager, routes};
@@ -205,4 +208,55 @@ async fn a_log_out_ends_every_copy_of_the_session_cookie() {
     assert_eq!(copy.get("/account").await.status(), 200);
     browser.post("/logout").await;
     assert_eq!(copy.get("/account").await.status(), 303);
+}
+
+#[actix_web::test]
+async fn the_suite_for_asvs_passes() {
+    let file = File::new("asvs");
+    let pool = db::open(file.0.clone()).await.unwrap();
+    let passwords = PasswordVerifier::new();
+    db::add_first_users(&pool, &passwords).await.unwrap();
+    let key = db::key(&pool).await.unwrap();
+    let login_manager = login_manager(pool.clone(), key).unwrap();
+    let (policy, everybody) = (login_manager.policy(), login_manager.logins().unwrap());
+    let app = App::new()
+        .wrap(login_manager)
+        .app_data(web::Data::new(pool.clone()))
+        .app_data(web::Data::new(passwords))
+        .configure(routes);
+    let app = init_service(app).await;
+
+    let [ada, ben] = db::FIRST_USERS;
+    let users = pool.clone();
+    let facts = Facts::new("/login", "/account")
+        .user(ada.0, ada.1)
+        .other_user(ben.0, ben.1)
+        .remember("remember", "true")
+        .policy(policy)
+        .deactivate(move || {
+            let users = users.clone();
+            async move {
+                let closed = "UPDATE users SET is_active = FALSE WHERE name = 'ben'";
+                sqlx::query(closed).execute(&users).await.unwrap();
+            }
+        })
+        .end_all(move || {
+            let everybody = everybody.clone();
+            async move {
+                everybody.end_all().await.unwrap();
+            }
+        })
+        .break_store(move || {
+            let pool = pool.clone();
+            async move { pool.close().await }
+        });
+    let report = check(&app, facts).await;
+    println!("{report}");
+    report.assert_passed();
+    // It has no page that needs a fresh login, no list of logins, and no clock to set.
+    let missing = report.ids(Outcome::NotApplicable);
+    let expected = [
+        "6.3.4", "7.3.1", "7.3.2", "7.4.3", "7.5.1", "7.5.2", "8.3.2",
+    ];
+    assert_eq!(missing, expected, "{report}");
 }

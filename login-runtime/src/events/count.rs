@@ -10,7 +10,7 @@ use crate::{
     events::{LogInRefusal, LoginEvent, LoginsEndReason},
     metrics::{
         ATTEMPTS_REFUSED, CONFIRMATIONS, CONFIRMATIONS_REFUSED, CREDENTIALS_CHANGED, ENDED,
-        LOAD_FAILURES, LOGINS, LOGINS_REFUSED, LOGOUTS, NEW_CLIENTS, OTHER_CLIENTS,
+        EVENTS_LOST, LOAD_FAILURES, LOGINS, LOGINS_REFUSED, LOGOUTS, NEW_CLIENTS, OTHER_CLIENTS,
         PASSWORDS_REFUSED, REFUSALS, REMEMBER_COOKIES_REFUSED, REMEMBER_TOKENS_REUSED, THROTTLED,
         count, static_key,
     },
@@ -74,6 +74,7 @@ pub(crate) fn event(event: &LoginEvent<'_>) {
         LoginEvent::RememberCookieRefused { reason, .. } => refused_cookie(*reason),
         LoginEvent::RememberTokenReused { .. } => static_key!(REMEMBER_TOKENS_REUSED),
         LoginEvent::LoadFailed { .. } => static_key!(LOAD_FAILURES),
+        LoginEvent::EventsLost { events } => return count(static_key!(EVENTS_LOST), *events),
         // The first two belong to each request, and the others are about the application and not about use.
         LoginEvent::Accessed
         | LoginEvent::LoadedFromRequest { .. }

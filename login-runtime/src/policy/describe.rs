@@ -824,7 +824,7 @@ fn events(manager: &Manager) -> Section {
         manager.events.subscribers.len(),
         manager.events.outside.len(),
     );
-    let said = vec![
+    let mut said = vec![
         say(
             "events.log",
             "login",
@@ -839,6 +839,14 @@ fn events(manager: &Manager) -> Section {
             ),
         ),
     ];
+    if manager.events.trail.is_some() {
+        said.push(say(
+            "events.audit_trail",
+            true,
+            "Events about users and logins are stored in an audit trail, which never makes a request wait. If \
+             events are lost, the log and the trail say how many.",
+        ));
+    }
     section("Events", said)
 }
 
@@ -851,6 +859,11 @@ fn off(manager: &Manager) -> Section {
             "off.deny_by_default",
             "Deny by default is off: a route without a guard is open to every client, also if the guard was \
              forgotten.",
+        ),
+        (
+            manager.events.trail.is_none(),
+            "off.audit_trail",
+            "There is no audit trail: only the log keeps what happened to logins.",
         ),
         (
             manager.request_loader.is_none(),

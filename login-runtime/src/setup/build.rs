@@ -14,9 +14,11 @@ use actix_session::{
 use actix_web::cookie::Key;
 
 use crate::{
+    audit_trail::trail::TrailHost,
     clock::SystemClock,
     core::{Limits, MaxLogins, Remembering},
     error::BuildError,
+    events::LoginEvent,
     http::{CheckedCookie, CookieSettings, SessionCookie},
     keys::{self, KeyRing},
     manager::{Facts, LoginManager, Manager},
@@ -128,6 +130,9 @@ pub(crate) fn manager<S: SessionStore + 'static>(
     }
     let proxies = Arc::new(settings.proxies);
     settings.refusal.proxies = Arc::clone(&proxies);
+    if let Some(trail) = &settings.audit_trail {
+        settings.events.trail = Some(Box::new(trail.clone()));
+    }
     #[cfg(feature = "metrics")]
     {
         settings.events.counter = Some(crate::events::count::event);
@@ -161,10 +166,30 @@ pub(crate) fn manager<S: SessionStore + 'static>(
     warnings::log(&manager);
     #[cfg(feature = "metrics")]
     crate::metrics::describe();
-    Ok(LoginManager {
-        manager: Arc::new(manager),
-        session,
-    })
+    let manager = Arc::new(manager);
+    if let Some(trail) = &settings.audit_trail {
+        trail.start(trail_host(&manager))?;
+    }
+    Ok(LoginManager { manager, session })
+}
+
+/// What an audit trail needs of its manager.
+fn trail_host(manager: &Arc<Manager>) -> TrailHost {
+    let users = manager.users.iter();
+    let names = users.map(|user| (user.loader.user_type(), user.name.clone()));
+    // The manager owns the trail.
+    let weak = Arc::downgrade(manager);
+    TrailHost {
+        clock: Arc::clone(&manager.clock),
+        user_types: names.collect(),
+        report: Box::new(move |events| {
+            let event = LoginEvent::EventsLost { events };
+            match weak.upgrade() {
+                Some(manager) => manager.events.emit_outside(&event),
+                None => event.log(None),
+            }
+        }),
+    }
 }
 
 /// Refuses keys that are obviously none.

@@ -22,6 +22,7 @@ use actix_web::{
 use derive_more::Debug;
 
 use crate::{
+    audit_trail::AuditTrail,
     clock::Clock,
     core::{
         AuthUser, ClientIdentity, Limits, MaxLogins, PageCaching, ResourcePolicy, SessionProtection,
@@ -718,6 +719,12 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         subscriber: impl Fn(&LoginEvent<'_>) + Send + Sync + 'static,
     ) -> Self {
         self.set(|settings| settings.events.outside.push(Box::new(subscriber)))
+    }
+
+    /// Stores the events in an audit trail. The trail can be read, flushed and closed through clones of it.
+    #[must_use]
+    pub fn audit_trail(self, trail: AuditTrail) -> Self {
+        self.set(|settings| settings.audit_trail = Some(trail))
     }
 
     /// Keeps a record of each login in `store`, so that logins can be listed, limited and ended.

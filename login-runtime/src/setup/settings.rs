@@ -8,6 +8,7 @@ use actix_session::config::SessionLifecycle;
 use actix_web::cookie::Key;
 
 use crate::{
+    audit_trail::AuditTrail,
     clock::Clock,
     core::{ClientCheck, GuardDefaults, Limits, MaxLogins},
     error::BuildError,
@@ -41,6 +42,7 @@ pub(crate) struct Settings {
     pub(crate) caching: Caching,
     pub(crate) refusal: RefusalSettings,
     pub(crate) events: Events,
+    pub(crate) audit_trail: Option<AuditTrail>,
     /// Whether the application wants no login store.
     pub(crate) session_only: bool,
     pub(crate) login_store: Option<Arc<dyn DynLoginStore>>,

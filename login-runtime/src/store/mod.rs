@@ -17,6 +17,7 @@
 //! it.
 
 pub(crate) mod deadline;
+pub(crate) mod event_sink;
 pub(crate) mod login_store;
 pub(crate) mod memory;
 pub(crate) mod records;

@@ -14,12 +14,18 @@
 //!    may leave a transaction open on a connection; if it rolled that back, a log out would be
 //!    undone.
 
-use std::{fmt, future::Future, sync::Arc, time::Instant};
+use std::{
+    borrow::Cow,
+    fmt,
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use sqlx::{Database, Executor, Row, Transaction, pool::PoolConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use self::{statements::Statement, throttle::sql_throttle_store};
+use self::{events::sql_event_sink, statements::Statement, throttle::sql_throttle_store};
 use crate::{
     core::{
         FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, MaxLogins,
@@ -28,11 +34,13 @@ use crate::{
     },
     error::StoreError,
     store::{
+        event_sink::{EventRecord, EventSink},
         login_store::LoginStore,
         throttle_store::{AnyThrottleStore, ThrottleStore},
     },
 };
 
+mod events;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "sqlite")]
@@ -612,6 +620,8 @@ pub struct SqliteLoginStore {
 sql_store!(SqliteLoginStore, sqlite, sqlx::Sqlite);
 #[cfg(feature = "sqlite")]
 sql_throttle_store!(SqliteLoginStore, sqlite, sqlx::Sqlite);
+#[cfg(feature = "sqlite")]
+sql_event_sink!(SqliteLoginStore, sqlite, sqlx::Sqlite);
 
 /// Keeps logins in a PostgreSQL database, and counts failed tries there.
 ///
@@ -658,3 +668,5 @@ pub struct PostgresLoginStore {
 sql_store!(PostgresLoginStore, postgres, sqlx::Postgres);
 #[cfg(feature = "postgres")]
 sql_throttle_store!(PostgresLoginStore, postgres, sqlx::Postgres);
+#[cfg(feature = "postgres")]
+sql_event_sink!(PostgresLoginStore, postgres, sqlx::Postgres);

@@ -3,7 +3,8 @@
 //! [`check`] plays them against an application, and returns a table of ids with pass, fail or not
 //! applicable, and why. [The guide](crate::guide::asvs) has the table of the ids.
 //!
-//! The suite logs users in through the form of the application, and needs some [`Facts`] for it.
+//! The suite logs users in through the form of the application, and needs some [`Facts`] for it. It takes the
+//! log of its thread while it plays.
 //!
 //! # Examples
 //!
@@ -65,7 +66,11 @@ pub use self::{
 };
 
 mod checks;
+mod crossing;
 mod facts;
+mod guessing;
+mod log;
 mod play;
 mod report;
 mod suite;
+mod written;

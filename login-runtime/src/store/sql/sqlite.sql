@@ -73,4 +73,22 @@ CREATE TABLE IF NOT EXISTS login_known_clients (
 );
 CREATE INDEX IF NOT EXISTS login_known_clients_until ON login_known_clients (until);
 
+-- The audit trail. New in version 2.
+CREATE TABLE IF NOT EXISTS login_events (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order in which events were stored
+    id BLOB NOT NULL UNIQUE,
+    at INTEGER NOT NULL,
+    event TEXT NOT NULL,
+    user_type TEXT,
+    user_id TEXT,                     -- as JSON
+    login TEXT,                             -- a keyed hash of the login
+    account TEXT,                           -- a keyed hash of a name that was typed
+    address TEXT,
+    user_agent TEXT,
+    reason TEXT,
+    details TEXT NOT NULL                   -- an object in JSON
+);
+CREATE INDEX IF NOT EXISTS login_events_owner ON login_events (user_type, user_id, number);
+CREATE INDEX IF NOT EXISTS login_events_at ON login_events (at);
+
 INSERT INTO login_schema (version) VALUES (2) ON CONFLICT DO NOTHING;

@@ -111,4 +111,14 @@ pub(super) const FORGET_TRIES: &str = "DELETE FROM login_tries WHERE key = $1";
 pub(super) const PUT_KNOWN_CLIENT: &str = "\
     INSERT INTO login_known_clients (key, client, until) VALUES ($1, $2, $3) \
     ON CONFLICT (key) DO UPDATE SET client = excluded.client, until = excluded.until";
+pub(super) const INSERT_EVENT: &str = "\
+    INSERT INTO login_events (id, at, event, user_type, user_id, login, account, address, user_agent, \
+        reason, details) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING";
+pub(super) const RECENT_EVENTS: &str = "\
+    SELECT id, at, event, user_type, user_id, login, account, address, user_agent, reason, details \
+    FROM login_events WHERE user_type = $1 AND user_id = $2 ORDER BY number DESC LIMIT $3";
+pub(super) const PURGE_EVENTS: &str = "\
+    DELETE FROM login_events WHERE number IN (\
+        SELECT number FROM login_events WHERE at < $1 ORDER BY at LIMIT $2)";
 pub(super) const TABLES_VERSION: &str = "SELECT COALESCE(MAX(version), 0) FROM login_schema";

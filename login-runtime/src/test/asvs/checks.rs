@@ -35,10 +35,19 @@ where
             "3.3.3" => self.strict(&[Rule::Prefix, Rule::Domain, Rule::Path]),
             "3.3.4" => self.hidden_from_scripts(),
             "3.3.5" => self.strict(&[Rule::Size, Rule::Lifetime]),
+            "3.5.1" => self.forged().await,
+            "3.5.2" => self.without_preflight().await,
+            "3.5.3" => self.by_post_only().await,
+            "3.5.8" => self.not_embedded().await,
             "3.7.2" => self.open_redirect().await,
+            "4.1.3" => self.headers_of_proxies().await,
+            "6.1.1" => self.no_lockout().await,
             "6.2.8" => self.password_as_it_is().await,
+            "6.3.1" => self.throttled().await,
             "6.3.4" => self.remembered_is_weaker().await,
             "6.3.8" => self.user_discovery().await,
+            "7.1.1" => self.written_limits(),
+            "7.1.2" => self.written_number().await,
             "7.2.1" => self.changed_cookies().await,
             "7.2.2" => self.own_tokens().await,
             "7.2.3" => self.random_tokens().await,
@@ -59,6 +68,10 @@ where
             "14.3.1" => self.cleared().await,
             "14.3.2" => self.caching().await,
             "15.4.2" => self.parallel().await,
+            "16.2.5" => self.no_secret_in_the_log(),
+            "16.3.1" => self.logged_operations().await,
+            "16.3.2" => self.logged_refusals().await,
+            "16.3.3" => self.logged_bypasses().await,
             "16.5.3" => self.fail_closed().await,
             _ => Err(Miss::Fail("there is no such check".to_owned())),
         }
@@ -86,7 +99,7 @@ where
     }
 
     /// The values of all cookies that were set, long enough that they are in no text by chance.
-    fn secrets(&self) -> HashSet<String> {
+    pub(super) fn secrets(&self) -> HashSet<String> {
         let asked = self.asked.borrow();
         let cookies = asked.iter().flat_map(|asked| asked.answer.set_cookies());
         // An application reads a value without its percent-encoding.

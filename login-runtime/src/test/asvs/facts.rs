@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin, time::Duration};
 
 use derive_more::Debug;
 
-use crate::test::TestClock;
+use crate::{policy::document::Policy, test::TestClock};
 
 /// Something that only the application can do.
 pub(super) type Hook = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()>>>>;
@@ -41,6 +41,7 @@ pub struct Facts {
     pub(super) clock: Option<TestClock>,
     pub(super) idle: Duration,
     pub(super) absolute: Duration,
+    pub(super) policy: Option<Policy>,
     #[debug(skip)]
     pub(super) deactivate: Option<Hook>,
     #[debug(skip)]
@@ -74,6 +75,7 @@ impl Facts {
             clock: None,
             idle: Duration::from_secs(30 * 60),
             absolute: Duration::from_secs(12 * 60 * 60),
+            policy: None,
             deactivate: None,
             end_all: None,
             break_store: None,
@@ -165,6 +167,13 @@ impl Facts {
     pub fn limits(mut self, idle: Duration, absolute: Duration) -> Self {
         self.idle = idle;
         self.absolute = absolute;
+        self
+    }
+
+    /// The policy of the login manager, as
+    /// [`LoginManager::policy`](crate::LoginManager::policy) returns it.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = Some(policy);
         self
     }
 

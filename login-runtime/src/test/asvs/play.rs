@@ -13,7 +13,10 @@ use actix_web::{
     dev::{Service, ServiceResponse},
 };
 
-use super::facts::{Credentials, Facts};
+use super::{
+    facts::{Credentials, Facts},
+    log::Log,
+};
 use crate::test::{Answer, Ask, Browser, Request};
 
 /// Why a check does not pass.
@@ -39,6 +42,7 @@ pub(super) struct Play<'a, S> {
     pub(super) app: &'a S,
     pub(super) facts: Facts,
     pub(super) asked: RefCell<Vec<Asked>>,
+    pub(super) log: Log,
     addresses: Cell<u32>,
 }
 
@@ -62,6 +66,7 @@ where
             app,
             facts,
             asked: RefCell::default(),
+            log: Log::start(),
             addresses: Cell::new(0),
         }
     }
