@@ -13,7 +13,7 @@ use actix_web::{
 use tracing_actix_web::RootSpan;
 
 use crate::{
-    http::ProxyData,
+    http::{Proxies, ProxyData},
     manager::{Manager, ManagerData},
     refusal::{ResolvedViews, ScopeViews},
     request::{state::LoginState, trace::RouteTrace},
@@ -88,6 +88,14 @@ impl StandIn {
         }
         request.into_parts().0
     }
+}
+
+/// A request with this head, without anything that was added to it.
+pub(crate) fn of_head(head: RequestHead, proxies: &Arc<Proxies>) -> HttpRequest {
+    let request = TestRequest::default().app_data(ProxyData(Arc::clone(proxies)));
+    let mut request = request.to_srv_request();
+    *request.head_mut() = head;
+    request.into_parts().0
 }
 
 /// Drops the copy of a session that hooks got with a stand-in, and what they have written into it.
