@@ -37,7 +37,7 @@ pub(crate) struct StandIn {
 impl StandIn {
     /// Takes the parts of a request.
     pub(crate) fn of(request: &HttpRequest, manager: &Manager) -> Self {
-        // Not among the fields: the borrow would last until all of them are made.
+        // Not within the struct below: the extensions would be borrowed until the views are resolved.
         #[cfg(feature = "tracing-actix-web")]
         let root_span = request.extensions().get::<RootSpan>().cloned();
         Self {
