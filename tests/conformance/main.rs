@@ -13,6 +13,7 @@
 
 mod carried_next;
 mod config;
+mod judged;
 mod manager;
 mod pages;
 mod world;
@@ -43,6 +44,7 @@ async fn main() -> std::io::Result<()> {
             .app_data(web::Data::new(config.clone()))
             .wrap(Compat::new(login_manager.clone()))
             .wrap(from_fn(carried_next::carry))
+            .wrap(from_fn(judged::judge))
             .configure(|routes| pages::configure(routes, &config))
     })
     .workers(2)

@@ -6,6 +6,8 @@ use std::{
     process::Command,
 };
 
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use login_runtime::test::strict::assert_kept;
 use login_tests::{
     services::unique,
     skips::{Extent, skip},
@@ -166,7 +168,7 @@ fn run(curl: &mut Command) -> Response {
     let mut lines = head.split("\r\n");
     let status = lines.next().and_then(|line| line.split(' ').nth(1));
     let headers = lines.filter_map(|line| line.split_once(": "));
-    Response {
+    let response = Response {
         status: status
             .and_then(|status| status.parse().ok())
             .expect("a status line"),
@@ -174,5 +176,18 @@ fn run(curl: &mut Command) -> Response {
             .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
             .collect(),
         body: body.to_owned(),
+    };
+    judge(&response);
+    response
+}
+
+/// Fails the test at an answer that breaks a rule which the test does not tolerate.
+fn judge(response: &Response) {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &response.headers {
+        let name = HeaderName::try_from(name.as_str()).expect("the name of a header");
+        let value = HeaderValue::from_str(value).expect("the value of a header");
+        headers.append(name, value);
     }
+    assert_kept(response.status, &headers);
 }

@@ -81,6 +81,7 @@ mod spans;
 mod stolen;
 mod stores;
 mod strangers;
+mod strict_answers;
 mod throttle_stores;
 mod tidy;
 mod time;
