@@ -150,7 +150,7 @@ async fn dump(world: &World, families: &[FamilyKey]) -> Vec<u8> {
             .fetch_all(&schema.pool)
             .await
             .unwrap();
-            assert_eq!(tables.len(), 4, "{tables:?}");
+            assert_eq!(tables.len(), 7, "{tables:?}");
             let mut dump = Vec::new();
             for table in tables {
                 let rows = format!("SELECT row::text FROM {table} row");
