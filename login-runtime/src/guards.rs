@@ -8,6 +8,7 @@
 //! | a closure, or a handler that cannot have an attribute | [`guarded`] |
 //! | a scope or resource | [`login_required()`](fn@crate::login_required), [`public()`](fn@crate::public) |
 //! | middleware that awaits something before it calls the routes, under [`deny_by_default`](crate::config::LoginManagerBuilder::deny_by_default) | [`routes_behind`] |
+//! | an application without a login manager, against requests of other sites | [`CrossSiteGuard`] |
 //! | handlers that all declare which clients may reach them | [`strict`](crate::strict) |
 //!
 //! # Examples
@@ -36,4 +37,5 @@ pub use crate::{
         scope_guard::LoginGuard,
         strict::{DeclaredArguments, DeclaredService, Declares, Strict},
     },
+    service::cross_site::CrossSiteGuard,
 };

@@ -110,7 +110,11 @@ async fn asks(
 
 /// The error of a middleware that says what the request asks for.
 fn error(request: &ServiceRequest) -> Error {
-    let answer = said(request.request(), HttpResponse::PaymentRequired()).finish();
+    error_of(request.request())
+}
+
+fn error_of(request: &HttpRequest) -> Error {
+    let answer = said(request, HttpResponse::PaymentRequired()).finish();
     InternalError::from_response("pay first", answer).into()
 }
 
@@ -481,7 +485,7 @@ async fn with_a_request_loader_pages_vary_with_the_authorization() {
     let browser = Browser::new(&app);
     for (path, say, vary) in [
         ("/public", "", ""),
-        ("/guarded", "", "Cookie | Authorization"),
+        ("/guarded", "", "Cookie, Authorization"),
         ("/optional", "", "Cookie, Authorization"),
         ("/optional", "vary: Authorization", "Authorization | Cookie"),
         (
@@ -885,6 +889,121 @@ async fn an_exempt_options_request_does_not_ask_who_the_user_is() {
     assert_eq!(answer.status(), 200);
     assert_eq!(all(&answer, "cache-control"), "public");
     assert_eq!(all(&answer, "cross-origin-resource-policy"), "");
+}
+
+#[actix_web::test]
+async fn no_shared_cache_gets_a_session_cookie() {
+    use actix_session::{
+        Session,
+        config::{PersistentSession, TtlExtensionPolicy::OnEveryRequest},
+    };
+    use actix_web::cookie::Cookie;
+
+    async fn write(session: Session, request: HttpRequest) -> HttpResponse {
+        session.insert("cart", "pears").unwrap();
+        say(&request)
+    }
+    async fn own_cookie(request: HttpRequest) -> HttpResponse {
+        let cookie = Cookie::build("theme", "dark").finish();
+        said(&request, HttpResponse::Ok()).cookie(cookie).finish()
+    }
+    let sliding = || PersistentSession::default().session_ttl_extension_policy(OnEveryRequest);
+    let stored = || {
+        manager_base(&Users::new())
+            .0
+            .login_store(MemoryLoginStore::new())
+    };
+    let rules = [
+        Rule::HttpOnly,
+        Rule::SameSite,
+        Rule::Secure,
+        Rule::Prefix,
+        Rule::Path,
+        Rule::ClearText,
+    ];
+    let _cookie = tolerate(&rules, "theme", "a cookie of the application");
+    for (builder, is_sliding) in [
+        (plain(), false),
+        (plain().session_lifecycle(sliding()), true),
+        (stored(), false),
+        (stored().session_lifecycle(sliding()), true),
+    ] {
+        let app = app(builder.build(key()).unwrap(), |all| {
+            all.configure(routes)
+                .route("/write", web::to(write))
+                .route("/own-cookie", web::to(own_cookie));
+        })
+        .await;
+        let browser = Browser::new(&app);
+        let ask = async |path: &str, say: &str| {
+            let answer = browser.get(path).header("say", say).await;
+            ["cache-control", "vary"].map(|name| all(&answer, name))
+        };
+        let public = "cache-control: public, max-age=60";
+        let kept = ["no-store", "Cookie"];
+        let as_said = ["public, max-age=60", ""];
+        assert_eq!(ask("/public", public).await, as_said);
+        assert_eq!(ask("/own-cookie", public).await, as_said);
+        assert_eq!(ask("/write", public).await, kept);
+        assert_eq!(ask("/write", "").await, kept);
+        browser.get("/login/1").await;
+        let expected = if is_sliding { kept } else { as_said };
+        assert_eq!(ask("/public", public).await, expected);
+        let expected = if is_sliding { kept } else { ["", ""] };
+        assert_eq!(ask("/public", "").await, expected);
+    }
+}
+
+#[actix_web::test]
+async fn a_page_behind_an_inner_manager_stays_out_of_caches_if_the_outer_application_answers() {
+    async fn outer_error(
+        request: ServiceRequest,
+        next: Next<impl MessageBody + 'static>,
+    ) -> Result<ServiceResponse<String>, Error> {
+        let response = next.call(request).await?;
+        Err(error_of(response.request()))
+    }
+    let cookie = login_runtime::CookieSettings::new;
+    let outer = plain().login_cookie(cookie()).build(key()).unwrap();
+    let inner = plain().realm("inner").login_cookie(cookie());
+    let inner = inner.build(key()).unwrap();
+    let app = app(outer, move |all| {
+        let scope = web::scope("/in").wrap(inner).configure(routes);
+        all.service(scope.wrap(from_fn(outer_error)));
+    })
+    .await;
+    let browser = Browser::new(&app);
+    let say = "cache-control: public";
+    let answer = browser.get("/in/public").header("say", say).await;
+    assert_eq!(all(&answer, "cache-control"), "public");
+    for path in ["/in/guarded", "/in/optional", "/in/tried"] {
+        let answer = browser.get(path).header("say", say).await;
+        assert_eq!(all(&answer, "cache-control"), "no-store", "{path}");
+    }
+}
+
+#[actix_web::test]
+async fn no_cache_keeps_the_refusal_of_a_forged_request() {
+    use actix_web::{App, test::init_service};
+    use login_runtime::guards::CrossSiteGuard;
+
+    let alone = App::new().route("/", web::to(nobody_asks));
+    let alone = init_service(alone.wrap(CrossSiteGuard::new())).await;
+    let browser = Browser::new(&alone);
+    let ask = browser.post("/");
+    let answer = ask.header("sec-fetch-site", "cross-site").await;
+    assert_eq!(answer.status(), 403);
+    assert_eq!(all(&answer, "cache-control"), "no-store");
+    let app = site(plain()).await;
+    let browser = Browser::new(&app);
+    for path in ["/public", "/guarded", "/undeclared"] {
+        let ask = browser.post(path);
+        let answer = ask.header("sec-fetch-site", "cross-site").await;
+        assert_eq!(answer.status(), 403, "{path}");
+        let headers = ["cache-control", "vary", "cross-origin-resource-policy"];
+        let found = headers.map(|name| all(&answer, name));
+        assert_eq!(found, ["no-store", "Cookie", "same-origin"], "{path}");
+    }
 }
 
 #[actix_web::test]

@@ -24,6 +24,7 @@ use crate::{
     world::{App, Events, LOGIN, REMEMBER, SESSION, account_status, cart_of, name_of, pages},
 };
 
+mod alone;
 mod exempt;
 mod layers;
 mod table;

@@ -571,6 +571,9 @@ async fn routes(golden: &mut Golden) {
     golden.skip();
     here.get("/slow/mine").await;
     golden.add("a user asks for a page whose declaration is hidden by middleware");
+    let forged = here.post("/purge").header("sec-fetch-site", "cross-site");
+    forged.header("origin", "https://evil.test").await;
+    golden.add("a page of another site sends a request");
     here.post("/purge").await;
     golden.add("the application purges the session of a user");
 }

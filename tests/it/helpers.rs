@@ -132,7 +132,7 @@ async fn a_test_login_without_a_manager_fails_the_test() {
 #[actix_web::test]
 async fn an_assertion_that_a_page_was_shown_fails_for_every_refusal() {
     let _known = tolerate(
-        &[Rule::Challenge],
+        &[Rule::Challenge, Rule::RetryAfter],
         "",
         "there is no manager around this application",
     );

@@ -487,6 +487,15 @@ async fn a_handler_for_refused_clients_logs_nobody_out_by_get() {
         Ok::<_, Error>(HttpResponse::Unauthorized().finish())
     };
     for kept in EVERYWHERE {
+        // The handler gets a request that stands in for the client's.
+        let builder = kept.builder(&users).0.deny_by_default();
+        let builder = builder.unauthorized_handler(leave);
+        let app = site(builder.build(key()).unwrap(), &users).await;
+        let visitor = Browser::new(&app);
+        assert_refused(&visitor.get("/").await, &kept);
+        let replaced = visitor.get("/").header("x-replaced-by", "POST");
+        assert_refused(&replaced.await, &kept);
+        assert_eq!(visitor.post("/").await.status(), 401);
         let (builder, _) = kept.builder(&users);
         let builder = builder.needs_refresh_handler(leave);
         let app = site(builder.build(key()).unwrap(), &users).await;

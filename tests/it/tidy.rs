@@ -231,6 +231,7 @@ const RUNTIME: &[&str] = &[
     "private.rs",
     "throttle.rs",
     "proxies.rs",
+    "service/cross_site.rs",
     "service/login.rs",
     "service/late.rs",
     "service/reopen.rs",

@@ -403,6 +403,18 @@ impl Shared {
     }
 }
 
+/// Notes that the thread has ended, also if it has panicked.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.is_closed.store(true, Ordering::SeqCst);
+        self.0.has_ended.store(true, Ordering::SeqCst);
+        // Whoever still waits learns that the trail is closed.
+        self.0.waiting().clear();
+    }
+}
+
 /// Why the thread wakes up.
 enum Woken {
     Event(EventRecord),
@@ -429,17 +441,13 @@ struct Storing {
 
 impl Storing {
     fn run_in_thread(self) {
-        let shared = Arc::clone(&self.shared);
+        let _ended = Ended(Arc::clone(&self.shared));
         match runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime.block_on(self.run()),
             Err(error) => {
                 tracing::error!(target: "login", event = "audit_trail_failed", reason = %error);
             }
         }
-        shared.is_closed.store(true, Ordering::SeqCst);
-        shared.has_ended.store(true, Ordering::SeqCst);
-        // Who still waits learns that the trail is closed.
-        shared.waiting().clear();
     }
 
     async fn run(mut self) {

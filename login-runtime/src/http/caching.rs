@@ -69,25 +69,31 @@ impl Caching {
         seen: Seen,
         now: impl FnOnce() -> i64,
     ) -> Option<Overruled> {
-        let (mut has_own, mut has_vary, mut has_policy) = (false, false, false);
+        let (mut has_own, mut has_other, mut has_vary, mut has_policy) =
+            (false, false, false, false);
         // One look at each header is faster than a look-up for each name: most responses have few.
         for name in headers.keys() {
             if *name == VARY {
                 has_vary = true;
-            } else if *name == CACHE_CONTROL || *name == EXPIRES || is_targeted(name) {
+            } else if *name == CACHE_CONTROL {
                 has_own = true;
+            } else if *name == EXPIRES || is_targeted(name) {
+                has_other = true;
             } else if *name == CROSS_ORIGIN_RESOURCE_POLICY {
                 has_policy = true;
             }
         }
-        let overruled = match has_own {
-            true => self.overrule(headers, now),
-            false => {
-                // `append` moves less than `insert`.
-                headers.append(CACHE_CONTROL, self.own_value(false));
-                None
-            }
-        };
+        let mut own = self;
+        if seen.is_refused() {
+            own.pages = PageCaching::NoStore;
+        }
+        let mut overruled = None;
+        if has_other || has_own && !is_no_store(headers) {
+            overruled = own.overrule(headers, now);
+        } else if !has_own {
+            // `append` moves less than `insert`.
+            headers.append(CACHE_CONTROL, own.own_value(false));
+        }
         if has_vary {
             vary(headers, self.varies_on_authorization);
         } else {
@@ -170,6 +176,15 @@ impl Caching {
     }
 }
 
+/// Whether the only `Cache-Control` is the one of this crate's own answers.
+fn is_no_store(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(CACHE_CONTROL);
+    values
+        .next()
+        .is_some_and(|value| value.as_bytes() == b"no-store")
+        && values.next().is_none()
+}
+
 /// Whether a header is for one kind of shared cache: a targeted field (RFC 9213 §2.1), or its predecessor
 /// `Surrogate-Control`.
 fn is_targeted(name: &HeaderName) -> bool {
@@ -201,12 +216,6 @@ pub(crate) fn keep_private(headers: &mut HeaderMap) {
         headers.append(CACHE_CONTROL, NO_STORE);
     }
     vary(headers, false);
-}
-
-/// The same for a new response.
-pub(crate) fn start_private(headers: &mut HeaderMap) {
-    headers.append(CACHE_CONTROL, NO_STORE);
-    headers.append(VARY, VARY_COOKIE);
 }
 
 fn vary_value(cookie: bool, authorization: bool) -> HeaderValue {

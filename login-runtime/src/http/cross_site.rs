@@ -21,11 +21,11 @@ static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const SENT_BY_BROWSERS: [&str; 5] = ["Basic", "Digest", "Negotiate", "NTLM", "Kerberos"];
 
 /// How requests of other sites are recognized, and which of them are taken.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct CrossSiteCheck {
     pub(crate) rules: CrossSiteRules,
     pub(crate) is_off: bool,
-    /// The headers in which a request may prove who sends it.
+    /// The headers in which a request may prove to the request loader who sends it.
     pub(crate) credential_headers: Vec<HeaderName>,
 }
 

@@ -18,10 +18,12 @@ pub(crate) struct Seen(u8);
 impl Seen {
     /// Something asked who the user is.
     const LOOK: u8 = 1;
-    /// A guard decided, or refused the client.
+    /// A guard decided.
     const GUARD: u8 = 1 << 1;
+    /// The client was refused, or the user could not be loaded.
+    const REFUSAL: u8 = 1 << 2;
     /// A user was logged out.
-    const LOG_OUT: u8 = 1 << 2;
+    const LOG_OUT: u8 = 1 << 3;
 
     fn note(bits: u8) {
         SEEN.set(Self(SEEN.get().0 | bits));
@@ -33,6 +35,10 @@ impl Seen {
 
     pub(crate) fn note_guard() {
         Self::note(Self::LOOK | Self::GUARD);
+    }
+
+    pub(crate) fn note_refusal() {
+        Self::note(Self::LOOK | Self::GUARD | Self::REFUSAL);
     }
 
     pub(crate) fn note_log_out() {
@@ -50,6 +56,10 @@ impl Seen {
 
     pub(crate) fn is_guarded(self) -> bool {
         self.0 & Self::GUARD != 0
+    }
+
+    pub(crate) fn is_refused(self) -> bool {
+        self.0 & Self::REFUSAL != 0
     }
 
     pub(crate) fn logged_out(self) -> bool {

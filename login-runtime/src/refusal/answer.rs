@@ -9,7 +9,7 @@
 //!    the same.
 //! 5. The routes of an API never redirect.
 //! 6. If a loader failed, the answer is 503, and says when to try again.
-//! 7. Caches must not store any of these answers.
+//! 7. Caches must not store any of these answers; the login layer adds the headers for that.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -30,7 +30,7 @@ use crate::{
     error::{CHALLENGE, LoadError, RETRY_AFTER, Refusal},
     events::{EventLogin, EventUser, Events, LoginEvent},
     hooks::Hook,
-    http::{Seen, SetCookie, ViewAddress, caching, set_cookie},
+    http::{Seen, SetCookie, ViewAddress, set_cookie},
     refusal::{
         navigation::{self, Client},
         redirect,
@@ -61,7 +61,7 @@ impl Refusing {
     pub(crate) async fn done(self) -> Refusal {
         match self {
             Self::Now(refusal) => *refusal,
-            Self::Later(reason, response) => Refusal::new(reason, private(response.await)),
+            Self::Later(reason, response) => Refusal::new(reason, response.await),
         }
     }
 }
@@ -82,7 +82,7 @@ pub(crate) fn refuse(
     refused: ClientRefusal,
     RefusedLogin { user, login }: RefusedLogin<'_>,
 ) -> Refusing {
-    Seen::note_guard();
+    Seen::note_refusal();
     let ClientRefusal { kind, reason, .. } = refused;
     let (event, handler) = match kind {
         RefusalKind::Unauthorized => (
@@ -211,7 +211,6 @@ fn see_other(location: HeaderValue) -> HttpResponse {
     let mut response = HttpResponse::new(StatusCode::SEE_OTHER);
     let headers = response.headers_mut();
     headers.append(header::LOCATION, location);
-    caching::start_private(headers);
     response
 }
 
@@ -233,7 +232,7 @@ pub(crate) fn forbid(
     event: &LoginEvent<'_>,
     reason: RefusalReason,
 ) -> Refusing {
-    Seen::note_guard();
+    Seen::note_refusal();
     events.emit(event, request);
     if let Some(handler) = &settings.forbidden
         && !Hook::Forbidden.is_running()
@@ -269,7 +268,7 @@ pub(crate) fn load_failed(
     settings: &RefusalSettings,
     error: &LoadError,
 ) -> HttpResponse {
-    Seen::note_guard();
+    Seen::note_refusal();
     let mut response = match &settings.load_failed {
         Some(handler) if !Hook::LoadFailed.is_running() => {
             Hook::LoadFailed.run(|| handler(request, error))
@@ -277,7 +276,7 @@ pub(crate) fn load_failed(
         _ => return unavailable(request),
     };
     say_when(&mut response);
-    private(response)
+    response
 }
 
 impl LoadError {
@@ -338,11 +337,6 @@ fn say_when(response: &mut HttpResponse) {
     }
 }
 
-fn private(mut response: HttpResponse) -> HttpResponse {
-    caching::keep_private(response.headers_mut());
-    response
-}
-
 /// 401, with a challenge (RFC 9110 §15.5.2). No scheme is registered for logins by cookie; the parameters
 /// follow RFC 9470.
 fn unauthorized(client: Client, refused: ClientRefusal) -> HttpResponse {
@@ -374,7 +368,9 @@ fn explain(
     text: &'static str,
     code: &'static str,
 ) -> HttpResponse {
-    private(if client == Client::Program {
+    // For a refusal that no login manager sees.
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    if client == Client::Program {
         // No part of a text needs an escape in JSON.
         let (title, detail) = text.split_once(": ").unwrap_or((text, text));
         let mut response = response.finish();
@@ -388,7 +384,7 @@ fn explain(
         response
             .content_type("text/plain; charset=utf-8")
             .body(text)
-    })
+    }
 }
 
 /// Hands the message of a refusal to the application, which shows it on the next page. Returns a cookie

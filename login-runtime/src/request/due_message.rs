@@ -25,7 +25,8 @@ use crate::{
 /// Puts the message that is due among those that a page inside the framework finds.
 pub(crate) fn show(request: &ServiceRequest) {
     let request = request.request();
-    let Ok(manager) = Manager::of(request) else {
+    // A `CrossSiteGuard` traces requests without a manager, too.
+    let Some(manager) = Manager::peek(request) else {
         return;
     };
     let settings = &manager.refusal;

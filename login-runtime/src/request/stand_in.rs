@@ -13,7 +13,7 @@ use actix_web::{
 use tracing_actix_web::RootSpan;
 
 use crate::{
-    http::ProxyData,
+    http::{Proxies, ProxyData},
     manager::{Manager, ManagerData},
     refusal::{ResolvedViews, ScopeViews},
     request::{state::LoginState, trace::RouteTrace},
@@ -37,6 +37,9 @@ pub(crate) struct StandIn {
 impl StandIn {
     /// Takes the parts of a request.
     pub(crate) fn of(request: &HttpRequest, manager: &Manager) -> Self {
+        // Not within the struct below: the extensions would be borrowed until the views are resolved.
+        #[cfg(feature = "tracing-actix-web")]
+        let root_span = request.extensions().get::<RootSpan>().cloned();
         Self {
             head: request.head().clone(),
             session: SharedSession::of(request),
@@ -44,7 +47,7 @@ impl StandIn {
                 .app_data::<ManagerData>()
                 .is_none_or(|data| data.by_safe_method),
             #[cfg(feature = "tracing-actix-web")]
-            root_span: request.extensions().get::<RootSpan>().cloned(),
+            root_span,
             segments: Vec::new(),
             scope_views: None,
             resolved: ResolvedViews::of(manager.refusal.views(), request),
@@ -85,6 +88,14 @@ impl StandIn {
         }
         request.into_parts().0
     }
+}
+
+/// A request with this head, without anything that was added to it.
+pub(crate) fn of_head(head: RequestHead, proxies: &Arc<Proxies>) -> HttpRequest {
+    let request = TestRequest::default().app_data(ProxyData(Arc::clone(proxies)));
+    let mut request = request.to_srv_request();
+    *request.head_mut() = head;
+    request.into_parts().0
 }
 
 /// Drops the copy of a session that hooks got with a stand-in, and what they have written into it.

@@ -75,6 +75,9 @@ pub(crate) struct RouteTrace {
     decided: Cell<bool>,
     /// The type of the service behind the owner.
     service: &'static str,
+    /// The trace of the owner around a check without a manager. That owner decides for itself, so it has to
+    /// learn all that this trace learns.
+    parent: Option<Rc<Self>>,
     /// Also receives the declarations.
     listener: Option<Rc<dyn Listener>>,
     /// The views of the innermost scope that has its own.
@@ -84,22 +87,44 @@ pub(crate) struct RouteTrace {
 }
 
 impl RouteTrace {
-    /// A trace for a request to a service of this type. What the request has passed in `outer` counts here
-    /// too, and `denies` says whether anonymous clients are refused at undeclared routes.
-    pub(crate) fn before(
-        service: &'static str,
-        outer: Option<&Self>,
-        denies: Option<bool>,
-        cross_site: Vec<CrossSiteRequest>,
-    ) -> Self {
+    /// A trace for a request to a service of this type. `denies` says whether anonymous clients are refused at
+    /// undeclared routes.
+    pub(crate) fn before(service: &'static str, denies: Option<bool>) -> Self {
         Self {
             service,
             denies,
-            cross_site,
-            opens_cross_site: Cell::new(outer.is_some_and(|outer| outer.opens_cross_site.get())),
-            guarded: Cell::new(outer.is_some_and(|outer| outer.guarded.get())),
             ..Self::default()
         }
+    }
+
+    /// The same within the owner of another trace, which leaves its decisions to this one. What the request has
+    /// passed there counts here too.
+    #[cold]
+    pub(crate) fn within(
+        outer: Option<&Self>,
+        service: &'static str,
+        denies: Option<bool>,
+        cross_site: Option<CrossSiteRequest>,
+    ) -> Self {
+        let checks = outer.map(Self::cross_site).unwrap_or_default();
+        Self {
+            cross_site: checks.iter().cloned().chain(cross_site).collect(),
+            opens_cross_site: Cell::new(outer.is_some_and(|outer| outer.opens_cross_site.get())),
+            guarded: Cell::new(outer.is_some_and(|outer| outer.guarded.get())),
+            ..Self::before(service, outer.and_then(Self::denies).or(denies))
+        }
+    }
+
+    /// A trace for a check without a manager, which has recognized a request of another site.
+    pub(crate) fn of_lone_check(
+        parent: Option<Rc<Self>>,
+        service: &'static str,
+        reason: CrossSiteReason,
+    ) -> Self {
+        let manager = None;
+        let check = CrossSiteRequest { manager, reason };
+        let trace = Self::within(parent.as_deref(), service, None, Some(check));
+        Self { parent, ..trace }
     }
 
     /// A trace that passes each declaration to `listener`.
@@ -118,23 +143,34 @@ impl RouteTrace {
 
     /// Keeps a state for the layers around.
     pub(crate) fn keep_state(&self, state: Rc<dyn Any>) {
+        if let Some(parent) = &self.parent {
+            parent.keep_state(Rc::clone(&state));
+        }
         let _ = self.state.set(state);
     }
 
     /// The kept state, if it is of this type.
     pub(crate) fn state<T: 'static>(&self) -> Option<Rc<T>> {
-        Rc::clone(self.state.get()?).downcast().ok()
+        match (self.state.get(), &self.parent) {
+            (Some(state), _) => Rc::clone(state).downcast().ok(),
+            (None, Some(parent)) => parent.state(),
+            (None, None) => None,
+        }
     }
 
     /// Notes a declaration, and says whether it came too late to count.
     pub(crate) fn note_declared(&self, opens: Opens) -> bool {
+        let is_late = self
+            .parent
+            .as_ref()
+            .is_some_and(|parent| parent.note_declared(opens));
         self.declared.set(true);
         match opens {
             Opens::Public => {}
             Opens::PublicCrossSite => self.opens_cross_site.set(true),
             Opens::Guarded => self.guarded.set(true),
         }
-        self.decided.get()
+        is_late || self.decided.get()
     }
 
     pub(crate) fn note_decided(&self) {
@@ -155,10 +191,17 @@ impl RouteTrace {
     /// Notes the views of a scope that the request passes.
     pub(crate) fn note_views(&self, request: &ServiceRequest, views: &Rc<ScopeViews>) {
         let resolved = ResolvedViews::of(views.iter(), request.request());
-        self.views.replace(Some((Rc::clone(views), resolved)));
+        self.keep_views(views, resolved);
         if let Some(listener) = &self.listener {
             listener.has_views(request, views);
         }
+    }
+
+    fn keep_views(&self, views: &Rc<ScopeViews>, resolved: ResolvedViews) {
+        if let Some(parent) = &self.parent {
+            parent.keep_views(views, resolved.clone());
+        }
+        self.views.replace(Some((Rc::clone(views), resolved)));
     }
 
     /// The views of the innermost scope, and the addresses of those that are names of routes.
@@ -182,7 +225,14 @@ impl RouteTrace {
     }
 
     pub(crate) fn leave_to_gate(&self) {
+        if let Some(parent) = &self.parent {
+            parent.leave_to_gate();
+        }
         self.gated.set(true);
+    }
+
+    pub(crate) fn is_left_to_gate(&self) -> bool {
+        self.gated.get()
     }
 
     /// Whether the owner of the trace has nothing to decide.

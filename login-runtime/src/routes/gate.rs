@@ -71,20 +71,19 @@ impl Gate {
         outer: Option<&RouteTrace>,
         cross_site: Option<CrossSiteReason>,
     ) -> Option<Self> {
-        // A declaration around the gate counts behind it too.
-        let denies = outer.and_then(RouteTrace::denies);
-        let denies = denies.or(manager.routes.deny_by_default.then_some(true));
-        let checks = outer.map(RouteTrace::cross_site).unwrap_or_default();
-        if denies != Some(true) && checks.is_empty() && cross_site.is_none() {
-            return None;
-        }
-        let own = cross_site.map(|reason| CrossSiteRequest {
-            manager: Some(Arc::clone(manager)),
-            reason,
-        });
-        let checks = checks.iter().cloned().chain(own).collect();
-        let trace = RouteTrace::before(service, outer, denies, checks);
-        Some(Self::with(request, manager, trace))
+        let denies = manager.routes.deny_by_default.then_some(true);
+        let trace = match (outer, cross_site) {
+            // The usual case.
+            (None, None) => RouteTrace::before(service, denies),
+            (outer, cross_site) => {
+                let own = cross_site.map(|reason| CrossSiteRequest {
+                    manager: Some(Arc::clone(manager)),
+                    reason,
+                });
+                RouteTrace::within(outer, service, denies, own)
+            }
+        };
+        (!trace.is_open()).then(|| Self::with(request, manager, trace))
     }
 
     fn with(request: &ServiceRequest, manager: &Arc<Manager>, trace: RouteTrace) -> Self {

@@ -1,5 +1,5 @@
 //! The outermost layer: decides which cookies the session middleware sees, and keeps late responses from
-//! changing a session that has ended.
+//! changing a session that has ended. A response that sets the session cookie is kept out of shared caches.
 //!
 //! If the application has its own session middleware, a session that outgrew its cookie is a 500: browsers
 //! would drop the cookie, and the login with it.
@@ -13,24 +13,27 @@ use std::{
     pin::Pin,
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use actix_web::{
     Error, HttpResponse,
     dev::{Service, ServiceRequest, ServiceResponse},
     error::InternalError,
-    http::{Method, StatusCode, header::SET_COOKIE},
+    http::{
+        Method, StatusCode,
+        header::{HeaderValue, SET_COOKIE},
+    },
 };
 use derive_more::Debug;
 use pin_project_lite::pin_project;
 
 use crate::{
     error::not_done,
-    http::{self, caching},
+    http::{self, Seen, caching},
     manager::Manager,
     routes::declare_gate,
-    service::reopen,
+    service::{reopen, response},
     session::{self, SessionFate, fate},
 };
 
@@ -194,12 +197,39 @@ impl<F, B> Future for LateFuture<F, B>
 where
     F: Future<Output = Result<ServiceResponse<B>, Error>>,
 {
-    type Output = F::Output;
+    type Output = Result<ServiceResponse<B>, Error>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project() {
+        let result = ready!(match self.project() {
             LateFutureProj::Plain { inner } => inner.poll(cx),
             LateFutureProj::Tracked { future } => future.as_mut().poll(cx),
-        }
+        });
+        Poll::Ready(result.map(|mut response| {
+            // Faster than a look-up: most responses have few headers.
+            if response.headers().keys().any(|name| *name == SET_COOKIE) {
+                keep_session_private(&mut response);
+            }
+            response
+        }))
+    }
+}
+
+/// Keeps a response that sets the session cookie out of shared caches, which would give the session to others.
+/// Whether it does is known only after the session middleware: it may prolong the session at each request.
+#[cold]
+fn keep_session_private<B>(response: &mut ServiceResponse<B>) {
+    let Some(manager) = Manager::peek(response.request()).map(Arc::clone) else {
+        return;
+    };
+    let Some(name) = manager.session_cookie.name() else {
+        return;
+    };
+    let sets_session = |value: &HeaderValue| {
+        let rest = value.as_bytes().strip_prefix(name.as_bytes());
+        rest.is_some_and(|rest| rest.starts_with(b"="))
+    };
+    if response.headers().get_all(SET_COOKIE).any(sets_session) {
+        response::keep_private(response, &manager, Seen::default());
     }
 }

@@ -1,5 +1,6 @@
 //! The middleware that runs once for each request.
 
+pub(crate) mod cross_site;
 pub(crate) mod late;
 pub(crate) mod login;
 pub(crate) mod reopen;

@@ -105,20 +105,26 @@ pub(crate) fn write<B>(
     seen: Seen,
 ) {
     let ours = cookies.as_ref().map_or(0, Vec::len);
-    let depends_on_login = cookies.is_some() || seen.looked();
-    for cookie in cookies.into_iter().flatten() {
-        set_cookie::append(response.headers_mut(), cookie);
-    }
-    if depends_on_login {
-        let now = || manager.now();
-        if let Some(overruled) = manager.caching.mark(response.headers_mut(), seen, now) {
-            report_overruled(response.request(), manager, &overruled);
+    if cookies.is_some() || seen.looked() {
+        if let Some(cookies) = cookies {
+            for cookie in cookies {
+                set_cookie::append(response.headers_mut(), cookie);
+            }
         }
+        keep_private(response, manager, seen);
     }
     fate::count_cookies(ours, || response.headers().get_all(SET_COOKIE).count());
     if response.status() == StatusCode::UNAUTHORIZED {
         challenge(response.headers_mut());
         caching::keep_private(response.headers_mut());
+    }
+}
+
+/// Keeps a response from others.
+pub(crate) fn keep_private<B>(response: &mut ServiceResponse<B>, manager: &Manager, seen: Seen) {
+    let now = || manager.now();
+    if let Some(overruled) = manager.caching.mark(response.headers_mut(), seen, now) {
+        report_overruled(response.request(), manager, &overruled);
     }
 }
 
@@ -138,7 +144,9 @@ fn log_overruled(method: Option<&str>, route: &str, Overruled { header, instead 
         event = "cache_overruled",
         method,
         route,
-        "the response says `{header}` and depends on the user, so a shared cache would show it to other users;          it is sent with `Cache-Control: {instead}`; say `private` there, or do not ask for the user",
+        "the response says `{header}`, and it depends on the user or sets the session cookie, so a shared cache \
+         would give it to other users; it is sent with `Cache-Control: {instead}`; say `private` there, or do not \
+         ask for the user",
     );
 }
 

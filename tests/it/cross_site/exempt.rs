@@ -1,7 +1,9 @@
 //! Which requests of other sites are taken: at routes that are declared so, and with a credential in a header.
 
-use actix_web::{HttpRequest, Responder, web};
-use login_runtime::{Auth, LoginError, MaybeUser, Verified, login_required, public, test::Browser};
+use actix_web::{HttpRequest, Responder, post, web};
+use login_runtime::{
+    Auth, LoginError, MaybeUser, Verified, audit::audit, login_required, public, test::Browser,
+};
 use login_tests::{User, Users, app, key};
 
 use super::{
@@ -19,6 +21,12 @@ async fn callback(auth: Auth<User>) -> Result<impl Responder, LoginError> {
     auth.log_in(Verified::trust(User::new(2, "ben"), "single sign-on"))
         .await?;
     Ok("logged in")
+}
+
+#[public(cross_site)]
+#[post("/attribute")]
+async fn by_attribute(user: MaybeUser<User>) -> String {
+    name(user).await
 }
 
 #[login_required]
@@ -214,5 +222,56 @@ async fn an_application_names_the_headers_of_its_credentials() {
         let headers: Vec<_> = FOREIGN.iter().copied().chain([header]).collect();
         let answer = post(&browser, "/change", &headers).await;
         assert_eq!(answer.status(), status, "{names:?} {header:?}");
+    }
+}
+
+#[actix_web::test]
+async fn the_audit_lists_the_routes_that_take_requests_of_other_sites() {
+    let app = app(base(&Users::new()).build(key()).unwrap(), |config| {
+        routes(config);
+        config.service(by_attribute);
+    })
+    .await;
+    let audit = audit(&app).await.unwrap();
+    let listed: Vec<_> = audit.cross_site().map(|route| &*route.pattern).collect();
+    let expected = [
+        "/attribute",
+        "/callback",
+        "/hook",
+        "/scope/guarded",
+        "/scope/open",
+        // The default service of the application, below the scope.
+        "/scope/{default}",
+    ];
+    assert_eq!(listed, expected);
+    let table = audit.to_string();
+    let line = table.lines().find(|line| line.contains("/hook")).unwrap();
+    assert!(
+        line.contains("public(cross_site) (unsafe method)"),
+        "{line}"
+    );
+    // A guard closes the route, whatever is around it.
+    let both = audit.routes().iter().find(|route| route.pattern == "/both");
+    assert_eq!(both.unwrap().decision.to_string(), "login");
+    assert!(audit.to_json().contains("\"public(cross_site)\""));
+    // Anonymous clients can change something there.
+    assert_eq!(audit.public_and_unsafe().count(), 6);
+}
+
+#[actix_web::test]
+async fn an_attribute_declares_it_too() {
+    for denies in [false, true] {
+        let mut builder = base(&Users::new());
+        if denies {
+            builder = builder.deny_by_default();
+        }
+        let app = app(builder.build(key()).unwrap(), |routes| {
+            routes.service(by_attribute);
+        })
+        .await;
+        let browser = Browser::new(&app);
+        browser.log_in(User::new(1, "ada")).await;
+        assert_eq!(post(&browser, "/attribute", FOREIGN).await.text(), "nobody");
+        assert_eq!(post(&browser, "/attribute", OWN).await.text(), "ada");
     }
 }

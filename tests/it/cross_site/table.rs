@@ -1,15 +1,16 @@
 //! The table method x `Sec-Fetch-Site` x `Origin` x `Host` x proxy.
 
-use actix_web::http::Method;
+use actix_web::{App as ActixApp, http::Method, middleware::Compat, test::init_service};
 use login_runtime::{
     config::LoginManagerBuilder,
+    guards::CrossSiteGuard,
     proxies::{ForwardedHeaders, TrustedProxies},
     test::Browser,
 };
 use login_tests::{Users, app, key};
 
 use super::{Changes, base, changing};
-use crate::proxies::with_headers;
+use crate::{proxies::with_headers, world::App};
 
 /// What the application says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,36 @@ impl Setting {
             }
             Off => builder.danger_no_cross_site_check(),
         }
+    }
+}
+
+impl Setting {
+    /// The guard with the same setting, if it has it.
+    fn guard(self) -> Option<CrossSiteGuard> {
+        let guard = CrossSiteGuard::new();
+        let x_forwarded = ForwardedHeaders::x_forwarded();
+        Some(match self {
+            Plain => guard,
+            Own => guard.own_origin("https://app.test").unwrap(),
+            Trusting => {
+                let origins = ["https://spa.test", "http://dev.test:3000"];
+                guard.trusted_origins(origins).unwrap()
+            }
+            SameSite => guard.allow_same_site(),
+            Proxy => {
+                let proxies = TrustedProxies::hops(1, x_forwarded.with_host());
+                guard.trusted_proxies(proxies).unwrap()
+            }
+            Network => {
+                let proxies = TrustedProxies::networks(["10.0.0.0/8"], x_forwarded);
+                guard.trusted_proxies(proxies).unwrap()
+            }
+            Forwarded => {
+                let proxies = TrustedProxies::hops(1, ForwardedHeaders::forwarded());
+                guard.trusted_proxies(proxies).unwrap()
+            }
+            Listed | Off => return None,
+        })
     }
 }
 
@@ -404,6 +435,23 @@ const POSTS: &[(Setting, Headers, Is)] = &[
     (Off, &[HOST, NULL], Taken),
 ];
 
+/// Sends the requests of the table for this setting.
+async fn check<S: App>(app: &S, changes: &Changes, setting: Setting) {
+    let browser = Browser::new(app);
+    if setting == Network {
+        browser.set_address([10, 0, 0, 1]);
+    }
+    for (_, headers, expected) in POSTS.iter().filter(|(of, ..)| *of == setting) {
+        let answer = with_headers(browser.post("/change"), headers).await;
+        let found = (answer.status(), changes.take());
+        let expected = match expected {
+            Taken => (200, 1),
+            Refused => (403, 0),
+        };
+        assert_eq!(found, expected, "{setting:?} {headers:?}");
+    }
+}
+
 #[actix_web::test]
 async fn a_request_of_a_page_is_taken_or_refused_by_its_headers() {
     assert!(POSTS.len() >= 60);
@@ -411,19 +459,19 @@ async fn a_request_of_a_page_is_taken_or_refused_by_its_headers() {
         let changes = Changes::default();
         let manager = setting.builder().build(key()).unwrap();
         let app = app(manager, changing(&changes)).await;
-        let browser = Browser::new(&app);
-        if setting == Network {
-            browser.set_address([10, 0, 0, 1]);
-        }
-        for (_, headers, expected) in POSTS.iter().filter(|(of, ..)| *of == setting) {
-            let answer = with_headers(browser.post("/change"), headers).await;
-            let found = (answer.status(), changes.take());
-            let expected = match expected {
-                Taken => (200, 1),
-                Refused => (403, 0),
-            };
-            assert_eq!(found, expected, "{setting:?} {headers:?}");
-        }
+        check(&app, &changes, setting).await;
+    }
+}
+
+#[actix_web::test]
+async fn the_guard_without_a_manager_has_the_same_table() {
+    for (setting, guard) in ALL.map(|setting| (setting, setting.guard())) {
+        let Some(guard) = guard else { continue };
+        let changes = Changes::default();
+        let routes = changing(&changes);
+        let app = ActixApp::new().wrap(Compat::new(guard)).configure(routes);
+        let app = init_service(app).await;
+        check(&app, &changes, setting).await;
     }
 }
 
