@@ -417,7 +417,8 @@ impl Drop for Ended {
 
 /// Why the thread wakes up.
 enum Woken {
-    Event(EventRecord),
+    /// The batch has a new event.
+    Event,
     /// The pause after a failure is over.
     Paused,
     /// Somebody waits for the events to be stored.
@@ -453,12 +454,7 @@ impl Storing {
     async fn run(mut self) {
         loop {
             let is_ending = match self.wake().await {
-                Woken::Event(event) => {
-                    Arc::make_mut(&mut self.batch).push(event);
-                    let _ = self.store_some().await;
-                    continue;
-                }
-                Woken::Paused => {
+                Woken::Event | Woken::Paused => {
                     let _ = self.store_some().await;
                     continue;
                 }
@@ -493,7 +489,7 @@ impl Storing {
             .unwrap_or(MAX_PAUSE);
         let mut pause = pin!(sleep(Duration::from_secs(pause.min(MAX_PAUSE))));
         let mut asked = pin!(self.shared.asked.notified());
-        let events = &mut self.events;
+        let (events, batch) = (&mut self.events, &mut self.batch);
         poll_fn(|cx| {
             if asked.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Woken::Asked);
@@ -501,8 +497,13 @@ impl Storing {
             if has_failed {
                 return pause.as_mut().poll(cx).map(|()| Woken::Paused);
             }
-            let event = events.poll_recv(cx);
-            event.map(|event| event.map_or(Woken::Alone, Woken::Event))
+            events.poll_recv(cx).map(|event| match event {
+                Some(event) => {
+                    Arc::make_mut(batch).push(event);
+                    Woken::Event
+                }
+                None => Woken::Alone,
+            })
         })
         .await
     }

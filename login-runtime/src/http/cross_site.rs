@@ -109,7 +109,7 @@ fn is_of_browser(value: &[u8]) -> bool {
     let scheme = value.trim_ascii().split(u8::is_ascii_whitespace).next();
     let is =
         |name: &&str| scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(name.as_bytes()));
-    SENT_BY_BROWSERS.iter().any(|name| is(&name))
+    SENT_BY_BROWSERS.iter().any(is)
 }
 
 /// Whether a page of another origin can make a browser send a header without asking first.
