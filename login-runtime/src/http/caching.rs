@@ -177,7 +177,7 @@ impl Caching {
 }
 
 /// Whether the only `Cache-Control` is the one of this crate's own answers.
-fn is_no_store(headers: &HeaderMap) -> bool {
+pub(crate) fn is_no_store(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(CACHE_CONTROL);
     values
         .next()

@@ -66,21 +66,23 @@ where
         if declare_gate(&request) {
             self.is_nested.set(true);
         }
+        let cookie = &self.manager.session_cookie;
+        let reopens = cookie.has_older_keys();
+        if !(reopens || self.manager.watches_sessions || cookie.is_measured_late()) {
+            let inner = self.service.call(request);
+            return LateFuture::Plain { inner };
+        }
         let method = request.method().clone();
         let inner = self.service.call(request);
-        if self.manager.session_cookie.has_older_keys() {
+        let future = if reopens {
             let service = Rc::clone(&self.service);
-            let inner = async move { reopen::call_again(service, inner.await).await };
-            let future = self.watch(method, inner);
-            return LateFuture::Tracked { future };
-        }
-        let is_measured = self.manager.session_cookie.is_measured_late();
-        if self.manager.watches_sessions || is_measured {
-            let future = self.watch(method, inner);
-            LateFuture::Tracked { future }
+            self.watch(method, async move {
+                reopen::call_again(service, inner.await).await
+            })
         } else {
-            LateFuture::Plain { inner }
-        }
+            self.watch(method, inner)
+        };
+        LateFuture::Tracked { future }
     }
 }
 
@@ -219,6 +221,10 @@ where
 /// Whether it does is known only after the session middleware: it may prolong the session at each request.
 #[cold]
 fn keep_session_private<B>(response: &mut ServiceResponse<B>) {
+    // Most often the cookie comes with a login, whose response is kept from all caches already.
+    if caching::is_no_store(response.headers()) {
+        return;
+    }
     let Some(manager) = Manager::peek(response.request()).map(Arc::clone) else {
         return;
     };
