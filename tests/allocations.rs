@@ -74,6 +74,7 @@ fn refusal(request: &HttpRequest) -> HttpResponse {
         .insert_header((header::LOCATION, location))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header((header::VARY, "Cookie"))
+        .insert_header((header::CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"))
         .finish()
 }
 

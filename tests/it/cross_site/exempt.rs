@@ -112,7 +112,13 @@ async fn a_header_that_the_request_loader_knows_excuses_a_request_of_another_sit
     let app = app(builder.build(key()).unwrap(), changing(&changes)).await;
     let browser = Browser::new(&app);
     // The query, or headers, and whether the request is taken and the loader asked.
-    let rows: &[(&str, &[(&str, &str)], bool, bool)] = &[
+    type Row = (
+        &'static str,
+        &'static [(&'static str, &'static str)],
+        bool,
+        bool,
+    );
+    let rows: &[Row] = &[
         ("/change", &[("authorization", "Bearer 1")], true, true),
         ("/change", &[("x-api-key", "1")], true, true),
         // Nobody has this key, and Cy is not active.

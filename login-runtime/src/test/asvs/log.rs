@@ -2,11 +2,11 @@
 
 use std::{
     fmt::{self, Write as _},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
 use tracing::{
-    Event, Level, Metadata, Subscriber,
+    Dispatch, Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
     span,
     subscriber::{DefaultGuard, set_default},
@@ -20,8 +20,15 @@ pub(super) struct Log {
 
 type Lines = Arc<Mutex<Vec<String>>>;
 
+/// With a single subscriber in the process, `tracing` asks the thread that is the first to log at a place
+/// whether anybody listens there, and keeps that answer for all threads. A test that runs beside the suite
+/// would answer no. With these there is more than one, and `tracing` asks them all.
+static OTHERS: LazyLock<[Dispatch; 2]> =
+    LazyLock::new(|| [(); 2].map(|()| Dispatch::new(Recorder(Lines::default()))));
+
 impl Log {
     pub(super) fn start() -> Self {
+        LazyLock::force(&OTHERS);
         let lines = Lines::default();
         let recorder = Recorder(Arc::clone(&lines));
         Self {
