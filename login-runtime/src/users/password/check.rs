@@ -16,7 +16,7 @@ use std::{
 };
 
 use argon2::{
-    Algorithm, Argon2, KeyId, Params, ParamsBuilder, Version,
+    Algorithm, Argon2, Block, KeyId, Params, ParamsBuilder, Version,
     password_hash::{self, PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
 };
 
@@ -323,14 +323,41 @@ impl Checks {
     }
 
     /// Works until as much is done as `dearest` takes.
+    ///
+    /// The steps are those after a wrong password for a hash of the usual costs, also if nothing was
+    /// checked: one large memory takes longer than two smaller ones.
     fn do_rest(&self, dearest: Costs, done: u64, password: &str) -> password_hash::Result<()> {
-        let Some(costs) = dearest.rest(done) else {
-            return Ok(());
-        };
+        let usual = self.settings.costs;
+        let mut done = done;
+        if done == 0 && usual.work() < dearest.work() {
+            self.do_work(usual, usual.memory_kib, password)?;
+            done = usual.work();
+        }
+        match dearest.rest(done) {
+            Some(rest) => self.do_work(rest, dearest.memory_kib, password),
+            None => Ok(()),
+        }
+    }
+
+    /// Works without a result, after writing to this much memory: to get so much from the system takes up to
+    /// as long as the work in it, and a check of the dearest hash does that too.
+    fn do_work(&self, costs: Costs, memory_kib: u32, password: &str) -> password_hash::Result<()> {
         let params = Params::new(costs.memory_kib, costs.passes, costs.lanes, None)?;
         let argon2 = argon2(self.settings.pepper.as_ref(), params)?;
+        // A block has 1 KiB.
+        let blocks = usize::try_from(memory_kib.max(costs.memory_kib)).unwrap_or(usize::MAX);
+        let mut memory = Vec::new();
+        memory
+            .try_reserve_exact(blocks)
+            .map_err(|_| password_hash::Error::OutOfMemory)?;
+        memory.resize(blocks, Block::default());
         let mut output = [0; OUTPUT_LEN];
-        argon2.hash_password_into(password.as_bytes(), &NO_SALT, &mut output)?;
+        argon2.hash_password_into_with_memory(
+            password.as_bytes(),
+            &NO_SALT,
+            &mut output,
+            &mut memory,
+        )?;
         // So that the compiler does not leave out work without a result.
         black_box(output);
         self.count(costs);
