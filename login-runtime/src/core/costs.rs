@@ -60,6 +60,15 @@ impl Costs {
             lanes: self.lanes.min(memory_kib / MIN_MEMORY_KIB).max(1),
         })
     }
+
+    /// The hash that is made in place of a stored one before [`rest`](Self::rest), if nothing was `done` and
+    /// new hashes cost `usual`.
+    ///
+    /// It takes the steps of a check whose hash costs `usual`: one large memory takes longer than two smaller
+    /// ones, and would tell who has an account.
+    pub(crate) fn stand_in(self, usual: Self, done: u64) -> Option<Self> {
+        (done == 0 && usual.work() < self.work()).then_some(usual)
+    }
 }
 
 #[cfg(test)]
@@ -99,6 +108,21 @@ mod tests {
         let equal = costs(38_912, 1, 1);
         assert_eq!(cheap.or_dearer(equal), cheap);
         assert_eq!(equal.or_dearer(cheap), equal);
+    }
+
+    #[test]
+    fn who_has_no_hash_takes_the_steps_of_who_has_a_usual_one() {
+        let usual = costs(19_456, 2, 1);
+        for dearest in [
+            costs(40_960, 2, 1),
+            costs(19_456, 3, 1),
+            costs(65_536, 4, 2),
+        ] {
+            assert_eq!(dearest.stand_in(usual, 0), Some(usual), "{dearest:?}");
+            assert_eq!(dearest.stand_in(usual, usual.work()), None);
+        }
+        // Then the rest is a whole check already.
+        assert_eq!(usual.stand_in(usual, 0), None);
     }
 
     #[test]

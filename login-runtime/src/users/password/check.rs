@@ -323,16 +323,12 @@ impl Checks {
     }
 
     /// Works until as much is done as `dearest` takes.
-    ///
-    /// The steps are those after a wrong password for a hash of the usual costs, also if nothing was
-    /// checked: one large memory takes longer than two smaller ones.
     fn do_rest(&self, dearest: Costs, done: u64, password: &str) -> password_hash::Result<()> {
-        let usual = self.settings.costs;
-        let mut done = done;
-        if done == 0 && usual.work() < dearest.work() {
-            self.do_work(usual, usual.memory_kib, password)?;
-            done = usual.work();
+        let stand_in = dearest.stand_in(self.settings.costs, done);
+        if let Some(costs) = stand_in {
+            self.do_work(costs, costs.memory_kib, password)?;
         }
+        let done = stand_in.map_or(done, Costs::work);
         match dearest.rest(done) {
             Some(rest) => self.do_work(rest, dearest.memory_kib, password),
             None => Ok(()),
