@@ -109,6 +109,8 @@ impl Side<'_> {
         let (connections, seconds) = (connections.to_string(), format!("{SECONDS}s"));
         wrk.args(["-t1", "-c", &connections, "-d", &seconds, "--latency"]);
         for (name, value) in self.ask.headers.list(self.ask.post) {
+            // Under another name, wrk would add a second one.
+            let name = if name == "host" { "Host" } else { name };
             wrk.args(["-H", &format!("{name}: {value}")]);
         }
         if let Some(cookie) = &self.ask.cookie {
