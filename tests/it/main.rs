@@ -68,6 +68,10 @@ mod protection;
 mod proxies;
 mod races;
 mod records;
+#[cfg(feature = "redis")]
+mod redis_connections;
+#[cfg(feature = "redis")]
+mod redis_rows;
 mod refusal_table;
 mod refuse;
 mod remember;

@@ -349,6 +349,8 @@ const RUNTIME: &[&str] = &[
     "store/deadline.rs",
     "store/redis_throttle.rs",
     "store/redis.rs",
+    "store/redis/connection.rs",
+    "store/redis/packed.rs",
     "store/sql.rs",
     "store/event_sink.rs",
     "store/login_store.rs",
