@@ -75,6 +75,7 @@ mod rotation;
 mod safe_methods;
 mod schedule;
 mod secrets;
+mod seen_routes;
 mod setup;
 mod sources;
 mod spans;

@@ -279,6 +279,7 @@ const RUNTIME: &[&str] = &[
     "auth/auth.rs",
     "routes/audit.rs",
     "routes/gate.rs",
+    "routes/seen_declared.rs",
     "routes/cross_site.rs",
     "routes/strict.rs",
     "routes/scope_guard.rs",
