@@ -205,6 +205,39 @@ macro_rules! sql_store {
                 Self::write(self.writer().await?, None, [statement]).await
             }
 
+            /// The time of the database.
+            async fn clock(&self) -> Result<i64, StoreError> {
+                let mut connection = $dialect::connect(&self.pool).await?;
+                let clock = sqlx::query_scalar($dialect::CLOCK);
+                Ok(clock.fetch_one(&mut *connection).await?)
+            }
+
+            /// Runs a statement that deletes at most `$2` rows that were over at `$1`, until it has deleted
+            /// `limit` rows, or finds no more. Returns how many it deleted.
+            async fn delete_before(
+                &self,
+                statement: &'static str,
+                before: i64,
+                limit: u64,
+            ) -> Result<u64, StoreError> {
+                let mut deleted = 0;
+                while deleted < limit {
+                    // Each batch is one transaction, so that other writers do not wait long.
+                    let started = Instant::now();
+                    let batch = (limit - deleted).min($dialect::PURGE_BATCH);
+                    let delete = sqlx::query(statement).bind(before);
+                    let rows = self.write_one(delete.bind(batch.cast_signed())).await?;
+                    deleted += rows;
+                    if rows < batch {
+                        break;
+                    }
+                    if $dialect::PURGE_PAUSES {
+                        tokio::time::sleep(started.elapsed()).await;
+                    }
+                }
+                Ok(deleted)
+            }
+
             fn record(
                 row: &<$database as Database>::Row,
             ) -> Result<(LoginKey, LoginRecord), StoreError> {
@@ -497,35 +530,19 @@ macro_rules! sql_store {
                 idle_since: Option<i64>,
                 limit: u32,
             ) -> Result<u64, StoreError> {
-                let limit = u64::from(limit);
-                let mut purged = 0;
-                let clock: i64 = sqlx::query_scalar($dialect::CLOCK)
-                    .fetch_one(&mut *$dialect::connect(&self.pool).await?)
-                    .await?;
+                let clock = self.clock().await?;
                 let ahead = now.saturating_sub(clock).max(0);
                 let now = now.saturating_sub(ahead);
                 let idle_since = idle_since.map(|since| since.saturating_sub(ahead));
                 let before = [Some(now), idle_since, Some(now), Some(now), Some(now), Some(now)];
+                let mut left = u64::from(limit);
                 for (statement, before) in $dialect::PURGE.into_iter().zip(before) {
-                    let Some(before) = before else {
-                        continue;
-                    };
-                    while purged < limit {
-                        // Each batch is one transaction, so that other writers do not wait long.
-                        let started = Instant::now();
-                        let batch = (limit - purged).min($dialect::PURGE_BATCH);
-                        let statement = sqlx::query(statement).bind(before);
-                        let deleted = self.write_one(statement.bind(batch.cast_signed())).await?;
-                        purged += deleted;
-                        if deleted < batch {
-                            break;
-                        }
-                        if $dialect::PURGE_PAUSES {
-                            tokio::time::sleep(started.elapsed()).await;
-                        }
+                    if let Some(before) = before {
+                        let deleted = self.delete_before(statement, before, left).await?;
+                        left = left.saturating_sub(deleted);
                     }
                 }
-                Ok(purged)
+                Ok(u64::from(limit) - left)
             }
 
             async fn revoke_session(
