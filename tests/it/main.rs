@@ -78,6 +78,8 @@ mod secrets;
 mod setup;
 mod sources;
 mod spans;
+#[cfg(all(feature = "sqlite", target_os = "linux"))]
+mod sqlite_readers;
 mod stolen;
 mod stores;
 mod strangers;
