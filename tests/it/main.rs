@@ -84,6 +84,8 @@ mod seen_routes;
 mod setup;
 mod sources;
 mod spans;
+#[cfg(all(feature = "sqlite", target_os = "linux"))]
+mod sqlite_readers;
 mod stolen;
 mod stores;
 mod strangers;

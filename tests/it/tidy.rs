@@ -153,7 +153,7 @@ fn signatures_and_randomness_have_one_place() {
         [
             "measure.rs",
             "store/deadline.rs",
-            "store/sql/events.rs",
+            "store/sql/readers.rs",
             "store/sql.rs"
         ]
     );
@@ -358,6 +358,7 @@ const RUNTIME: &[&str] = &[
     "store/login_store.rs",
     "store/throttle_store.rs",
     "store/sql/postgres.rs",
+    "store/sql/readers.rs",
     "store/sql/sqlite.rs",
     "store/sql/throttle.rs",
     "store/sql/events.rs",
