@@ -55,6 +55,7 @@ mod login_cookie;
 mod messages;
 mod metrics;
 mod new_clients;
+mod new_passwords;
 mod next;
 mod nodes;
 mod outage;
@@ -68,6 +69,10 @@ mod protection;
 mod proxies;
 mod races;
 mod records;
+#[cfg(feature = "redis")]
+mod redis_connections;
+#[cfg(feature = "redis")]
+mod redis_rows;
 mod refusal_table;
 mod refuse;
 mod remember;
@@ -75,9 +80,12 @@ mod rotation;
 mod safe_methods;
 mod schedule;
 mod secrets;
+mod seen_routes;
 mod setup;
 mod sources;
 mod spans;
+#[cfg(all(feature = "sqlite", target_os = "linux"))]
+mod sqlite_readers;
 mod stolen;
 mod stores;
 mod strangers;
