@@ -69,6 +69,10 @@ mod protection;
 mod proxies;
 mod races;
 mod records;
+#[cfg(feature = "redis")]
+mod redis_connections;
+#[cfg(feature = "redis")]
+mod redis_rows;
 mod refusal_table;
 mod refuse;
 mod remember;
@@ -80,6 +84,8 @@ mod seen_routes;
 mod setup;
 mod sources;
 mod spans;
+#[cfg(all(feature = "sqlite", target_os = "linux"))]
+mod sqlite_readers;
 mod stolen;
 mod stores;
 mod strangers;

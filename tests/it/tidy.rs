@@ -153,7 +153,7 @@ fn signatures_and_randomness_have_one_place() {
         [
             "measure.rs",
             "store/deadline.rs",
-            "store/sql/events.rs",
+            "store/sql/readers.rs",
             "store/sql.rs"
         ]
     );
@@ -351,11 +351,14 @@ const RUNTIME: &[&str] = &[
     "store/deadline.rs",
     "store/redis_throttle.rs",
     "store/redis.rs",
+    "store/redis/connection.rs",
+    "store/redis/packed.rs",
     "store/sql.rs",
     "store/event_sink.rs",
     "store/login_store.rs",
     "store/throttle_store.rs",
     "store/sql/postgres.rs",
+    "store/sql/readers.rs",
     "store/sql/sqlite.rs",
     "store/sql/throttle.rs",
     "store/sql/events.rs",
