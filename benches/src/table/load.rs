@@ -149,13 +149,10 @@ fn read(text: &str, used: f64) -> Option<Turn> {
     if text.contains("Socket errors") || text.contains("Non-2xx or 3xx responses") {
         return None;
     }
-    let line_with = |label: &str| {
-        text.lines()
-            .map(str::trim)
-            .find(|line| line.contains(label))
-    };
+    let lines = || text.lines().map(str::trim);
     let after = |label: &str| {
-        let line = line_with(label)?.strip_prefix(label)?;
+        // At the beginning of a line, since other lines contain percentages, too.
+        let line = lines().find_map(|line| line.strip_prefix(label))?;
         line.split_whitespace().next().map(str::to_owned)
     };
     let millis = |text: String| {
@@ -167,7 +164,7 @@ fn read(text: &str, used: f64) -> Option<Turn> {
         };
         number.parse::<f64>().ok().map(|number| number * unit)
     };
-    let requests = line_with(" requests in ")?.split(' ').next()?;
+    let requests = lines().find_map(|line| line.split_once(" requests in "))?.0;
     Some(Turn {
         per_second: after("Requests/sec:")?.parse().ok()?,
         cpu: used
