@@ -40,21 +40,22 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
-    future::Future,
+    future::{Future, poll_fn},
+    pin::pin,
     rc::Rc,
 };
 
 use actix_web::http::Method;
 use tokio::sync::OwnedRwLockWriteGuard;
 
-use crate::{core::LoginKey, store::deadline};
+use crate::{
+    core::LoginKey,
+    session::identity::{Identity, State},
+    store::{ahead, deadline},
+};
 
 /// Keeps other requests of this process from changing a session.
 pub(crate) type Lock = Option<OwnedRwLockWriteGuard<()>>;
-
-/// The contents of a session.
-pub(crate) type State = HashMap<String, String>;
 
 /// What the session store has to know about one request.
 #[derive(Default)]
@@ -70,8 +71,10 @@ pub(crate) struct SessionTracker {
     pub(crate) ours: RefCell<Option<State>>,
     /// Held while the session gets another id.
     pub(crate) lock: RefCell<Lock>,
+    /// The session in the cookie of the request, as it was loaded.
+    pub(crate) loaded: Cell<Option<Identity>>,
     /// The id that a renewed session in a cookie keeps.
-    pub(crate) id: RefCell<Option<String>>,
+    pub(crate) id: Cell<Option<LoginKey>>,
     /// The name of the user type, and the id as JSON, of the user whose session this is.
     pub(crate) owner: RefCell<(String, String)>,
     /// Whether logins that the request did not make may have ended with the session.
@@ -113,7 +116,8 @@ pub(crate) async fn track<F: Future>(
     done: impl FnOnce(F::Output, SessionFate, usize) -> F::Output,
 ) -> F::Output {
     let request = async move {
-        let output = work.await;
+        let mut work = pin!(work);
+        let output = poll_fn(|cx| ahead::within(|| work.as_mut().poll(cx))).await;
         let (fate, cookies) = with_tracker(|tracker| match tracker.failed.get() {
             true => (SessionFate::Unknown, tracker.cookies.get()),
             false => (tracker.fate.get(), tracker.cookies.get()),

@@ -16,6 +16,7 @@
 //! A store of your own implements [`LoginStore`]; `login_runtime::test::store` (feature `test-util`) tests
 //! it.
 
+pub(crate) mod ahead;
 pub(crate) mod deadline;
 pub(crate) mod event_sink;
 pub(crate) mod login_store;
@@ -45,7 +46,7 @@ pub(crate) use crate::error::Full;
 pub use crate::{
     core::login::{
         FamilyKey, Inserted, InvalidLoginKey, LoginKey, LoginOwner, LoginRecord, LoginSelector,
-        MaxLogins, TokenFamily,
+        MaxLogins, SessionCheck, TokenFamily,
     },
     error::StoreError,
 };
