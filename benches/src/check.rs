@@ -3,6 +3,9 @@
 //! - `check` fails if a request costs more than before.
 //! - `check keep` writes the present costs to `counts.json`.
 //! - `check twice` counts two times and fails if the counts differ.
+//! - `check <filter>` counts only names that begin with the filter: `check readme`, `check readme::`,
+//!   `check readme_cookie::protected`, `check protected`. Without the floor, nothing is compared in
+//!   relation to it.
 //!
 //! It compares instructions and allocations, which are the same in every run, and never times.
 
@@ -12,7 +15,10 @@ use std::{
     process::ExitCode,
 };
 
-use login_benches::counts::{self, Count, Counts};
+use login_benches::{
+    contenders::Contender,
+    counts::{self, Count, Counts},
+};
 use serde::{Deserialize, Serialize};
 
 /// By how many percent the instructions of a scenario may grow. A higher limit lets the cost grow
@@ -40,26 +46,26 @@ struct Kept {
 fn main() -> io::Result<ExitCode> {
     let file = counts::package_directory().join("counts.json");
     match env::args().nth(1).as_deref() {
-        None => check(&file),
+        None => check(&file, None),
         Some("keep") => keep(&file).map(|()| ExitCode::SUCCESS),
         Some("twice") => twice(),
-        Some(_) => Err(io::Error::other("check, check keep, or check twice")),
+        Some(filter) => check(&file, Some(filter)),
     }
 }
 
 fn keep(file: &PathBuf) -> io::Result<()> {
     let kept = Kept {
         rustc: counts::rustc(),
-        counts: counts::count(FEATURES)?,
+        counts: counts::count(FEATURES, None)?,
     };
     fs::write(file, serde_json::to_string_pretty(&kept)? + "\n")
 }
 
-fn check(file: &Path) -> io::Result<ExitCode> {
+fn check(file: &Path, filter: Option<&str>) -> io::Result<ExitCode> {
     let kept: Kept = serde_json::from_str(&fs::read_to_string(file)?)?;
-    let counts = counts::count(FEATURES)?;
+    let counts = counts::count(FEATURES, filter)?;
     let same_compiler = kept.rustc == counts::rustc();
-    let failed = compare(&kept.counts, &counts, same_compiler);
+    let failed = compare(&kept.counts, &counts, same_compiler, filter.is_none());
     if !same_compiler {
         println!(
             "ONLY ALLOCATIONS WERE CHECKED: the counts are from {}, and this is {}",
@@ -77,8 +83,8 @@ fn check(file: &Path) -> io::Result<ExitCode> {
 }
 
 /// Prints every scenario and returns whether one of ours costs too much. Instructions are compared only
-/// if the compiler is the same.
-fn compare(kept: &Counts, counts: &Counts, same_compiler: bool) -> bool {
+/// if the compiler is the same. If all were counted, a kept one that is missing costs too much as well.
+fn compare(kept: &Counts, counts: &Counts, same_compiler: bool, all: bool) -> bool {
     let mut failed = false;
     println!(
         "{:<34}{:>9}{:>9}{:>10}{:>9}{:>9}",
@@ -93,7 +99,10 @@ fn compare(kept: &Counts, counts: &Counts, same_compiler: bool) -> bool {
                 println!("{name}{:>9}{:>9}  FAILED: not kept", "", now.instructions);
                 continue;
             };
-            let (is_floor, drift) = (contender == "floor", drift(kept, counts, scenario));
+            let (is_floor, drift) = (
+                contender.starts_with("floor"),
+                drift(kept, counts, contender, scenario),
+            );
             let expected = if is_floor {
                 before.instructions as f64
             } else {
@@ -127,7 +136,7 @@ fn compare(kept: &Counts, counts: &Counts, same_compiler: bool) -> bool {
             );
         }
     }
-    for (contender, scenarios) in kept {
+    for (contender, scenarios) in kept.iter().filter(|_| all) {
         let counted = counts.get(contender);
         for scenario in scenarios.keys() {
             if !counted.is_some_and(|counted| counted.contains_key(scenario)) {
@@ -140,9 +149,10 @@ fn compare(kept: &Counts, counts: &Counts, same_compiler: bool) -> bool {
 }
 
 /// The cost of the floor in relation to its kept cost; 1 if they differ by less than [`SAME`].
-fn drift(kept: &Counts, counts: &Counts, scenario: &str) -> f64 {
+fn drift(kept: &Counts, counts: &Counts, contender: &str, scenario: &str) -> f64 {
+    let floor = Contender::of(contender).map_or("floor", |contender| contender.floor().name());
     let of = |counts: &Counts| {
-        let floor = counts.get("floor")?;
+        let floor = counts.get(floor)?;
         // The floor lacks the scenarios that only ours has; a protected page is the nearest one.
         let count = floor.get(scenario).or_else(|| floor.get("protected"))?;
         Some(count.instructions as f64)
@@ -159,7 +169,7 @@ fn percent_more(before: f64, now: f64) -> f64 {
 
 /// Counts every contender twice and prints the differences between the two runs.
 fn twice() -> io::Result<ExitCode> {
-    let (first, second) = (counts::count(&[])?, counts::count(&[])?);
+    let (first, second) = (counts::count(&[], None)?, counts::count(&[], None)?);
     let mut largest = (0.0, String::new());
     let (mut scenarios_counted, mut scenarios_different) = (0, 0);
     for (contender, scenarios) in &first {

@@ -39,14 +39,20 @@ fn profiles() -> PathBuf {
     target_directory().join("gungraun/login-benches/instructions")
 }
 
-/// Runs the benchmark `instructions` with these arguments for cargo, and reads its profiles.
-pub fn count(arguments: &[&str]) -> io::Result<Counts> {
+/// Runs the benchmark `instructions` with these arguments for cargo, and reads its profiles. Counts only
+/// what a part of its name, `contender::scenario`, matches the filter.
+pub fn count(arguments: &[&str], filter: Option<&str>) -> io::Result<Counts> {
     // Profiles of an earlier run may be of scenarios that no longer exist.
     let _ = fs::remove_dir_all(profiles());
     let counted = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(package_directory())
         .args(["bench", "--locked", "--bench", "instructions"])
         .args(arguments)
+        .args(
+            filter
+                .into_iter()
+                .flat_map(|filter| ["--".to_owned(), pattern(filter)]),
+        )
         .stdout(io::stderr())
         .status()?;
     if !counted.success() {
@@ -66,6 +72,11 @@ pub fn count(arguments: &[&str]) -> io::Result<Counts> {
         }
     }
     Ok(counts)
+}
+
+/// The filter of the harness for names such as `instructions::counts::readme::public`.
+fn pattern(filter: &str) -> String {
+    format!("*::{}*", filter.trim_start_matches("::"))
 }
 
 fn file_name(contender: &str, scenario: &str) -> String {

@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 pub struct Ask {
     pub post: bool,
     pub path: &'static str,
+    pub headers: Headers,
     pub cookie: Option<String>,
 }
 
@@ -20,18 +21,66 @@ pub struct Answer {
     pub body: String,
 }
 
-/// The headers that browsers send with every request.
-pub const HEADERS: [(&str, &str); 3] = [
+/// The name of the browser in all requests.
+pub const USER_AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36";
+
+/// The headers of a request, besides its cookies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Headers {
+    /// The three that every client sends.
+    Few,
+    /// The sixteen that Chromium sends when a user follows a link, in its order, and three more with a
+    /// form.
+    Browser,
+}
+
+const FEW: &[(&str, &str)] = &[
     ("host", "example.org"),
-    (
-        "user-agent",
-        "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
-    ),
-    (
-        "accept",
-        "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
-    ),
+    ("user-agent", USER_AGENT),
+    ("accept", ACCEPT),
 ];
+
+const BROWSER: &[(&str, &str)] = &[
+    ("host", "example.org"),
+    ("connection", "keep-alive"),
+    ("cache-control", "max-age=0"),
+    (
+        "sec-ch-ua",
+        "\"Chromium\";v=\"142\", \"Google Chrome\";v=\"142\", \"Not_A Brand\";v=\"99\"",
+    ),
+    ("sec-ch-ua-mobile", "?0"),
+    ("sec-ch-ua-platform", "\"Linux\""),
+    ("upgrade-insecure-requests", "1"),
+    ("user-agent", USER_AGENT),
+    ("accept", ACCEPT),
+    ("sec-fetch-site", "same-origin"),
+    ("sec-fetch-mode", "navigate"),
+    ("sec-fetch-user", "?1"),
+    ("sec-fetch-dest", "document"),
+    ("referer", "https://example.org/"),
+    ("accept-encoding", "gzip, deflate, br, zstd"),
+    ("accept-language", "en-GB,en;q=0.9,de;q=0.8"),
+];
+
+const FORM: &[(&str, &str)] = &[
+    ("content-length", "0"),
+    ("origin", "https://example.org"),
+    ("content-type", "application/x-www-form-urlencoded"),
+];
+
+const ACCEPT: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7";
+
+impl Headers {
+    /// The names and values in a request; `post` if it sends a form.
+    pub fn list(self, post: bool) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let (always, form) = match self {
+            Self::Few => (FEW, &[][..]),
+            Self::Browser => (BROWSER, FORM),
+        };
+        let form = if post { form } else { &[] };
+        always.iter().chain(form).copied()
+    }
+}
 
 pub const WELCOME: &str = "Welcome!";
 pub const HELLO: &str = "Hello, Ada!";
@@ -98,7 +147,7 @@ impl Scenario {
     }
 
     /// The log in that must come first.
-    pub fn log_in(self) -> Option<Ask> {
+    pub fn log_in(self, headers: Headers) -> Option<Ask> {
         let path = match self {
             Self::Public | Self::Refused | Self::LogIn => return None,
             Self::PublicKnown | Self::Protected | Self::LogOut | Self::Thrice => "/login",
@@ -107,12 +156,13 @@ impl Scenario {
         Some(Ask {
             post: true,
             path,
+            headers,
             cookie: None,
         })
     }
 
     /// The request after that log in.
-    pub fn ask(self, logged_in: Option<&Answer>) -> Ask {
+    pub fn ask(self, headers: Headers, logged_in: Option<&Answer>) -> Ask {
         let (post, path) = match self {
             Self::Public | Self::PublicKnown => (false, "/"),
             Self::Refused => (false, "/account?page=2"),
@@ -129,6 +179,7 @@ impl Scenario {
         Ask {
             post,
             path,
+            headers,
             cookie: (!cookies.is_empty()).then(|| cookies.join("; ")),
         }
     }

@@ -25,6 +25,10 @@ use crate::core::{
     weak_secret::is_obviously_no_secret,
 };
 
+mod fingerprints;
+
+use self::fingerprints::{Fingerprint, Fingerprints};
+
 /// How many bytes of a fingerprint are kept. It cannot be computed without the key, and 2^128 guesses are
 /// out of reach; more bytes would only make sessions longer.
 const FINGERPRINT_LEN: usize = 16;
@@ -63,6 +67,7 @@ pub(crate) const LOGIN_HASH_LEN: usize = 12;
 // The purposes of keys; no two may be equal.
 const REMEMBER: &str = "login-runtime remember token 1";
 const FINGERPRINT: &str = "login-runtime session hash 1";
+const KEPT_FINGERPRINTS: &str = "login-runtime kept session hashes 1";
 const FAMILY: &str = "login-runtime remember family 2";
 const FAMILY_TAG: &str = "login-runtime remember family tag 2";
 const RESTORED: &str = "login-runtime restored login 2";
@@ -164,6 +169,8 @@ pub(crate) fn sealed_session_len(session: usize) -> usize {
 struct Keys {
     remember: MacKey,
     fingerprint: MacKey,
+    /// The fingerprints that were computed last.
+    fingerprints: Fingerprints,
     family: MacKey,
     family_tag: MacKey,
     restored: MacKey,
@@ -178,26 +185,32 @@ struct Keys {
 impl Keys {
     fn new(secret: &Key, realm: &str) -> Self {
         let mac_key = |purpose| MacKey(new_mac(&derive(secret, realm, purpose)));
-        let mut client = [0; 16];
-        client.copy_from_slice(&derive(secret, realm, CLIENT_IDENTITY)[..16]);
+        let sip_key = |purpose| {
+            let mut key = [0; 16];
+            key.copy_from_slice(&derive(secret, realm, purpose)[..16]);
+            key
+        };
         Self {
             remember: mac_key(REMEMBER),
             fingerprint: mac_key(FINGERPRINT),
+            fingerprints: Fingerprints::new(&sip_key(KEPT_FINGERPRINTS)),
             family: mac_key(FAMILY),
             family_tag: mac_key(FAMILY_TAG),
             restored: mac_key(RESTORED),
             login_hash: mac_key(LOGIN_HASH),
             tries: mac_key(TRIES),
             seen_client: mac_key(SEEN_CLIENT),
-            client: SipHasher13::new_with_key(&client),
+            client: SipHasher13::new_with_key(&sip_key(CLIENT_IDENTITY)),
             login: Aes256Gcm::new(&derive(secret, realm, LOGIN).into()),
             next: Aes256Gcm::new(&derive(secret, realm, NEXT).into()),
         }
     }
 
-    fn fingerprint(&self, user_type: &str, hash: &[u8]) -> String {
-        let mac = self.fingerprint.mac(user_type, &[hash]).finalize();
-        BASE64.encode(&mac.into_bytes()[..FINGERPRINT_LEN])
+    fn fingerprint(&self, user_type: &str, hash: &[u8]) -> Option<Fingerprint> {
+        self.fingerprints.get(user_type, hash, || {
+            let mac = self.fingerprint.mac(user_type, &[hash]).finalize();
+            Fingerprint::new(&BASE64.encode(&mac.into_bytes()[..FINGERPRINT_LEN]))
+        })
     }
 
     fn family_proof(
@@ -298,8 +311,8 @@ impl KeyRing {
 
     /// The fingerprint of a user's session hash.
     pub(crate) fn fingerprint(&self, user_type: &str, hash: &[u8]) -> Option<String> {
-        let keys = self.0.first()?;
-        Some(keys.fingerprint(user_type, hash))
+        let fingerprint = self.0.first()?.fingerprint(user_type, hash)?;
+        Some(fingerprint.text())
     }
 
     /// Compares a stored fingerprint with the user's session hash.
@@ -317,7 +330,7 @@ impl KeyRing {
         };
         self.matching(|keys| {
             let fingerprint = keys.fingerprint(user_type, hash);
-            fingerprint.as_bytes().ct_eq(kept).into()
+            fingerprint.is_some_and(|fingerprint| fingerprint.as_bytes().ct_eq(kept).into())
         })
     }
 
@@ -1020,6 +1033,7 @@ mod tests {
         let purposes = [
             REMEMBER,
             FINGERPRINT,
+            KEPT_FINGERPRINTS,
             FAMILY,
             FAMILY_TAG,
             RESTORED,

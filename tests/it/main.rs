@@ -55,6 +55,7 @@ mod login_cookie;
 mod messages;
 mod metrics;
 mod new_clients;
+mod new_passwords;
 mod next;
 mod nodes;
 mod outage;

@@ -43,7 +43,8 @@ fn prepare((contender, scenario): (Contender, Scenario)) -> Work {
     let system = actix_rt::System::new();
     let (client, requests) = system.block_on(async {
         let client = contenders::start(contender, &Setup::default()).await;
-        let mut asks = contenders::asks(&*client, scenario, REQUESTS + WARM_UP).await;
+        let mut asks =
+            contenders::asks(&*client, scenario, contender.headers(), REQUESTS + WARM_UP).await;
         let requests = client.requests(&asks.split_off(WARM_UP));
         client.answer(client.requests(&asks)).await;
         (client, requests)
@@ -68,7 +69,7 @@ macro_rules! contender {
             work.run()
         }
     };
-    (of ours: $name:ident, $contender:ident) => {
+    (with modes: $name:ident, $contender:ident) => {
         #[library_benchmark(setup = prepare)]
         #[bench::public((Contender::$contender, Scenario::Public))]
         #[bench::public_known((Contender::$contender, Scenario::PublicKnown))]
@@ -89,12 +90,18 @@ contender!(floor, Floor);
 contender!(bare, Bare);
 #[cfg(feature = "peers")]
 contender!(floor_memory, FloorMemory);
-contender!(of ours: ours, Ours);
-contender!(of ours: ours_hashed, OursHashed);
-contender!(of ours: ours_denying, OursDenying);
-contender!(of ours: ours_cookie, OursCookie);
-contender!(of ours: ours_cookie_memory, OursCookieMemory);
-contender!(of ours: ours_memory, OursMemory);
+contender!(floor_few, FloorFew);
+contender!(with modes: readme, Readme);
+contender!(with modes: readme_cookie, ReadmeCookie);
+contender!(readme_uuid, ReadmeUuid);
+contender!(readme_few, ReadmeFew);
+contender!(with modes: ours, Ours);
+contender!(ours_hashed, OursHashed);
+contender!(ours_denying, OursDenying);
+contender!(ours_denying_few, OursDenyingFew);
+contender!(with modes: ours_cookie, OursCookie);
+contender!(with modes: ours_cookie_memory, OursCookieMemory);
+contender!(with modes: ours_memory, OursMemory);
 #[cfg(feature = "peers")]
 contender!(identity, Identity);
 #[cfg(feature = "peers")]
@@ -104,9 +111,15 @@ library_benchmark_group!(
     name = counts,
     benchmarks = [
         floor,
+        floor_few,
+        readme,
+        readme_cookie,
+        readme_uuid,
+        readme_few,
         ours,
         ours_hashed,
         ours_denying,
+        ours_denying_few,
         ours_cookie,
         ours_cookie_memory,
         ours_memory

@@ -22,7 +22,7 @@ use super::{
     setup::{Setup, welcome},
 };
 use crate::{
-    scenario::{Answer, Ask, HEADERS},
+    scenario::{Answer, Ask},
     users::{HashedUser, Users},
 };
 
@@ -47,7 +47,7 @@ impl AuthnBackend for Backend {
     type Error = Infallible;
 
     async fn authenticate(&self, (): ()) -> Result<Option<HashedUser>, Infallible> {
-        Ok(self.0.find(1).await)
+        Ok(Some(self.0.next()))
     }
 
     async fn get_user(&self, id: &UserId<Self>) -> Result<Option<HashedUser>, Infallible> {
@@ -64,8 +64,7 @@ async fn log_in(
     mut auth: AuthSession<Backend>,
     State(users): State<Users>,
 ) -> Result<Redirect, StatusCode> {
-    let user = users.find(1).await.ok_or(StatusCode::UNAUTHORIZED)?;
-    let logged_in = auth.login(&user).await;
+    let logged_in = auth.login(&users.next()).await;
     logged_in.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     Ok(Redirect::to("/"))
 }
@@ -105,7 +104,7 @@ impl Client for TowerClient {
     fn request(&self, ask: &Ask) -> Request<Body> {
         let method = if ask.post { "POST" } else { "GET" };
         let mut request = Request::builder().method(method).uri(ask.path);
-        for (name, value) in HEADERS {
+        for (name, value) in ask.headers.list(ask.post) {
             request = request.header(name, value);
         }
         if let Some(cookie) = &ask.cookie {

@@ -13,7 +13,7 @@ use actix_web::{
 };
 use futures_util::future::LocalBoxFuture;
 
-use crate::scenario::{Answer, Ask, HEADERS, Scenario};
+use crate::scenario::{Answer, Ask, Headers, Scenario};
 
 /// An application that answers requests in this thread.
 pub(super) trait Client {
@@ -78,7 +78,7 @@ where
         request = request
             .uri(ask.path)
             .peer_addr(([127, 0, 0, 1], 40_000).into());
-        for header in HEADERS {
+        for header in ask.headers.list(ask.post) {
             request = request.insert_header(header);
         }
         if let Some(cookie) = &ask.cookie {
@@ -116,14 +116,19 @@ where
 /// # Panics
 ///
 /// If the contender gives a wrong answer.
-pub async fn asks(client: &dyn AnyClient, scenario: Scenario, count: usize) -> Vec<Ask> {
+pub async fn asks(
+    client: &dyn AnyClient,
+    scenario: Scenario,
+    headers: Headers,
+    count: usize,
+) -> Vec<Ask> {
     let mut asks = Vec::with_capacity(count);
     for _ in 0..count {
         // Each request has its own cookie, since the number of escaped characters differs by chance.
-        asks.push(next_ask(client, scenario).await);
+        asks.push(next_ask(client, scenario, headers).await);
     }
     // Checked with one request more, since a request that ends a login works only once.
-    let ask = next_ask(client, scenario).await;
+    let ask = next_ask(client, scenario, headers).await;
     let answer = client.ask(&ask).await;
     scenario
         .check(&answer)
@@ -131,15 +136,15 @@ pub async fn asks(client: &dyn AnyClient, scenario: Scenario, count: usize) -> V
     asks
 }
 
-async fn next_ask(client: &dyn AnyClient, scenario: Scenario) -> Ask {
-    match scenario.log_in() {
+async fn next_ask(client: &dyn AnyClient, scenario: Scenario, headers: Headers) -> Ask {
+    match scenario.log_in(headers) {
         Some(log_in) => {
             let answer = client.ask(&log_in).await;
             Scenario::LogIn
                 .check(&answer)
                 .unwrap_or_else(|wrong| panic!("{wrong}"));
-            scenario.ask(Some(&answer))
+            scenario.ask(headers, Some(&answer))
         }
-        None => scenario.ask(None),
+        None => scenario.ask(headers, None),
     }
 }

@@ -1,6 +1,6 @@
 //! The list of what is compared, with the names that `results.json` and the tables use.
 
-use crate::scenario::{COMMON, Scenario};
+use crate::scenario::{COMMON, Headers, Scenario};
 
 /// A login layer, or one of our own settings of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,16 +9,28 @@ pub enum Contender {
     Bare,
     /// The floor: actix-session with private cookies and a hand-written check.
     Floor,
+    /// The floor, asked by a client that sends three headers.
+    FloorFew,
     /// The floor with sessions in the memory of the server.
     FloorMemory,
     /// The floor with sessions in Redis.
     FloorRedis,
+    /// The program of `README.md`.
+    Readme,
+    /// The same, asked by a client that sends three headers.
+    ReadmeFew,
+    /// The program of `README.md`, with users that have a UUID.
+    ReadmeUuid,
+    /// The program of `README.md` with `login_cookie`.
+    ReadmeCookie,
     /// Ours with the login in the session and no login records.
     Ours,
     /// Like `Ours`, and logins end when the password changes.
     OursHashed,
     /// Like `Ours`, with `deny_by_default` and a declaration on every route.
     OursDenying,
+    /// The same, asked by a client that sends three headers.
+    OursDenyingFew,
     /// Ours with the login in a cookie apart from the session.
     OursCookie,
     /// Like `OursCookie`, with login records in memory.
@@ -39,14 +51,21 @@ pub enum Contender {
     Axum,
 }
 
-pub const ALL: [Contender; 16] = [
+/// In the order of the tables.
+pub const ALL: [Contender; 22] = [
+    Contender::Readme,
+    Contender::ReadmeCookie,
+    Contender::ReadmeUuid,
+    Contender::ReadmeFew,
     Contender::Bare,
     Contender::Floor,
+    Contender::FloorFew,
     Contender::FloorMemory,
     Contender::FloorRedis,
     Contender::Ours,
     Contender::OursHashed,
     Contender::OursDenying,
+    Contender::OursDenyingFew,
     Contender::OursCookie,
     Contender::OursCookieMemory,
     Contender::OursCookieRedis,
@@ -63,11 +82,17 @@ impl Contender {
         match self {
             Self::Bare => "bare",
             Self::Floor => "floor",
+            Self::FloorFew => "floor_few",
             Self::FloorMemory => "floor_memory",
             Self::FloorRedis => "floor_redis",
+            Self::Readme => "readme",
+            Self::ReadmeFew => "readme_few",
+            Self::ReadmeUuid => "readme_uuid",
+            Self::ReadmeCookie => "readme_cookie",
             Self::Ours => "ours",
             Self::OursHashed => "ours_hashed",
             Self::OursDenying => "ours_denying",
+            Self::OursDenyingFew => "ours_denying_few",
             Self::OursCookie => "ours_cookie",
             Self::OursCookieMemory => "ours_cookie_memory",
             Self::OursCookieRedis => "ours_cookie_redis",
@@ -84,11 +109,19 @@ impl Contender {
         match self {
             Self::Bare => "actix-web alone",
             Self::Floor => "floor: actix-session, private cookie, hand-written check",
+            Self::FloorFew => "floor, asked with three headers",
             Self::FloorMemory => "floor, sessions in memory",
             Self::FloorRedis => "floor, sessions in Redis",
+            Self::Readme => {
+                "**README's program**: records in memory, deny by default, password hash"
+            }
+            Self::ReadmeFew => "README's program, asked with three headers",
+            Self::ReadmeUuid => "README's program, UUIDs as ids",
+            Self::ReadmeCookie => "**README's program with a login cookie**",
             Self::Ours => "ours, session only",
             Self::OursHashed => "ours, session only, with a session hash",
             Self::OursDenying => "ours, session only, deny by default",
+            Self::OursDenyingFew => "ours, session only, deny by default, asked with three headers",
             Self::OursCookie => "ours, login cookie",
             Self::OursCookieMemory => "ours, login cookie, records in memory",
             Self::OursCookieRedis => "ours, login cookie, records in Redis",
@@ -106,16 +139,42 @@ impl Contender {
     }
 
     pub fn is_ours(self) -> bool {
-        self.name().starts_with("ours")
+        let name = self.name();
+        name.starts_with("ours") || name.starts_with("readme")
+    }
+
+    /// The headers of the requests that are measured.
+    pub fn headers(self) -> Headers {
+        match self {
+            Self::FloorFew | Self::ReadmeFew | Self::OursDenyingFew => Headers::Few,
+            _ => Headers::Browser,
+        }
+    }
+
+    /// The floor that is asked with the same headers.
+    pub fn floor(self) -> Self {
+        match self.headers() {
+            Headers::Few => Self::FloorFew,
+            Headers::Browser => Self::Floor,
+        }
     }
 
     pub fn scenarios(self) -> Vec<Scenario> {
-        let more = if self.is_ours() {
+        let more = if self.has_modes() {
             &[Scenario::Thrice, Scenario::Restored][..]
         } else {
             &[]
         };
         COMMON.iter().chain(more).copied().collect()
+    }
+
+    /// Whether the scenarios that only ours can have are measured, too.
+    pub fn has_modes(self) -> bool {
+        matches!(self, Self::Readme | Self::ReadmeCookie | Self::Ours)
+            || matches!(
+                self,
+                Self::OursCookie | Self::OursCookieMemory | Self::OursMemory
+            )
     }
 
     /// Whether a request runs on one thread only, so that its instructions can be counted.

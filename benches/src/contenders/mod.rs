@@ -9,6 +9,7 @@ mod floor;
 #[cfg(feature = "peers")]
 mod identity;
 mod ours;
+mod readme;
 mod run;
 mod sessions;
 mod setup;

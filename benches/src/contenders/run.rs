@@ -8,10 +8,10 @@ use super::{
     bare,
     client::{ActixClient, AnyClient},
     contender::Contender,
-    floor, ours, sessions,
+    floor, ours, readme, sessions,
     setup::Setup,
 };
-use crate::users::{HashedUser, User};
+use crate::users::{HashedUser, ReadmeUser, User, UuidUser};
 
 /// Evaluates `$then` with `$app`, a function that makes the application of a contender on actix-web.
 macro_rules! with_app {
@@ -23,7 +23,7 @@ macro_rules! with_app {
                 let $app = move || bare::app(&setup);
                 $then
             }
-            Contender::Floor => {
+            Contender::Floor | Contender::FloorFew => {
                 let setup = setup.clone();
                 let store = sessions::in_cookies;
                 let $app = move || floor::app(&setup, store());
@@ -40,6 +40,21 @@ macro_rules! with_app {
                 let $app = move || floor::app(&setup, store.clone());
                 $then
             }
+            Contender::Readme | Contender::ReadmeFew => {
+                let (setup, login) = (setup.clone(), readme::manager::<ReadmeUser>(setup));
+                let $app = move || readme::app(&setup, login.clone());
+                $then
+            }
+            Contender::ReadmeUuid => {
+                let (setup, login) = (setup.clone(), readme::manager::<UuidUser>(setup));
+                let $app = move || readme::uuid_app(&setup, login.clone());
+                $then
+            }
+            Contender::ReadmeCookie => {
+                let (setup, login) = (setup.clone(), readme::manager_with_cookie(setup));
+                let $app = move || readme::app(&setup, login.clone());
+                $then
+            }
             Contender::Ours
             | Contender::OursCookie
             | Contender::OursCookieMemory
@@ -51,7 +66,7 @@ macro_rules! with_app {
                 let $app = move || ours::app::<User, _>(&setup, login.clone());
                 $then
             }
-            Contender::OursDenying => {
+            Contender::OursDenying | Contender::OursDenyingFew => {
                 let (setup, login) = (setup.clone(), ours::manager($contender, setup).await);
                 let $app = move || ours::denying_app(&setup, login.clone());
                 $then

@@ -23,7 +23,7 @@ use actix_web::{
 };
 use futures_util::{StreamExt, stream};
 use login_benches::{
-    scenario::HEADERS,
+    scenario::USER_AGENT,
     users::{User, Users},
 };
 use login_runtime::{
@@ -125,7 +125,7 @@ fn record(number: u64, expires_at: i64) -> LoginRecord {
         allow_inactive: false,
         method: "password".to_owned(),
         client: number,
-        user_agent: HEADERS[1].1.to_owned(),
+        user_agent: USER_AGENT.to_owned(),
         address: "203.0.113.77".to_owned(),
         hash: Some("AbCdEfGhIjKlMnOpQrStUv".to_owned()),
         family: None,
@@ -309,7 +309,7 @@ async fn page<B>(app: impl Service<Request, Response = ServiceResponse<B>, Error
     const REQUESTS: usize = 1000;
     let log_in = TestRequest::post()
         .uri("/login")
-        .insert_header(HEADERS[1])
+        .insert_header(("user-agent", USER_AGENT))
         .to_request();
     let answer = app.call(log_in).await.expect("an answer");
     let cookie = answer.response().cookies().next().expect("a session");
@@ -320,7 +320,9 @@ async fn page<B>(app: impl Service<Request, Response = ServiceResponse<B>, Error
     for _ in 0..TIMES {
         let requests: Vec<_> = (0..REQUESTS)
             .map(|_| {
-                let request = TestRequest::get().uri("/account").insert_header(HEADERS[1]);
+                let request = TestRequest::get()
+                    .uri("/account")
+                    .insert_header(("user-agent", USER_AGENT));
                 request.insert_header(("cookie", &*cookie)).to_request()
             })
             .collect();
@@ -366,9 +368,11 @@ fn log_in(app: &mut web::ServiceConfig, bytes: usize, ours: bool) {
                 move |auth: login_runtime::Auth<User>,
                       users: web::Data<Users>,
                       session: Session| async move {
-                    let user = users.find(1).await.expect("Ada is there");
-                    auth.log_in(Verified::trust(user, "every user is Ada here"))
-                        .await?;
+                    auth.log_in(Verified::trust(
+                        users.next::<User>(),
+                        "every user is Ada here",
+                    ))
+                    .await?;
                     fill(&session);
                     Ok::<_, Error>(HttpResponse::Ok().finish())
                 },

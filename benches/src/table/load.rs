@@ -4,7 +4,7 @@ use std::{io, process::Command};
 
 use login_benches::{
     contenders::Contender,
-    scenario::{Ask, HEADERS, Scenario},
+    scenario::{Ask, Scenario},
 };
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ fn wrk(server: &Server, ask: &Ask) -> io::Result<Turn> {
         &format!("{SECONDS}s"),
         "--latency",
     ]);
-    for (name, value) in &HEADERS[1..] {
+    for (name, value) in ask.headers.list(ask.post) {
         wrk.args(["-H", &format!("{name}: {value}")]);
     }
     if let Some(cookie) = &ask.cookie {

@@ -60,7 +60,7 @@ fn main() -> io::Result<()> {
 
 /// Counts instructions and allocations, and keeps the breakdown of the same profiles.
 fn count() -> io::Result<Value> {
-    let counts = counts::count(&[])?;
+    let counts = counts::count(&[], None)?;
     keep("breakdown", &breakdown::measure()?)?;
     Ok(serde_json::to_value(counts)?)
 }

@@ -30,11 +30,16 @@ fn scenario_of(contender: Contender, scenario: Scenario) -> Value {
     let setup = Setup::default();
     let system = System::new();
     let client = system.block_on(contenders::start(contender, &setup));
-    let asks = system.block_on(contenders::asks(&*client, scenario, REQUESTS));
+    let asks = system.block_on(contenders::asks(
+        &*client,
+        scenario,
+        contender.headers(),
+        REQUESTS,
+    ));
     let loads = setup.users.loads();
     system.block_on(client.answer(client.requests(&asks)));
     let loads = setup.users.loads() - loads;
-    let again = system.block_on(contenders::asks(&*client, scenario, 1));
+    let again = system.block_on(contenders::asks(&*client, scenario, contender.headers(), 1));
     let answer = system.block_on(client.ask(&again[0]));
     let set_cookie: usize = answer.cookies.iter().map(String::len).sum();
     let carried = again[0].cookie.as_deref().unwrap_or_default().len();

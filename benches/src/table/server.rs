@@ -11,7 +11,7 @@ use std::{
 use login_benches::{
     contenders::Contender,
     counts::{package_directory, target_directory},
-    scenario::{Answer, Ask, HEADERS, Scenario},
+    scenario::{Answer, Ask, Headers, Scenario},
 };
 
 /// How long a server may take to start.
@@ -85,9 +85,11 @@ impl Server {
             "{method} {} HTTP/1.1\r\nconnection: close\r\ncontent-length: 0\r\n",
             ask.path
         )?;
-        for (name, value) in HEADERS {
-            write!(stream, "{name}: {value}\r\n")?;
-        }
+        let mut headers = ask.headers.list(ask.post);
+        headers.try_for_each(|(name, value)| match name {
+            "connection" | "content-length" => Ok(()),
+            _ => write!(stream, "{name}: {value}\r\n"),
+        })?;
         if let Some(cookie) = &ask.cookie {
             write!(stream, "cookie: {cookie}\r\n")?;
         }
@@ -113,11 +115,11 @@ impl Server {
 
     /// The request of a scenario, after the server has answered it correctly once.
     pub(crate) fn prepare(&self, scenario: Scenario) -> io::Result<Ask> {
-        let logged_in = match scenario.log_in() {
+        let logged_in = match scenario.log_in(Headers::Browser) {
             Some(log_in) => Some(self.ask(&log_in)?),
             None => None,
         };
-        let ask = scenario.ask(logged_in.as_ref());
+        let ask = scenario.ask(Headers::Browser, logged_in.as_ref());
         scenario.check(&self.ask(&ask)?).map_err(io::Error::other)?;
         Ok(ask)
     }

@@ -155,7 +155,8 @@ pub trait AuthUser: Sized + 'static {
     ///
     /// The toolkit keeps a keyed fingerprint of them with each login and each remember token, and
     /// refuses the login or token when the fingerprint differs (ASVS 7.4.3). It does not store the bytes
-    /// themselves.
+    /// themselves. The fingerprints that were computed last, about 4,000, are kept in memory under a keyed
+    /// hash of the bytes, so other bytes are noticed at the next request.
     fn session_hash(&self) -> Option<Cow<'_, [u8]>> {
         None
     }
