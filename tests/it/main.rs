@@ -76,6 +76,7 @@ mod rotation;
 mod safe_methods;
 mod schedule;
 mod secrets;
+mod session_logins;
 mod setup;
 mod sources;
 mod spans;

@@ -40,12 +40,15 @@
 
 use std::{
     cell::{Cell, RefCell},
-    future::{Future, poll_fn},
-    pin::pin,
+    future::Future,
+    mem,
+    pin::Pin,
     rc::Rc,
+    task::{Context, Poll},
 };
 
 use actix_web::http::Method;
+use pin_project_lite::pin_project;
 use tokio::sync::OwnedRwLockWriteGuard;
 
 use crate::{
@@ -103,9 +106,43 @@ pub(crate) enum SessionFate {
     Unknown,
 }
 
-tokio::task_local! {
-    // Shared, so that each poll moves a pointer and not the tracker.
-    static TRACKER: Rc<SessionTracker>;
+thread_local! {
+    /// The tracker of the request that is being polled.
+    static TRACKER: RefCell<Option<Rc<SessionTracker>>> = const { RefCell::new(None) };
+}
+
+pin_project! {
+    /// Polls a request with its tracker in place.
+    struct Tracked<F> {
+        #[pin]
+        work: F,
+        // `None` while it is in place.
+        tracker: Option<Rc<SessionTracker>>,
+    }
+}
+
+impl<F: Future> Future for Tracked<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        /// Puts the tracker in the place of that of a request around this one, and back in the end, even if
+        /// the request panics.
+        struct InPlace<'a>(&'a mut Option<Rc<SessionTracker>>);
+        impl InPlace<'_> {
+            fn swap(&mut self) {
+                let _ = TRACKER.try_with(|current| mem::swap(&mut *current.borrow_mut(), self.0));
+            }
+        }
+        impl Drop for InPlace<'_> {
+            fn drop(&mut self) {
+                self.swap();
+            }
+        }
+        let this = self.project();
+        let mut in_place = InPlace(this.tracker);
+        in_place.swap();
+        ahead::within(|| this.work.poll(cx))
+    }
 }
 
 /// Runs the session middleware for one request with this method. `done` gets its result, the fate of the session, and
@@ -115,20 +152,20 @@ pub(crate) async fn track<F: Future>(
     work: F,
     done: impl FnOnce(F::Output, SessionFate, usize) -> F::Output,
 ) -> F::Output {
-    let request = async move {
-        let mut work = pin!(work);
-        let output = poll_fn(|cx| ahead::within(|| work.as_mut().poll(cx))).await;
-        let (fate, cookies) = with_tracker(|tracker| match tracker.failed.get() {
-            true => (SessionFate::Unknown, tracker.cookies.get()),
-            false => (tracker.fate.get(), tracker.cookies.get()),
-        });
-        done(output, fate, cookies)
-    };
-    let tracker = SessionTracker {
+    let tracker = Rc::new(SessionTracker {
         safe_method: method.is_safe().then_some(method),
         ..SessionTracker::default()
+    });
+    let request = Tracked {
+        work,
+        tracker: Some(Rc::clone(&tracker)),
     };
-    deadline::bounded(TRACKER.scope(Rc::new(tracker), request)).await
+    let output = deadline::bounded(request).await;
+    let fate = match tracker.failed.get() {
+        true => SessionFate::Unknown,
+        false => tracker.fate.get(),
+    };
+    done(output, fate, tracker.cookies.get())
 }
 
 /// The method of the current request, if it must only read. `None` also where sessions are not tracked.
@@ -140,7 +177,9 @@ pub(crate) fn safe_method() -> Option<Method> {
 /// not tracked.
 pub(crate) fn with_tracker<T: Default>(use_tracker: impl FnOnce(&SessionTracker) -> T) -> T {
     TRACKER
-        .try_with(|tracker| use_tracker(tracker))
+        .try_with(|current| current.borrow().as_deref().map(use_tracker))
+        .ok()
+        .flatten()
         .unwrap_or_default()
 }
 
