@@ -12,7 +12,10 @@ use std::{
     any::Any,
     borrow::Cow,
     collections::HashSet,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use actix_web::{
@@ -120,7 +123,7 @@ impl Events {
 }
 
 /// The standard methods.
-const METHODS: [Method; 9] = [
+pub(crate) const METHODS: [Method; 9] = [
     Method::GET,
     Method::HEAD,
     Method::POST,
@@ -148,15 +151,39 @@ pub(crate) struct RouteRules {
 
 /// Routes that were requested, so that each is reported once.
 #[derive(Default)]
-pub(crate) struct SeenRoutes(Mutex<HashSet<(Option<Method>, String)>>);
+pub(crate) struct SeenRoutes {
+    routes: Mutex<HashSet<(Option<Method>, String)>>,
+    count: AtomicUsize,
+}
 
 impl SeenRoutes {
     pub(crate) fn is_first(&self, method: &Method, pattern: &str) -> bool {
+        let is_first = self.lock().insert(Self::key(method, pattern));
+        if is_first {
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
+        is_first
+    }
+
+    pub(crate) fn contains(&self, method: &Method, pattern: &str) -> bool {
+        self.lock().contains(&Self::key(method, pattern))
+    }
+
+    /// How many there are.
+    #[inline]
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<(Option<Method>, String)>> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn key(method: &Method, pattern: &str) -> (Option<Method>, String) {
         // Clients cannot make this grow: there are as many patterns as routes, and all non-standard
         // methods count as one.
         let method = METHODS.contains(method).then(|| method.clone());
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.insert((method, pattern.to_owned()))
+        (method, pattern.to_owned())
     }
 }
 

@@ -69,6 +69,10 @@ mod protection;
 mod proxies;
 mod races;
 mod records;
+#[cfg(feature = "redis")]
+mod redis_connections;
+#[cfg(feature = "redis")]
+mod redis_rows;
 mod refusal_table;
 mod refuse;
 mod remember;
@@ -77,6 +81,7 @@ mod safe_methods;
 mod schedule;
 mod secrets;
 mod session_logins;
+mod seen_routes;
 mod setup;
 mod sources;
 mod spans;

@@ -112,6 +112,11 @@ impl LoginKey {
         Self(bytes)
     }
 
+    /// The 64 hexadecimal digits that `Display` writes.
+    pub(crate) fn digits(&self) -> [u8; 64] {
+        digits(&self.0)
+    }
+
     /// The key's bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -138,9 +143,34 @@ fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
+/// The hexadecimal digits of each byte.
+const DIGITS: [[u8; 2]; 256] = {
+    let digits = *b"0123456789abcdef";
+    let mut table = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = [digits[byte / 16], digits[byte % 16]];
+        byte += 1;
+    }
+    table
+};
+
+/// Two hexadecimal digits for each byte, by a table: each look-up in a store writes a key.
+fn digits<const N: usize, const DIGITS_OF_N: usize>(bytes: &[u8; N]) -> [u8; DIGITS_OF_N] {
+    let mut digits = [0; DIGITS_OF_N];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&DIGITS[usize::from(*byte)]);
+    }
+    digits
+}
+
+fn write_digits(digits: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str(str::from_utf8(digits).map_err(|_| fmt::Error)?)
+}
+
 impl fmt::Display for LoginKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write_digits(&self.digits(), f)
     }
 }
 
@@ -173,6 +203,11 @@ impl FamilyKey {
         self.0[15] & 1 == 0
     }
 
+    /// The 32 hexadecimal digits that `Display` writes.
+    pub(crate) fn digits(&self) -> [u8; 32] {
+        digits(&self.0)
+    }
+
     /// Reads the 32 hexadecimal digits that `Display` writes.
     pub fn parse(text: &str) -> Option<Self> {
         from_hex(text).map(Self)
@@ -181,7 +216,7 @@ impl FamilyKey {
 
 impl fmt::Display for FamilyKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write_digits(&self.digits(), f)
     }
 }
 

@@ -22,6 +22,16 @@ static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+static FORWARDED: HeaderName = header::FORWARDED;
+
+/// All headers of proxies.
+static READ: [&HeaderName; 5] = [
+    &FORWARDED,
+    &X_FORWARDED_FOR,
+    &X_FORWARDED_PROTO,
+    &X_FORWARDED_HOST,
+    &X_FORWARDED_PREFIX,
+];
 
 /// The proxies in front of the application, and the headers that they set; for
 /// [`trusted_proxies`](crate::config::LoginManagerBuilder::trusted_proxies).
@@ -290,6 +300,15 @@ impl Proxies {
         };
         self.prefix = Some(checked.to_owned());
         Ok(())
+    }
+
+    /// The headers that are read, because proxies are trusted.
+    #[inline]
+    pub(crate) fn headers(&self) -> &'static [&'static HeaderName] {
+        match &self.trusted {
+            Some(_) => &READ,
+            None => &[],
+        }
     }
 
     /// The address of the client that sent a request. `None` if the connection has none, as with a Unix

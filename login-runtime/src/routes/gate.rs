@@ -12,10 +12,13 @@
 //!    the handler and its extractors have not run, and no byte of the body was read.
 //! 4. The route owns the request by then, and actix-web panics if a copy is kept while it looks for the
 //!    route. So the gate keeps the parts that it needs for the decision, and builds a stand-in from them.
+//! 5. Where all requests so far were declared, it keeps [few parts](StandIn); see [`SeenDeclared`]. Whether it
+//!    decides depends on the declarations that the request itself has passed, there as well.
 
 use std::{
     any::type_name,
     future::{Future, ready},
+    mem,
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -35,7 +38,11 @@ use crate::{
     manager::Manager,
     refusal::{self, ClientRefusal, RefusalKind, RefusedLogin, views::segments_of},
     request::{CrossSiteRequest, LoginState, RouteTrace, StandIn, drop_copy},
-    routes::{behind, cross_site, declare::declare_gate},
+    routes::{
+        behind, cross_site,
+        declare::declare_gate,
+        seen_declared::{Place, SeenDeclared},
+    },
     session,
 };
 
@@ -47,11 +54,10 @@ use crate::refusal::{
 
 /// The parts of a request that the decision needs after the route has taken the request.
 pub(crate) struct Gate {
-    manager: Arc<Manager>,
     trace: Rc<RouteTrace>,
     stand_in: StandIn,
-    /// The pattern of the resource that the path leads to; `None` if there is no such resource.
-    pattern: Option<String>,
+    /// Where the path leads to.
+    place: Place,
     /// The framework for messages, if it is around the gate.
     #[cfg(feature = "flash-messages")]
     framework: Option<Framework>,
@@ -60,14 +66,15 @@ pub(crate) struct Gate {
 impl Gate {
     /// Traces a request from here on. `None` if nothing is to be decided.
     ///
-    /// `service` is the type of the service that the request goes to, `outer` the trace of the layers around,
-    /// which leave their decisions to this gate, and `cross_site` why the manager itself takes this for a
-    /// request of another site.
+    /// `service` is the type of the service that the request goes to, `seen` what was declared behind it,
+    /// `outer` the trace of the layers around, which leave their decisions to this gate, and `cross_site` why
+    /// the manager itself takes this for a request of another site.
     #[inline]
     pub(crate) fn watch(
         request: &ServiceRequest,
         manager: &Arc<Manager>,
         service: &'static str,
+        seen: &SeenDeclared,
         outer: Option<&RouteTrace>,
         cross_site: Option<CrossSiteReason>,
     ) -> Option<Self> {
@@ -83,18 +90,27 @@ impl Gate {
                 RouteTrace::within(outer, service, denies, own)
             }
         };
-        (!trace.is_open()).then(|| Self::with(request, manager, trace))
+        (!trace.is_open()).then(|| Self::with(request, manager, seen, trace))
     }
 
-    fn with(request: &ServiceRequest, manager: &Arc<Manager>, trace: RouteTrace) -> Self {
+    #[inline]
+    fn with(
+        request: &ServiceRequest,
+        manager: &Manager,
+        seen: &SeenDeclared,
+        trace: RouteTrace,
+    ) -> Self {
+        let request = request.request();
+        let mut place = seen.place(request, manager);
+        let views = mem::take(&mut place.views);
+        // A request of another site is judged at declared routes, too.
+        let few = trace.cross_site().is_empty() && place.was_declared();
         let trace = Rc::new(trace);
         request.extensions_mut().insert(Rc::clone(&trace));
-        let request = request.request();
         Self {
-            manager: Arc::clone(manager),
             trace,
-            stand_in: StandIn::of(request, manager),
-            pattern: request.resource_map().match_pattern(request.path()),
+            stand_in: StandIn::of_route(request, manager, views, few),
+            place,
             #[cfg(feature = "flash-messages")]
             framework: matches!(manager.refusal.flash, Some(FlashHook::Framework))
                 .then(|| messages::framework(request))
@@ -102,31 +118,51 @@ impl Gate {
         }
     }
 
-    /// Whether nothing is to be decided, or another gate decides.
-    pub(crate) fn is_open(&self) -> bool {
-        self.trace.is_open()
+    /// The gate, if it has to decide. Called when the route has the request.
+    #[inline]
+    pub(crate) fn closed(mut self, seen: &SeenDeclared) -> Option<Self> {
+        if self.trace.is_left_to_gate() {
+            return None;
+        }
+        if self.trace.is_open() {
+            self.place.views = self.stand_in.take_views();
+            seen.note_declared(self.place, self.stand_in.path());
+            return None;
+        }
+        if self.trace.denies() == Some(true) {
+            SeenDeclared::note_undeclared(&self.place);
+        }
+        Some(self)
+    }
+
+    pub(crate) fn trace(&self) -> &Rc<RouteTrace> {
+        &self.trace
     }
 
     /// Decides about a request; an error is the answer in place of the route's.
-    pub(crate) async fn decide(self) -> Result<(), (HttpRequest, HttpResponse)> {
-        let (manager, trace) = (Arc::clone(&self.manager), Rc::clone(&self.trace));
+    pub(crate) async fn decide(
+        self,
+        manager: &Arc<Manager>,
+    ) -> Result<(), (HttpRequest, HttpResponse)> {
+        let trace = Rc::clone(&self.trace);
         let (is_cross_site, denies) = (!trace.cross_site().is_empty(), trace.denies());
         if is_cross_site && trace.takes_cross_site() {
             // Declared, so nothing else is to be decided.
-            LoginState::hide_login(&trace, &manager);
+            LoginState::hide_login(&trace, manager);
             return Ok(());
         }
-        let pattern = self.pattern.clone();
-        let request = self.stand_in();
+        let route = self.place.route.clone();
+        let pattern = route.as_ref().and_then(|route| route.pattern());
+        let request = self.stand_in(manager);
         if is_cross_site {
-            let refused = cross_site::refuse(&request, &manager, &trace, pattern.as_deref()).await;
+            let refused = cross_site::refuse(&request, manager, &trace, pattern).await;
             if let Some(answer) = refused {
                 return Err((request, answer));
             }
         }
         if denies == Some(true) {
             trace.note_decided();
-            if let Some(answer) = refuse_undeclared(&request, &manager, &trace, pattern).await {
+            if let Some(answer) = refuse_undeclared(&request, manager, &trace, pattern).await {
                 return Err((request, answer));
             }
         }
@@ -134,9 +170,9 @@ impl Gate {
     }
 
     /// A request like the one that the route has, but without the data that the application added to it.
-    fn stand_in(self) -> HttpRequest {
+    fn stand_in(self, manager: &Arc<Manager>) -> HttpRequest {
         let mut stand_in = self.stand_in;
-        if let Some(pattern) = &self.pattern {
+        if let Some(pattern) = self.place.pattern() {
             let segments = segments_of(pattern, stand_in.path());
             stand_in = stand_in.with_segments(segments);
         }
@@ -145,7 +181,7 @@ impl Gate {
             stand_in.resolved = resolved;
             stand_in.scope_views = Some(views);
         }
-        let request = stand_in.request(self.manager);
+        let request = stand_in.request(Arc::clone(manager));
         request.extensions_mut().insert(self.trace);
         #[cfg(feature = "flash-messages")]
         if let Some(framework) = self.framework {
@@ -160,10 +196,10 @@ async fn refuse_undeclared(
     request: &HttpRequest,
     manager: &Arc<Manager>,
     trace: &RouteTrace,
-    pattern: Option<String>,
+    pattern: Option<&str>,
 ) -> Option<HttpResponse> {
     let (undeclared, events) = (&manager.routes.undeclared, &manager.events);
-    if let Some(pattern) = &pattern
+    if let Some(pattern) = pattern
         && undeclared.is_first(request.method(), pattern)
     {
         let middleware = behind::middleware(trace.service());
@@ -276,7 +312,8 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Self::Transform, M::InitError>>>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        let middleware = self.middleware.new_transform(GateService { service });
+        let seen = SeenDeclared::default();
+        let middleware = self.middleware.new_transform(GateService { service, seen });
         Box::pin(async move {
             Ok(PassThrough {
                 service: middleware.await?,
@@ -293,6 +330,7 @@ where
 #[debug("GateService")]
 pub struct GateService<S> {
     service: S,
+    seen: SeenDeclared,
 }
 
 impl<S, B> Service<ServiceRequest> for GateService<S>
@@ -321,15 +359,17 @@ where
         if let Some(trace) = &outer {
             trace.leave_to_gate();
         }
-        let watched = Gate::watch(&request, &manager, type_name::<S>(), outer.as_deref(), None);
+        let (name, seen) = (type_name::<S>(), &self.seen);
+        let watched = Gate::watch(&request, &manager, name, seen, outer.as_deref(), None);
         let inner = self.service.call(request);
-        let Some(gate) = watched else {
+        let trace = watched.as_ref().map(|gate| Rc::clone(gate.trace()));
+        let closed = watched.and_then(|gate| gate.closed(seen));
+        let Some(trace) = trace else {
             return Box::pin(async move { Ok(inner.await?.map_into_left_body()) });
         };
         Box::pin(async move {
-            let trace = Rc::clone(&gate.trace);
-            if !gate.is_open()
-                && let Err((request, answer)) = gate.decide().await
+            if let Some(gate) = closed
+                && let Err((request, answer)) = gate.decide(&manager).await
             {
                 return Ok(ServiceResponse::new(request, answer).map_into_right_body());
             }

@@ -16,6 +16,7 @@ pub(crate) mod report;
 #[cfg(feature = "audit")]
 pub(crate) mod samples;
 pub(crate) mod scope_guard;
+pub(crate) mod seen_declared;
 pub(crate) mod strict;
 
-pub(crate) use self::{declare::declare_gate, gate::Gate};
+pub(crate) use self::{declare::declare_gate, gate::Gate, seen_declared::SeenDeclared};

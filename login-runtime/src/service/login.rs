@@ -34,7 +34,7 @@ use crate::{
     manager::{LoginManager, Manager, ManagerData},
     refusal,
     request::{LoginState, RouteTrace},
-    routes::Gate,
+    routes::{Gate, SeenDeclared},
     service::{
         late::{Boxed, LateService},
         reopen,
@@ -81,6 +81,7 @@ where
             has_login_cookies: self.manager.has_login_cookies(),
             manager: Arc::clone(&self.manager),
             is_nested: Rc::clone(&is_nested),
+            seen: SeenDeclared::default(),
         };
         let making = (self.session)().new_transform(login);
         let manager = Arc::clone(&self.manager);
@@ -114,6 +115,8 @@ pub struct LoginService<S> {
     /// Whether another login manager, or a check of its own, is around this one. Then their decisions are
     /// left to this layer.
     is_nested: Rc<Cell<bool>>,
+    /// Which routes have declared who may reach them.
+    seen: SeenDeclared,
 }
 
 impl<S> LoginService<S> {
@@ -184,16 +187,17 @@ impl<S> LoginService<S> {
         let outer = self.is_nested.get().then(|| RouteTrace::of(&request));
         let outer = outer.flatten();
         let name = type_name::<S>();
-        let gate = Gate::watch(&request, &self.manager, name, outer.as_deref(), cross_site);
+        let (manager, seen) = (&self.manager, &self.seen);
+        let gate = Gate::watch(&request, manager, name, seen, outer.as_deref(), cross_site);
         let inner = self.service.call(request);
-        let closed = gate.filter(|gate| !gate.is_open());
+        let closed = gate.and_then(|gate| gate.closed(seen));
         if closed.is_none() && !prolongs {
             return plain(inner);
         }
         let manager = Arc::clone(&self.manager);
         Step::boxed(async move {
             if let Some(gate) = closed
-                && let Err((request, answer)) = gate.decide().await
+                && let Err((request, answer)) = gate.decide(&manager).await
             {
                 let answer = ServiceResponse::new(request, answer).map_into_right_body();
                 return finish(answer, &manager, arrived).await;

@@ -6,6 +6,9 @@
 //!    expires; its time to live in Redis only deletes rows that expired long ago. A node whose clock is
 //!    ahead deletes nothing that is valid by the clock of Redis.
 //! 3. A call that may not have reached Redis is sent again, if sending it twice does no harm.
+//! 4. A login is one [packed](packed) value, so a look-up returns one text. Redis decides in the same script
+//!    whether the login is over: eviction may have taken what its end would have found it by.
+//! 5. What the version before stored, a field for each part, is read and changed as it is.
 
 use std::{
     cmp::Reverse,
@@ -13,16 +16,18 @@ use std::{
     fmt,
     str::FromStr,
     sync::{Arc, LazyLock},
-    time::Duration,
 };
 
 use ::redis::{
-    Client, FromRedisValue, RedisError, Script, ToRedisArgs,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-    cmd,
-    io::tcp::TcpSettings,
+    Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisWrite, ToRedisArgs, Value,
+    aio::ConnectionManager, cmd,
 };
 use tokio::sync::Semaphore;
+
+use self::{
+    connection::{Connections, Failed},
+    packed::Shown,
+};
 
 use crate::{
     core::{
@@ -33,18 +38,8 @@ use crate::{
     store::{login_store::LoginStore, throttle_store::AnyThrottleStore},
 };
 
-/// The time limit for connecting, and for each answer.
-///
-/// Raising it makes requests wait longer if Redis is down; lowering it fails requests if Redis is
-/// only slow.
-const TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How long sent data may remain unacknowledged before a connection is closed.
-///
-/// Raising it keeps connections through longer network failures; lowering it reconnects sooner after
-/// the machine of Redis has disappeared, for instance in a failover.
-#[cfg(target_os = "linux")]
-const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(5);
+mod connection;
+mod packed;
 
 /// How many seconds Redis keeps a row after it has expired.
 ///
@@ -64,6 +59,10 @@ const MAX_TTL: i64 = 3_000_000_000;
 /// counter of a client that they share.
 const LANES: usize = 16;
 
+/// How many arguments a short call has, and how long they are. Longer calls need another allocation.
+const ARGUMENTS: usize = 8;
+const LENGTH: usize = 256;
+
 /// How many rows one script deletes at most, and how many keys one `SCAN` visits.
 ///
 /// Raising it makes large deletions faster; all other calls wait while a script runs.
@@ -77,7 +76,8 @@ const BATCH: u32 = 256;
 /// sessions. Each method is one round trip, except ending all logins and purging. It needs Redis 5 or
 /// later, and does not support a cluster.
 ///
-/// Connecting may take at most one second, and each answer may take at most one second. While Redis is
+/// Each worker of actix-web opens a connection of its own when it first needs one: each runtime of Tokio
+/// does. Connecting may take at most one second, and each answer a little longer than that. While Redis is
 /// down, requests soon fail with 503; they succeed again once it is back.
 ///
 /// ```no_run
@@ -92,6 +92,13 @@ const BATCH: u32 = 256;
 /// For `rediss://` addresses, turn on a TLS feature of the `redis` crate in the application's own
 /// `Cargo.toml`, such as `tokio-rustls-comp`.
 ///
+/// # Updates
+///
+/// Logins that were stored field by field, by a version before packed records, are found, changed and ended
+/// like all others. A process of such a version cannot read a packed login: while both versions run, it
+/// answers its user with 503, and does not end the login. So start the new processes and stop the old ones soon
+/// after.
+///
 /// # Security
 ///
 /// Keys are hashes, and the seeds of remember tokens are useless without the application's key, so a
@@ -104,14 +111,17 @@ const BATCH: u32 = 256;
 /// eviction policy `noeviction`: other policies may end logins and forget tries, but never restore a login.
 #[derive(Clone)]
 pub struct RedisLoginStore {
-    connection: ConnectionManager,
+    connections: Connections,
     prefix: String,
     /// Accounts that share one have their tries counted one after the other.
     lanes: Arc<[Semaphore; LANES]>,
 }
 
 static INSERT: LazyLock<Script> = LazyLock::new(|| script(include_str!("redis/insert.lua")));
-static FIND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/find.lua")));
+static FIND_LOGIN: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("redis/find_login.lua")));
+static FIND_FAMILY: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("redis/find_family.lua")));
 static TOUCH: LazyLock<Script> = LazyLock::new(|| script(include_str!("redis/touch.lua")));
 static MAKE_STALE: LazyLock<Script> =
     LazyLock::new(|| script(include_str!("redis/make_stale.lua")));
@@ -133,7 +143,21 @@ static REVOKE: LazyLock<Script> = LazyLock::new(|| script(include_str!("redis/re
 
 /// A script that begins with the common part.
 fn script(code: &str) -> Script {
-    Script::new(&[include_str!("redis/common.lua"), code].join("\n"))
+    Script::new([include_str!("redis/common.lua"), code].join("\n"))
+}
+
+/// A script, and the name by which Redis knows it.
+pub(crate) struct Script {
+    code: String,
+    hash: String,
+}
+
+impl Script {
+    pub(crate) fn new(code: impl Into<String>) -> Self {
+        let code = code.into();
+        let hash = ::redis::Script::new(&code).get_hash().to_owned();
+        Self { code, hash }
+    }
 }
 
 /// Whether a call may be sent again if it is unknown whether Redis received it.
@@ -166,28 +190,24 @@ impl RedisLoginStore {
     ///
     /// If the address is invalid, or Redis does not answer there.
     pub async fn new(url: &str) -> Result<Self, StoreError> {
-        // Small requests that are sent at the same time should not be delayed.
-        let tcp = TcpSettings::default().set_nodelay(true);
-        #[cfg(target_os = "linux")]
-        let tcp = tcp.set_user_timeout(ACKNOWLEDGE_WITHIN);
-        let config = ConnectionManagerConfig::new()
-            .set_tcp_settings(tcp)
-            .set_connection_timeout(TIMEOUT)
-            .set_response_timeout(TIMEOUT)
-            // This request fails soon; the next one tries again.
-            .set_number_of_retries(0);
-        let client = Client::open(url)?;
-        let connection = ConnectionManager::new_with_config(client, config).await?;
-        Ok(Self::from_connection(connection))
+        let connections = Connections::to(Client::open(url)?);
+        let store = Self::over(connections);
+        store.ask(&cmd("PING"), Repeatable::Yes).await?;
+        Ok(store)
     }
 
     /// A store that uses this connection with its time limits.
     ///
     /// If it has none, as [`ConnectionManager::new`] makes it, and Redis is down, a call waits until
-    /// the deadline of the login manager.
+    /// the deadline of the login manager. All workers share it, and its answers arrive on the runtime that
+    /// made it, so [`new`](Self::new) is faster.
     pub fn from_connection(connection: ConnectionManager) -> Self {
+        Self::over(Connections::Given(connection))
+    }
+
+    fn over(connections: Connections) -> Self {
         Self {
-            connection,
+            connections,
             prefix: "login".to_owned(),
             lanes: Arc::new(std::array::from_fn(|_| Semaphore::new(1))),
         }
@@ -209,6 +229,43 @@ impl RedisLoginStore {
         &self.lanes[usize::from(*last) % LANES]
     }
 
+    /// Sends a command, and once more if that does no harm and may help.
+    async fn ask(&self, command: &Cmd, repeatable: Repeatable) -> Result<Value, Failed> {
+        match self.connections.ask(command).await {
+            Err(failed)
+                if failed.was_never_sent()
+                    || (repeatable == Repeatable::Yes && failed.was_dropped()) =>
+            {
+                self.connections.ask(command).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Runs a script, whose first argument is the prefix.
+    async fn answer_of(
+        &self,
+        script: &Script,
+        repeatable: Repeatable,
+        args: impl ToRedisArgs,
+    ) -> Result<Value, Failed> {
+        let mut call = Cmd::with_capacity(ARGUMENTS, LENGTH);
+        call.arg("EVALSHA").arg(&script.hash).arg(0_u8);
+        call.arg(&self.prefix).arg(args);
+        let answer = self.ask(&call, repeatable).await;
+        let is_unknown = |failed: &Failed| match failed {
+            Failed::Sent(error) => error.kind() == ErrorKind::NoScriptError,
+            _ => false,
+        };
+        if !answer.as_ref().is_err_and(is_unknown) {
+            return answer;
+        }
+        let mut load = cmd("SCRIPT");
+        load.arg("LOAD").arg(&script.code);
+        self.ask(&load, Repeatable::Yes).await?;
+        self.ask(&call, repeatable).await
+    }
+
     /// Runs a script, whose first argument is the prefix.
     pub(crate) async fn run<T: FromRedisValue>(
         &self,
@@ -216,39 +273,36 @@ impl RedisLoginStore {
         repeatable: Repeatable,
         args: impl ToRedisArgs,
     ) -> Result<T, StoreError> {
-        let mut call = script.prepare_invoke();
-        call.arg(&self.prefix).arg(args);
-        let mut connection = self.connection.clone();
-        let answer = match call.invoke_async(&mut connection).await {
-            Err(error) if may_repeat(&error, repeatable) => {
-                call.invoke_async(&mut connection).await
-            }
-            answer => answer,
-        };
-        Ok(answer?)
+        let answer = self.answer_of(script, repeatable, args).await?;
+        Ok(T::from_owned_redis_value(answer)?)
     }
 
-    async fn find_row(&self, kind: &str, id: String) -> Result<Option<Row>, StoreError> {
-        let find = self.run::<Option<Fields>>(&FIND, Repeatable::Yes, (kind, id));
-        Ok(find.await?.map(Row))
+    async fn find_login(
+        &self,
+        key: LoginKey,
+        now: i64,
+        shown: Shown,
+    ) -> Result<Option<LoginRecord>, StoreError> {
+        let answer = self.answer_of(&FIND_LOGIN, Repeatable::Yes, login_id(key));
+        let record = match answer.await? {
+            Value::Nil => return Ok(None),
+            answer => read_login(answer, shown)?,
+        };
+        Ok(Some(record).filter(|record| now < record.expires_at))
     }
 
     /// Ends all logins, or all families, that exist when the call starts.
     async fn end_all(&self, kind: &str, is_id: fn(&str) -> bool) -> Result<u64, StoreError> {
         let start = format!("{}:{kind}:", self.prefix);
         let pattern = format!("{}*", escape(&start));
-        let mut connection = self.connection.clone();
         let mut ended = 0;
         let mut cursor: u64 = 0;
         loop {
-            let (next, keys): (u64, Vec<Vec<u8>>) = cmd("SCAN")
-                .arg(cursor)
-                .arg("MATCH")
-                .arg(&pattern)
-                .arg("COUNT")
-                .arg(BATCH)
-                .query_async(&mut connection)
-                .await?;
+            let mut scan = cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(&pattern);
+            scan.arg("COUNT").arg(BATCH);
+            let found = self.ask(&scan, Repeatable::Yes).await?;
+            let (next, keys): (u64, Vec<Vec<u8>>) = FromRedisValue::from_owned_redis_value(found)?;
             // Keys of an application with a longer prefix may start with the same text.
             let ids = keys
                 .iter()
@@ -266,14 +320,6 @@ impl RedisLoginStore {
     }
 }
 
-/// Whether a call that failed with this error may be sent once more.
-fn may_repeat(error: &RedisError, repeatable: Repeatable) -> bool {
-    // The connection manager returns this error if it had no connection. The first call after an
-    // outage fails like this, even if Redis has been back for long.
-    let never_sent = error.to_string().starts_with("Reconnecting failed");
-    never_sent || (repeatable == Repeatable::Yes && error.is_connection_dropped())
-}
-
 /// Escapes a text so that `MATCH` takes each character literally.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -286,10 +332,33 @@ fn escape(text: &str) -> String {
     escaped
 }
 
+/// Digits of a key, as an argument of their own.
+#[derive(Clone, Copy)]
+struct Hex<const N: usize>([u8; N]);
+
+impl<const N: usize> ToRedisArgs for Hex<N> {
+    fn write_redis_args<W: RedisWrite + ?Sized>(&self, out: &mut W) {
+        out.write_arg(&self.0);
+    }
+}
+
+fn login_id(key: LoginKey) -> Hex<64> {
+    Hex(key.digits())
+}
+
+fn family_id(key: FamilyKey) -> Hex<32> {
+    Hex(key.digits())
+}
+
+/// An argument that may be an empty text.
+fn or_empty<const N: usize>(id: Option<Hex<N>>) -> Vec<u8> {
+    id.map(|Hex(digits)| digits.to_vec()).unwrap_or_default()
+}
+
 /// The name of a user in keys: a hash, so that its length does not depend on the id.
-fn owner_name(owner: LoginOwner<'_>) -> String {
-    let name = format!("{}\0{}", owner.user_type, owner.user_id);
-    LoginKey::of(name.as_bytes()).to_string()
+fn owner_name(owner: LoginOwner<'_>) -> Hex<64> {
+    let name = [owner.user_type, "\0", owner.user_id].concat();
+    login_id(LoginKey::of(name.as_bytes()))
 }
 
 /// How long Redis keeps a row: a little longer than until it expires.
@@ -311,43 +380,29 @@ fn family_ttl(family: &TokenFamily) -> i64 {
     ttl(family.expires_at, family.latest())
 }
 
-fn owner_fields(owner: LoginOwner<'_>) -> impl ToRedisArgs {
-    (
-        ("owner", owner_name(owner)),
-        ("user_type", owner.user_type),
-        ("user_id", owner.user_id),
-    )
-}
-
 /// A field and its value, or no arguments.
 fn optional<T: ToRedisArgs>(name: &str, value: Option<T>) -> impl ToRedisArgs {
     value.map(|value| (name, value))
 }
 
-fn login_fields(record: &LoginRecord) -> impl ToRedisArgs {
+fn login_fields(record: &LoginRecord, owner: Hex<64>) -> impl ToRedisArgs + use<> {
     (
-        owner_fields(record.owner()),
-        ("created_at", record.created_at),
-        ("authenticated_at", record.authenticated_at),
+        ("owner", owner),
         ("last_seen", record.last_seen),
         ("expires_at", record.expires_at),
-        ("fresh", record.fresh),
-        ("allow_inactive", record.allow_inactive),
-        ("method", &record.method),
-        ("client", record.client),
-        ("user_agent", &record.user_agent),
-        ("address", &record.address),
-        (
-            optional("hash", record.hash.as_ref()),
-            optional("family", record.family.map(|family| family.to_string())),
-            optional("unseen_token", record.unseen_token),
-        ),
+        optional("family", record.family.map(family_id)),
+        optional("unseen_token", record.unseen_token),
+        ("packed", packed::write(record, &owner.0)),
     )
 }
 
-fn family_fields(family: &TokenFamily) -> impl ToRedisArgs {
+fn family_fields(family: &TokenFamily, owner: Hex<64>) -> impl ToRedisArgs + use<'_> {
     (
-        owner_fields(family.owner()),
+        ("owner", owner),
+        (
+            ("user_type", &family.user_type),
+            ("user_id", &family.user_id),
+        ),
         ("version", family.version),
         ("generation", family.generation),
         ("rotated_at", family.rotated_at),
@@ -362,6 +417,16 @@ fn family_fields(family: &TokenFamily) -> impl ToRedisArgs {
 }
 
 type Fields = HashMap<String, Vec<u8>>;
+
+/// Reads a login that is packed, or that the version before stored.
+fn read_login(stored: Value, shown: Shown) -> Result<LoginRecord, StoreError> {
+    match stored {
+        Value::BulkString(packed) => {
+            packed::read(&packed, shown).ok_or_else(|| malformed("packed"))
+        }
+        fields => Row(Fields::from_owned_redis_value(fields)?).login(),
+    }
+}
 
 /// A row in Redis, from which each field is taken once.
 struct Row(Fields);
@@ -445,16 +510,17 @@ impl LoginStore for RedisLoginStore {
         max: Option<MaxLogins>,
         now: i64,
     ) -> Result<Inserted, StoreError> {
-        let family = record.family.map(|family| family.to_string());
+        let family = or_empty(record.family.map(family_id));
+        let owner = owner_name(record.owner());
         let (at_limit, limit) = match max {
             None => ("", 0),
             Some(MaxLogins::EndOldest(limit)) => ("end oldest", limit.max(1)),
             Some(MaxLogins::Refuse(limit)) => ("refuse", limit),
         };
         let args = (
-            key.to_string(),
-            owner_name(record.owner()),
-            family.unwrap_or_default(),
+            login_id(key),
+            owner,
+            family,
             now,
             record.created_at,
             record.last_seen,
@@ -462,7 +528,7 @@ impl LoginStore for RedisLoginStore {
             ttl(record.expires_at, now),
             at_limit,
             limit,
-            login_fields(record),
+            login_fields(record, owner),
         );
         let insert = self.run::<i64>(&INSERT, Repeatable::Yes, args);
         let ended = insert.await?;
@@ -470,23 +536,29 @@ impl LoginStore for RedisLoginStore {
     }
 
     async fn find(&self, key: LoginKey, now: i64) -> Result<Option<LoginRecord>, StoreError> {
-        let row = self.find_row("login", key.to_string()).await?;
-        let record = row.map(Row::login).transpose()?;
-        Ok(record.filter(|record| now < record.expires_at))
+        self.find_login(key, now, Shown::Yes).await
+    }
+
+    async fn find_for_auth(
+        &self,
+        key: LoginKey,
+        now: i64,
+    ) -> Result<Option<LoginRecord>, StoreError> {
+        self.find_login(key, now, Shown::No).await
     }
 
     async fn touch(&self, key: LoginKey, last_seen: i64) -> Result<(), StoreError> {
-        let args = (key.to_string(), last_seen);
+        let packed = packed::time(last_seen);
+        let args = (login_id(key), last_seen, packed.as_slice());
         self.run(&TOUCH, Repeatable::Yes, args).await
     }
 
     async fn make_stale(&self, key: LoginKey) -> Result<(), StoreError> {
-        self.run(&MAKE_STALE, Repeatable::Yes, key.to_string())
-            .await
+        self.run(&MAKE_STALE, Repeatable::Yes, login_id(key)).await
     }
 
     async fn end(&self, key: LoginKey) -> Result<bool, StoreError> {
-        let args = ("login", key.to_string());
+        let args = ("login", login_id(key));
         let end = self.run::<u64>(&END, Repeatable::No, args);
         Ok(end.await? > 0)
     }
@@ -498,13 +570,13 @@ impl LoginStore for RedisLoginStore {
                 but,
                 but_family,
             } => {
-                let but = but.map(|key| key.to_string()).unwrap_or_default();
-                let but_family = but_family.map(|key| key.to_string()).unwrap_or_default();
+                let but = or_empty(but.map(login_id));
+                let but_family = or_empty(but_family.map(family_id));
                 let args = (owner_name(owner), but, but_family);
                 self.run(&END_OF, Repeatable::No, args).await
             }
             LoginSelector::Family(key) => {
-                self.run(&END_FAMILY, Repeatable::No, key.to_string()).await
+                self.run(&END_FAMILY, Repeatable::No, family_id(key)).await
             }
             LoginSelector::All => {
                 // Too much for one script. Families end first: if one of them restores a login in the
@@ -522,10 +594,10 @@ impl LoginStore for RedisLoginStore {
         owner: LoginOwner<'_>,
         now: i64,
     ) -> Result<Vec<(LoginKey, LoginRecord)>, StoreError> {
-        let rows = self.run::<Vec<(String, Fields)>>(&LIST, Repeatable::Yes, owner_name(owner));
+        let rows = self.run::<Vec<(String, Value)>>(&LIST, Repeatable::Yes, owner_name(owner));
         let rows = rows.await?.into_iter().map(|(id, row)| {
             let key = LoginKey::parse(&id).ok_or_else(|| malformed("id"))?;
-            Ok((key, Row(row).login()?))
+            Ok((key, read_login(row, Shown::Yes)?))
         });
         let mut logins = rows.collect::<Result<Vec<_>, StoreError>>()?;
         logins.retain(|(_, record)| now < record.expires_at);
@@ -534,12 +606,13 @@ impl LoginStore for RedisLoginStore {
     }
 
     async fn insert_family(&self, key: FamilyKey, family: &TokenFamily) -> Result<(), StoreError> {
+        let owner = owner_name(family.owner());
         let args = (
-            key.to_string(),
-            owner_name(family.owner()),
+            family_id(key),
+            owner,
             family.expires_at,
             family_ttl(family),
-            family_fields(family),
+            family_fields(family, owner),
         );
         self.run(&INSERT_FAMILY, Repeatable::Yes, args).await
     }
@@ -558,8 +631,8 @@ impl LoginStore for RedisLoginStore {
         key: FamilyKey,
         now: i64,
     ) -> Result<Option<TokenFamily>, StoreError> {
-        let row = self.find_row("family", key.to_string()).await?;
-        let family = row.map(Row::family).transpose()?;
+        let row = self.run::<Option<Fields>>(&FIND_FAMILY, Repeatable::Yes, family_id(key));
+        let family = row.await?.map(|row| Row(row).family()).transpose()?;
         Ok(family.filter(|family| now < family.expires_at))
     }
 
@@ -569,18 +642,19 @@ impl LoginStore for RedisLoginStore {
         expected: i64,
         family: &TokenFamily,
     ) -> Result<bool, StoreError> {
+        let owner = owner_name(family.owner());
         let args = (
-            key.to_string(),
+            family_id(key),
             expected,
             family.expires_at,
             family_ttl(family),
-            family_fields(family),
+            family_fields(family, owner),
         );
         self.run(&UPDATE_FAMILY_IF, Repeatable::No, args).await
     }
 
     async fn token_arrived(&self, login: LoginKey, now: i64) -> Result<(), StoreError> {
-        let args = (login.to_string(), now);
+        let args = (login_id(login), now);
         self.run(&TOKEN_ARRIVED, Repeatable::Yes, args).await
     }
 
@@ -613,22 +687,22 @@ impl LoginStore for RedisLoginStore {
         until: i64,
         max: u32,
     ) -> Result<(), StoreError> {
-        let owner = owner_name(owner);
-        let args = (session.to_string(), owner, until, max, REVOKED_TTL);
+        let args = (
+            login_id(session),
+            owner_name(owner),
+            until,
+            max,
+            REVOKED_TTL,
+        );
         self.run(&REVOKE, Repeatable::Yes, args).await
     }
 
     async fn is_session_revoked(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
-        let mut connection = self.connection.clone();
-        let mut call = cmd("ZSCORE");
-        call.arg(format!("{}:revoked", self.prefix))
-            .arg(session.to_string());
-        let until: Option<f64> = match call.query_async(&mut connection).await {
-            Err(error) if may_repeat(&error, Repeatable::Yes) => {
-                call.query_async(&mut connection).await
-            }
-            answer => answer,
-        }?;
+        let mut call = Cmd::with_capacity(ARGUMENTS, LENGTH);
+        call.arg("ZSCORE").arg([&self.prefix, ":revoked"].concat());
+        call.arg(login_id(session));
+        let until = self.ask(&call, Repeatable::Yes).await?;
+        let until: Option<f64> = FromRedisValue::from_owned_redis_value(until)?;
         // Scores are floating-point numbers, which are exact for millions of years.
         Ok(until.is_some_and(|until| (now as f64) < until))
     }

@@ -13,13 +13,11 @@
 
 use std::sync::LazyLock;
 
-use redis::Script;
-
 use crate::{
     core::throttle::{Attempt, Claimed, Counted, Counter, CounterKey, KnownClient},
     error::StoreError,
     store::{
-        redis::{RedisLoginStore, Repeatable, keep_for},
+        redis::{RedisLoginStore, Repeatable, Script, keep_for},
         throttle_store::ThrottleStore,
     },
 };

@@ -1,6 +1,8 @@
 -- The first part of every script that writes. ARGV[1] is the prefix of all keys:
 --
---   login:<id>           hash: a login
+--   login:<id>           hash: a login. `packed` is all of it (`packed.rs` has the form); the other fields are
+--                        what scripts need of it: owner, family, last_seen, expires_at, unseen_token.
+--                        Without `packed`, the version before stored it, with a field for each part.
 --   family:<id>          hash: a family of remember tokens
 --   user-logins:<user>   sorted set: ids of a user's logins, by the time they were stored
 --   user-families:<user> set: ids of a user's families
@@ -13,10 +15,17 @@
 --
 -- `count.lua` has the keys of tries.
 --
--- A login or family is only valid if the set of its user contains it. So if Redis evicts keys, logins
--- may end early, but no login remains valid after its end.
+-- A login or family is only valid if the set of its user contains it, and a login of a family only if the set
+-- of the family contains it, too. These sets are how all that has to end is found. So if Redis evicts keys,
+-- logins may end early, but no login remains valid after its end.
 
 local p = ARGV[1] .. ':'
+
+-- Whether the sets still contain a login of this user and this family, which may be nil or empty.
+local function is_listed(id, owner, family)
+  return redis.call('ZSCORE', p .. 'user-logins:' .. owner, id)
+    and (not family or family == '' or redis.call('SISMEMBER', p .. 'family-logins:' .. family, id) == 1)
+end
 
 -- Ends a login. Returns how many logins ended: 1, or 0 if it was not valid.
 local function drop(id)
@@ -75,6 +84,15 @@ local function drop_expired(now, limit)
     drop_revoked(id)
   end
   return #names + #sessions
+end
+
+-- Replaces a part of a packed login. Returns whether there is one.
+local function patch(key, from, bytes)
+  local packed = redis.call('HGET', key, 'packed')
+  if packed then
+    redis.call('HSET', key, 'packed', packed:sub(1, from - 1) .. bytes .. packed:sub(from + #bytes))
+  end
+  return packed
 end
 
 -- Keeps a key for at least `ttl` seconds. Only a new key has no time to live yet.

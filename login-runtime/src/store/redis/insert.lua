@@ -10,7 +10,7 @@ drop_expired(time_of(now) - 3600, 8)
 local key = p .. 'login:' .. id
 local logins = p .. 'user-logins:' .. owner
 local stored = redis.call('HGET', key, 'expires_at')
-if stored and tonumber(stored) > tonumber(now) and redis.call('ZSCORE', logins, id) then
+if stored and tonumber(stored) > tonumber(now) and is_listed(id, owner, redis.call('HGET', key, 'family')) then
   return 0
 end
 

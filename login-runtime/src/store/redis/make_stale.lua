@@ -1,5 +1,5 @@
 -- Makes a login stale.
 local key = p .. 'login:' .. ARGV[2]
-if redis.call('EXISTS', key) == 1 then
+if not patch(key, 98, '0') and redis.call('EXISTS', key) == 1 then
   redis.call('HSET', key, 'fresh', '0')
 end

@@ -6,6 +6,7 @@ if not login[2] then
   return
 end
 redis.call('HDEL', key, 'unseen_token')
+patch(key, 107, '0')
 if login[1] then
   local family_key = p .. 'family:' .. login[1]
   local family = redis.call('HMGET', family_key, 'generation', 'seen_at')
