@@ -580,13 +580,16 @@ impl LoginToken {
         Some((Self::Sealed(*key), Some(family)))
     }
 
-    /// The text of a key and a family. `None` for an id.
-    pub(crate) fn sealed_text(&self, family: Option<FamilyKey>) -> Option<String> {
+    /// Appends the text of a key and a family. Returns whether it is a key.
+    pub(crate) fn write_sealed(&self, family: Option<FamilyKey>, text: &mut String) -> bool {
         match (self, family) {
-            (Self::Id(_), _) => None,
-            (Self::Sealed(key), None) => Some(BASE64.encode(key)),
-            (Self::Sealed(key), Some(family)) => Some(BASE64.encode([*key, family.0].concat())),
+            (Self::Id(_), _) => return false,
+            (Self::Sealed(key), None) => BASE64.encode_string(key, text),
+            (Self::Sealed(key), Some(family)) => {
+                BASE64.encode_string([*key, family.0].concat(), text);
+            }
         }
+        true
     }
 
     /// The key under which the login's record is stored.
@@ -1008,7 +1011,7 @@ mod tests {
             assert!(LoginToken::parse_id(other).is_none(), "{other}");
             assert_eq!(read_nonce(other), None, "{other}");
         }
-        assert_eq!(id.sealed_text(None), None);
+        assert!(!id.write_sealed(None, &mut String::new()));
     }
 
     #[test]
@@ -1018,7 +1021,8 @@ mod tests {
         assert_ne!(one.key(), other.key());
         assert_eq!(one.id_text(), None);
         for family in [None, Some(FamilyKey([9; 16]))] {
-            let text = one.sealed_text(family).unwrap();
+            let mut text = String::new();
+            assert!(one.write_sealed(family, &mut text));
             let (read, read_family) = LoginToken::parse_sealed(&text).unwrap();
             assert_eq!((read.key(), read_family), (one.key(), family));
             for changed in ["", &text[1..], &text[..text.len() - 1], &format!("{text}A")] {

@@ -259,7 +259,7 @@ async fn the_time_of_a_store_that_does_not_answer_is_recorded_too() {
     // The second call of the request has no time left.
     assert_eq!(browser.post("/look-and-log-out").await.status(), 503);
     site.timed(&[
-        "{operation=find,outcome=not_asked} 1",
+        "{operation=find_for_auth,outcome=not_asked} 1",
         "{operation=find_for_auth,outcome=timeout} 1",
     ]);
     // The client hangs up while the store thinks.

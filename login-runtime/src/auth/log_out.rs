@@ -134,7 +134,10 @@ impl<U: AuthUser> Auth<U> {
             (Some(login), _) => Some(login),
             // The user was not loaded or is inactive, or another request was faster.
             (None, Some(LoginRef { key, family })) => {
-                let record = records.store.find(key, self.manager().now()).await?;
+                let record = records
+                    .store
+                    .find_for_auth(key, self.manager().now())
+                    .await?;
                 let family = record.as_ref().map_or(family, |record| record.family);
                 user_id = record.map(|record| record.user_id);
                 Some(LoginRef { key, family })

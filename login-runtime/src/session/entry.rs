@@ -22,8 +22,9 @@ use crate::{core::FamilyKey, keys::LoginToken, store::LoginRef};
 /// with this number.
 pub(crate) const RECORD_VERSION: u8 = 2;
 
-/// What a text starts with that carries the key of a login record. The key and the family follow.
-const SEALED: &str = "\"3";
+/// What a text starts with, after a quotation mark, that carries the key of a login record. The key and the
+/// family follow.
+const SEALED_VERSION: char = '3';
 
 /// The start of the session key of a login. The name of the user type follows.
 const LOGIN_KEY: &str = "_login:";
@@ -227,8 +228,11 @@ pub(crate) fn login_text(token: &LoginToken, family: Option<FamilyKey>) -> impl 
         Id(u8, String),
         IdAndFamily(u8, String, String),
     }
-    if let Some(text) = token.sealed_text(family) {
-        return Text::Sealed(format!("3{text}"));
+    // With room for a key and a family.
+    let mut text = String::with_capacity(1 + 43);
+    text.push(SEALED_VERSION);
+    if token.write_sealed(family, &mut text) {
+        return Text::Sealed(text);
     }
     let id = token.id_text().unwrap_or_default();
     match family {
@@ -240,7 +244,7 @@ pub(crate) fn login_text(token: &LoginToken, family: Option<FamilyKey>) -> impl 
 /// Reads which record a text names. `is_sealed` says whether the session is in a cookie that this crate
 /// encrypts: only there a key is a login.
 pub(crate) fn read_login(text: &str, is_sealed: bool) -> Option<LoginRef> {
-    if text.starts_with(SEALED) {
+    if is_sealed_text(text) {
         return read_sealed(text).filter(|_| is_sealed);
     }
     let mut parts = text.strip_prefix('[')?.strip_suffix(']')?.splitn(3, ',');
@@ -253,9 +257,16 @@ pub(crate) fn read_login(text: &str, is_sealed: bool) -> Option<LoginRef> {
     Some(LoginRef { key, family })
 }
 
+/// Whether a text says that it carries the key of a record.
+pub(crate) fn is_sealed_text(text: &str) -> bool {
+    let text = text.strip_prefix('"');
+    text.is_some_and(|text| text.starts_with(SEALED_VERSION))
+}
+
 /// Reads a text that carries the key of a record.
 pub(crate) fn read_sealed(text: &str) -> Option<LoginRef> {
-    let text = text.strip_prefix(SEALED)?.strip_suffix('"')?;
+    let text = text.strip_prefix('"')?.strip_prefix(SEALED_VERSION)?;
+    let text = text.strip_suffix('"')?;
     let (token, family) = LoginToken::parse_sealed(text)?;
     let key = token.key();
     Some(LoginRef { key, family })

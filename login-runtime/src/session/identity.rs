@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use crate::{
     core::LoginKey,
     keys::{self, NoRandomness},
-    session::entry::{ID_KEY, is_login_key, read_sealed},
+    session::entry::{ID_KEY, is_login_key, is_sealed_text, read_sealed},
 };
 
 /// The contents of a session.
@@ -77,7 +77,7 @@ pub(crate) fn is_its_login(state: &State, made: &[String]) -> bool {
     let mut logins = state.iter().filter(|(name, _)| is_login_key(name));
     let (first, second) = (logins.next(), logins.next());
     second.is_none()
-        && first.is_some_and(|(name, text)| made.contains(name) && carried_key(text).is_some())
+        && first.is_some_and(|(name, text)| made.contains(name) && is_sealed_text(text))
 }
 
 /// Gives a new session its id, unless its login is its id.
