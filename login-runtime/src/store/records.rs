@@ -14,9 +14,7 @@
 //! 7. A log out ends the login and its family, even if the client disconnects.
 
 use std::{
-    future::{Future as _, poll_fn},
     sync::atomic::{AtomicI64, Ordering},
-    task::Poll,
     time::Duration,
 };
 
@@ -410,12 +408,7 @@ impl Records {
             }
             Ok(())
         };
-        let mut ending = Box::pin(ending);
-        // A store that answers at once, such as the one in memory, needs no task.
-        match poll_fn(|cx| Poll::Ready(ending.as_mut().poll(cx))).await {
-            Poll::Ready(ended) => ended,
-            Poll::Pending => deadline::spawn(ending).await.map_err(StoreError::new)?,
-        }
+        deadline::spawn(ending).await.map_err(StoreError::new)?
     }
 
     /// Records that a browser has given up the login cookie of this login, so that a late response
