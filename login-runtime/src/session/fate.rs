@@ -39,22 +39,26 @@
 //!   session gets a new one, and sessions that are kept in their cookie never end.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     future::Future,
-    mem,
     pin::Pin,
-    rc::Rc,
     task::{Context, Poll},
 };
 
-use actix_web::http::Method;
+use actix_web::http::{
+    Method,
+    header::{HeaderMap, SET_COOKIE},
+};
 use pin_project_lite::pin_project;
-use tokio::sync::OwnedRwLockWriteGuard;
+use tokio::{sync::OwnedRwLockWriteGuard, task::futures::TaskLocalFuture};
 
 use crate::{
     core::LoginKey,
     session::identity::{Identity, State},
-    store::{ahead, deadline},
+    store::{
+        ahead,
+        deadline::{self, Bounded},
+    },
 };
 
 /// Keeps other requests of this process from changing a session.
@@ -74,8 +78,6 @@ pub(crate) struct SessionTracker {
     pub(crate) ours: RefCell<Option<State>>,
     /// Held while the session gets another id.
     pub(crate) lock: RefCell<Lock>,
-    /// The session in the cookie of the request, as it was loaded.
-    pub(crate) loaded: Cell<Option<Identity>>,
     /// The id that a renewed session in a cookie keeps.
     pub(crate) id: Cell<Option<LoginKey>>,
     /// The name of the user type, and the id as JSON, of the user whose session this is.
@@ -88,8 +90,6 @@ pub(crate) struct SessionTracker {
     pub(crate) cookies: Cell<usize>,
     /// The logins whose cookies the request carries, and the time at which it arrived.
     pub(crate) carried: RefCell<(Vec<LoginKey>, i64)>,
-    /// The method of the request, if it must only read.
-    safe_method: Option<Method>,
 }
 
 /// Whether the session of a request has ended.
@@ -106,81 +106,95 @@ pub(crate) enum SessionFate {
     Unknown,
 }
 
-thread_local! {
-    /// The tracker of the request that is being polled.
-    static TRACKER: RefCell<Option<Rc<SessionTracker>>> = const { RefCell::new(None) };
+/// The watch over the session of one request.
+#[derive(Default)]
+pub(crate) struct Watch {
+    /// Made when there is something to note: most requests only read.
+    tracker: OnceCell<Box<SessionTracker>>,
+    /// The method of the request, if it must only read.
+    safe_method: Option<Method>,
+    /// The session in the cookie of the request, as it was loaded.
+    loaded: Cell<Option<Identity>>,
 }
+
+tokio::task_local! {
+    static WATCH: Watch;
+}
+
+/// What is done with the result of a request, the fate of its session, and the number of cookies of the
+/// response that stay if the request is late.
+pub(crate) type Settle<T> = fn(T, SessionFate, usize) -> T;
 
 pin_project! {
-    /// Polls a request with its tracker in place.
-    struct Tracked<F> {
+    /// A request within its [`Watch`].
+    pub(crate) struct Settling<F: Future> {
         #[pin]
         work: F,
-        // `None` while it is in place.
-        tracker: Option<Rc<SessionTracker>>,
+        settle: Settle<F::Output>,
     }
 }
 
-impl<F: Future> Future for Tracked<F> {
+impl<F: Future> Future for Settling<F> {
     type Output = F::Output;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        /// Puts the tracker in the place of that of a request around this one, and back in the end, even if
-        /// the request panics.
-        struct InPlace<'a>(&'a mut Option<Rc<SessionTracker>>);
-        impl InPlace<'_> {
-            fn swap(&mut self) {
-                let _ = TRACKER.try_with(|current| mem::swap(&mut *current.borrow_mut(), self.0));
-            }
-        }
-        impl Drop for InPlace<'_> {
-            fn drop(&mut self) {
-                self.swap();
-            }
-        }
         let this = self.project();
-        let mut in_place = InPlace(this.tracker);
-        in_place.swap();
-        ahead::within(|| this.work.poll(cx))
+        let output = ahead::within(|| this.work.poll(cx));
+        if output.is_pending() {
+            return output;
+        }
+        let (fate, cookies) = with_noted(|tracker| match tracker.failed.get() {
+            true => (SessionFate::Unknown, tracker.cookies.get()),
+            false => (tracker.fate.get(), tracker.cookies.get()),
+        });
+        if fate == SessionFate::Kept {
+            return output;
+        }
+        output.map(|output| (this.settle)(output, fate, cookies))
     }
 }
 
-/// Runs the session middleware for one request with this method. `done` gets its result, the fate of the session, and
-/// how many cookies of the response stay if the request is late.
-pub(crate) async fn track<F: Future>(
-    method: Method,
-    work: F,
-    done: impl FnOnce(F::Output, SessionFate, usize) -> F::Output,
-) -> F::Output {
-    let tracker = Rc::new(SessionTracker {
-        safe_method: method.is_safe().then_some(method),
-        ..SessionTracker::default()
-    });
-    let request = Tracked {
-        work,
-        tracker: Some(Rc::clone(&tracker)),
+/// A request whose session is watched, and whose waiting for stores is limited.
+pub(crate) type Watched<F> = Bounded<TaskLocalFuture<Watch, Settling<F>>>;
+
+/// Runs the session middleware for one request, which has this method.
+pub(crate) fn track<F: Future>(method: &Method, work: F, settle: Settle<F::Output>) -> Watched<F> {
+    let watch = Watch {
+        safe_method: method.is_safe().then(|| method.clone()),
+        ..Watch::default()
     };
-    let output = deadline::bounded(request).await;
-    let fate = match tracker.failed.get() {
-        true => SessionFate::Unknown,
-        false => tracker.fate.get(),
-    };
-    done(output, fate, tracker.cookies.get())
+    deadline::bounded(WATCH.scope(watch, Settling { work, settle }))
 }
 
 /// The method of the current request, if it must only read. `None` also where sessions are not tracked.
 pub(crate) fn safe_method() -> Option<Method> {
-    with_tracker(|tracker| tracker.safe_method.clone())
+    let method = WATCH.try_with(|watch| watch.safe_method.clone());
+    method.ok().flatten()
+}
+
+/// Keeps what a session in a cookie says about itself, when it is loaded.
+pub(crate) fn set_loaded(identity: Identity) {
+    let _ = WATCH.try_with(|watch| watch.loaded.set(Some(identity)));
+}
+
+/// What [`set_loaded`] kept.
+pub(crate) fn loaded() -> Option<Identity> {
+    WATCH.try_with(|watch| watch.loaded.get()).ok().flatten()
 }
 
 /// Reads or changes the tracker of the current request. Returns the default value where sessions are
 /// not tracked.
 pub(crate) fn with_tracker<T: Default>(use_tracker: impl FnOnce(&SessionTracker) -> T) -> T {
-    TRACKER
-        .try_with(|current| current.borrow().as_deref().map(use_tracker))
-        .ok()
-        .flatten()
+    WATCH
+        .try_with(|watch| use_tracker(watch.tracker.get_or_init(Box::default)))
         .unwrap_or_default()
+}
+
+/// Reads the tracker of the current request. Returns the default value if nothing was noted.
+pub(crate) fn with_noted<T: Default>(read: impl FnOnce(&SessionTracker) -> T) -> T {
+    let read = |watch: &Watch| watch.tracker.get().map(|tracker| read(tracker));
+    WATCH.try_with(read).ok().flatten().unwrap_or_default()
 }
 
 /// Notes whose session the request has, so that the end of the session counts as that user's.
@@ -194,12 +208,12 @@ pub(crate) fn belongs_to(user_type: &str, user_id: &str) {
 
 /// The name of the user type, and the id as JSON, that [`belongs_to`] noted; both are empty otherwise.
 pub(crate) fn owner() -> (String, String) {
-    with_tracker(|tracker| tracker.owner.borrow().clone())
+    with_noted(|tracker| tracker.owner.borrow().clone())
 }
 
 /// Whether the current request has a tracker.
 pub(crate) fn is_tracked() -> bool {
-    with_tracker(|_| true)
+    WATCH.try_with(|_| true).unwrap_or_default()
 }
 
 /// The request logged a user in, so the session that it leaves is a new one.
@@ -211,7 +225,7 @@ pub(crate) fn logged_in(login_key: &str) {
 }
 
 pub(crate) fn has_logged_in() -> bool {
-    with_tracker(|tracker| !tracker.logged_in.borrow().is_empty())
+    with_noted(|tracker| !tracker.logged_in.borrow().is_empty())
 }
 
 /// A request that arrived at this time carries the cookies of these logins. If one of them has ended
@@ -244,12 +258,12 @@ pub(crate) fn set_ours(state: &State) {
 
 /// Whether the session is as [`set_ours`] noted it.
 pub(crate) fn is_ours(state: &State) -> bool {
-    with_tracker(|tracker| tracker.ours.borrow().as_ref() == Some(state))
+    with_noted(|tracker| tracker.ours.borrow().as_ref() == Some(state))
 }
 
 /// Whether a late request loses no data of the application if this session is not saved.
 pub(crate) fn may_lose(state: &State) -> bool {
-    with_tracker(|tracker| tracker.logged_out.get()) || is_ours(state)
+    with_noted(|tracker| tracker.logged_out.get()) || is_ours(state)
 }
 
 /// Counts the cookies of a response before the session middleware adds the session cookie; the last
@@ -257,11 +271,21 @@ pub(crate) fn may_lose(state: &State) -> bool {
 ///
 /// A late response is sent without the cookies of this crate, because the browser may have newer ones.
 /// Those of a log out stay: no other response repeats them.
-pub(crate) fn count_cookies(ours: usize, count: impl FnOnce() -> usize) {
-    with_tracker(|tracker| {
+pub(crate) fn count_cookies(ours: usize, headers: &HeaderMap) {
+    let count = |watch: &Watch| {
+        // Without cookies there is nothing to note. Faster than a look-up: most responses have few headers.
+        if !headers.keys().any(|name| *name == SET_COOKIE) {
+            if let Some(tracker) = watch.tracker.get() {
+                tracker.cookies.set(0);
+            }
+            return;
+        }
+        let tracker = watch.tracker.get_or_init(Box::default);
         let dropped = if tracker.logged_out.get() { 0 } else { ours };
-        tracker.cookies.set(count().saturating_sub(dropped));
-    });
+        let count = headers.get_all(SET_COOKIE).count();
+        tracker.cookies.set(count.saturating_sub(dropped));
+    };
+    let _ = WATCH.try_with(count);
 }
 
 /// Notes that the session has ended. Does not apply to a log in, which makes a new session.
@@ -275,6 +299,9 @@ pub(crate) fn set_fate(fate: SessionFate) {
 
 /// Notes whether a store failed: the session middleware treats all errors alike.
 pub(crate) fn note_failure<T, E>(answer: Result<T, E>) -> Result<T, E> {
-    with_tracker(|tracker| tracker.failed.set(answer.is_err()));
+    match &answer {
+        Ok(_) => with_noted(|tracker| tracker.failed.set(false)),
+        Err(_) => with_tracker(|tracker| tracker.failed.set(true)),
+    }
     answer
 }

@@ -27,7 +27,8 @@ use crate::{
         contents::{is_short, json_len, log_too_long},
         entry::{self, ID_KEY, ID_LEN},
         fate::{
-            self, Lock, SessionFate, has_logged_in, may_lose, note_failure, set_fate, with_tracker,
+            self, Lock, SessionFate, has_logged_in, may_lose, note_failure, set_fate, with_noted,
+            with_tracker,
         },
         identity::{self, Identity, State},
     },
@@ -311,8 +312,7 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         if !Self::is_in_cookie() {
             return Identity::default();
         }
-        let loaded = with_tracker(|tracker| tracker.loaded.get());
-        loaded.unwrap_or_else(|| {
+        fate::loaded().unwrap_or_else(|| {
             let state = serde_json::from_str(key.as_ref()).ok();
             state.as_ref().map(Identity::of).unwrap_or_default()
         })
@@ -367,7 +367,7 @@ impl<T: SessionStore + 'static> SharedStore<T> {
             return Ok(None);
         };
         let identity = Identity::of(&state);
-        with_tracker(|tracker| tracker.loaded.set(Some(identity)));
+        fate::set_loaded(identity);
         // A failing login store does not block pages that need no user: the record decides about the user
         // anyway, and a write checks again.
         let checked = self.check(identity).await;
@@ -375,7 +375,7 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         if is_revoked && matches!(Box::pin(self.ended_lately(identity.id)).await, Ok(true)) {
             set_fate(SessionFate::EndedAfterRead);
         }
-        with_tracker(|tracker| tracker.failed.set(false));
+        with_noted(|tracker| tracker.failed.set(false));
         Ok(Some(state).filter(|_| !is_revoked))
     }
 
@@ -542,7 +542,7 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
                 set_fate(SessionFate::EndedAfterRead);
             }
             if !matches!(loaded, Err(LoadError::Other(_))) {
-                with_tracker(|tracker| tracker.failed.set(false));
+                with_noted(|tracker| tracker.failed.set(false));
             }
             loaded
         };
