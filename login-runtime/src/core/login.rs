@@ -367,6 +367,10 @@ pub enum Inserted {
 /// What a store says about a session that is kept in its cookie, and about the login in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it is taken apart at once, and a box would be one more allocation in each request"
+)]
 pub enum SessionCheck {
     /// The session is recorded as ended.
     Revoked,
