@@ -85,6 +85,8 @@ mod session_logins;
 mod setup;
 mod sources;
 mod spans;
+#[cfg(all(feature = "sqlite", target_os = "linux"))]
+mod sqlite_readers;
 mod stolen;
 mod stores;
 mod strangers;

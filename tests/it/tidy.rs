@@ -153,7 +153,7 @@ fn signatures_and_randomness_have_one_place() {
         [
             "measure.rs",
             "store/deadline.rs",
-            "store/sql/events.rs",
+            "store/sql/readers.rs",
             "store/sql.rs"
         ]
     );
@@ -360,6 +360,7 @@ const RUNTIME: &[&str] = &[
     "store/throttle_store.rs",
     "store/ahead.rs",
     "store/sql/postgres.rs",
+    "store/sql/readers.rs",
     "store/sql/sqlite.rs",
     "store/sql/throttle.rs",
     "store/sql/events.rs",

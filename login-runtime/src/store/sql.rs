@@ -18,6 +18,7 @@ use std::{
     borrow::Cow,
     fmt,
     future::Future,
+    pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -43,6 +44,8 @@ use crate::{
 mod events;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "sqlite")]
+mod readers;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod statements;
@@ -83,6 +86,8 @@ impl From<sqlx::Error> for StoreError {
 /// The permission to write, and a connection for it.
 type Writer<D> = (OwnedSemaphorePermit, PoolConnection<D>);
 
+type FoundRow<'a, R> = Pin<Box<dyn Future<Output = Result<Option<R>, StoreError>> + Send + 'a>>;
+
 /// Runs `work` in a task, so that it completes even if the caller is cancelled.
 async fn complete<T: Send + 'static>(
     work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
@@ -96,9 +101,10 @@ fn bytes<const N: usize>(column: &[u8]) -> Result<[u8; N], StoreError> {
     column.try_into().map_err(wrong_length)
 }
 
-/// Defines a store. `$dialect` is the module of what is special about its database.
+/// Defines a store. `$dialect` is the module of what is special about its database, and `$readers` looks rows
+/// up without the pool.
 macro_rules! sql_store {
-    ($store:ident, $dialect:ident, $database:ty) => {
+    ($store:ident, $dialect:ident, $database:ty, $readers:ty) => {
         impl fmt::Debug for $store {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($store)).finish_non_exhaustive()
@@ -119,7 +125,12 @@ macro_rules! sql_store {
             /// [`migrate`](Self::migrate), or by running [`SCHEMA`](Self::SCHEMA).
             pub fn new(pool: sqlx::Pool<$database>) -> Self {
                 let writers = Arc::new(Semaphore::new($dialect::WRITERS));
-                Self { pool, writers }
+                let readers = <$readers>::of(&pool);
+                Self {
+                    pool,
+                    writers,
+                    readers,
+                }
             }
 
             /// Creates the tables if they do not exist.
@@ -159,7 +170,9 @@ macro_rules! sql_store {
                     tx.commit().await?;
                     Ok(())
                 })
-                .await
+                .await?;
+                self.readers.check(&self.pool).await;
+                Ok(())
             }
 
             /// Waits until this call may write, and for a connection. A cancelled call leaves the
@@ -205,6 +218,39 @@ macro_rules! sql_store {
                 Self::write(self.writer().await?, None, [statement]).await
             }
 
+            /// The time of the database.
+            async fn clock(&self) -> Result<i64, StoreError> {
+                let mut connection = $dialect::connect(&self.pool).await?;
+                let clock = sqlx::query_scalar($dialect::CLOCK);
+                Ok(clock.fetch_one(&mut *connection).await?)
+            }
+
+            /// Runs a statement that deletes at most `$2` rows that were over at `$1`, until it has deleted
+            /// `limit` rows, or finds no more. Returns how many it deleted.
+            async fn delete_before(
+                &self,
+                statement: &'static str,
+                before: i64,
+                limit: u64,
+            ) -> Result<u64, StoreError> {
+                let mut deleted = 0;
+                while deleted < limit {
+                    // Each batch is one transaction, so that other writers do not wait long.
+                    let started = Instant::now();
+                    let batch = (limit - deleted).min($dialect::PURGE_BATCH);
+                    let delete = sqlx::query(statement).bind(before);
+                    let rows = self.write_one(delete.bind(batch.cast_signed())).await?;
+                    deleted += rows;
+                    if rows < batch {
+                        break;
+                    }
+                    if $dialect::PURGE_PAUSES {
+                        tokio::time::sleep(started.elapsed()).await;
+                    }
+                }
+                Ok(deleted)
+            }
+
             fn record(
                 row: &<$database as Database>::Row,
             ) -> Result<(LoginKey, LoginRecord), StoreError> {
@@ -243,6 +289,41 @@ macro_rules! sql_store {
                     expires_at: row.try_get(10)?,
                     hash: row.try_get(11)?,
                     lifetime: row.try_get(12)?,
+                })
+            }
+
+            /// Finds a login with one of the two statements for it.
+            async fn find_by(
+                &self,
+                statement: &'static str,
+                key: LoginKey,
+                now: i64,
+            ) -> Result<Option<LoginRecord>, StoreError> {
+                match self.readers.find(&self.pool, statement, key, now) {
+                    Some(found) => Ok(found),
+                    None => {
+                        let row = self.row(statement, key.as_bytes(), now).await?;
+                        let found = row.as_ref().map(Self::record).transpose()?;
+                        Ok(found.map(|(_, record)| record))
+                    }
+                }
+            }
+
+            /// Finds the row with this key, through the pool.
+            ///
+            /// The future is boxed: it is large, and most look-ups of a store with readers need none.
+            fn row<'a>(
+                &'a self,
+                statement: &'static str,
+                key: &'a [u8],
+                now: i64,
+            ) -> FoundRow<'a, <$database as Database>::Row> {
+                Box::pin(async move {
+                    Ok(sqlx::query(statement)
+                        .bind(key)
+                        .bind(now)
+                        .fetch_optional(&mut *$dialect::connect(&self.pool).await?)
+                        .await?)
                 })
             }
 
@@ -354,13 +435,15 @@ macro_rules! sql_store {
                 key: LoginKey,
                 now: i64,
             ) -> Result<Option<LoginRecord>, StoreError> {
-                let row = sqlx::query(statements::FIND)
-                    .bind(key.as_bytes().as_slice())
-                    .bind(now)
-                    .fetch_optional(&mut *$dialect::connect(&self.pool).await?)
-                    .await?;
-                let found = row.as_ref().map(Self::record).transpose()?;
-                Ok(found.map(|(_, record)| record))
+                self.find_by(statements::FIND, key, now).await
+            }
+
+            async fn find_for_auth(
+                &self,
+                key: LoginKey,
+                now: i64,
+            ) -> Result<Option<LoginRecord>, StoreError> {
+                self.find_by(statements::FIND_FOR_AUTH, key, now).await
             }
 
             async fn touch(&self, key: LoginKey, last_seen: i64) -> Result<(), StoreError> {
@@ -465,12 +548,13 @@ macro_rules! sql_store {
                 key: FamilyKey,
                 now: i64,
             ) -> Result<Option<TokenFamily>, StoreError> {
-                let row = sqlx::query(statements::FIND_FAMILY)
-                    .bind(key.0.as_slice())
-                    .bind(now)
-                    .fetch_optional(&mut *$dialect::connect(&self.pool).await?)
-                    .await?;
-                row.as_ref().map(Self::family).transpose()
+                match self.readers.find_family(&self.pool, key, now) {
+                    Some(found) => Ok(found),
+                    None => {
+                        let row = self.row(statements::FIND_FAMILY, &key.0, now).await?;
+                        row.as_ref().map(Self::family).transpose()
+                    }
+                }
             }
 
             async fn update_family_if(
@@ -497,35 +581,19 @@ macro_rules! sql_store {
                 idle_since: Option<i64>,
                 limit: u32,
             ) -> Result<u64, StoreError> {
-                let limit = u64::from(limit);
-                let mut purged = 0;
-                let clock: i64 = sqlx::query_scalar($dialect::CLOCK)
-                    .fetch_one(&mut *$dialect::connect(&self.pool).await?)
-                    .await?;
+                let clock = self.clock().await?;
                 let ahead = now.saturating_sub(clock).max(0);
                 let now = now.saturating_sub(ahead);
                 let idle_since = idle_since.map(|since| since.saturating_sub(ahead));
                 let before = [Some(now), idle_since, Some(now), Some(now), Some(now), Some(now)];
+                let mut left = u64::from(limit);
                 for (statement, before) in $dialect::PURGE.into_iter().zip(before) {
-                    let Some(before) = before else {
-                        continue;
-                    };
-                    while purged < limit {
-                        // Each batch is one transaction, so that other writers do not wait long.
-                        let started = Instant::now();
-                        let batch = (limit - purged).min($dialect::PURGE_BATCH);
-                        let statement = sqlx::query(statement).bind(before);
-                        let deleted = self.write_one(statement.bind(batch.cast_signed())).await?;
-                        purged += deleted;
-                        if deleted < batch {
-                            break;
-                        }
-                        if $dialect::PURGE_PAUSES {
-                            tokio::time::sleep(started.elapsed()).await;
-                        }
+                    if let Some(before) = before {
+                        let deleted = self.delete_before(statement, before, left).await?;
+                        left = left.saturating_sub(deleted);
                     }
                 }
-                Ok(purged)
+                Ok(u64::from(limit) - left)
             }
 
             async fn revoke_session(
@@ -555,12 +623,13 @@ macro_rules! sql_store {
                 session: LoginKey,
                 now: i64,
             ) -> Result<bool, StoreError> {
-                let row = sqlx::query(statements::IS_REVOKED)
-                    .bind(session.as_bytes().as_slice())
-                    .bind(now)
-                    .fetch_optional(&mut *$dialect::connect(&self.pool).await?)
-                    .await?;
-                Ok(row.is_some())
+                match self.readers.is_revoked(&self.pool, session, now) {
+                    Some(is_revoked) => Ok(is_revoked),
+                    None => {
+                        let row = self.row(statements::IS_REVOKED, session.as_bytes(), now);
+                        Ok(row.await?.is_some())
+                    }
+                }
             }
 
             fn throttle_store(&self) -> Option<AnyThrottleStore> {
@@ -600,6 +669,22 @@ macro_rules! sql_store {
 /// # }
 /// ```
 ///
+/// # Look-ups
+///
+/// A login is looked up on the thread of the request, through a connection that the store opens itself, and
+/// keeps until the pool is closed or the store is dropped. It only reads, and never waits for a lock. There
+/// are as many as there are threads that look up a login at the same moment, at most 64.
+///
+/// The pool is asked if that connection could see something else than the pool: on systems other than Unix;
+/// if the database is in memory, encrypted, in a shared cache, or locked by the pool (`locking_mode`); with a
+/// `vfs`, `immutable`, or an attached database; and from the moment on when the file is replaced or moved. It
+/// is also asked if that connection fails, and for a second after a look-up of more than 20 milliseconds.
+///
+/// Keep the file on a local disk: while a disk does not answer, a look-up stops the other requests of its
+/// worker, and no deadline ends it.
+///
+/// # In memory
+///
 /// A database in memory (`sqlite::memory:`) is deleted when its last connection closes, and a pool
 /// closes connections that are idle or old. Give it one connection that stays open:
 /// `.max_connections(1).idle_timeout(None).max_lifetime(None)`.
@@ -614,10 +699,11 @@ macro_rules! sql_store {
 pub struct SqliteLoginStore {
     pool: sqlx::SqlitePool,
     writers: Arc<Semaphore>,
+    readers: Arc<readers::Readers>,
 }
 
 #[cfg(feature = "sqlite")]
-sql_store!(SqliteLoginStore, sqlite, sqlx::Sqlite);
+sql_store!(SqliteLoginStore, sqlite, sqlx::Sqlite, readers::Readers);
 #[cfg(feature = "sqlite")]
 sql_throttle_store!(SqliteLoginStore, sqlite, sqlx::Sqlite);
 #[cfg(feature = "sqlite")]
@@ -662,10 +748,16 @@ sql_event_sink!(SqliteLoginStore, sqlite, sqlx::Sqlite);
 pub struct PostgresLoginStore {
     pool: sqlx::PgPool,
     writers: Arc<Semaphore>,
+    readers: postgres::Readers,
 }
 
 #[cfg(feature = "postgres")]
-sql_store!(PostgresLoginStore, postgres, sqlx::Postgres);
+sql_store!(
+    PostgresLoginStore,
+    postgres,
+    sqlx::Postgres,
+    postgres::Readers
+);
 #[cfg(feature = "postgres")]
 sql_throttle_store!(PostgresLoginStore, postgres, sqlx::Postgres);
 #[cfg(feature = "postgres")]

@@ -80,30 +80,11 @@ macro_rules! sql_event_sink {
                 older_than: Duration,
                 limit: u32,
             ) -> Result<u64, StoreError> {
-                let limit = u64::from(limit);
-                let mut purged = 0;
-                let clock: i64 = sqlx::query_scalar($dialect::CLOCK)
-                    .fetch_one(&mut *$dialect::connect(&self.pool).await?)
-                    .await?;
+                let clock = self.clock().await?;
                 // A node whose clock is ahead must not delete the trail of all.
                 let before = now.min(clock).saturating_sub_unsigned(older_than.as_secs());
-                while purged < limit {
-                    // Each batch is one transaction, so that other writers do not wait long.
-                    let started = Instant::now();
-                    let batch = (limit - purged).min($dialect::PURGE_BATCH);
-                    let statement = sqlx::query(statements::PURGE_EVENTS)
-                        .bind(before)
-                        .bind(batch.cast_signed());
-                    let deleted = self.write_one(statement).await?;
-                    purged += deleted;
-                    if deleted < batch {
-                        break;
-                    }
-                    if $dialect::PURGE_PAUSES {
-                        tokio::time::sleep(started.elapsed()).await;
-                    }
-                }
-                Ok(purged)
+                self.delete_before(statements::PURGE_EVENTS, before, u64::from(limit))
+                    .await
             }
         }
     };

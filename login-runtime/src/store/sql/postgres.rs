@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 
 use super::statements::Statement;
 use crate::{
-    core::{LoginOwner, throttle::CounterKey},
+    core::{FamilyKey, LoginKey, LoginOwner, LoginRecord, TokenFamily, throttle::CounterKey},
     error::StoreError,
 };
 
@@ -103,4 +103,39 @@ pub(super) fn lock_counters(counters: &[CounterKey; 3]) -> Option<Statement<Post
 
 pub(super) async fn connect(pool: &PgPool) -> Result<PoolConnection<Postgres>, StoreError> {
     Ok(pool.acquire().await?)
+}
+
+/// Each look-up asks the pool: it waits for the network anyway.
+#[derive(Clone)]
+pub(super) struct Readers;
+
+impl Readers {
+    pub(super) fn of(_: &PgPool) -> Self {
+        Self
+    }
+
+    pub(super) async fn check(&self, _: &PgPool) {}
+
+    pub(super) fn find(
+        &self,
+        _: &PgPool,
+        _: &'static str,
+        _: LoginKey,
+        _: i64,
+    ) -> Option<Option<LoginRecord>> {
+        None
+    }
+
+    pub(super) fn find_family(
+        &self,
+        _: &PgPool,
+        _: FamilyKey,
+        _: i64,
+    ) -> Option<Option<TokenFamily>> {
+        None
+    }
+
+    pub(super) fn is_revoked(&self, _: &PgPool, _: LoginKey, _: i64) -> Option<bool> {
+        None
+    }
 }

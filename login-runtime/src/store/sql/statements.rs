@@ -40,6 +40,11 @@ pub(super) const FIND: &str = concat!(
     record_columns!(),
     " FROM login_records WHERE key = $1 AND expires_at > $2",
 );
+/// The same without what is only shown to people.
+pub(super) const FIND_FOR_AUTH: &str = "\
+    SELECT key, user_type, user_id, created_at, authenticated_at, last_seen, expires_at, fresh, \
+        allow_inactive, '', client, '', '', hash, family, unseen_token \
+    FROM login_records WHERE key = $1 AND expires_at > $2";
 pub(super) const LIST_OF: &str = concat!(
     "SELECT ",
     record_columns!(),
