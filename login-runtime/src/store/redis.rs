@@ -192,7 +192,7 @@ impl RedisLoginStore {
     pub async fn new(url: &str) -> Result<Self, StoreError> {
         let connections = Connections::to(Client::open(url)?);
         let store = Self::over(connections);
-        store.ask(&cmd("PING"), Repeatable::Yes).await?;
+        store.connections.open().await?;
         Ok(store)
     }
 
