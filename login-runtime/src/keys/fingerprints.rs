@@ -150,8 +150,8 @@ impl Fingerprints {
     #[cfg(test)]
     fn len(&self) -> usize {
         let sets = self.sets.get().into_iter().flatten();
-        sets.map(|set| set.lock().unwrap().kept.iter().flatten().count())
-            .sum()
+        let sets = sets.map(|set| set.lock().unwrap_or_else(PoisonError::into_inner));
+        sets.map(|set| set.kept.iter().flatten().count()).sum()
     }
 }
 
