@@ -328,7 +328,7 @@ impl KeyRing {
         };
         self.matching(|keys| {
             let fingerprint = keys.fingerprint(user_type, hash);
-            fingerprint.is_some_and(|fingerprint| fingerprint.as_bytes().ct_eq(kept).into())
+            fingerprint.is_some_and(|fingerprint| fingerprint.is(kept))
         })
     }
 

@@ -3,7 +3,6 @@
 use std::{
     fmt,
     future::Future,
-    marker::PhantomData,
     ops::Deref,
     pin::Pin,
     rc::Rc,
@@ -21,7 +20,7 @@ use crate::{
     core::{AuthUser, LoginFacts, LoginSource, Requirement, freshness},
     error::SetupError,
     guard::{
-        decide::{self, GuardOutcome},
+        decide::{self, Decision, GuardOutcome},
         policy::find,
     },
     manager::Manager,
@@ -213,10 +212,15 @@ impl<U: AuthUser> FromRequest for CurrentUser<U> {
 /// Decides whether there is a user, and extracts it.
 #[derive(Debug)]
 #[debug("CurrentUserFuture")]
-pub struct CurrentUserFuture<U> {
-    outcome: GuardOutcome,
-    request: HttpRequest,
-    user: PhantomData<fn() -> U>,
+pub struct CurrentUserFuture<U>(Extraction<U>);
+
+enum Extraction<U> {
+    /// Behind a guard, the user is known. `None` once it was polled: then it stays pending.
+    Done(Option<Result<CurrentUser<U>, Error>>),
+    Waits {
+        outcome: GuardOutcome,
+        request: HttpRequest,
+    },
 }
 
 impl<U: AuthUser> CurrentUserFuture<U> {
@@ -225,35 +229,44 @@ impl<U: AuthUser> CurrentUserFuture<U> {
         requirement: Requirement,
         condition: &Condition,
     ) -> Self {
-        Self::new(
-            request,
-            decide::check_user(request, find::<U>, requirement, condition),
-        )
-    }
-
-    pub(crate) fn failed(request: &HttpRequest, error: SetupError) -> Self {
-        Self::new(request, GuardOutcome::now(Err(error.into())))
-    }
-
-    fn new(request: &HttpRequest, outcome: GuardOutcome) -> Self {
-        Self {
-            outcome,
-            request: request.clone(),
-            user: PhantomData,
+        let found = Manager::of(request).and_then(|manager| Ok((manager, find::<U>(manager)?)));
+        let (manager, index) = match found {
+            Ok(found) => found,
+            Err(error) => return Self::failed(error),
+        };
+        match decide::check_found(request, (manager, index), requirement, condition) {
+            GuardOutcome::Now(Some(decision)) => {
+                Self(Extraction::Done(Some(extracted(decision, manager))))
+            }
+            outcome => Self(Extraction::Waits {
+                outcome,
+                request: request.clone(),
+            }),
         }
     }
+
+    pub(crate) fn failed(error: SetupError) -> Self {
+        Self(Extraction::Done(Some(Err(error.into()))))
+    }
+}
+
+fn extracted<U: AuthUser>(decision: Decision, manager: &Manager) -> Result<CurrentUser<U>, Error> {
+    let user = decision?.and_then(|user| CurrentUser::of(&user, manager));
+    // Always a user in practice: the loader returns this type, and the check refuses the rest.
+    user.ok_or_else(|| ErrorUnauthorized("nobody is logged in"))
 }
 
 impl<U: AuthUser> Future for CurrentUserFuture<U> {
     type Output = Result<CurrentUser<U>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        let user = ready!(Pin::new(&mut this.outcome).poll(cx))?;
-        let manager = Manager::of(&this.request)?;
-        let user = user.and_then(|user| CurrentUser::of(&user, manager));
-        // Always a user in practice: the loader returns this type, and the check refuses the rest.
-        Poll::Ready(user.ok_or_else(|| ErrorUnauthorized("nobody is logged in")))
+        match &mut self.get_mut().0 {
+            Extraction::Done(user) => user.take().map_or(Poll::Pending, Poll::Ready),
+            Extraction::Waits { outcome, request } => {
+                let decision = ready!(Pin::new(outcome).poll(cx));
+                Poll::Ready(extracted(decision, Manager::of(request)?))
+            }
+        }
     }
 }
 

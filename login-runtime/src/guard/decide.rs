@@ -22,7 +22,7 @@ use actix_web::{Error, HttpRequest, ResponseError, error::InternalError, http::M
 
 use crate::{
     conditions::{Condition, ConditionAnswer, Subject, Unanswered},
-    core::{Freshness, RefusalReason, Requirement, freshness},
+    core::{EndReason, Freshness, RefusalReason, Requirement, freshness},
     error::{LoadError, Refusal, SetupError},
     events::{EventUser, LoginEvent},
     http::Seen,
@@ -38,7 +38,7 @@ use crate::{
 pub(crate) type FindUser = fn(&Manager) -> Result<usize, SetupError>;
 
 /// The user, or why there is none. An exempt OPTIONS request passes without a user.
-type Decision = Result<Option<RequestUser>, Denied>;
+pub(crate) type Decision = Result<Option<RequestUser>, Denied>;
 
 /// A decision that may have to wait for a look-up or for code of the application.
 pub(crate) enum GuardOutcome {
@@ -90,7 +90,13 @@ impl Future for GuardOutcome {
                     }
                 }
             };
-            *self = next;
+            match next {
+                Self::Now(decision) => {
+                    *self = Self::Now(None);
+                    return decision.map_or(Poll::Pending, Poll::Ready);
+                }
+                next => *self = next,
+            }
         }
     }
 }
@@ -154,11 +160,19 @@ pub(crate) fn check_user(
     requirement: Requirement,
     condition: &Condition,
 ) -> GuardOutcome {
-    let (manager, index) =
-        match Manager::of(request).and_then(|manager| Ok((manager, find(manager)?))) {
-            Ok(found) => found,
-            Err(error) => return GuardOutcome::now(Err(error.into())),
-        };
+    match Manager::of(request).and_then(|manager| Ok((manager, find(manager)?))) {
+        Ok(found) => check_found(request, found, requirement, condition),
+        Err(error) => GuardOutcome::now(Err(error.into())),
+    }
+}
+
+/// The same for a caller that has the manager and the position of the user type.
+pub(crate) fn check_found(
+    request: &HttpRequest,
+    (manager, index): (&Arc<Manager>, usize),
+    requirement: Requirement,
+    condition: &Condition,
+) -> GuardOutcome {
     Seen::note_guard();
     let check = GuardCheck {
         manager,
@@ -168,6 +182,10 @@ pub(crate) fn check_user(
     };
     let user = match LoginState::look(request, manager, index) {
         Look::Known(user) => user,
+        Look::Nobody if !manager.events.access_is_heard() => {
+            return check.refuse(request, RefusalReason::Anonymous, None, None);
+        }
+        Look::Nobody => None,
         Look::Fast(lookup) => {
             return GuardOutcome::LookUp {
                 lookup,
@@ -221,7 +239,8 @@ impl GuardCheck<'_> {
     /// Decides about a user who has been looked up.
     fn decide(&self, request: &HttpRequest, user: Option<RequestUser>) -> GuardOutcome {
         let Some(user) = user else {
-            return self.refuse(request, RefusalReason::Anonymous, None);
+            let ended = LoginState::ended(request, self.manager, self.index);
+            return self.refuse(request, RefusalReason::Anonymous, None, ended);
         };
         // Only freshness needs the time.
         let now = match self.requirement.freshness {
@@ -273,7 +292,10 @@ impl GuardCheck<'_> {
     ) -> GuardOutcome {
         let decision = match (answer, login) {
             (Ok(true), Ok(())) => Ok(Some(user)),
-            (Ok(true), Err(reason)) => return self.refuse(request, reason, Some(&user)),
+            (Ok(true), Err(reason)) => {
+                let ended = LoginState::ended(request, self.manager, self.index);
+                return self.refuse(request, reason, Some(&user), ended);
+            }
             (Ok(false), _) => return self.forbid(request, &user),
             (Err(Unanswered::Setup(error)), _) => Err(error.into()),
             (Err(Unanswered::Failed(error)), _) => {
@@ -290,6 +312,7 @@ impl GuardCheck<'_> {
         request: &HttpRequest,
         reason: RefusalReason,
         user: Option<&RequestUser>,
+        ended: Option<EndReason>,
     ) -> GuardOutcome {
         let user = user.zip(self.manager.users.get(self.index));
         refusal::refuse(
@@ -300,7 +323,7 @@ impl GuardCheck<'_> {
                 kind: RefusalKind::of(reason),
                 reason,
                 max_age: self.manager.guards.max_age(self.requirement.freshness),
-                ended: LoginState::ended(request, self.manager, self.index),
+                ended,
             },
             user.map(|(user, user_type)| RefusedLogin {
                 user: Some(EventUser::new(user_type, &*user.user)),

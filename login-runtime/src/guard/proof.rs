@@ -284,7 +284,7 @@ where
             CurrentUserFuture::of(request, P::REQUIREMENT, P::CONDITION)
         }
         Ok(_) => CurrentUserFuture::of(request, Requirement::LOGIN, &Condition::ALWAYS),
-        Err(error) => CurrentUserFuture::failed(request, error),
+        Err(error) => CurrentUserFuture::failed(error),
     };
     MapOk { future, map }
 }

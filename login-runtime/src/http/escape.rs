@@ -53,16 +53,13 @@ impl Escapes {
 
     /// Appends the escaped text.
     pub(crate) fn push(&self, out: &mut Vec<u8>, text: &str) {
-        let text = text.as_bytes();
-        let mut written = 0;
-        for (at, &byte) in text.iter().enumerate() {
+        for byte in text.bytes() {
             if self.has(byte) {
-                out.extend_from_slice(&text[written..at]);
                 out.extend_from_slice(percent_encode_byte(byte).as_bytes());
-                written = at + 1;
+            } else {
+                out.push(byte);
             }
         }
-        out.extend_from_slice(&text[written..]);
     }
 }
 

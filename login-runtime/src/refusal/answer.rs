@@ -120,29 +120,35 @@ pub(crate) fn refuse(
     Refusing::Now(Box::new(Refusal::new(reason, response)))
 }
 
-/// The path or URL of the view of a scope or of the manager.
+/// The view of a scope or of the manager.
 fn view<'a>(
-    request: &'a HttpRequest,
+    scope: Option<&'a ScopeViews>,
     settings: &'a RefusalSettings,
     kind: RefusalKind,
-) -> Option<Cow<'a, ViewAddress>> {
-    let view = match kind {
+) -> Option<&'a ViewAddress> {
+    match kind {
         RefusalKind::Unauthorized => {
-            ScopeViews::login_view(request).or(settings.login_view.as_ref())
+            let login = scope.and_then(|scope| scope.login.as_ref());
+            login.or(settings.login_view.as_ref())
         }
         RefusalKind::NeedsRefresh => {
-            ScopeViews::refresh_view(request).or(settings.refresh_view.as_ref())
+            let refresh = scope.and_then(|scope| scope.refresh.as_ref());
+            refresh.or(settings.refresh_view.as_ref())
         }
-    };
-    views::resolve(view?, request)
+    }
 }
 
 /// What kind of client sends a request. All clients of an API are programs.
 fn client(request: &HttpRequest) -> Client {
-    match navigation::client(request) {
-        Client::Page | Client::Htmx if ScopeViews::is_api(request) => Client::Program,
-        client => client,
+    client_of(request, ScopeViews::of(request))
+}
+
+/// The same for a caller that has the views of the scope.
+fn client_of(request: &HttpRequest, scope: Option<&ScopeViews>) -> Client {
+    if scope.is_some_and(|scope| scope.is_api) {
+        return Client::Program;
     }
+    navigation::client(request)
 }
 
 /// Redirects the client to the view, or answers 401.
@@ -151,14 +157,23 @@ fn send_to_view(
     settings: &RefusalSettings,
     refused: ClientRefusal,
 ) -> HttpResponse {
-    let client = client(request);
+    let scope = ScopeViews::of(request);
+    let client = client_of(request, scope);
     let kind = refused.kind;
-    let view = || view(request, settings, kind);
-    let location = match client {
-        Client::Page => view().and_then(|view| redirect::location(&view, request, settings)),
-        Client::Htmx => view().and_then(|view| redirect::htmx_location(&view, request, settings)),
+    let view = view(scope, settings, kind).filter(|_| client != Client::Program);
+    let location = view.and_then(|view| match client {
+        Client::Page => redirect::plain_location(view, request, settings)
+            .map(|location| (location, None))
+            .or_else(|| {
+                let view = views::resolve(view, request)?;
+                redirect::location(&view, request, settings)
+            }),
+        Client::Htmx => {
+            let view = views::resolve(view, request)?;
+            redirect::htmx_location(&view, request, settings)
+        }
         Client::Program => None,
-    };
+    });
     let Some((location, next)) = location else {
         return unauthorized(client, refused);
     };
@@ -180,7 +195,8 @@ pub(crate) fn view_url(
     settings: &RefusalSettings,
     kind: RefusalKind,
 ) -> Option<String> {
-    let view = view(request, settings, kind)?;
+    let view = view(ScopeViews::of(request), settings, kind)?;
+    let view = views::resolve(view, request)?;
     String::from_utf8(redirect::url(&view, request, settings)?).ok()
 }
 

@@ -49,23 +49,25 @@ pub(super) enum Client {
 /// cannot forge them. Without them, the headers that scripts of libraries send decide, then `Accept`.
 pub(super) fn client(request: &HttpRequest) -> Client {
     let headers = request.headers();
-    let is = |name: &HeaderName, expected: &str| {
-        let value = headers.get(name).map(HeaderValue::as_bytes);
+    let is = |value: Option<&HeaderValue>, expected: &str| {
+        let value = value.map(HeaderValue::as_bytes);
         value.is_some_and(|value| value.eq_ignore_ascii_case(expected.as_bytes()))
     };
     let accept = accept(headers);
     // A page that opens an event stream with a request of its own may send every header.
-    if opens_socket(headers) || accept.is_some_and(Accept::is_event_stream) {
+    if headers.contains_key(&header::UPGRADE) && opens_socket(headers)
+        || accept.is_some_and(Accept::is_event_stream)
+    {
         return Client::Program;
     }
-    if is(&SEC_FETCH_MODE, "navigate") {
+    let mode = headers.get(&SEC_FETCH_MODE);
+    if is(mode, "navigate") {
         return Client::Page;
     }
-    if is(&HX_REQUEST, "true") {
+    if is(headers.get(&HX_REQUEST), "true") {
         return Client::Htmx;
     }
-    let is_script =
-        headers.contains_key(&SEC_FETCH_MODE) || is(&X_REQUESTED_WITH, "xmlhttprequest");
+    let is_script = mode.is_some() || is(headers.get(&X_REQUESTED_WITH), "xmlhttprequest");
     if is_script || !accept.is_none_or(Accept::wants_page) {
         Client::Program
     } else {

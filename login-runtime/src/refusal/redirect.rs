@@ -36,6 +36,38 @@ pub(crate) fn location(
     Some(target.with_next(&prefix, next, settings, request, keeps))
 }
 
+/// The same for most applications: a view that is a path, and `next` as the client sent it. `None` if
+/// [`location`] has to look at more.
+pub(crate) fn plain_location(
+    view: &ViewAddress,
+    request: &HttpRequest,
+    settings: &RefusalSettings,
+) -> Option<Vec<u8>> {
+    let ViewAddress::Path { address, path_len } = view else {
+        return None;
+    };
+    let next = request.uri().path_and_query()?.as_str();
+    let is_plain = address.len() == *path_len
+        && address != request.path()
+        && next.len() <= settings.next_max_len
+        && settings.kept_next.is_none()
+        && settings.force_host.is_none()
+        && leads_back(request, settings)
+        && settings.proxies.prefix(request).is_empty();
+    if !is_plain {
+        return None;
+    }
+    let parameter = &settings.next_parameter;
+    // Exact: with spare room, the header would need another allocation.
+    let len = address.len() + 1 + parameter.len() + QUERY_VALUE.len(next);
+    let mut location = Vec::with_capacity(len);
+    location.extend_from_slice(address.as_bytes());
+    location.push(b'?');
+    location.extend_from_slice(parameter);
+    QUERY_VALUE.push(&mut location, next);
+    Some(location)
+}
+
 /// The same for a page with htmx: `next` is the page that the browser shows, and not the part of it that
 /// was refused.
 pub(crate) fn htmx_location(
@@ -462,5 +494,85 @@ impl<'a> Target<'a> {
             address.extend_from_slice(fragment.as_bytes());
         }
         address
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    /// What the short way answers, which must be what the long way does.
+    #[track_caller]
+    fn plain(
+        settings: &RefusalSettings,
+        view: &ViewAddress,
+        request: TestRequest,
+    ) -> Option<String> {
+        let request = request.to_http_request();
+        let plain = plain_location(view, &request, settings);
+        if plain.is_some() {
+            let (usual, cookie) = location(view, &request, settings).unwrap();
+            assert_eq!((plain.as_ref(), cookie.is_none()), (Some(&usual), true));
+        }
+        plain.map(|plain| String::from_utf8(plain).unwrap())
+    }
+
+    #[test]
+    fn the_short_way_to_a_view_is_the_same_as_the_long_way() {
+        let settings = RefusalSettings::default();
+        for path in [
+            "/account?page=2",
+            "/",
+            "/a%20b?c=%26&d=e+f#g",
+            "/a'b(c)?%3c",
+            "/login/",
+            "/login?next=%2Fa",
+            "//evil.test/x",
+            "/%00%ff",
+        ] {
+            for view in ["/login", "/", "/log%20in", "/a?next=b", "/a#b", "/a?c=d#e"] {
+                let view = ViewAddress::parse(view).unwrap();
+                plain(&settings, &view, TestRequest::with_uri(path));
+                plain(&settings, &view, TestRequest::post().uri(path));
+            }
+        }
+        let view = ViewAddress::parse("/login").unwrap();
+        assert_eq!(
+            plain(&settings, &view, TestRequest::with_uri("/a?b=c")).unwrap(),
+            "/login?next=/a%3Fb%3Dc"
+        );
+    }
+
+    #[test]
+    fn the_short_way_leaves_everything_unusual_to_the_long_way() {
+        let request = || TestRequest::with_uri("/a?b=c");
+        let view = |view| ViewAddress::parse(view).unwrap();
+        let usual = RefusalSettings::default();
+        let login = view("/login");
+        assert!(plain(&usual, &login, request()).is_some());
+        for other in [
+            view("/login?a=b"),
+            view("/login#a"),
+            view("https://a.example/login"),
+            view("/a"),
+        ] {
+            assert_eq!(plain(&usual, &other, request()), None);
+        }
+        assert_eq!(plain(&usual, &login, TestRequest::post().uri("/a")), None);
+        let of = |change: fn(&mut RefusalSettings)| {
+            let mut settings = RefusalSettings::default();
+            change(&mut settings);
+            plain(&settings, &login, request())
+        };
+        assert_eq!(of(|settings| settings.next_max_len = 5), None);
+        assert!(of(|settings| settings.next_max_len = 6).is_some());
+        let host = |settings: &mut RefusalSettings| {
+            settings.force_host = Some("a.example".to_owned());
+        };
+        assert_eq!(of(host), None);
+        let named = of(|settings| settings.next_parameter = b"to=".to_vec());
+        assert_eq!(named.as_deref(), Some("/login?to=/a%3Fb%3Dc"));
     }
 }

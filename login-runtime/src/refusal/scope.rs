@@ -14,16 +14,13 @@ pub(crate) struct ScopeViews {
 }
 
 impl ScopeViews {
+    /// The views of the innermost scope of a request that has its own.
+    pub(crate) fn of(request: &HttpRequest) -> Option<&Self> {
+        request.app_data()
+    }
+
     pub(crate) fn login_view(request: &HttpRequest) -> Option<&ViewAddress> {
-        request.app_data::<Self>()?.login.as_ref()
-    }
-
-    pub(crate) fn refresh_view(request: &HttpRequest) -> Option<&ViewAddress> {
-        request.app_data::<Self>()?.refresh.as_ref()
-    }
-
-    pub(crate) fn is_api(request: &HttpRequest) -> bool {
-        request.app_data::<Self>().is_some_and(|scope| scope.is_api)
+        Self::of(request)?.login.as_ref()
     }
 
     /// Both views, as far as there are any.

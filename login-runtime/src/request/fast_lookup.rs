@@ -13,7 +13,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use actix_web::HttpRequest;
+use actix_web::{HttpRequest, http::header::COOKIE};
 
 use crate::{
     core::{LoginKey, LoginRecord, RecordVerdict},
@@ -22,7 +22,7 @@ use crate::{
     measure::{Outcome, StoreCall},
     request::{
         credential::{self, LoginCredential},
-        lookup::{EntryLoad, Found, Lookup, has_other_source},
+        lookup::{EntryLoad, Found, Lookup, has_other_source, request_loader},
         state::{FoundRecord, LoginState, RequestUser},
     },
     store::{
@@ -35,6 +35,8 @@ use crate::{
 /// What is known of a user without waiting.
 pub(crate) enum Look {
     Known(Option<RequestUser>),
+    /// The request has nothing to look up, and nothing has asked before.
+    Nobody,
     /// The record or the user is being loaded.
     Fast(FastLookup),
     /// [`LoginState::user`] has to be awaited.
@@ -98,6 +100,14 @@ impl LoginState {
         let Some(user_type) = manager.users.get(index) else {
             return Look::Slow;
         };
+        // Most anonymous clients have no cookie.
+        if existing.is_none()
+            && user_type.login_cookie.is_some()
+            && !request.headers().contains_key(COOKIE)
+            && request_loader(manager, index).is_none()
+        {
+            return Look::Nobody;
+        }
         let opened = existing.as_ref().and_then(|state| state.opened(index));
         let started = credential::read(request, manager, user_type, opened, |credential| {
             let state = existing.clone();
@@ -117,6 +127,7 @@ impl LoginState {
             }
             Some(None) => Look::Slow,
             None if has_other_source(request, manager, user_type, index) => Look::Slow,
+            None if existing.is_none() => Look::Nobody,
             None => Look::Known(None),
         }
     }

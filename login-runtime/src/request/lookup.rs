@@ -13,7 +13,7 @@
 
 use std::{any::Any, sync::Arc};
 
-use actix_web::HttpRequest;
+use actix_web::{HttpRequest, http::header::COOKIE};
 
 #[cfg(feature = "tracing-actix-web")]
 use crate::request::root_span;
@@ -103,11 +103,14 @@ pub(crate) fn has_other_source(
     user_type: &UserType,
     index: usize,
 ) -> bool {
-    remember_cookie::is_carried(request, user_type) || request_loader(manager, index).is_some()
+    // Most anonymous clients have no cookie, and it takes longer to look through none.
+    let has_cookies = request.headers().contains_key(COOKIE);
+    has_cookies && remember_cookie::is_carried(request, user_type)
+        || request_loader(manager, index).is_some()
 }
 
 /// The request loader, if it loads users of this type.
-fn request_loader(manager: &Manager, index: usize) -> Option<&RequestLoader> {
+pub(crate) fn request_loader(manager: &Manager, index: usize) -> Option<&RequestLoader> {
     let (loads, loader) = manager.request_loader.as_ref()?;
     (*loads == index).then_some(loader)
 }

@@ -3,10 +3,15 @@
 //! These are ordered sets, because a hash set moves all its elements when it grows, and all calls
 //! would wait for that.
 
-use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, HashMap, hash_map::Entry},
+    hash::BuildHasherDefault,
+    sync::Arc,
+};
 
-use super::shard::{Login, OwnerKey, RevocationKey};
-use crate::store::{FamilyKey, LoginKey, LoginRecord};
+use super::shard::{KeyHasher, Login, OwnerKey, RevocationKey};
+use crate::store::{FamilyKey, LoginKey, LoginOwner, LoginRecord};
 
 #[derive(Default)]
 pub(super) struct Index {
@@ -17,6 +22,8 @@ pub(super) struct Index {
     /// Each revocation of a session, by the user whose session it was; of one user, the one that may be
     /// deleted first comes first.
     pub(super) revocations: BTreeSet<(OwnerKey, RevocationKey)>,
+    /// How many revocations there are of the owners with the same hash, most often of one owner.
+    revoked_by_hash: HashMap<u64, usize, BuildHasherDefault<KeyHasher>>,
     /// Each login that has a family, by the family, which may have expired before.
     pub(super) family_logins: BTreeSet<(FamilyKey, LoginKey)>,
     /// Texts that many logins have in common.
@@ -36,6 +43,40 @@ impl Index {
 
     pub(super) fn families_of(&self, owner: OwnerKey) -> Vec<FamilyKey> {
         under(&self.families, owner, FamilyKey([0; 16]))
+    }
+
+    /// Adds a revocation.
+    pub(super) fn add_revocation(&mut self, row: (OwnerKey, RevocationKey)) {
+        *self.revoked_by_hash.entry(row.0.hash).or_default() += 1;
+        self.revocations.insert(row);
+    }
+
+    pub(super) fn remove_revocation(&mut self, row: &(OwnerKey, RevocationKey)) {
+        self.revocations.remove(row);
+        if let Entry::Occupied(mut count) = self.revoked_by_hash.entry(row.0.hash) {
+            let left = count.get().saturating_sub(1);
+            *count.get_mut() = left;
+            if left == 0 {
+                count.remove();
+            }
+        }
+    }
+
+    /// How many revocations an owner has beyond this number.
+    pub(super) fn surplus_revocations(
+        &self,
+        owner: LoginOwner<'_>,
+        hash: u64,
+        max: usize,
+    ) -> usize {
+        let count = self.revoked_by_hash.get(&hash);
+        if count.is_none_or(|count| *count <= max) {
+            // They need not be counted one by one.
+            return 0;
+        }
+        self.revocations_of(&owner.into())
+            .count()
+            .saturating_sub(max)
     }
 
     /// The revocations of an owner, those first that may be deleted first.
@@ -68,8 +109,14 @@ impl Index {
     }
 
     pub(super) fn remove_login(&mut self, key: LoginKey, login: Login) {
-        self.logins.remove(&(login.bare.owner().into(), key));
-        if let Some(family) = login.bare.family {
+        let LoginRecord {
+            user_type,
+            user_id,
+            family,
+            ..
+        } = login.bare;
+        self.logins.remove(&(OwnerKey::of(user_type, user_id), key));
+        if let Some(family) = family {
             self.family_logins.remove(&(family, key));
         }
         self.release_text(login.method);
@@ -80,10 +127,13 @@ impl Index {
     pub(super) fn login(&mut self, record: &LoginRecord) -> Login {
         Login {
             bare: LoginRecord {
+                user_type: record.user_type.clone(),
+                user_id: record.user_id.clone(),
+                hash: record.hash.clone(),
                 method: String::new(),
                 user_agent: String::new(),
                 address: String::new(),
-                ..record.clone()
+                ..*record
             },
             method: self.share_text(&record.method),
             user_agent: self.share_text(&record.user_agent),
@@ -158,7 +208,6 @@ fn under<A: Ord, B: Copy + Ord>(pairs: &BTreeSet<(A, B)>, first: A, lowest: B) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::LoginOwner;
 
     #[test]
     fn those_who_have_the_most_rows_give_up_some() {
@@ -197,6 +246,43 @@ mod tests {
             assert_eq!([found[1], found[2]], [expected[1], expected[2]], "{many}");
         }
         assert!(fullest(&BTreeSet::<(OwnerKey, u8)>::new(), 1).is_empty());
+    }
+
+    #[test]
+    fn revocations_beyond_a_number_are_counted_for_each_owner() {
+        let mut index = Index::default();
+        let owner = |user_id| LoginOwner {
+            user_type: "",
+            user_id,
+        };
+        let row = |user_id, number: u64| {
+            let key = LoginKey::from_bytes([u8::try_from(number).unwrap(); 32]);
+            (OwnerKey::from(owner(user_id)), (1, number, key))
+        };
+        for number in 0..5 {
+            index.add_revocation(row("ada", number));
+        }
+        index.add_revocation(row("ben", 5));
+        let surplus = |index: &Index, user_id, max| {
+            let hash = OwnerKey::from(owner(user_id)).hash;
+            index.surplus_revocations(owner(user_id), hash, max)
+        };
+        for (max, expected) in [(0, 5), (3, 2), (4, 1), (5, 0), (usize::MAX, 0)] {
+            assert_eq!(surplus(&index, "ada", max), expected, "{max}");
+        }
+        assert_eq!(
+            (surplus(&index, "ben", 0), surplus(&index, "cy", 0)),
+            (1, 0)
+        );
+        // Of another owner with the same hash.
+        let hash = OwnerKey::from(owner("ada")).hash;
+        assert_eq!(index.surplus_revocations(owner("ben"), hash, 1), 0);
+        for number in 0..5 {
+            index.remove_revocation(&row("ada", number));
+        }
+        assert_eq!(surplus(&index, "ada", 0), 0);
+        index.remove_revocation(&row("ben", 5));
+        assert!(index.revoked_by_hash.is_empty() && index.revocations.is_empty());
     }
 
     #[test]

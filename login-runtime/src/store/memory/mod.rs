@@ -153,7 +153,7 @@ impl MemoryLoginStore {
         let stored = shard.revoked_sessions.get(&key);
         let is_removed = stored.is_some_and(|revocation| test(revocation));
         if is_removed && let Some(revocation) = shard.revoked_sessions.remove(&key) {
-            index.revocations.remove(&revocation.row(key));
+            index.remove_revocation(&revocation.row(key));
         }
         is_removed
     }
@@ -522,25 +522,25 @@ impl LoginStore for MemoryLoginStore {
         let index = &mut *self.index();
         let mut shard = self.shard(session.0[0]);
         if let Some(stored) = shard.revoked_sessions.get_mut(&session) {
-            index.revocations.remove(&stored.row(session));
+            index.remove_revocation(&stored.row(session));
             stored.until = until.max(stored.until);
-            index.revocations.insert(stored.row(session));
+            index.add_revocation(stored.row(session));
             return Ok(());
         }
-        let owner = OwnerKey::from(owner);
         index.revoked = index.revoked.wrapping_add(1);
         let revocation = Revocation {
             until,
             number: index.revoked,
-            owner: owner.clone(),
+            owner: owner.into(),
         };
-        index.revocations.insert(revocation.row(session));
+        let hash = revocation.owner.hash;
+        index.add_revocation(revocation.row(session));
         shard.revoked_sessions.insert(session, Box::new(revocation));
         drop(shard);
-        let count = index.revocations_of(&owner).count();
-        let surplus = count.saturating_sub(usize::try_from(max).unwrap_or(usize::MAX));
+        let max = usize::try_from(max).unwrap_or(usize::MAX);
+        let surplus = index.surplus_revocations(owner, hash, max);
         if surplus > 0 {
-            self.drop_revocations(index, &owner, surplus);
+            self.drop_revocations(index, &owner.into(), surplus);
         }
         if index.revocations.len() > self.capacity {
             for (owner, surplus) in fullest(&index.revocations, self.spare()) {

@@ -26,21 +26,40 @@ pub(super) struct Shard {
 pub(super) struct OwnerKey {
     /// The first field, so that few comparisons read the texts, which are elsewhere in memory. Two
     /// owners may have the same hash.
-    hash: u64,
+    pub(super) hash: u64,
     user_id: Box<str>,
     user_type: Box<str>,
 }
 
+impl OwnerKey {
+    /// The same, from texts that are not needed any more.
+    pub(super) fn of(user_type: String, user_id: String) -> Self {
+        let owner = LoginOwner {
+            user_type: &user_type,
+            user_id: &user_id,
+        };
+        Self {
+            hash: hash_of(owner),
+            user_id: user_id.into(),
+            user_type: user_type.into(),
+        }
+    }
+}
+
 impl From<LoginOwner<'_>> for OwnerKey {
     fn from(owner: LoginOwner<'_>) -> Self {
-        let mut hasher = DefaultHasher::new();
-        owner.hash(&mut hasher);
         Self {
-            hash: hasher.finish(),
+            hash: hash_of(owner),
             user_id: owner.user_id.into(),
             user_type: owner.user_type.into(),
         }
     }
+}
+
+fn hash_of(owner: LoginOwner<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    owner.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// When a revocation may be deleted, its number, and the session.
