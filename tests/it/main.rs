@@ -99,5 +99,6 @@ mod user_structs;
 mod user_types;
 mod views;
 mod weak_settings;
+mod without_cookies;
 mod world;
 mod zoo;

@@ -1,6 +1,9 @@
 //! The outermost layer: decides which cookies the session middleware sees, and keeps late responses from
 //! changing a session that has ended. A response that sets the session cookie is kept out of shared caches.
 //!
+//! A request that only reads and has no cookie has no session to load, so the login layer is called directly.
+//! If the application then wants a session to be saved, the response goes through the session middleware.
+//!
 //! If the application has its own session middleware, a session that outgrew its cookie is a 500: browsers
 //! would drop the cookie, and the login with it.
 //!
@@ -17,12 +20,12 @@ use std::{
 };
 
 use actix_web::{
-    Error, HttpResponse,
+    Error, HttpMessage as _, HttpResponse,
     dev::{Service, ServiceRequest, ServiceResponse},
     error::InternalError,
     http::{
-        Method, StatusCode,
-        header::{HeaderValue, SET_COOKIE},
+        StatusCode,
+        header::{COOKIE, HeaderName, HeaderValue, SET_COOKIE},
     },
 };
 use derive_more::Debug;
@@ -37,68 +40,134 @@ use crate::{
     session::{self, SessionFate, fate},
 };
 
+// A constant would be copied for each look-up.
+static COOKIES: HeaderName = COOKIE;
+
 /// Wraps the session middleware.
 #[derive(Debug)]
 #[debug("LateService")]
-pub struct LateService<S> {
-    pub(crate) service: Rc<S>,
+pub struct LateService<S, L> {
+    pub(crate) layers: Rc<Layers<S, L>>,
     pub(crate) manager: Arc<Manager>,
-    /// Whether another login manager is around this one; set when its first request arrives.
-    pub(crate) is_nested: Rc<Cell<bool>>,
 }
 
-impl<S, B> Service<ServiceRequest> for LateService<S>
+/// The layers inside.
+pub(crate) struct Layers<S, L> {
+    /// The session middleware, with the login layer inside.
+    pub(crate) session: Rc<S>,
+    /// The same login layer.
+    pub(crate) login: Rc<L>,
+    pub(crate) link: Rc<Link>,
+}
+
+/// What the outermost layer tells the login layer.
+#[derive(Default)]
+pub(crate) struct Link {
+    /// Whether another login manager is around this one; set when its first request arrives.
+    pub(crate) is_nested: Cell<bool>,
+    /// Whether the next request comes directly, because it has no cookie.
+    pub(crate) is_direct: Cell<bool>,
+    /// How many requests come with their response.
+    answered: Cell<usize>,
+}
+
+/// The response of a request that the session middleware gets to save a session.
+struct Answered<B>(HttpResponse<B>);
+
+impl<S, L> Layers<S, L> {
+    /// Lets the session middleware save the session of a request that it has not seen before.
+    #[cold]
+    fn save<B>(&self, response: ServiceResponse<B>) -> S::Future
+    where
+        S: Service<ServiceRequest>,
+        B: 'static,
+    {
+        let (request, response) = response.into_parts();
+        request.extensions_mut().insert(Answered(response));
+        self.link.answered.set(self.link.answered.get() + 1);
+        self.session.call(ServiceRequest::from_request(request))
+    }
+}
+
+impl Link {
+    /// The response that a request comes with.
+    #[inline]
+    pub(crate) fn response<B: 'static>(&self, request: &ServiceRequest) -> Option<HttpResponse<B>> {
+        let left = self.answered.get().checked_sub(1)?;
+        let Answered(response) = request.extensions_mut().remove()?;
+        self.answered.set(left);
+        Some(response)
+    }
+}
+
+impl<S, L, B> Service<ServiceRequest> for LateService<S, L>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
     S::Future: 'static,
+    L: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    L::Future: 'static,
     B: 'static,
 {
     type Response = ServiceResponse<B>;
     type Error = Error;
-    type Future = LateFuture<S::Future, B>;
+    type Future = LateFuture<S, L, B>;
 
-    actix_web::dev::forward_ready!(service);
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.layers.session.poll_ready(cx)
+    }
 
     #[inline]
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        self.manager.session_cookie.hide_others(request.request());
+        let (layers, cookie) = (&self.layers, &self.manager.session_cookie);
         // The session middleware awaits the session, so a login manager around this one cannot see the routes.
         if declare_gate(&request) {
-            self.is_nested.set(true);
+            layers.link.is_nested.set(true);
         }
-        let cookie = &self.manager.session_cookie;
-        let reopens = cookie.has_older_keys();
-        if !(reopens || self.manager.watches_sessions || cookie.is_measured_late()) {
-            let inner = self.service.call(request);
-            return LateFuture::Plain { inner };
+        let (carries, measures) = (
+            request.headers().contains_key(&COOKIES),
+            cookie.is_measured_late(),
+        );
+        if carries {
+            cookie.hide_others(request.request());
         }
-        let method = request.method().clone();
-        let inner = self.service.call(request);
-        let future = if reopens {
-            let service = Rc::clone(&self.service);
-            self.watch(method, async move {
-                reopen::call_again(service, inner.await).await
-            })
+        let method = self
+            .manager
+            .watches_sessions
+            .then(|| request.method().clone());
+        let reopens = carries && cookie.has_older_keys();
+        let run = if !carries && !measures && request.method().is_safe() {
+            Run::Start {
+                request: Some(request),
+                layers: Rc::clone(layers),
+            }
+        } else if reopens || measures {
+            let session = Rc::clone(&layers.session);
+            let inner = session.call(request);
+            let reopened = async move {
+                if reopens {
+                    reopen::call_again(session, inner.await).await
+                } else {
+                    inner.await
+                }
+            };
+            let future: Boxed<B> = if measures {
+                measured(reopened)
+            } else {
+                Box::pin(reopened)
+            };
+            Run::Boxed { future }
         } else {
-            self.watch(method, inner)
+            Run::Through {
+                inner: layers.session.call(request),
+            }
         };
-        LateFuture::Tracked { future }
-    }
-}
-
-impl<S> LateService<S> {
-    /// Watches over the session of a request, as far as this manager can.
-    fn watch<B: 'static>(
-        &self,
-        method: Method,
-        inner: impl Future<Output = Result<ServiceResponse<B>, Error>> + 'static,
-    ) -> Boxed<B> {
-        let is_measured = self.manager.session_cookie.is_measured_late();
-        match (self.manager.watches_sessions, is_measured) {
-            (true, true) => measured(Box::pin(fate::track(method, inner, settle))),
-            (true, false) => Box::pin(fate::track(method, inner, settle)),
-            (false, true) => measured(inner),
-            (false, false) => Box::pin(inner),
+        LateFuture {
+            kind: match method {
+                None => Kind::Plain { run },
+                Some(method) => Kind::Watched {
+                    run: fate::track(&method, run, settle),
+                },
+            },
         }
     }
 }
@@ -177,43 +246,136 @@ fn private_error(cause: String, mut answer: HttpResponse) -> Error {
 pub(crate) type Boxed<B> = Pin<Box<dyn Future<Output = Result<ServiceResponse<B>, Error>>>>;
 
 pin_project! {
-    /// Waits for the session middleware.
-    #[derive(Debug)]
-    #[project = LateFutureProj]
-    pub enum LateFuture<F, B> {
-        /// No session can end during the request.
-        #[debug("Plain")]
-        Plain {
-            #[pin]
-            inner: F,
+    /// The way of one request through the layers inside.
+    #[project = RunProj]
+    enum Run<S, L, B>
+    where
+        S: Service<ServiceRequest>,
+        L: Service<ServiceRequest>,
+    {
+        // Without a cookie: there is no session to load.
+        Start {
+            request: Option<ServiceRequest>,
+            layers: Rc<Layers<S, L>>,
         },
-        /// The session may end during the request.
-        #[debug("Tracked")]
-        Tracked {
+        Direct {
+            #[pin]
+            inner: L::Future,
+            layers: Rc<Layers<S, L>>,
+        },
+        Through {
+            #[pin]
+            inner: S::Future,
+        },
+        Boxed {
             future: Boxed<B>,
         },
     }
 }
 
-impl<F, B> Future for LateFuture<F, B>
+impl<S, L, B> Future for Run<S, L, B>
 where
-    F: Future<Output = Result<ServiceResponse<B>, Error>>,
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    L: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    B: 'static,
+{
+    type Output = Result<ServiceResponse<B>, Error>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match self.as_mut().project() {
+                RunProj::Start { request, layers } => {
+                    let Some(request) = request.take() else {
+                        // Taken when this became another variant.
+                        return Poll::Pending;
+                    };
+                    let layers = Rc::clone(layers);
+                    layers.link.is_direct.set(true);
+                    let inner = layers.login.call(request);
+                    self.set(Self::Direct { inner, layers });
+                }
+                RunProj::Direct { inner, layers } => {
+                    let polled = inner.poll(cx);
+                    // The session middleware saves a session that it has not loaded under this condition, too. A
+                    // gate answers with a request of its own.
+                    let is_saved = matches!(
+                        &polled,
+                        Poll::Ready(Ok(response))
+                            if !session::of(response.request()).entries().is_empty()
+                    );
+                    if !is_saved {
+                        return polled;
+                    }
+                    let response = ready!(polled)?;
+                    let inner = layers.save(response);
+                    self.set(Self::Through { inner });
+                }
+                RunProj::Through { inner } => return inner.poll(cx),
+                RunProj::Boxed { future } => return future.as_mut().poll(cx),
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// Waits for the response.
+    #[derive(Debug)]
+    #[debug("LateFuture")]
+    pub struct LateFuture<S, L, B>
+    where
+        S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+        L: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+        B: 'static,
+    {
+        #[pin]
+        kind: Kind<S, L, B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    enum Kind<S, L, B>
+    where
+        S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+        L: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+        B: 'static,
+    {
+        // No session can end during the request.
+        Plain {
+            #[pin]
+            run: Run<S, L, B>,
+        },
+        // The session may end during the request.
+        Watched {
+            #[pin]
+            run: fate::Watched<Run<S, L, B>>,
+        },
+    }
+}
+
+impl<S, L, B> Future for LateFuture<S, L, B>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    L: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    B: 'static,
 {
     type Output = Result<ServiceResponse<B>, Error>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let result = ready!(match self.project() {
-            LateFutureProj::Plain { inner } => inner.poll(cx),
-            LateFutureProj::Tracked { future } => future.as_mut().poll(cx),
-        });
-        Poll::Ready(result.map(|mut response| {
+        let mut polled = match self.project().kind.project() {
+            KindProj::Plain { run } => run.poll(cx),
+            KindProj::Watched { run } => run.poll(cx),
+        };
+        // The response is changed where it is, since each move costs.
+        if let Poll::Ready(Ok(response)) = &mut polled
             // Faster than a look-up: most responses have few headers.
-            if response.headers().keys().any(|name| *name == SET_COOKIE) {
-                keep_session_private(&mut response);
-            }
-            response
-        }))
+            && response.headers().keys().any(|name| *name == SET_COOKIE)
+        {
+            keep_session_private(response);
+        }
+        polled
     }
 }
 

@@ -22,8 +22,8 @@ use actix_session::{SessionMiddleware, storage::SessionStore};
 use actix_web::{
     Error,
     body::{EitherBody, MessageBody},
-    dev::{Extensions, Service, ServiceRequest, ServiceResponse, Transform},
-    http::header::COOKIE,
+    dev::{Extensions, Payload, Service, ServiceRequest, ServiceResponse, Transform},
+    http::{ConnectionType, header::COOKIE},
 };
 use derive_more::Debug;
 use pin_project_lite::pin_project;
@@ -36,7 +36,7 @@ use crate::{
     request::{LoginState, RouteTrace},
     routes::{Gate, SeenDeclared},
     service::{
-        late::{Boxed, LateService},
+        late::{Boxed, LateService, Layers, Link},
         reopen,
         response::{complete_error, finish, needs_review, write},
     },
@@ -54,7 +54,8 @@ where
     // The session middleware wraps the login layer, because it saves what the login layer writes into
     // the session.
     type Transform = LateService<
-        <SessionMiddleware<T> as Transform<LoginService<S>, ServiceRequest>>::Transform,
+        <SessionMiddleware<T> as Transform<Rc<LoginService<S>>, ServiceRequest>>::Transform,
+        LoginService<S>,
     >;
     type InitError = ();
     // Runs once for each worker.
@@ -71,8 +72,8 @@ where
             data.insert(ProxyData(Arc::clone(&self.manager.proxies)));
             Rc::new(data)
         };
-        let is_nested = Rc::new(Cell::new(false));
-        let login = LoginService {
+        let link = Rc::new(Link::default());
+        let login = Rc::new(LoginService {
             service: Rc::new(service),
             data: data(false),
             data_of_safe: data(true),
@@ -80,16 +81,21 @@ where
             has_older_keys: self.manager.session_cookie.has_older_keys(),
             has_login_cookies: self.manager.has_login_cookies(),
             manager: Arc::clone(&self.manager),
-            is_nested: Rc::clone(&is_nested),
+            link: Rc::clone(&link),
             seen: SeenDeclared::default(),
-        };
-        let making = (self.session)().new_transform(login);
+        });
+        let making = (self.session)().new_transform(Rc::clone(&login));
         let manager = Arc::clone(&self.manager);
         Box::pin(async move {
+            let session = Rc::new(making.await?);
+            let layers = Layers {
+                session,
+                login,
+                link,
+            };
             Ok(LateService {
-                service: Rc::new(making.await?),
+                layers: Rc::new(layers),
                 manager,
-                is_nested,
             })
         })
     }
@@ -112,19 +118,27 @@ pub struct LoginService<S> {
     has_older_keys: bool,
     /// Whether logins have their own cookies.
     has_login_cookies: bool,
-    /// Whether another login manager, or a check of its own, is around this one. Then their decisions are
+    /// Says whether another login manager, or a check of its own, is around this one. Then their decisions are
     /// left to this layer.
-    is_nested: Rc<Cell<bool>>,
+    link: Rc<Link>,
     /// Which routes have declared who may reach them.
     seen: SeenDeclared,
+}
+
+/// Whether a request with a safe method may be the handshake of a WebSocket. In actix-web such a request always
+/// has a body, which is what the client sends through the socket.
+#[inline]
+fn may_open_socket(request: &ServiceRequest) -> bool {
+    let (request, payload) = request.parts();
+    !matches!(payload, Payload::None) || request.head().connection_type() == ConnectionType::Upgrade
 }
 
 impl<S> LoginService<S> {
     /// Why a request is one of another site; `None` if it is none.
     #[inline]
-    fn judge(&self, request: &ServiceRequest) -> Option<CrossSiteReason> {
+    fn judge(&self, request: &ServiceRequest, is_safe: bool) -> Option<CrossSiteReason> {
         let check = &self.manager.cross_site;
-        if check.is_off {
+        if check.is_off || is_safe && !may_open_socket(request) {
             return None;
         }
         let request = request.request();
@@ -147,13 +161,15 @@ impl<S> LoginService<S> {
             }
             self.is_checked.set(true);
         }
-        if self.has_older_keys {
+        let is_direct = self.link.is_direct.take();
+        if self.has_older_keys && !is_direct {
             request = match reopen::check(&self.manager.session_cookie, request) {
                 Ok(request) => request,
                 Err(error) => return Step::boxed(async move { Err(error) }),
             };
         }
-        let data = match request.method().is_safe() {
+        let is_safe = request.method().is_safe();
+        let data = match is_safe {
             true => &self.data_of_safe,
             false => &self.data,
         };
@@ -174,17 +190,18 @@ impl<S> LoginService<S> {
             return Step::boxed(async move { Ok(probe.answer(inner).await?.map_into_left_body()) });
         }
         // Any cookie counts here. Later code checks whether it is a login cookie.
-        let carries = self.has_login_cookies && request.headers().contains_key(COOKIE);
+        let carries =
+            self.has_login_cookies && !is_direct && request.headers().contains_key(COOKIE);
         let arrived = carries.then(|| self.manager.now());
         let plain = |inner| Step::Plain { inner, arrived };
         let prolongs = self.manager.remember.refresh_each_request;
-        let cross_site = self.judge(&request);
+        let cross_site = self.judge(&request, is_safe);
         // True for most managers. Space for a gate would slow their requests down.
-        let has_rules = self.manager.routes.deny_by_default || self.is_nested.get();
+        let has_rules = self.manager.routes.deny_by_default || self.link.is_nested.get();
         if !has_rules && !prolongs && cross_site.is_none() {
             return plain(self.service.call(request));
         }
-        let outer = self.is_nested.get().then(|| RouteTrace::of(&request));
+        let outer = self.link.is_nested.get().then(|| RouteTrace::of(&request));
         let outer = outer.flatten();
         let name = type_name::<S>();
         let (manager, seen) = (&self.manager, &self.seen);
@@ -222,7 +239,15 @@ where
     #[inline]
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let mut seen = Seen::default();
-        let step = seen.within(|| self.start(request));
+        let step = match self.link.response(&request) {
+            None => seen.within(|| self.start(request)),
+            Some(response) => Step::Answered {
+                response: Some(Box::new(ServiceResponse::new(
+                    request.into_parts().0,
+                    response,
+                ))),
+            },
+        };
         LoginFuture {
             manager: Arc::clone(&self.manager),
             seen,
@@ -258,6 +283,10 @@ pin_project! {
         Boxed {
             future: Boxed<EitherBody<B>>,
         },
+        // The response is known, and complete.
+        Answered {
+            response: Option<Box<ServiceResponse<EitherBody<B>>>>,
+        },
     }
 }
 
@@ -286,6 +315,11 @@ where
                     return Poll::Ready(
                         result.map_err(|error| complete_error(error, this.manager, *this.seen)),
                     );
+                }
+                StepProj::Answered { response } => {
+                    let response = response.take();
+                    // A future is not polled after it has answered.
+                    return response.map_or(Poll::Pending, |response| Poll::Ready(Ok(*response)));
                 }
                 StepProj::Plain { inner, arrived } => {
                     let result = ready!(this.seen.within(|| inner.poll(cx)));

@@ -16,7 +16,7 @@ use actix_web::{
     dev::ServiceResponse,
     http::{
         Method, StatusCode,
-        header::{HeaderMap, HeaderValue, SET_COOKIE, WWW_AUTHENTICATE},
+        header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE},
     },
 };
 
@@ -113,7 +113,7 @@ pub(crate) fn write<B>(
         }
         keep_private(response, manager, seen);
     }
-    fate::count_cookies(ours, || response.headers().get_all(SET_COOKIE).count());
+    fate::count_cookies(ours, response.headers());
     if response.status() == StatusCode::UNAUTHORIZED {
         challenge(response.headers_mut());
         caching::keep_private(response.headers_mut());

@@ -39,16 +39,24 @@
 //!   session gets a new one, and sessions that are kept in their cookie never end.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::HashMap,
     future::Future,
-    rc::Rc,
+    pin::Pin,
+    task::{Context, Poll},
 };
 
-use actix_web::http::Method;
-use tokio::sync::OwnedRwLockWriteGuard;
+use actix_web::http::{
+    Method,
+    header::{HeaderMap, SET_COOKIE},
+};
+use pin_project_lite::pin_project;
+use tokio::{sync::OwnedRwLockWriteGuard, task::futures::TaskLocalFuture};
 
-use crate::{core::LoginKey, store::deadline};
+use crate::{
+    core::LoginKey,
+    store::deadline::{self, Bounded},
+};
 
 /// Keeps other requests of this process from changing a session.
 pub(crate) type Lock = Option<OwnedRwLockWriteGuard<()>>;
@@ -82,8 +90,6 @@ pub(crate) struct SessionTracker {
     pub(crate) cookies: Cell<usize>,
     /// The logins whose cookies the request carries, and the time at which it arrived.
     pub(crate) carried: RefCell<(Vec<LoginKey>, i64)>,
-    /// The method of the request, if it must only read.
-    safe_method: Option<Method>,
 }
 
 /// Whether the session of a request has ended.
@@ -100,44 +106,83 @@ pub(crate) enum SessionFate {
     Unknown,
 }
 
-tokio::task_local! {
-    // Shared, so that each poll moves a pointer and not the tracker.
-    static TRACKER: Rc<SessionTracker>;
+/// The watch over the session of one request.
+#[derive(Default)]
+pub(crate) struct Watch {
+    /// Made when there is something to note: most requests only read.
+    tracker: OnceCell<Box<SessionTracker>>,
+    /// The method of the request, if it must only read.
+    safe_method: Option<Method>,
 }
 
-/// Runs the session middleware for one request with this method. `done` gets its result, the fate of the session, and
-/// how many cookies of the response stay if the request is late.
-pub(crate) async fn track<F: Future>(
-    method: Method,
-    work: F,
-    done: impl FnOnce(F::Output, SessionFate, usize) -> F::Output,
-) -> F::Output {
-    let request = async move {
-        let output = work.await;
-        let (fate, cookies) = with_tracker(|tracker| match tracker.failed.get() {
+tokio::task_local! {
+    static WATCH: Watch;
+}
+
+/// What is done with the result of a request, the fate of its session, and the number of cookies of the
+/// response that stay if the request is late.
+pub(crate) type Settle<T> = fn(T, SessionFate, usize) -> T;
+
+pin_project! {
+    /// A request within its [`Watch`].
+    pub(crate) struct Settling<F: Future> {
+        #[pin]
+        work: F,
+        settle: Settle<F::Output>,
+    }
+}
+
+impl<F: Future> Future for Settling<F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let output = this.work.poll(cx);
+        if output.is_pending() {
+            return output;
+        }
+        let (fate, cookies) = with_noted(|tracker| match tracker.failed.get() {
             true => (SessionFate::Unknown, tracker.cookies.get()),
             false => (tracker.fate.get(), tracker.cookies.get()),
         });
-        done(output, fate, cookies)
+        if fate == SessionFate::Kept {
+            return output;
+        }
+        output.map(|output| (this.settle)(output, fate, cookies))
+    }
+}
+
+/// A request whose session is watched, and whose waiting for stores is limited.
+pub(crate) type Watched<F> = Bounded<TaskLocalFuture<Watch, Settling<F>>>;
+
+/// Runs the session middleware for one request, which has this method.
+pub(crate) fn track<F: Future>(method: &Method, work: F, settle: Settle<F::Output>) -> Watched<F> {
+    let watch = Watch {
+        safe_method: method.is_safe().then(|| method.clone()),
+        ..Watch::default()
     };
-    let tracker = SessionTracker {
-        safe_method: method.is_safe().then_some(method),
-        ..SessionTracker::default()
-    };
-    deadline::bounded(TRACKER.scope(Rc::new(tracker), request)).await
+    deadline::bounded(WATCH.scope(watch, Settling { work, settle }))
 }
 
 /// The method of the current request, if it must only read. `None` also where sessions are not tracked.
 pub(crate) fn safe_method() -> Option<Method> {
-    with_tracker(|tracker| tracker.safe_method.clone())
+    let method = WATCH.try_with(|watch| watch.safe_method.clone());
+    method.ok().flatten()
 }
 
 /// Reads or changes the tracker of the current request. Returns the default value where sessions are
 /// not tracked.
 pub(crate) fn with_tracker<T: Default>(use_tracker: impl FnOnce(&SessionTracker) -> T) -> T {
-    TRACKER
-        .try_with(|tracker| use_tracker(tracker))
+    WATCH
+        .try_with(|watch| use_tracker(watch.tracker.get_or_init(Box::default)))
         .unwrap_or_default()
+}
+
+/// Reads the tracker of the current request. Returns the default value if nothing was noted.
+fn with_noted<T: Default>(read: impl FnOnce(&SessionTracker) -> T) -> T {
+    let read = |watch: &Watch| watch.tracker.get().map(|tracker| read(tracker));
+    WATCH.try_with(read).ok().flatten().unwrap_or_default()
 }
 
 /// Notes whose session the request has, so that the end of the session counts as that user's.
@@ -151,12 +196,12 @@ pub(crate) fn belongs_to(user_type: &str, user_id: &str) {
 
 /// The name of the user type, and the id as JSON, that [`belongs_to`] noted; both are empty otherwise.
 pub(crate) fn owner() -> (String, String) {
-    with_tracker(|tracker| tracker.owner.borrow().clone())
+    with_noted(|tracker| tracker.owner.borrow().clone())
 }
 
 /// Whether the current request has a tracker.
 pub(crate) fn is_tracked() -> bool {
-    with_tracker(|_| true)
+    WATCH.try_with(|_| true).unwrap_or_default()
 }
 
 /// The request logged a user in, so the session that it leaves is a new one.
@@ -168,7 +213,7 @@ pub(crate) fn logged_in(login_key: &str) {
 }
 
 pub(crate) fn has_logged_in() -> bool {
-    with_tracker(|tracker| !tracker.logged_in.borrow().is_empty())
+    with_noted(|tracker| !tracker.logged_in.borrow().is_empty())
 }
 
 /// A request that arrived at this time carries the cookies of these logins. If one of them has ended
@@ -201,12 +246,12 @@ pub(crate) fn set_ours(state: &State) {
 
 /// Whether the session is as [`set_ours`] noted it.
 pub(crate) fn is_ours(state: &State) -> bool {
-    with_tracker(|tracker| tracker.ours.borrow().as_ref() == Some(state))
+    with_noted(|tracker| tracker.ours.borrow().as_ref() == Some(state))
 }
 
 /// Whether a late request loses no data of the application if this session is not saved.
 pub(crate) fn may_lose(state: &State) -> bool {
-    with_tracker(|tracker| tracker.logged_out.get()) || is_ours(state)
+    with_noted(|tracker| tracker.logged_out.get()) || is_ours(state)
 }
 
 /// Counts the cookies of a response before the session middleware adds the session cookie; the last
@@ -214,11 +259,21 @@ pub(crate) fn may_lose(state: &State) -> bool {
 ///
 /// A late response is sent without the cookies of this crate, because the browser may have newer ones.
 /// Those of a log out stay: no other response repeats them.
-pub(crate) fn count_cookies(ours: usize, count: impl FnOnce() -> usize) {
-    with_tracker(|tracker| {
+pub(crate) fn count_cookies(ours: usize, headers: &HeaderMap) {
+    let count = |watch: &Watch| {
+        // Without cookies there is nothing to note. Faster than a look-up: most responses have few headers.
+        if !headers.keys().any(|name| *name == SET_COOKIE) {
+            if let Some(tracker) = watch.tracker.get() {
+                tracker.cookies.set(0);
+            }
+            return;
+        }
+        let tracker = watch.tracker.get_or_init(Box::default);
         let dropped = if tracker.logged_out.get() { 0 } else { ours };
-        tracker.cookies.set(count().saturating_sub(dropped));
-    });
+        let count = headers.get_all(SET_COOKIE).count();
+        tracker.cookies.set(count.saturating_sub(dropped));
+    };
+    let _ = WATCH.try_with(count);
 }
 
 /// Notes that the session has ended. Does not apply to a log in, which makes a new session.
@@ -232,6 +287,9 @@ pub(crate) fn set_fate(fate: SessionFate) {
 
 /// Notes whether a store failed: the session middleware treats all errors alike.
 pub(crate) fn note_failure<T, E>(answer: Result<T, E>) -> Result<T, E> {
-    with_tracker(|tracker| tracker.failed.set(answer.is_err()));
+    match &answer {
+        Ok(_) => with_noted(|tracker| tracker.failed.set(false)),
+        Err(_) => with_tracker(|tracker| tracker.failed.set(true)),
+    }
     answer
 }

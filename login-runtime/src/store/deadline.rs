@@ -16,7 +16,7 @@ use std::{
 
 use derive_more::{Display, Error};
 use tokio::{
-    task::JoinError,
+    task::{JoinError, futures::TaskLocalFuture},
     time::{Instant, timeout},
 };
 
@@ -136,7 +136,7 @@ const PATIENCE: u32 = 30;
 
 /// What one request has experienced with its stores.
 #[derive(Default)]
-struct Failures {
+pub(crate) struct Failures {
     /// How long it has waited for answers that never arrived.
     waited_in_vain: Cell<Duration>,
     /// The errors that it has logged.
@@ -157,9 +157,12 @@ tokio::task_local! {
     static FAILURES: Failures;
 }
 
+/// A request whose total waiting for a store that is down is limited.
+pub(crate) type Bounded<F> = TaskLocalFuture<Failures, F>;
+
 /// Runs one request, and limits its total waiting for a store that is down.
-pub(crate) async fn bounded<F: Future>(request: F) -> F::Output {
-    FAILURES.scope(Failures::default(), request).await
+pub(crate) fn bounded<F: Future>(request: F) -> Bounded<F> {
+    FAILURES.scope(Failures::default(), request)
 }
 
 /// Whether the request has not logged this error yet. An outage fails many calls of a request alike.
