@@ -1,4 +1,4 @@
-//! Serves a contender on a port of this machine: `serve <contender> <workers> [<Redis>]`.
+//! Serves a contender on a port of this machine: `serve <contender> <workers> [<address of the store>]`.
 //!
 //! Prints the port as soon as it listens. Ends when its standard input is closed.
 
@@ -12,7 +12,7 @@ use std::{
 use login_benches::contenders::{self, Contender, Setup};
 
 fn main() -> io::Result<()> {
-    let usage = || io::Error::other("serve <contender> <workers> [<Redis>]");
+    let usage = || io::Error::other("serve <contender> <workers> [<address of the store>]");
     let mut arguments = env::args().skip(1);
     let contender = arguments
         .next()
@@ -23,7 +23,7 @@ fn main() -> io::Result<()> {
         .and_then(|count| count.parse().ok())
         .ok_or_else(usage)?;
     let setup = Setup {
-        redis: arguments.next(),
+        store: arguments.next(),
         ..Setup::default()
     };
     let listener = TcpListener::bind(("127.0.0.1", 0))?;

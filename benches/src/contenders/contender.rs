@@ -15,6 +15,8 @@ pub enum Contender {
     FloorMemory,
     /// The floor with sessions in Redis.
     FloorRedis,
+    /// The floor with logins in a table of PostgreSQL: one prepared `SELECT` for each protected page.
+    FloorPostgres,
     /// The program of `README.md`.
     Readme,
     /// The same, asked by a client that sends three headers.
@@ -23,6 +25,26 @@ pub enum Contender {
     ReadmeUuid,
     /// The program of `README.md` with `login_cookie`.
     ReadmeCookie,
+    /// The program of `README.md` with login records in SQLite.
+    ReadmeSqlite,
+    /// The same with `login_cookie`.
+    ReadmeSqliteCookie,
+    /// The program of `README.md` with login records in PostgreSQL.
+    ReadmePostgres,
+    /// The same with `login_cookie`.
+    ReadmePostgresCookie,
+    /// The program of `README.md` with login records in Redis, and sessions in cookies.
+    ReadmeRedis,
+    /// The same with `login_cookie`.
+    ReadmeRedisCookie,
+    /// The program of `README.md` with login records and sessions in Redis.
+    ReadmeAllRedis,
+    /// The program of `README.md` with `login_cookie`, and a cache over login records in SQLite.
+    ReadmeCachedSqlite,
+    /// The same over login records in PostgreSQL.
+    ReadmeCachedPostgres,
+    /// The same over login records in Redis.
+    ReadmeCachedRedis,
     /// Ours with the login in the session and no login records.
     Ours,
     /// Like `Ours`, and logins end when the password changes.
@@ -35,16 +57,8 @@ pub enum Contender {
     OursCookie,
     /// Like `OursCookie`, with login records in memory.
     OursCookieMemory,
-    /// Like `OursCookie`, with login records in Redis.
-    OursCookieRedis,
     /// Ours with login records in memory.
     OursMemory,
-    /// Ours with login records in SQLite.
-    OursSqlite,
-    /// Ours with login records in Redis and sessions in cookies.
-    OursRedis,
-    /// Ours with login records and sessions in Redis.
-    OursAllRedis,
     /// actix-identity, on actix-session with private cookies.
     Identity,
     /// axum-login, on tower-sessions in memory.
@@ -52,7 +66,7 @@ pub enum Contender {
 }
 
 /// In the order of the tables.
-pub const ALL: [Contender; 22] = [
+pub const ALL: [Contender; 29] = [
     Contender::Readme,
     Contender::ReadmeCookie,
     Contender::ReadmeUuid,
@@ -62,20 +76,36 @@ pub const ALL: [Contender; 22] = [
     Contender::FloorFew,
     Contender::FloorMemory,
     Contender::FloorRedis,
+    Contender::FloorPostgres,
+    Contender::ReadmeSqlite,
+    Contender::ReadmeSqliteCookie,
+    Contender::ReadmePostgres,
+    Contender::ReadmePostgresCookie,
+    Contender::ReadmeRedis,
+    Contender::ReadmeRedisCookie,
+    Contender::ReadmeAllRedis,
+    Contender::ReadmeCachedSqlite,
+    Contender::ReadmeCachedPostgres,
+    Contender::ReadmeCachedRedis,
     Contender::Ours,
     Contender::OursHashed,
     Contender::OursDenying,
     Contender::OursDenyingFew,
     Contender::OursCookie,
     Contender::OursCookieMemory,
-    Contender::OursCookieRedis,
     Contender::OursMemory,
-    Contender::OursSqlite,
-    Contender::OursRedis,
-    Contender::OursAllRedis,
     Contender::Identity,
     Contender::Axum,
 ];
+
+/// Where records are, outside of the memory of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// In a file, which the process itself reads.
+    Sqlite,
+    Postgres,
+    Redis,
+}
 
 impl Contender {
     pub fn name(self) -> &'static str {
@@ -85,6 +115,17 @@ impl Contender {
             Self::FloorFew => "floor_few",
             Self::FloorMemory => "floor_memory",
             Self::FloorRedis => "floor_redis",
+            Self::FloorPostgres => "floor_postgres",
+            Self::ReadmeSqlite => "readme_sqlite",
+            Self::ReadmeSqliteCookie => "readme_sqlite_cookie",
+            Self::ReadmePostgres => "readme_postgres",
+            Self::ReadmePostgresCookie => "readme_postgres_cookie",
+            Self::ReadmeRedis => "readme_redis",
+            Self::ReadmeRedisCookie => "readme_redis_cookie",
+            Self::ReadmeAllRedis => "readme_all_redis",
+            Self::ReadmeCachedSqlite => "readme_cached_sqlite",
+            Self::ReadmeCachedPostgres => "readme_cached_postgres",
+            Self::ReadmeCachedRedis => "readme_cached_redis",
             Self::Readme => "readme",
             Self::ReadmeFew => "readme_few",
             Self::ReadmeUuid => "readme_uuid",
@@ -95,11 +136,7 @@ impl Contender {
             Self::OursDenyingFew => "ours_denying_few",
             Self::OursCookie => "ours_cookie",
             Self::OursCookieMemory => "ours_cookie_memory",
-            Self::OursCookieRedis => "ours_cookie_redis",
             Self::OursMemory => "ours_memory",
-            Self::OursSqlite => "ours_sqlite",
-            Self::OursRedis => "ours_redis",
-            Self::OursAllRedis => "ours_all_redis",
             Self::Identity => "identity",
             Self::Axum => "axum",
         }
@@ -112,6 +149,23 @@ impl Contender {
             Self::FloorFew => "floor, asked with three headers",
             Self::FloorMemory => "floor, sessions in memory",
             Self::FloorRedis => "floor, sessions in Redis",
+            Self::FloorPostgres => "floor, one prepared `SELECT` in PostgreSQL",
+            Self::ReadmeSqlite => "README's program, records in SQLite",
+            Self::ReadmeSqliteCookie => "README's program, login cookie, records in SQLite",
+            Self::ReadmePostgres => "README's program, records in PostgreSQL",
+            Self::ReadmePostgresCookie => "README's program, login cookie, records in PostgreSQL",
+            Self::ReadmeRedis => "README's program, records in Redis",
+            Self::ReadmeRedisCookie => "README's program, login cookie, records in Redis",
+            Self::ReadmeAllRedis => "README's program, records and sessions in Redis",
+            Self::ReadmeCachedSqlite => {
+                "README's program, login cookie, records in SQLite, cached for 1 s"
+            }
+            Self::ReadmeCachedPostgres => {
+                "README's program, login cookie, records in PostgreSQL, cached for 1 s"
+            }
+            Self::ReadmeCachedRedis => {
+                "README's program, login cookie, records in Redis, cached for 1 s"
+            }
             Self::Readme => {
                 "**README's program**: records in memory, deny by default, password hash"
             }
@@ -124,11 +178,7 @@ impl Contender {
             Self::OursDenyingFew => "ours, session only, deny by default, asked with three headers",
             Self::OursCookie => "ours, login cookie",
             Self::OursCookieMemory => "ours, login cookie, records in memory",
-            Self::OursCookieRedis => "ours, login cookie, records in Redis",
             Self::OursMemory => "ours, records in memory",
-            Self::OursSqlite => "ours, records in SQLite",
-            Self::OursRedis => "ours, records in Redis",
-            Self::OursAllRedis => "ours, records and sessions in Redis",
             Self::Identity => "actix-identity",
             Self::Axum => "axum-login, sessions in memory",
         }
@@ -177,15 +227,27 @@ impl Contender {
             )
     }
 
+    /// The store that requests wait for; `None` if all is in the memory of this process.
+    pub fn store(self) -> Option<Store> {
+        match self {
+            Self::ReadmeSqlite | Self::ReadmeSqliteCookie | Self::ReadmeCachedSqlite => {
+                Some(Store::Sqlite)
+            }
+            Self::FloorPostgres
+            | Self::ReadmePostgres
+            | Self::ReadmePostgresCookie
+            | Self::ReadmeCachedPostgres => Some(Store::Postgres),
+            Self::FloorRedis
+            | Self::ReadmeRedis
+            | Self::ReadmeRedisCookie
+            | Self::ReadmeAllRedis
+            | Self::ReadmeCachedRedis => Some(Store::Redis),
+            _ => None,
+        }
+    }
+
     /// Whether a request runs on one thread only, so that its instructions can be counted.
     pub fn is_counted(self) -> bool {
-        !matches!(
-            self,
-            Self::FloorRedis
-                | Self::OursCookieRedis
-                | Self::OursSqlite
-                | Self::OursRedis
-                | Self::OursAllRedis
-        )
+        self.store().is_none()
     }
 }

@@ -15,8 +15,6 @@ use login_runtime::{
     config::LoginManagerBuilder, login_required, public,
 };
 
-#[cfg(feature = "stores")]
-pub(super) use self::stores::manager_with_redis;
 use super::{
     contender::Contender,
     setup::{Setup, home, welcome},
@@ -71,7 +69,7 @@ fn builder<U: Row>(users: &Users) -> LoginManagerBuilder {
     .login_view("/login")
 }
 
-pub(super) async fn manager(contender: Contender, setup: &Setup) -> LoginManager {
+pub(super) fn manager(contender: Contender, setup: &Setup) -> LoginManager {
     let builder = builder::<User>(&setup.users);
     let builder = match contender {
         Contender::OursDenying | Contender::OursDenyingFew => {
@@ -81,15 +79,7 @@ pub(super) async fn manager(contender: Contender, setup: &Setup) -> LoginManager
         Contender::OursCookieMemory => builder
             .login_cookie(CookieSettings::new())
             .login_store(MemoryLoginStore::new()),
-        #[cfg(feature = "stores")]
-        Contender::OursCookieRedis => builder
-            .login_cookie(CookieSettings::new())
-            .login_store(stores::redis(setup).await),
         Contender::OursMemory => builder.login_store(MemoryLoginStore::new()),
-        #[cfg(feature = "stores")]
-        Contender::OursSqlite => builder.login_store(stores::sqlite().await),
-        #[cfg(feature = "stores")]
-        Contender::OursRedis => builder.login_store(stores::redis(setup).await),
         _ => builder.session_only(),
     };
     builder
@@ -167,54 +157,4 @@ pub(super) fn denying_app<T: SessionStore + 'static>(
         .route("/login", web::post().to(log_in::<User>).wrap(public()))
         .route("/login/remember", remembered.wrap(public()))
         .route("/logout", web::post().to(log_out::<User>).wrap(public()))
-}
-
-/// Login stores outside of the memory of this process.
-#[cfg(feature = "stores")]
-mod stores {
-    use actix_session::storage::RedisSessionStore;
-    use login_runtime::{
-        LoginManager,
-        config::SharedStore,
-        store::{RedisLoginStore, SqliteLoginStore},
-    };
-    use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
-
-    use super::builder;
-    use crate::{
-        contenders::{sessions, setup::Setup},
-        users::User,
-    };
-
-    pub(in crate::contenders) async fn manager_with_redis(
-        setup: &Setup,
-    ) -> LoginManager<SharedStore<RedisSessionStore>> {
-        builder::<User>(&setup.users)
-            .login_store(redis(setup).await)
-            .session_store(sessions::redis(setup.redis()).await)
-            .build(setup.key.clone())
-            .expect("these settings work")
-    }
-
-    pub(super) async fn redis(setup: &Setup) -> RedisLoginStore {
-        RedisLoginStore::new(setup.redis())
-            .await
-            .expect("Redis answers")
-    }
-
-    /// A database in a temporary file.
-    pub(super) async fn sqlite() -> SqliteLoginStore {
-        let file = std::env::temp_dir().join(format!("login_benches_{}.db", std::process::id()));
-        let options = SqliteConnectOptions::new()
-            .filename(file)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal);
-        let pool = SqlitePoolOptions::new()
-            .connect_with(options)
-            .await
-            .expect("SQLite opens");
-        let store = SqliteLoginStore::new(pool);
-        store.migrate().await.expect("the tables are made");
-        store
-    }
 }

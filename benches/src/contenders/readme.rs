@@ -24,7 +24,7 @@ use super::{
 };
 use crate::users::{ReadmeUser, Row, Users, UuidUser};
 
-fn builder<U: Row>(users: &Users) -> LoginManagerBuilder {
+pub(super) fn builder<U: Row>(users: &Users) -> LoginManagerBuilder {
     let users = users.clone();
     let find = move |id| {
         let users = users.clone();
@@ -47,7 +47,7 @@ pub(super) fn manager_with_cookie(setup: &Setup) -> LoginManager {
     build(builder.login_store(MemoryLoginStore::new()), setup)
 }
 
-fn build(builder: LoginManagerBuilder, setup: &Setup) -> LoginManager {
+pub(super) fn build(builder: LoginManagerBuilder, setup: &Setup) -> LoginManager {
     builder
         .build(setup.key.clone())
         .expect("these settings work")

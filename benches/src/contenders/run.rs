@@ -11,6 +11,8 @@ use super::{
     floor, ours, readme, sessions,
     setup::Setup,
 };
+#[cfg(feature = "stores")]
+use super::{floor_postgres, stores};
 use crate::users::{HashedUser, ReadmeUser, User, UuidUser};
 
 /// Evaluates `$then` with `$app`, a function that makes the application of a contender on actix-web.
@@ -36,8 +38,14 @@ macro_rules! with_app {
             }
             #[cfg(feature = "stores")]
             Contender::FloorRedis => {
-                let (setup, store) = (setup.clone(), sessions::redis(setup.redis()).await);
+                let (setup, store) = (setup.clone(), sessions::redis(setup.store()).await);
                 let $app = move || floor::app(&setup, store.clone());
+                $then
+            }
+            #[cfg(feature = "stores")]
+            Contender::FloorPostgres => {
+                let (setup, pool) = (setup.clone(), floor_postgres::pool(setup).await);
+                let $app = move || floor_postgres::app(&setup, pool.clone());
                 $then
             }
             Contender::Readme | Contender::ReadmeFew => {
@@ -58,16 +66,13 @@ macro_rules! with_app {
             Contender::Ours
             | Contender::OursCookie
             | Contender::OursCookieMemory
-            | Contender::OursCookieRedis
-            | Contender::OursMemory
-            | Contender::OursSqlite
-            | Contender::OursRedis => {
-                let (setup, login) = (setup.clone(), ours::manager($contender, setup).await);
+            | Contender::OursMemory => {
+                let (setup, login) = (setup.clone(), ours::manager($contender, setup));
                 let $app = move || ours::app::<User, _>(&setup, login.clone());
                 $then
             }
             Contender::OursDenying | Contender::OursDenyingFew => {
-                let (setup, login) = (setup.clone(), ours::manager($contender, setup).await);
+                let (setup, login) = (setup.clone(), ours::manager($contender, setup));
                 let $app = move || ours::denying_app(&setup, login.clone());
                 $then
             }
@@ -77,9 +82,23 @@ macro_rules! with_app {
                 $then
             }
             #[cfg(feature = "stores")]
-            Contender::OursAllRedis => {
-                let (setup, login) = (setup.clone(), ours::manager_with_redis(setup).await);
-                let $app = move || ours::app::<User, _>(&setup, login.clone());
+            Contender::ReadmeSqlite
+            | Contender::ReadmeSqliteCookie
+            | Contender::ReadmePostgres
+            | Contender::ReadmePostgresCookie
+            | Contender::ReadmeRedis
+            | Contender::ReadmeRedisCookie
+            | Contender::ReadmeCachedSqlite
+            | Contender::ReadmeCachedPostgres
+            | Contender::ReadmeCachedRedis => {
+                let (setup, login) = (setup.clone(), stores::manager($contender, setup).await);
+                let $app = move || readme::app(&setup, login.clone());
+                $then
+            }
+            #[cfg(feature = "stores")]
+            Contender::ReadmeAllRedis => {
+                let (setup, login) = (setup.clone(), stores::manager_with_sessions(setup).await);
+                let $app = move || readme::app(&setup, login.clone());
                 $then
             }
             #[cfg(feature = "peers")]

@@ -9,8 +9,8 @@ use crate::{scenario::WELCOME, users::Users};
 pub struct Setup {
     pub users: Users,
     pub key: Key,
-    /// The address of Redis, for the contenders that need it.
-    pub redis: Option<String>,
+    /// The address of Redis or PostgreSQL, for the contenders that need it.
+    pub store: Option<String>,
 }
 
 impl Default for Setup {
@@ -19,15 +19,15 @@ impl Default for Setup {
             users: Users::default(),
             // Fixed, so that two runs execute the same instructions.
             key: Key::derive_from(&[7; 64]),
-            redis: None,
+            store: None,
         }
     }
 }
 
 impl Setup {
     #[cfg(feature = "stores")]
-    pub(super) fn redis(&self) -> &str {
-        self.redis.as_deref().expect("there is a Redis")
+    pub(super) fn store(&self) -> &str {
+        self.store.as_deref().expect("there is a store")
     }
 }
 

@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 /// The contenders and scenarios that are compared with the floor.
 const SCENARIOS: [(&str, &str); 8] = [
-    ("ours", "public_known"),
-    ("ours", "refused"),
+    ("readme", "public"),
+    ("readme", "refused"),
+    ("readme", "protected"),
+    ("readme", "log_in"),
+    ("readme", "log_out"),
+    ("readme_cookie", "protected"),
+    ("readme_cookie", "log_in"),
     ("ours", "protected"),
-    ("ours", "log_in"),
-    ("ours_memory", "protected"),
-    ("ours_cookie", "protected"),
-    ("ours_cookie", "log_in"),
-    ("ours_cookie_memory", "protected"),
 ];
 /// The number of functions in each table.
 const FUNCTIONS: usize = 25;

@@ -1,14 +1,6 @@
-//! How the cost grows with logins in a store, bytes in a session, guards and routes.
+//! How the cost grows with logins in a store, logins of a user, bytes in a session, guards and routes.
 
-use std::{
-    convert::Infallible,
-    fs, io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, fs, io, time::Instant};
 
 use actix_http::Request;
 use actix_service::Service;
@@ -21,44 +13,54 @@ use actix_web::{
     test::{TestRequest, init_service},
     web,
 };
-use futures_util::{StreamExt, stream};
 use login_benches::{
-    scenario::USER_AGENT,
-    users::{User, Users},
+    scenario::{Headers, USER_AGENT},
+    users::{ReadmeUser, User, Users},
 };
 use login_runtime::{
-    CurrentUser, LoginManager, MemoryLoginStore, Verified, login_required,
-    store::{LoginKey, LoginRecord, LoginStore, RedisLoginStore, SqliteLoginStore},
+    Auth, CurrentUser, LoginManager, MemoryLoginStore, Verified, login_required, public,
 };
 use serde_json::{Value, json};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use crate::{
+    is_quick, many,
     plot::{self, Curve},
-    redis::Redis,
 };
 
-const NOW: i64 = 1_800_000_000;
 /// How often each time is measured. The fastest counts, since other work only makes it slower.
-const TIMES: usize = 15;
+pub(crate) const TIMES: usize = 15;
 
 pub(crate) fn measure() -> io::Result<Value> {
-    let (bytes, wait, total) = memory_store();
-    let stores = System::new().block_on(stores())?;
+    let routes_most = if is_quick() { 1000 } else { 10_000 };
+    let sizes: Vec<_> = [10, 100, 1000, 10_000]
+        .into_iter()
+        .filter(|&size| size <= routes_most)
+        .collect();
+    // First, since memory that was freed before would hide memory that is kept.
+    let paths = endless_paths();
+    let routes_before = pages("routes before the page", &sizes, routes_before);
+    let routes_after = pages("routes after the page", &sizes, routes_after);
     let contents = pages(
         "bytes in the session",
         &[0, 250, 500, 1000, 1500, 2000],
         contents,
     );
     let guards = pages("guards around a page", &[0, 1, 2, 4, 8], guards);
-    let routes = pages("routes", &[1, 10, 100, 1000], routes);
+    let stores = many::measure()?;
     for (file, title, x, logarithmic, curves) in [
         (
             "logins",
             "finding a login, by logins in the store",
             "logins",
             true,
-            &stores,
+            &stores.find,
+        ),
+        (
+            "logins_of_a_user",
+            "a log in, by logins of the user",
+            "logins of the user",
+            true,
+            &stores.log_in,
         ),
         (
             "contents",
@@ -76,25 +78,33 @@ pub(crate) fn measure() -> io::Result<Value> {
         ),
         (
             "routes",
-            "a protected page, by routes before it",
+            "a protected page, by routes that actix-web tries before it",
             "routes",
             true,
-            &routes,
+            &routes_before,
+        ),
+        (
+            "routes_after",
+            "a protected page, by routes after it",
+            "routes",
+            true,
+            &routes_after,
         ),
     ] {
-        let directory = login_benches::counts::package_directory().join("curves");
+        let directory = crate::results::output("curves");
         fs::create_dir_all(&directory)?;
         let drawing = plot::svg(title, x, "microseconds", logarithmic, curves);
         fs::write(directory.join(file).with_extension("svg"), drawing)?;
     }
     Ok(json!({
-        "bytes_per_login": bytes,
-        "purge_wait_ms": wait,
-        "purge_ms": total,
-        "logins": curves(&stores),
+        "paths": paths,
+        "stores": stores.table,
+        "logins": curves(&stores.find),
+        "logins_of_a_user": curves(&stores.log_in),
         "contents": curves(&contents),
         "guards": curves(&guards),
-        "routes": curves(&routes),
+        "routes": curves(&routes_before),
+        "routes_after": curves(&routes_after),
     }))
 }
 
@@ -106,35 +116,8 @@ fn curves(curves: &[Curve]) -> Value {
         .into()
 }
 
-fn key(number: u64) -> LoginKey {
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
-    bytes[8..16].copy_from_slice(&number.to_be_bytes());
-    LoginKey::from_bytes(bytes)
-}
-
-fn record(number: u64, expires_at: i64) -> LoginRecord {
-    LoginRecord {
-        user_type: String::new(),
-        user_id: number.to_string(),
-        created_at: NOW,
-        authenticated_at: NOW,
-        last_seen: NOW,
-        expires_at,
-        fresh: true,
-        allow_inactive: false,
-        method: "password".to_owned(),
-        client: number,
-        user_agent: USER_AGENT.to_owned(),
-        address: "203.0.113.77".to_owned(),
-        hash: Some("AbCdEfGhIjKlMnOpQrStUv".to_owned()),
-        family: None,
-        unseen_token: None,
-    }
-}
-
 /// The memory of this process, in bytes.
-fn resident() -> f64 {
+pub(crate) fn resident() -> f64 {
     let text = fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = text
         .split(' ')
@@ -143,124 +126,78 @@ fn resident() -> f64 {
     pages.unwrap_or(0.0) * 4096.0
 }
 
-/// The bytes per login of a million logins, and two times of a purge of all of them, in milliseconds:
-/// the longest wait of another request, and the whole purge.
-fn memory_store() -> (f64, f64, f64) {
-    const LOGINS: u64 = 1_000_000;
+/// Asks for a million different paths of a declared route with a parameter, and for as many without a
+/// route. Returns the growth of memory after the first thousand, and the time per request in microseconds of
+/// the first requests and of the last.
+fn endless_paths() -> Value {
+    eprintln!("measuring: endless paths");
+    let paths: u64 = if is_quick() { 20_000 } else { 1_000_000 };
+    // Few, since requests that wait take memory, too.
+    const PART: u64 = 1000;
+    /// How many parts are the first or last ones.
+    const PARTS: usize = 10;
     System::new().block_on(async {
-        let store = Arc::new(MemoryLoginStore::new());
-        let before = resident();
-        for number in 0..LOGINS {
-            let record = record(number, NOW + 60);
-            let _ = store.insert(key(number), &record, None, NOW).await;
+        let app = App::new().wrap(denying(Key::derive_from(&[7; 64]))).route(
+            "/item/{number}",
+            web::get()
+                .to(async || HttpResponse::Ok().finish())
+                .wrap(public()),
+        );
+        let app = init_service(app).await;
+        let mut found = serde_json::Map::new();
+        for (name, status) in [("item", 200), ("missing", 404)] {
+            let mut before = 0.0;
+            let mut times = Vec::new();
+            for part in 0..=paths / PART {
+                if part == 1 {
+                    before = resident();
+                }
+                let numbers = part * PART..(part + 1) * PART;
+                let requests: Vec<_> = numbers
+                    .map(|number| request(&format!("/{name}/{number}"), None))
+                    .collect();
+                let started = Instant::now();
+                for request in requests {
+                    let answer = app.call(request).await.expect("an answer");
+                    assert_eq!(answer.status(), status);
+                }
+                times.push(started.elapsed().as_secs_f64() * 1e6 / PART as f64);
+            }
+            let grown = (resident() - before) / (1024.0 * 1024.0);
+            let fastest = |times: &[f64]| times.iter().copied().reduce(f64::min);
+            let first = fastest(&times[1..=PARTS]);
+            let last = fastest(&times[times.len() - PARTS..]);
+            let of = json!({ "paths": paths, "mib": grown, "first_us": first, "last_us": last });
+            found.insert(name.to_owned(), of);
         }
-        let bytes = (resident() - before) / LOGINS as f64;
-        // Other requests look up logins in this thread and in another one.
-        let done = Arc::new(AtomicBool::new(false));
-        let there = std::thread::spawn({
-            let (store, done) = (Arc::clone(&store), Arc::clone(&done));
-            move || System::new().block_on(longest_wait(&store, &done))
-        });
-        let here = actix_web::rt::spawn({
-            let (store, done) = (Arc::clone(&store), Arc::clone(&done));
-            async move { longest_wait(&store, &done).await }
-        });
-        tokio::task::yield_now().await;
-        let started = Instant::now();
-        let purged = store.purge(NOW + 61, None, u32::MAX).await.unwrap_or(0);
-        let total = started.elapsed();
-        assert_eq!(purged, LOGINS, "all of them are expired");
-        done.store(true, Ordering::Relaxed);
-        let wait = here
-            .await
-            .unwrap_or_default()
-            .max(there.join().unwrap_or_default());
-        (bytes, wait.as_secs_f64() * 1e3, total.as_secs_f64() * 1e3)
+        Value::Object(found)
     })
 }
 
-/// Looks up logins until `done`, and returns the longest time that one look-up took.
-async fn longest_wait(store: &MemoryLoginStore, done: &AtomicBool) -> Duration {
-    let mut longest = Duration::ZERO;
-    let mut number = 0;
-    let mut before = Instant::now();
-    while !done.load(Ordering::Relaxed) {
-        number += 1;
-        let _ = store.find(key(number), NOW).await;
-        tokio::task::yield_now().await;
-        longest = longest.max(before.elapsed());
-        before = Instant::now();
-    }
-    longest
+/// A manager as in `README.md`.
+fn denying(key: Key) -> LoginManager {
+    let users = Users::default();
+    let find = move |id| {
+        let users = users.clone();
+        async move { Ok::<_, Infallible>(users.find::<ReadmeUser>(id).await) }
+    };
+    LoginManager::builder(find)
+        .login_store(MemoryLoginStore::new())
+        .login_view("/login")
+        .deny_by_default()
+        .build(key)
+        .expect("these settings work")
 }
 
-/// How long it takes to find a login, by the number of logins in the store.
-async fn stores() -> io::Result<Vec<Curve>> {
-    let redis = Redis::start()?;
-    let file = std::env::temp_dir().join(format!("login_benches_growth_{}.db", std::process::id()));
-    let options = SqliteConnectOptions::new()
-        .filename(&file)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        // Only writes wait for the disk, and only reads are measured.
-        .synchronous(SqliteSynchronous::Off);
-    let pool = SqlitePoolOptions::new()
-        .connect_with(options)
-        .await
-        .map_err(io::Error::other)?;
-    let sqlite = SqliteLoginStore::new(pool.clone());
-    sqlite.migrate().await.map_err(io::Error::other)?;
-    let in_redis = RedisLoginStore::new(&redis.url)
-        .await
-        .map_err(io::Error::other)?;
-    let found = vec![
-        ("memory", growing(&MemoryLoginStore::new(), 1).await),
-        ("SQLite", growing(&sqlite, 1).await),
-        ("Redis", growing(&in_redis, 64).await),
-    ];
-    pool.close().await;
-    for end in ["", "-wal", "-shm"] {
-        let mut name = file.clone().into_os_string();
-        name.push(end);
-        let _ = fs::remove_file(name);
+fn request(path: &str, cookie: Option<&str>) -> Request {
+    let mut request = TestRequest::get().uri(path);
+    for header in Headers::Browser.list(false) {
+        request = request.insert_header(header);
     }
-    Ok(found)
-}
-
-/// Fills the store, with `at_once` records in parallel, and finds some of them one after the other.
-async fn growing(store: &impl LoginStore, at_once: usize) -> Vec<(f64, f64)> {
-    const FINDS: u64 = 500;
-    const MOST: u64 = 1_000_000;
-    let mut points = Vec::new();
-    let (mut inserted, mut logins) = (0, 1000);
-    while logins <= MOST {
-        let insert = async |number| {
-            let record = record(number, NOW + 60);
-            let inserted = store.insert(key(number), &record, None, NOW).await;
-            inserted.expect("there is room");
-        };
-        let numbers = stream::iter(inserted..logins);
-        numbers.for_each_concurrent(at_once, insert).await;
-        inserted = logins;
-        let mut fastest = f64::INFINITY;
-        for time in 0..TIMES as u64 {
-            let started = Instant::now();
-            for number in 0..FINDS {
-                let number = (number * 7919 + time * 104_729) % logins;
-                assert!(
-                    store
-                        .find(key(number), NOW)
-                        .await
-                        .is_ok_and(|found| found.is_some()),
-                    "it is there"
-                );
-            }
-            fastest = fastest.min(started.elapsed().as_secs_f64() * 1e6 / FINDS as f64);
-        }
-        points.push((logins as f64, fastest));
-        logins *= 10;
+    if let Some(cookie) = cookie {
+        request = request.insert_header(("cookie", cookie));
     }
-    points
+    request.to_request()
 }
 
 /// Adds routes to an application, by a size and whether the application is ours.
@@ -279,15 +216,7 @@ fn pages(what: &str, sizes: &[usize], add: Add) -> Vec<Curve> {
             ))
             .app_data(web::Data::new(Users::default()))
             .configure(|app| add(app, size, false));
-        let users = Users::default();
-        let login = LoginManager::builder(move |id| {
-            let users = users.clone();
-            async move { Ok::<_, Infallible>(users.find::<User>(id).await) }
-        });
-        let login = login
-            .login_view("/login")
-            .build(key)
-            .expect("these settings work");
+        let login = denying(key);
         let with_ours = App::new()
             .wrap(login)
             .app_data(web::Data::new(Users::default()))
@@ -301,7 +230,7 @@ fn pages(what: &str, sizes: &[usize], add: Add) -> Vec<Curve> {
             System::new().block_on(async { page(init_service(with_ours).await).await }),
         ));
     }
-    vec![("floor", floor), ("ours", ours)]
+    vec![("floor", floor), ("README", ours)]
 }
 
 /// How long the page `/account` takes for a user who is logged in, in microseconds.
@@ -309,6 +238,7 @@ async fn page<B>(app: impl Service<Request, Response = ServiceResponse<B>, Error
     const REQUESTS: usize = 1000;
     let log_in = TestRequest::post()
         .uri("/login")
+        .insert_header(("sec-fetch-site", "same-origin"))
         .insert_header(("user-agent", USER_AGENT))
         .to_request();
     let answer = app.call(log_in).await.expect("an answer");
@@ -319,12 +249,7 @@ async fn page<B>(app: impl Service<Request, Response = ServiceResponse<B>, Error
     let mut fastest = f64::INFINITY;
     for _ in 0..TIMES {
         let requests: Vec<_> = (0..REQUESTS)
-            .map(|_| {
-                let request = TestRequest::get()
-                    .uri("/account")
-                    .insert_header(("user-agent", USER_AGENT));
-                request.insert_header(("cookie", &*cookie)).to_request()
-            })
+            .map(|_| request("/account", Some(&cookie)))
             .collect();
         let started = Instant::now();
         for request in requests {
@@ -348,7 +273,7 @@ async fn by_hand(session: Session, users: web::Data<Users>) -> Result<HttpRespon
 }
 
 #[login_required]
-async fn account(user: CurrentUser<User>) -> String {
+async fn account(user: CurrentUser<ReadmeUser>) -> String {
     format!("Hello, {}!", user.name)
 }
 
@@ -365,11 +290,11 @@ fn log_in(app: &mut web::ServiceConfig, bytes: usize, ours: bool) {
         "/login",
         if ours {
             web::post().to(
-                move |auth: login_runtime::Auth<User>,
+                move |auth: Auth<ReadmeUser>,
                       users: web::Data<Users>,
                       session: Session| async move {
                     auth.log_in(Verified::trust(
-                        users.next::<User>(),
+                        users.next::<ReadmeUser>(),
                         "every user is Ada here",
                     ))
                     .await?;
@@ -377,6 +302,7 @@ fn log_in(app: &mut web::ServiceConfig, bytes: usize, ours: bool) {
                     Ok::<_, Error>(HttpResponse::Ok().finish())
                 },
             )
+            .wrap(public())
         } else {
             web::post().to(move |session: Session| async move {
                 session.insert("user_id", 1)?;
@@ -432,9 +358,21 @@ fn guards(app: &mut web::ServiceConfig, count: usize, ours: bool) {
     };
 }
 
-/// A protected page with this number of routes in all.
-fn routes(app: &mut web::ServiceConfig, count: usize, ours: bool) {
+/// A protected page with this number of routes in all, which actix-web tries before it.
+fn routes_before(app: &mut web::ServiceConfig, count: usize, ours: bool) {
     log_in(app, 0, ours);
+    other_routes(app, count, ours);
+    routes_to_account(app, ours);
+}
+
+/// The same with the page as the first route, so that the time of a request is not that of the router.
+fn routes_after(app: &mut web::ServiceConfig, count: usize, ours: bool) {
+    routes_to_account(app, ours);
+    log_in(app, 0, ours);
+    other_routes(app, count, ours);
+}
+
+fn other_routes(app: &mut web::ServiceConfig, count: usize, ours: bool) {
     for number in 1..count {
         let path = format!("/page/{number}");
         app.route(
@@ -446,5 +384,4 @@ fn routes(app: &mut web::ServiceConfig, count: usize, ours: bool) {
             },
         );
     }
-    routes_to_account(app, ours);
 }

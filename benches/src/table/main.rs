@@ -1,14 +1,19 @@
 //! Measures everything, compares it with the goals and prints the tables.
 //!
 //! The results are kept in `results.json` and `BENCHMARKS.md`. `table <part> ..` measures only these
-//! parts, `table print` measures nothing.
+//! parts, `table print` measures nothing. `table quick ..` measures once and with little data, to try
+//! whether everything runs: its results are kept in the target directory.
 
 mod breakdown;
 mod compile_time;
+mod delay;
 mod goals;
 mod growth;
 mod load;
+mod many;
 mod plot;
+mod postgres;
+mod processes;
 mod redis;
 mod report;
 mod requests;
@@ -37,16 +42,24 @@ const PARTS: [(&str, Measure); 6] = [
 
 /// The argument with which nothing is measured.
 const PRINT: &str = "print";
+/// The argument with which everything is measured roughly.
+const QUICK: &str = "quick";
+
+/// Whether the measurements only have to run, and need not be exact.
+pub(crate) fn is_quick() -> bool {
+    env::args().any(|argument| argument == QUICK)
+}
 
 fn main() -> io::Result<()> {
-    let asked: Vec<_> = env::args().skip(1).collect();
+    let asked = env::args().skip(1).filter(|argument| argument != QUICK);
+    let asked: Vec<_> = asked.collect();
     let is_part = |asked: &String| PARTS.iter().any(|(name, _)| asked == name);
     if let Some(unknown) = asked
         .iter()
         .find(|&asked| !is_part(asked) && asked != PRINT)
     {
         let parts = PARTS.map(|(name, _)| name).join(", ");
-        let message = format!("there is no {unknown}, only {parts} and {PRINT}");
+        let message = format!("there is no {unknown}, only {parts}, {PRINT} and {QUICK}");
         return Err(io::Error::other(message));
     }
     for (name, measure) in PARTS {

@@ -12,7 +12,7 @@ const RIGHT: f64 = 110.0;
 const TOP: f64 = 36.0;
 const BOTTOM: f64 = 44.0;
 /// Colours that people with colour blindness can tell apart, too.
-const COLOURS: [&str; 3] = ["#0072b2", "#d55e00", "#009e73"];
+const COLOURS: [&str; 4] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"];
 
 /// Draws curves. The vertical axis begins at zero; the horizontal axis may be logarithmic.
 pub(crate) fn svg(title: &str, x: &str, y: &str, logarithmic: bool, curves: &[Curve]) -> String {

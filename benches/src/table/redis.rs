@@ -15,7 +15,7 @@ use crate::server::{START_TIME, free_port};
 pub(crate) struct Redis {
     child: Child,
     directory: PathBuf,
-    port: u16,
+    pub(crate) port: u16,
     pub(crate) url: String,
 }
 
@@ -59,6 +59,10 @@ impl Redis {
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(redis)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a command and reads the reply.

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::{
     goals,
-    results::{keep, kept},
+    load::Load,
+    results::{keep, kept, output},
 };
 
 /// Prints all measurements and writes them to `BENCHMARKS.md`.
@@ -19,10 +20,8 @@ pub(crate) fn write() -> io::Result<()> {
     let goals = goals::all();
     keep("goals", &json!(goals))?;
     keep("versions", &versions())?;
-    let file = counts::package_directory().join("BENCHMARKS.md");
-    let mut text = fs::read_to_string(&file)?;
     // The main table and the goals come last, so that they are visible at the end.
-    for (name, section) in [
+    let sections = [
         ("versions", versions_list()),
         ("breakdown", breakdown()),
         ("build", build()),
@@ -33,21 +32,71 @@ pub(crate) fn write() -> io::Result<()> {
         ("modes", modes()),
         ("table", table()),
         ("goals", goals_table(&goals)),
-    ] {
+    ];
+    for (name, section) in &sections {
         println!("== {name}\n\n{section}");
-        let (start, end) = (
-            format!("<!-- {name} -->\n"),
-            format!("<!-- end of {name} -->"),
-        );
-        let from = text.find(&start).map(|at| at + start.len());
-        let (from, to) = from.zip(text.find(&end)).ok_or_else(|| {
-            io::Error::other(format!("{} has no section for {name}", file.display()))
-        })?;
-        text.replace_range(from..to, &section);
     }
+    fill("BENCHMARKS.md", &sections)?;
+    fill("../README.md", &[("cost", cost())])?;
     let met = goals.iter().filter(|goal| goal["met"] == true).count();
     println!("{met} of {} goals are met", goals.len());
-    fs::write(file, text)
+    Ok(())
+}
+
+/// Replaces sections of a text, which are between two comments with their names.
+fn fill(name: &str, sections: &[(&str, String)]) -> io::Result<()> {
+    let mut text = fs::read_to_string(counts::package_directory().join(name))?;
+    for (section, content) in sections {
+        let (start, end) = (
+            format!("<!-- {section} -->\n"),
+            format!("<!-- end of {section} -->"),
+        );
+        let from = text.find(&start).map(|at| at + start.len());
+        let (from, to) = from
+            .zip(text.find(&end))
+            .ok_or_else(|| io::Error::other(format!("{name} has no section for {section}")))?;
+        text.replace_range(from..to, content);
+    }
+    fs::write(output(name), text)
+}
+
+/// What `README.md` says about the cost of its program, in relation to the floor.
+fn cost() -> String {
+    let (counts, load) = (kept("counts"), kept("load"));
+    let instructions = |contender: &str, scenario: Scenario| {
+        let of = |contender: &str| counts[contender][scenario.name()]["instructions"].as_f64();
+        of(contender)
+            .zip(of("floor"))
+            .map(|(ours, floor)| ours / floor)
+    };
+    let time = |contender: &str, scenario: Scenario| {
+        let name = format!("{contender} / floor");
+        let mut pairs = load.as_array().into_iter().flatten();
+        let pair =
+            pairs.find(|pair| pair["pair"] == name && pair["scenario"] == scenario.name())?;
+        pair["cpu"]["median"].as_f64()
+    };
+    let cell = |contender: &str, scenario: Scenario| {
+        let number = |value: Option<f64>| value.map(|value| format!("{value:.2} x"));
+        let counted = number(instructions(contender, scenario)).unwrap_or_default();
+        match number(time(contender, scenario)) {
+            Some(time) => format!("{counted} / {time}"),
+            None => counted,
+        }
+    };
+    let rows = COMMON.map(|scenario| {
+        vec![
+            scenario.title().to_owned(),
+            cell("readme", scenario),
+            cell("readme_cookie", scenario),
+        ]
+    });
+    let head = [
+        "instructions / processor time",
+        "the program above",
+        "with a login cookie",
+    ];
+    markdown(&head, &rows)
 }
 
 /// A table in Markdown.
@@ -70,7 +119,8 @@ fn cell(contender: &str, scenario: Scenario) -> String {
     if let Some(allocations) = counts[contender][scenario.name()]["allocations"].as_f64() {
         let _ = write!(cell, " / {allocations:.0}");
     }
-    if let Some(floor) = of("floor").filter(|_| contender != "floor") {
+    let floor = Contender::of(contender).map(|contender| contender.floor().name());
+    if let Some(floor) = floor.filter(|&floor| floor != contender).and_then(of) {
         let _ = write!(cell, " ({:.2} x)", count / floor);
     }
     cell
@@ -101,9 +151,7 @@ fn modes() -> String {
         .into_iter()
         .chain(scenarios.map(Scenario::title))
         .collect();
-    let ours = ALL
-        .into_iter()
-        .filter(|contender| contender.is_ours() && contender.is_counted());
+    let ours = ALL.into_iter().filter(|contender| contender.has_modes());
     let rows: Vec<_> = ours
         .map(|contender| {
             let cells = scenarios.map(|scenario| cell(contender.name(), scenario));
@@ -186,9 +234,10 @@ fn redis() -> String {
         .collect();
     let rows: Vec<_> = [
         Contender::FloorRedis,
-        Contender::OursCookieRedis,
-        Contender::OursRedis,
-        Contender::OursAllRedis,
+        Contender::ReadmeRedisCookie,
+        Contender::ReadmeRedis,
+        Contender::ReadmeAllRedis,
+        Contender::ReadmeCachedRedis,
     ]
     .into_iter()
     .map(|contender| {
@@ -230,7 +279,11 @@ fn load() -> String {
                     .as_f64()
                     .map_or_else(String::new, |value| format!("{value:.digits$}"))
             };
-            let (ratio, one, other) = (&pair["ratio"], &pair["one"], &pair["other"]);
+            let (one, other) = (&pair["one"], &pair["other"]);
+            let ratio = |what: &str| {
+                let of = |which: &str| number(&pair[what][which], 2);
+                format!("**{}** ({} to {})", of("median"), of("min"), of("max"))
+            };
             let both = |what: &str, digits| {
                 format!(
                     "{} / {}",
@@ -238,15 +291,14 @@ fn load() -> String {
                     number(&other[what], digits)
                 )
             };
-            let scenario = Scenario::of(pair["scenario"].as_str().unwrap_or_default());
             let memory = |side: &Value| side["memory_kib"].as_f64().unwrap_or(0.0) / 1024.0;
             vec![
                 pair["pair"].as_str().unwrap_or_default().to_owned(),
-                scenario.map_or("", Scenario::title).to_owned(),
-                number(&ratio["min"], 2),
-                format!("**{}**", number(&ratio["median"], 2)),
-                number(&ratio["max"], 2),
+                Load::title(pair["scenario"].as_str().unwrap_or_default()).to_owned(),
+                ratio("ratio"),
+                ratio("cpu"),
                 both("per_second", 0),
+                both("cpu_us", 1),
                 both("median_ms", 2),
                 both("p99_ms", 2),
                 format!("{:.1} / {:.1}", memory(one), memory(other)),
@@ -256,10 +308,10 @@ fn load() -> String {
     let head = [
         "pair",
         "",
-        "min",
-        "median",
-        "max",
+        "requests per second, ratio",
+        "processor time, ratio",
         "requests per second",
+        "processor time, us",
         "latency, median, ms",
         "99 %, ms",
         "memory, MiB",
@@ -269,22 +321,55 @@ fn load() -> String {
 
 fn growth() -> String {
     let growth = kept("growth");
-    let of = |what: &str, unit: &str| {
-        growth[what]
+    let number = |value: &Value, digits: usize| {
+        value
             .as_f64()
-            .map_or_else(String::new, |value| format!("{value:.0} {unit}"))
+            .map_or_else(String::new, |value| format!("{value:.digits$}"))
     };
-    let rows = [
-        ("memory", of("bytes_per_login", "bytes per login")),
-        ("a purge of all of them", of("purge_ms", "ms")),
-        (
-            "the longest wait of another request during the purge",
-            of("purge_wait_ms", "ms"),
-        ),
+    let stores = growth["stores"].as_object().cloned().unwrap_or_default();
+    let stores: Vec<_> = stores
+        .iter()
+        .map(|(name, of)| {
+            let bytes = Some(&of["bytes_per_login"]).filter(|_| name == "memory");
+            vec![
+                name.clone(),
+                bytes.map_or_else(String::new, |bytes| number(bytes, 0)),
+                number(&of["purge_ms"], 0),
+                number(&of["look_up_wait_ms"], 1),
+                number(&of["log_in_wait_ms"], 1),
+            ]
+        })
+        .collect();
+    let head = [
+        "",
+        "bytes per login",
+        "purge of all, ms",
+        "longest wait of a look-up meanwhile, ms",
+        "of a log in, ms",
     ];
-    markdown(
-        &["", ""],
-        &rows.map(|(what, value)| vec![what.to_owned(), value]),
+    let paths = [
+        ("item", "a route with a parameter"),
+        ("missing", "no route"),
+    ];
+    let paths = paths.map(|(name, title)| {
+        let of = &growth["paths"][name];
+        vec![
+            title.to_owned(),
+            number(&of["mib"], 1),
+            number(&of["first_us"], 2),
+            number(&of["last_us"], 2),
+        ]
+    });
+    let paths_head = [
+        "a million different paths of",
+        "more memory, MiB",
+        "first requests, us each",
+        "last requests, us each",
+    ];
+    format!(
+        "{}\n{}",
+        markdown(&head, &stores),
+        markdown(&paths_head, &paths)
     )
 }
 
@@ -387,6 +472,7 @@ fn versions() -> Value {
         "valgrind": counts::version("valgrind"),
         "wrk": counts::version("wrk"),
         "Redis": counts::version("redis-server"),
+        "PostgreSQL": counts::version("psql"),
         "crates": crates.join(", "),
         "machine": format!(
             "{} processors, {}, Linux {}",

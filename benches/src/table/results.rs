@@ -2,8 +2,10 @@
 
 use std::{fs, io, path::PathBuf};
 
-use login_benches::counts::package_directory;
+use login_benches::counts::{package_directory, target_directory};
 use serde_json::{Map, Value};
+
+use crate::is_quick;
 
 /// Writes the measurements of a part, in place of its earlier ones.
 pub(crate) fn keep(part: &str, measured: &Value) -> io::Result<()> {
@@ -24,5 +26,16 @@ fn results() -> Map<String, Value> {
 }
 
 fn results_file() -> PathBuf {
-    package_directory().join("results.json")
+    output("results.json")
+}
+
+/// Where a file with results is written.
+pub(crate) fn output(name: &str) -> PathBuf {
+    if is_quick() {
+        // Without the directory of the package.
+        let name = name.trim_start_matches("../");
+        target_directory().join(format!("quick-{name}"))
+    } else {
+        package_directory().join(name)
+    }
 }

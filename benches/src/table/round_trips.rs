@@ -21,9 +21,10 @@ pub(crate) fn measure() -> io::Result<Value> {
     ];
     for contender in [
         Contender::FloorRedis,
-        Contender::OursCookieRedis,
-        Contender::OursRedis,
-        Contender::OursAllRedis,
+        Contender::ReadmeRedisCookie,
+        Contender::ReadmeRedis,
+        Contender::ReadmeAllRedis,
+        Contender::ReadmeCachedRedis,
     ] {
         let mut of_contender = serde_json::Map::new();
         for scenario in scenarios {

@@ -1,7 +1,7 @@
 //! A contender or Flask-Login as a server in another process.
 
 use std::{
-    fs, io,
+    io,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     process::{Child, Command, Stdio},
@@ -35,12 +35,12 @@ impl Server {
     pub(crate) fn of(
         contender: Contender,
         workers: usize,
-        redis: Option<&str>,
+        store: Option<&str>,
     ) -> io::Result<Self> {
         let mut child = Command::new(target_directory().join("release/serve"))
             .arg(contender.name())
             .arg(workers.to_string())
-            .args(redis)
+            .args(store)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -124,23 +124,8 @@ impl Server {
         Ok(ask)
     }
 
-    /// The memory of the server and its child processes, in KiB.
-    pub(crate) fn memory(&self) -> u64 {
-        let of = |pid: u32| {
-            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-            line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok())
-                .unwrap_or(0)
-        };
-        let pid = self.child.id();
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-        let children = children.unwrap_or_default();
-        of(pid)
-            + children
-                .split(' ')
-                .filter_map(|pid| pid.parse().ok())
-                .map(of)
-                .sum::<u64>()
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 }
 
