@@ -115,6 +115,8 @@ pub(crate) struct Facts {
     pub(crate) sessions_in_cookie: bool,
     /// The name of the type of the login store, if there is one.
     pub(crate) login_store: Option<String>,
+    /// How old the answers of the login store may be, if it has a cache.
+    pub(crate) login_store_cached_for: Option<Duration>,
     pub(crate) store_deadline: Duration,
     /// The number of keys.
     pub(crate) keys: usize,

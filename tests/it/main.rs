@@ -10,6 +10,7 @@
 mod asvs;
 mod audit_trail;
 mod audited;
+mod cached_store;
 mod caches;
 mod caching;
 mod clocks;

@@ -12,7 +12,7 @@ use login_runtime::{
         SessionProtection,
     },
     proxies::{ForwardedHeaders, TrustedProxies},
-    store::{MaxLogins, StoreError},
+    store::{CachedLoginStore, MaxLogins, StoreError},
     throttle::{Throttle, TryLimit},
 };
 use login_tests::{
@@ -490,6 +490,12 @@ fn each_setting_that_should_not_go_live_is_a_finding() {
         (
             base().resource_policy(ResourcePolicy::Unset),
             &["no-resource-policy"],
+        ),
+        (
+            base().login_store(
+                CachedLoginStore::new(MemoryLoginStore::new()).max_age(Duration::from_secs(6)),
+            ),
+            &["long-cached-logins"],
         ),
         (
             base().danger_any_number_of_logins(),

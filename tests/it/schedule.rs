@@ -35,7 +35,7 @@ use crate::world::{BoxedApp, LOGIN, Place, Probe, SESSION, ServerSessions, apply
 
 /// Where everybody waits for their turn.
 #[derive(Clone, Debug, Default)]
-struct Turns(Arc<Mutex<Waiting>>);
+pub(crate) struct Turns(Arc<Mutex<Waiting>>);
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -47,7 +47,7 @@ struct Waiting {
 
 tokio::task_local! {
     /// Which request is at work.
-    static REQUEST: usize;
+    pub(crate) static REQUEST: usize;
 }
 
 /// Work that a request has handed to a task of its own.
@@ -55,7 +55,7 @@ const HANDED_ON: usize = usize::MAX;
 
 impl Turns {
     /// Waits for a turn.
-    async fn wait(&self) {
+    pub(crate) async fn wait(&self) {
         let turn = {
             let mut waiting = self.0.lock().unwrap();
             if waiting.open {
@@ -74,13 +74,14 @@ impl Turns {
         self.0.lock().unwrap().open = open;
     }
 
-    fn waiting(&self) -> Vec<usize> {
+    /// The requests that wait.
+    pub(crate) fn waiting(&self) -> Vec<usize> {
         let waiting = self.0.lock().unwrap();
         waiting.who.iter().map(|(request, _)| *request).collect()
     }
 
     /// Lets one go on.
-    fn give(&self, index: usize) {
+    pub(crate) fn give(&self, index: usize) {
         let (_, turn) = self.0.lock().unwrap().who.remove(index);
         let _ = turn.send(());
     }
@@ -88,15 +89,15 @@ impl Turns {
 
 /// Random numbers that are the same each time: xorshift64*.
 #[derive(Debug)]
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         // Not zero, and neighbours differ from the start.
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;

@@ -147,11 +147,12 @@ fn signatures_and_randomness_have_one_place() {
     assert_eq!(files_with(&["argon2::"]), ["users/password/check.rs"]);
     assert_eq!(files_with(&["SystemTime::now"]), ["clock.rs"]);
     // A purge measures how long it holds others up, and a request how long it waited in vain. The metrics
-    // measure calls of stores and checks of passwords.
+    // measure calls of stores and checks of passwords. A cache knows how old its answers are.
     assert_eq!(
         files_with(&["Instant::now"]),
         [
             "measure.rs",
+            "store/cached.rs",
             "store/deadline.rs",
             "store/sql/readers.rs",
             "store/sql.rs"
@@ -349,6 +350,7 @@ const RUNTIME: &[&str] = &[
     "store/memory/throttle.rs",
     "store/records.rs",
     "store/deadline.rs",
+    "store/cached.rs",
     "store/redis_throttle.rs",
     "store/redis.rs",
     "store/redis/connection.rs",

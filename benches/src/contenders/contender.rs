@@ -39,6 +39,12 @@ pub enum Contender {
     ReadmeRedisCookie,
     /// The program of `README.md` with login records and sessions in Redis.
     ReadmeAllRedis,
+    /// The program of `README.md` with `login_cookie`, and a cache over login records in SQLite.
+    ReadmeCachedSqlite,
+    /// The same over login records in PostgreSQL.
+    ReadmeCachedPostgres,
+    /// The same over login records in Redis.
+    ReadmeCachedRedis,
     /// Ours with the login in the session and no login records.
     Ours,
     /// Like `Ours`, and logins end when the password changes.
@@ -60,7 +66,7 @@ pub enum Contender {
 }
 
 /// In the order of the tables.
-pub const ALL: [Contender; 26] = [
+pub const ALL: [Contender; 29] = [
     Contender::Readme,
     Contender::ReadmeCookie,
     Contender::ReadmeUuid,
@@ -78,6 +84,9 @@ pub const ALL: [Contender; 26] = [
     Contender::ReadmeRedis,
     Contender::ReadmeRedisCookie,
     Contender::ReadmeAllRedis,
+    Contender::ReadmeCachedSqlite,
+    Contender::ReadmeCachedPostgres,
+    Contender::ReadmeCachedRedis,
     Contender::Ours,
     Contender::OursHashed,
     Contender::OursDenying,
@@ -114,6 +123,9 @@ impl Contender {
             Self::ReadmeRedis => "readme_redis",
             Self::ReadmeRedisCookie => "readme_redis_cookie",
             Self::ReadmeAllRedis => "readme_all_redis",
+            Self::ReadmeCachedSqlite => "readme_cached_sqlite",
+            Self::ReadmeCachedPostgres => "readme_cached_postgres",
+            Self::ReadmeCachedRedis => "readme_cached_redis",
             Self::Readme => "readme",
             Self::ReadmeFew => "readme_few",
             Self::ReadmeUuid => "readme_uuid",
@@ -145,6 +157,15 @@ impl Contender {
             Self::ReadmeRedis => "README's program, records in Redis",
             Self::ReadmeRedisCookie => "README's program, login cookie, records in Redis",
             Self::ReadmeAllRedis => "README's program, records and sessions in Redis",
+            Self::ReadmeCachedSqlite => {
+                "README's program, login cookie, records in SQLite, cached for 1 s"
+            }
+            Self::ReadmeCachedPostgres => {
+                "README's program, login cookie, records in PostgreSQL, cached for 1 s"
+            }
+            Self::ReadmeCachedRedis => {
+                "README's program, login cookie, records in Redis, cached for 1 s"
+            }
             Self::Readme => {
                 "**README's program**: records in memory, deny by default, password hash"
             }
@@ -209,14 +230,18 @@ impl Contender {
     /// The store that requests wait for; `None` if all is in the memory of this process.
     pub fn store(self) -> Option<Store> {
         match self {
-            Self::ReadmeSqlite | Self::ReadmeSqliteCookie => Some(Store::Sqlite),
-            Self::FloorPostgres | Self::ReadmePostgres | Self::ReadmePostgresCookie => {
-                Some(Store::Postgres)
+            Self::ReadmeSqlite | Self::ReadmeSqliteCookie | Self::ReadmeCachedSqlite => {
+                Some(Store::Sqlite)
             }
+            Self::FloorPostgres
+            | Self::ReadmePostgres
+            | Self::ReadmePostgresCookie
+            | Self::ReadmeCachedPostgres => Some(Store::Postgres),
             Self::FloorRedis
             | Self::ReadmeRedis
             | Self::ReadmeRedisCookie
-            | Self::ReadmeAllRedis => Some(Store::Redis),
+            | Self::ReadmeAllRedis
+            | Self::ReadmeCachedRedis => Some(Store::Redis),
             _ => None,
         }
     }

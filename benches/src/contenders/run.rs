@@ -87,7 +87,10 @@ macro_rules! with_app {
             | Contender::ReadmePostgres
             | Contender::ReadmePostgresCookie
             | Contender::ReadmeRedis
-            | Contender::ReadmeRedisCookie => {
+            | Contender::ReadmeRedisCookie
+            | Contender::ReadmeCachedSqlite
+            | Contender::ReadmeCachedPostgres
+            | Contender::ReadmeCachedRedis => {
                 let (setup, login) = (setup.clone(), stores::manager($contender, setup).await);
                 let $app = move || readme::app(&setup, login.clone());
                 $then

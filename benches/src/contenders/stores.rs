@@ -4,7 +4,7 @@ use actix_session::storage::RedisSessionStore;
 use login_runtime::{
     CookieSettings, LoginManager,
     config::{LoginManagerBuilder, SharedStore},
-    store::{PostgresLoginStore, RedisLoginStore, SqliteLoginStore},
+    store::{CachedLoginStore, LoginStore, PostgresLoginStore, RedisLoginStore, SqliteLoginStore},
 };
 use sqlx::{
     PgPool,
@@ -25,24 +25,32 @@ const CONNECTIONS: u32 = 10;
 pub(super) async fn manager(contender: Contender, setup: &Setup) -> LoginManager {
     let builder = readme::builder::<ReadmeUser>(&setup.users);
     let builder = match contender {
-        Contender::ReadmeSqliteCookie
-        | Contender::ReadmePostgresCookie
-        | Contender::ReadmeRedisCookie => builder.login_cookie(CookieSettings::new()),
-        _ => builder,
+        Contender::ReadmeSqlite | Contender::ReadmePostgres | Contender::ReadmeRedis => builder,
+        _ => builder.login_cookie(CookieSettings::new()),
     };
-    let store = contender.store().expect("it has a store");
-    readme::build(with_store(builder, store, setup).await, setup)
+    let is_cached = matches!(
+        contender,
+        Contender::ReadmeCachedSqlite
+            | Contender::ReadmeCachedPostgres
+            | Contender::ReadmeCachedRedis
+    );
+    let builder = match contender.store().expect("it has a store") {
+        Store::Sqlite => with_store(builder, sqlite().await, is_cached),
+        Store::Postgres => with_store(builder, postgres(setup).await, is_cached),
+        Store::Redis => with_store(builder, redis(setup).await, is_cached),
+    };
+    readme::build(builder, setup)
 }
 
-async fn with_store(
+fn with_store(
     builder: LoginManagerBuilder,
-    store: Store,
-    setup: &Setup,
+    store: impl LoginStore,
+    is_cached: bool,
 ) -> LoginManagerBuilder {
-    match store {
-        Store::Sqlite => builder.login_store(sqlite().await),
-        Store::Postgres => builder.login_store(postgres(setup).await),
-        Store::Redis => builder.login_store(redis(setup).await),
+    if is_cached {
+        builder.login_store(CachedLoginStore::new(store))
+    } else {
+        builder.login_store(store)
     }
 }
 

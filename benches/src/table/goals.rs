@@ -188,6 +188,24 @@ fn stores(m: &Measured, goals: &mut Goals) {
             None,
             Some(1.15),
         ),
+        (
+            "Redis, login cookie, cached for 1 s",
+            "readme_cached_redis / floor",
+            None,
+            Some(1.2),
+        ),
+        (
+            "SQLite, login cookie, cached for 1 s",
+            "readme_cached_sqlite / floor",
+            None,
+            Some(1.2),
+        ),
+        (
+            "PostgreSQL, login cookie, cached for 1 s",
+            "readme_cached_postgres / floor",
+            None,
+            Some(1.2),
+        ),
     ] {
         if let Some(limit) = rate {
             let what = format!("{what}: requests per second");

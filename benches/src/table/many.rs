@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    ops::Range,
     path::PathBuf,
     sync::{
         Arc,
@@ -22,6 +23,7 @@ use login_runtime::{
 };
 use serde_json::{Map, Value, json};
 use sqlx::{
+    PgPool, SqlitePool,
     postgres::PgPoolOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -70,19 +72,20 @@ pub(crate) fn measure() -> io::Result<Many> {
             many.log_in.push((name, log_in));
             table.insert(name.to_owned(), row);
         };
-        add("memory", of(MemoryLoginStore::new(), 1, true).await);
-        let (store, file) = sqlite().await?;
-        add("SQLite", of(store, 1, false).await);
+        add(
+            "memory",
+            of(MemoryLoginStore::new(), Fill::LogIns(1), true).await,
+        );
+        let (store, pool, file) = sqlite().await?;
+        add("SQLite", of(store, Fill::Sqlite(pool), false).await);
         file.remove();
         let redis = Redis::start()?;
         let store = RedisLoginStore::new(&redis.url).await;
-        add(
-            "Redis",
-            of(store.map_err(io::Error::other)?, 64, false).await,
-        );
+        let store = store.map_err(io::Error::other)?;
+        add("Redis", of(store, Fill::LogIns(64), false).await);
         let postgres = Postgres::start()?;
-        let store = in_postgres(&postgres).await?;
-        add("PostgreSQL", of(store, CONNECTIONS as usize, false).await);
+        let (store, pool) = in_postgres(&postgres).await?;
+        add("PostgreSQL", of(store, Fill::Postgres(pool), false).await);
         io::Result::Ok(())
     })?;
     many.table = table.into();
@@ -102,7 +105,7 @@ impl File {
     }
 }
 
-async fn sqlite() -> io::Result<(SqliteLoginStore, File)> {
+async fn sqlite() -> io::Result<(SqliteLoginStore, SqlitePool, File)> {
     let file = std::env::temp_dir().join(format!("login_benches_growth_{}.db", std::process::id()));
     let options = SqliteConnectOptions::new()
         .filename(&file)
@@ -115,27 +118,98 @@ async fn sqlite() -> io::Result<(SqliteLoginStore, File)> {
         .connect_with(options)
         .await
         .map_err(io::Error::other)?;
-    let store = SqliteLoginStore::new(pool);
+    let store = SqliteLoginStore::new(pool.clone());
     store.migrate().await.map_err(io::Error::other)?;
-    Ok((store, File(file)))
+    Ok((store, pool, File(file)))
 }
 
-async fn in_postgres(postgres: &Postgres) -> io::Result<PostgresLoginStore> {
+async fn in_postgres(postgres: &Postgres) -> io::Result<(PostgresLoginStore, PgPool)> {
     let pool = PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .connect(&postgres.url)
         .await
         .map_err(io::Error::other)?;
-    let store = PostgresLoginStore::new(pool);
+    let store = PostgresLoginStore::new(pool.clone());
     store.migrate().await.map_err(io::Error::other)?;
-    Ok(store)
+    Ok((store, pool))
 }
 
-/// Measures a store, which is filled with `at_once` log ins in parallel. If `is_here`, the store is in the
-/// memory of this process, so that threads wait for each other.
+/// How logins get into a store.
+enum Fill {
+    /// Like those of people, with so many log ins in parallel.
+    LogIns(usize),
+    /// Directly into the table, since a million transactions would take minutes.
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+impl Fill {
+    async fn fill(&self, store: &impl LoginStore, users: Range<u64>, last_seen: i64) {
+        const ROWS: usize = 1000;
+        if let Self::LogIns(at_once) = *self {
+            let insert = async |number| {
+                let record = record(number, last_seen);
+                let inserted = store.insert(key(number), &record, None, now()).await;
+                inserted.expect("there is room");
+            };
+            let log_ins = stream::iter(users).for_each_concurrent(at_once, insert);
+            return log_ins.await;
+        }
+        for first in users.clone().step_by(ROWS) {
+            let some = first..users.end.min(first + ROWS as u64);
+            let done = match self {
+                Self::LogIns(_) => Ok(()),
+                Self::Sqlite(pool) => {
+                    let rows = rows(some, last_seen, "X'");
+                    sqlx::raw_sql(&rows).execute(pool).await.map(drop)
+                }
+                Self::Postgres(pool) => {
+                    let rows = rows(some, last_seen, "'\\x");
+                    sqlx::raw_sql(&rows).execute(pool).await.map(drop)
+                }
+            };
+            done.expect("the rows fit into the table");
+        }
+        if let Self::Postgres(pool) = self {
+            // As PostgreSQL does by itself after a while.
+            let analyzed = sqlx::raw_sql("ANALYZE login_records").execute(pool).await;
+            analyzed.expect("there is such a table");
+        }
+    }
+}
+
+/// Inserts the rows of [`record`]. A blob in hexadecimal digits begins with `blob`.
+fn rows(users: Range<u64>, last_seen: i64, blob: &str) -> String {
+    let rows: Vec<_> = users
+        .map(|number| {
+            let record = record(number, last_seen);
+            let key: String = key_bytes(number)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            format!(
+                "({blob}{key}', '{}', '{}', {last_seen}, {last_seen}, {last_seen}, {}, TRUE, FALSE, '{}', {}, '{}', '{}', '{}')",
+                record.user_type,
+                record.user_id,
+                record.expires_at,
+                record.method,
+                record.client,
+                record.user_agent,
+                record.address,
+                record.hash.unwrap_or_default(),
+            )
+        })
+        .collect();
+    format!(
+        "INSERT INTO login_records (key, user_type, user_id, created_at, authenticated_at, last_seen, expires_at, fresh, allow_inactive, method, client, user_agent, address, hash) VALUES {}",
+        rows.join(", ")
+    )
+}
+
+/// Measures a store. If `is_here`, it is in the memory of this process, so that threads wait for each other.
 async fn of(
     store: impl LoginStore,
-    at_once: usize,
+    fill: Fill,
     is_here: bool,
 ) -> (Vec<(f64, f64)>, Vec<(f64, f64)>, Value) {
     let name = std::any::type_name_of_val(&store).rsplit("::").next();
@@ -147,16 +221,13 @@ async fn of(
     let store = Arc::new(store);
     let log_in = by_logins_of_user(&*store).await;
     let before = resident();
-    let started = Instant::now();
-    let find = growing(&*store, at_once).await;
-    let filled = started.elapsed();
+    let find = growing(&*store, &fill).await;
     let memory = (resident() - before) / most() as f64;
     let (total, look_up, log_in_wait) = purge(&store, is_here).await;
     let millis = |time: Duration| time.as_secs_f64() * 1e3;
     let row = json!({
         // Of this process, so of interest for the store in memory only.
         "bytes_per_login": memory,
-        "filled_s": filled.as_secs_f64(),
         "purge_ms": millis(total),
         "look_up_wait_ms": millis(look_up),
         "log_in_wait_ms": millis(log_in_wait),
@@ -171,10 +242,14 @@ fn now() -> i64 {
 }
 
 fn key(number: u64) -> LoginKey {
+    LoginKey::from_bytes(key_bytes(number))
+}
+
+fn key_bytes(number: u64) -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
     bytes[8..16].copy_from_slice(&number.to_be_bytes());
-    LoginKey::from_bytes(bytes)
+    bytes
 }
 
 fn record(user: u64, last_seen: i64) -> LoginRecord {
@@ -229,19 +304,13 @@ async fn by_logins_of_user(store: &impl LoginStore) -> Vec<(f64, f64)> {
 
 /// Fills the store and finds some logins one after the other. Returns how long it takes to find one, in
 /// microseconds, by the number of logins.
-async fn growing(store: &impl LoginStore, at_once: usize) -> Vec<(f64, f64)> {
+async fn growing(store: &impl LoginStore, fill: &Fill) -> Vec<(f64, f64)> {
     const FINDS: u64 = 500;
     let last_seen = now() - UNUSED;
     let mut points = Vec::new();
     let (mut inserted, mut logins) = (0, 1000);
     while logins <= most() {
-        let insert = async |number| {
-            let record = record(number, last_seen);
-            let inserted = store.insert(key(number), &record, None, now()).await;
-            inserted.expect("there is room");
-        };
-        let numbers = stream::iter(inserted..logins);
-        numbers.for_each_concurrent(at_once, insert).await;
+        fill.fill(store, inserted..logins, last_seen).await;
         inserted = logins;
         let mut fastest = f64::INFINITY;
         for time in 0..TIMES as u64 {

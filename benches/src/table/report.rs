@@ -237,6 +237,7 @@ fn redis() -> String {
         Contender::ReadmeRedisCookie,
         Contender::ReadmeRedis,
         Contender::ReadmeAllRedis,
+        Contender::ReadmeCachedRedis,
     ]
     .into_iter()
     .map(|contender| {

@@ -24,6 +24,7 @@ pub(crate) fn measure() -> io::Result<Value> {
         Contender::ReadmeRedisCookie,
         Contender::ReadmeRedis,
         Contender::ReadmeAllRedis,
+        Contender::ReadmeCachedRedis,
     ] {
         let mut of_contender = serde_json::Map::new();
         for scenario in scenarios {

@@ -34,6 +34,7 @@ const CODES: &[&str] = &[
     "insecure-cookies",
     "key-made-at-start",
     "limits-beyond-aal1",
+    "long-cached-logins",
     "memory-login-store",
     "memory-throttle",
     "no-cross-site-check",

@@ -267,6 +267,18 @@ fn stores(manager: &Manager) -> Section {
             "Logins are recorded only in the session or in the login cookie; the server keeps no list of them.",
         ),
     }];
+    if let Some(age) = facts.login_store_cached_for {
+        let age = age.as_secs_f64();
+        said.push(say(
+            "stores.cache",
+            age,
+            format!(
+                "A record that was read is used again for up to {age} s. A log out, or another end of a login, takes \
+                 effect at once in the process that carries it out; one in another process takes effect in this \
+                 one up to {age} s later."
+            ),
+        ));
+    }
     let name = &facts.session_store;
     let place = match (&facts.session_cookie, facts.sessions_in_cookie) {
         (_, true) => "Sessions are kept in their own encrypted cookie",

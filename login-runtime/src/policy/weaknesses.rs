@@ -3,6 +3,8 @@
 //! A setting that can only weaken has `danger` in its name: whoever writes it knows. So the log names only
 //! settings that weaken with some values, or that many applications need. The check names all of them.
 
+use std::time::Duration;
+
 use crate::{
     core::{AddressPart, Limits, ResourcePolicy, SessionProtection},
     http::CheckedCookie,
@@ -20,6 +22,11 @@ pub(crate) struct Weakness {
     /// The event under which the log names it when the manager is built.
     pub(crate) event: Option<&'static str>,
 }
+
+/// A longer time for which ended logins may still work is a weakness.
+///
+/// Raising it warns of fewer caches; the requests for a page take less than a second.
+const LONG_CACHED: Duration = Duration::from_secs(5);
 
 /// Events of the log.
 const SETTING: Option<&str> = Some("weak_setting");
@@ -176,6 +183,21 @@ fn of_settings(manager: &Manager) -> impl Iterator<Item = Weakness> {
                     what: "`MemoryLoginStore` keeps logins in the memory of one process".to_owned(),
                     follows: "all of them end when it stops, and a second process does not know them",
                     advice: "take the login store of the feature `sqlite`, `postgres` or `redis`",
+                },
+            },
+        ),
+        (
+            facts
+                .login_store_cached_for
+                .is_some_and(|age| age > LONG_CACHED),
+            Weakness {
+                event: SETTING,
+                finding: Finding {
+                    code: "long-cached-logins",
+                    severity: Warning,
+                    what: "`CachedLoginStore::max_age` is over five seconds".to_owned(),
+                    follows: "for that long, a login that another process has ended still works",
+                    advice: "leave it at one second, which covers the requests for a page",
                 },
             },
         ),

@@ -274,14 +274,24 @@ impl Lookup<'_> {
         let key = named.key;
         let now = manager.now();
         let left = self.slot.found_record.take();
-        let (found, loaded) = match left.filter(|left| left.key == key) {
+        let (mut found, loaded) = match left.filter(|left| left.key == key) {
             Some(left) => (left.record, left.user),
             None => (records.store.find_for_auth(key, now).await?, None),
         };
         if self.is_overtaken() {
             return Ok(None);
         }
-        let verdict = self.judge_record(found.as_ref(), records, now);
+        let mut verdict = self.judge_record(found.as_ref(), records, now);
+        if records.cached_for.is_some()
+            && matches!(verdict, RecordVerdict::Idle | RecordVerdict::OtherClient)
+        {
+            // Another process may have recorded a use of the login since it was read.
+            found = records.store.find(key, now).await?;
+            if self.is_overtaken() {
+                return Ok(None);
+            }
+            verdict = self.judge_record(found.as_ref(), records, now);
+        }
         let Some(record) = found.filter(|_| verdict != RecordVerdict::Gone) else {
             return self.end(EndReason::Ended, None, Some(named));
         };
@@ -313,7 +323,22 @@ impl Lookup<'_> {
             return Ok(None);
         }
         let has_same_hash = |user: &AnyUser| self.same_hash(user, record.hash.as_deref()).is_some();
-        let user = match resolve::judge_user(user, has_same_hash) {
+        let judged = resolve::judge_user(user, has_same_hash);
+        let may_stay = judged.as_ref().is_ok_and(|user| {
+            record.allow_inactive || self.user_type.loader.is_authenticated(&**user)
+        });
+        if !may_stay && records.cached_for.is_some() {
+            // The login may have continued under a new id since it was read, as it does when the user
+            // changes the password. To end it would end the new one.
+            let is_there = records.store.find(key, now).await?.is_some();
+            if self.is_overtaken() {
+                return Ok(None);
+            }
+            if !is_there {
+                return self.end(EndReason::Ended, None, Some(named));
+            }
+        }
+        let user = match judged {
             Ok(user) => user,
             Err(reason) => {
                 Box::pin(records.end(login)).await?;
@@ -321,7 +346,7 @@ impl Lookup<'_> {
                 return self.end(reason, Some(&record.user_id), Some(login));
             }
         };
-        if !record.allow_inactive && !self.user_type.loader.is_authenticated(&*user) {
+        if !may_stay {
             // This request is refused because of the user, and the next ones have no login.
             let owner = self.owner_of(&record.user_id);
             Box::pin(records.end_inactive(owner, now)).await?;

@@ -84,6 +84,7 @@ pub(crate) fn manager<S: SessionStore + 'static>(
         login_store: records
             .as_ref()
             .map(|_| short_type_name(settings.login_store_type)),
+        login_store_cached_for: settings.login_store_cached_for,
         store_deadline: deadline,
         keys: 1 + settings.fallback_keys.len(),
         own_clock,
@@ -382,6 +383,7 @@ fn records(
         store: TimedStore::new(store, deadline),
         limits,
         max: max.or(default),
+        cached_for: settings.login_store_cached_for,
         relieved_at: AtomicI64::new(i64::MIN),
     };
     Ok((limits, Some(Arc::new(records))))

@@ -736,6 +736,7 @@ impl<S: SessionStore + 'static> LoginManagerBuilder<S> {
         self.set(|settings| {
             settings.login_store_type = std::any::type_name::<L>();
             settings.login_store_throttle = store.throttle_store();
+            settings.login_store_cached_for = store.cached_for();
             settings.login_store = Some(Arc::new(store));
         })
     }

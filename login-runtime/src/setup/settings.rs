@@ -50,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) login_store_type: &'static str,
     /// Where the login store counts tries.
     pub(crate) login_store_throttle: Option<AnyThrottleStore>,
+    /// How old the answers of the login store may be, if it has a cache.
+    pub(crate) login_store_cached_for: Option<Duration>,
     pub(crate) store_deadline: Option<Duration>,
     pub(crate) limits: Option<Limits>,
     pub(crate) max_logins: Option<MaxLogins>,

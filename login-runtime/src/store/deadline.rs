@@ -101,6 +101,10 @@ macro_rules! forwarding_stores {
             fn throttle_store(&self) -> Option<AnyThrottleStore> {
                 S::throttle_store(self)
             }
+
+            fn cached_for(&self) -> Option<Duration> {
+                S::cached_for(self)
+            }
         }
 
         /// Each call fails if the store does not answer within the limit.

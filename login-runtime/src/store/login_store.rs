@@ -1,6 +1,6 @@
 //! The trait that every login store implements.
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use crate::{
     core::{
@@ -181,6 +181,16 @@ pub trait LoginStore: Send + Sync + 'static {
     ///
     /// By default there is no such place, and the manager counts in memory.
     fn throttle_store(&self) -> Option<AnyThrottleStore> {
+        None
+    }
+
+    /// How old an answer of [`find_for_auth`](Self::find_for_auth) may be, for a store that is or has a cache,
+    /// as [`CachedLoginStore`](crate::store::CachedLoginStore) is. All other methods have to see every change
+    /// at once.
+    ///
+    /// The manager then says so in its policy, and reads a login again with [`find`](Self::find) before it
+    /// ends it. By default each answer is new.
+    fn cached_for(&self) -> Option<Duration> {
         None
     }
 }

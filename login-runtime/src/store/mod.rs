@@ -13,9 +13,12 @@
 //! | `PostgresLoginStore` | `postgres` | several machines |
 //! | `RedisLoginStore` | `redis` | several machines |
 //!
+//! [`CachedLoginStore`] is a cache around any of them.
+//!
 //! A store of your own implements [`LoginStore`]; `login_runtime::test::store` (feature `test-util`) tests
 //! it.
 
+pub(crate) mod cached;
 pub(crate) mod deadline;
 pub(crate) mod event_sink;
 pub(crate) mod login_store;
@@ -30,6 +33,7 @@ pub(crate) mod sql;
 pub(crate) mod throttle;
 pub(crate) mod throttle_store;
 
+pub use self::cached::CachedLoginStore;
 pub use self::login_store::LoginStore;
 pub use self::memory::MemoryLoginStore;
 #[cfg(feature = "redis")]

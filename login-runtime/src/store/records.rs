@@ -49,6 +49,8 @@ pub(crate) struct Records {
     pub(crate) store: TimedStore,
     pub(crate) limits: Limits,
     pub(crate) max: Option<MaxLogins>,
+    /// How old a login that was found for authentication may be, if the store has a cache.
+    pub(crate) cached_for: Option<Duration>,
     /// When unused logins were last purged to make room in a full store.
     pub(crate) relieved_at: AtomicI64,
 }

@@ -678,7 +678,7 @@ macro_rules! sql_store {
 /// The pool is asked if that connection could see something else than the pool: on systems other than Unix;
 /// if the database is in memory, encrypted, in a shared cache, or locked by the pool (`locking_mode`); with a
 /// `vfs`, `immutable`, or an attached database; and from the moment on when the file is replaced or moved. It
-/// is also asked if that connection fails, and for a second after a look-up of more than 20 milliseconds.
+/// is also asked if that connection fails, and for a second after a look-up of more than 200 milliseconds.
 ///
 /// Keep the file on a local disk: while a disk does not answer, a look-up stops the other requests of its
 /// worker, and no deadline ends it.

@@ -41,7 +41,9 @@ const MAX_READERS: usize = 64;
 
 /// A look-up that takes longer than this stops the next ones: the disk is slow, and no other request of
 /// the worker can run meanwhile.
-const SLOW: Duration = Duration::from_millis(20);
+///
+/// Lowering it lets a busy machine stop them too, and the pool costs such a machine even more.
+const SLOW: Duration = Duration::from_millis(200);
 
 /// How long the pool is asked instead after a slow look-up, or one that failed.
 const PAUSE: Duration = Duration::from_secs(1);
