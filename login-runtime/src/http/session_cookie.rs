@@ -158,6 +158,13 @@ impl SessionCookie {
         (len > MAX_LEN).then_some(len)
     }
 
+    /// Whether the cookie contains the session, and this crate encrypts it. The application's own middleware
+    /// may only sign its cookie.
+    #[inline]
+    pub(crate) fn is_sealed(&self) -> bool {
+        matches!(self, Self::Known { frame: Some(_), .. })
+    }
+
     /// The name; `None` if the application has its own session middleware.
     pub(crate) fn name(&self) -> Option<&str> {
         match self {

@@ -23,11 +23,11 @@ use tokio::{
 use crate::{
     core::{
         FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, MaxLogins,
-        TokenFamily,
+        SessionCheck, TokenFamily,
     },
     error::{Causes, StoreError},
     measure::{Operation, Outcome, StoreCall, in_current_span},
-    store::{login_store::LoginStore, throttle_store::AnyThrottleStore},
+    store::{ahead, login_store::LoginStore, throttle_store::AnyThrottleStore},
 };
 
 pub(crate) type StoreFuture<'a, T> =
@@ -57,6 +57,7 @@ macro_rules! store_methods {
                 session: LoginKey, owner: LoginOwner<$a>, until: i64, max: u32
             ) -> ();
             is_session_revoked(session: LoginKey, now: i64) -> bool;
+            check_session(session: LoginKey, login: LoginKey, now: i64) -> SessionCheck;
         }
     };
 }
@@ -111,6 +112,8 @@ macro_rules! forwarding_stores {
         impl LoginStore for TimedStore {
             $(async fn $method(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
                 static OPERATION: Operation = Operation::new(stringify!($method));
+                // This call may change what was found before.
+                ahead::forget();
                 let mut measured = StoreCall::start(&OPERATION);
                 let call = DynLoginStore::$method(&*self.store, $($argument),*);
                 let answer = measured.watch(in_time(self.limit, call)).await;
