@@ -209,7 +209,10 @@ impl Keys {
     fn fingerprint(&self, user_type: &str, hash: &[u8]) -> Option<Fingerprint> {
         self.fingerprints.get(user_type, hash, || {
             let mac = self.fingerprint.mac(user_type, &[hash]).finalize();
-            Fingerprint::new(&BASE64.encode(&mac.into_bytes()[..FINGERPRINT_LEN]))
+            let mut text = [0; fingerprints::LEN];
+            let bytes = &mac.into_bytes()[..FINGERPRINT_LEN];
+            BASE64.encode_slice(bytes, &mut text).ok()?;
+            Some(Fingerprint::new(text))
         })
     }
 

@@ -190,8 +190,7 @@ impl<S> LoginService<S> {
             return Step::boxed(async move { Ok(probe.answer(inner).await?.map_into_left_body()) });
         }
         // Any cookie counts here. Later code checks whether it is a login cookie.
-        let carries =
-            self.has_login_cookies && !is_direct && request.headers().contains_key(COOKIE);
+        let carries = self.has_login_cookies && request.headers().contains_key(COOKIE);
         let arrived = carries.then(|| self.manager.now());
         let plain = |inner| Step::Plain { inner, arrived };
         let prolongs = self.manager.remember.refresh_each_request;
