@@ -18,6 +18,8 @@ use sha2::Sha256;
 use siphasher::sip::SipHasher13;
 use subtle::ConstantTimeEq;
 
+pub(crate) use getrandom::Error as NoRandomness;
+
 use crate::core::{
     CLIENT, ClientIdentity, FamilyKey, LoginKey, Token, remember,
     weak_secret::is_obviously_no_secret,
@@ -207,7 +209,10 @@ impl Keys {
     fn fingerprint(&self, user_type: &str, hash: &[u8]) -> Option<Fingerprint> {
         self.fingerprints.get(user_type, hash, || {
             let mac = self.fingerprint.mac(user_type, &[hash]).finalize();
-            Fingerprint::new(&BASE64.encode(&mac.into_bytes()[..FINGERPRINT_LEN]))
+            let mut text = [0; fingerprints::LEN];
+            let bytes = &mac.into_bytes()[..FINGERPRINT_LEN];
+            BASE64.encode_slice(bytes, &mut text).ok()?;
+            Some(Fingerprint::new(text))
         })
     }
 
@@ -493,7 +498,7 @@ impl KeyRing {
         })
     }
 
-    /// The id of the login that a family restored at a time: the same for all requests that restored it
+    /// The token of the login that a family restored at a time: the same for all requests that restored it
     /// together.
     pub(crate) fn restored_login(
         &self,
@@ -501,10 +506,15 @@ impl KeyRing {
         family: FamilyKey,
         seed: &[u8; 16],
         at: i64,
+        is_sealed: bool,
     ) -> Option<LoginToken> {
         let parts: [&[u8]; 3] = [&family.0, seed, &at.to_be_bytes()];
         let mac = self.0.first()?.restored.mac(user_type, &parts);
-        Some(LoginToken(mac.finalize().into_bytes().into()))
+        let bytes: [u8; 32] = mac.finalize().into_bytes().into();
+        Some(match is_sealed {
+            true => LoginToken::Sealed(*bytes.first_chunk()?),
+            false => LoginToken::Id(bytes),
+        })
     }
 }
 
@@ -529,26 +539,68 @@ pub(crate) struct FamilyToken {
     proof: [u8; 32],
 }
 
-/// The id of a login, which only its session carries.
-pub(crate) struct LoginToken([u8; 32]);
+/// What names a login in its session or its cookie.
+#[derive(PartialEq, Eq)]
+pub(crate) enum LoginToken {
+    /// An id, which only a session on the server contains. The key of the record is its hash: neither a copy
+    /// of the sessions nor one of the records tells what is in the other.
+    Id([u8; 32]),
+    /// The key of the record itself, for a cookie that is encrypted. A hash would protect nothing there, and
+    /// costs each request some time.
+    Sealed([u8; 16]),
+}
 
 impl LoginToken {
-    /// A new id, of 256 random bits.
-    pub(crate) fn random() -> Result<Self, getrandom::Error> {
-        random().map(Self)
+    /// A new token.
+    pub(crate) fn random(is_sealed: bool) -> Result<Self, getrandom::Error> {
+        Ok(match is_sealed {
+            true => Self::Sealed(random()?),
+            false => Self::Id(random()?),
+        })
     }
 
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        decode(text).map(Self)
+    /// Reads the text of an id.
+    pub(crate) fn parse_id(text: &str) -> Option<Self> {
+        decode(text).map(Self::Id)
     }
 
-    pub(crate) fn text(&self) -> String {
-        BASE64.encode(self.0)
+    /// The text of an id. `None` for a key.
+    pub(crate) fn id_text(&self) -> Option<String> {
+        match self {
+            Self::Id(id) => Some(BASE64.encode(id)),
+            Self::Sealed(_) => None,
+        }
+    }
+
+    /// Reads the text of a key, and of the family that follows it.
+    pub(crate) fn parse_sealed(text: &str) -> Option<(Self, Option<FamilyKey>)> {
+        if let Some(key) = decode(text) {
+            return Some((Self::Sealed(key), None));
+        }
+        let bytes: [u8; 32] = decode(text)?;
+        let (key, family) = bytes.split_first_chunk()?;
+        let family = FamilyKey(family.try_into().ok()?);
+        Some((Self::Sealed(*key), Some(family)))
+    }
+
+    /// Appends the text of a key and a family. Returns whether it is a key.
+    pub(crate) fn write_sealed(&self, family: Option<FamilyKey>, text: &mut String) -> bool {
+        match (self, family) {
+            (Self::Id(_), _) => return false,
+            (Self::Sealed(key), None) => BASE64.encode_string(key, text),
+            (Self::Sealed(key), Some(family)) => {
+                BASE64.encode_string([*key, family.0].concat(), text);
+            }
+        }
+        true
     }
 
     /// The key under which the login's record is stored.
     pub(crate) fn key(&self) -> LoginKey {
-        LoginKey::of(&self.0)
+        match self {
+            Self::Id(id) => LoginKey::of(id),
+            Self::Sealed(key) => LoginKey::from_short(*key),
+        }
     }
 }
 
@@ -571,6 +623,11 @@ pub(crate) fn random_16() -> Result<[u8; 16], getrandom::Error> {
 /// Sixteen random bytes as text.
 pub(crate) fn nonce() -> Result<String, getrandom::Error> {
     random_16().map(|bytes| BASE64.encode(bytes))
+}
+
+/// Writes such bytes as [`nonce`] does.
+pub(crate) fn write_nonce(bytes: [u8; 16]) -> String {
+    BASE64.encode(bytes)
 }
 
 /// Reads what [`nonce`] wrote.
@@ -913,7 +970,7 @@ mod tests {
         let login = |secret, user_type, family, seed, at| {
             let ring = ring(&[secret]);
             let family = FamilyKey([family; 16]);
-            let login = ring.restored_login(user_type, family, &[seed; 16], at);
+            let login = ring.restored_login(user_type, family, &[seed; 16], at, true);
             login.unwrap().key()
         };
         let logins = [
@@ -932,11 +989,14 @@ mod tests {
     fn random_bytes_are_different_each_time_and_read_back() {
         let ids: Vec<_> = (0..100)
             .map(|_| {
-                let id = LoginToken::random().unwrap();
-                let read = LoginToken::parse(&id.text()).unwrap();
+                let id = LoginToken::random(false).unwrap();
+                let read = LoginToken::parse_id(&id.id_text().unwrap()).unwrap();
                 assert_eq!(read.key(), id.key());
-                assert_eq!(id.key(), LoginKey::of(&read.0));
-                id.0
+                let LoginToken::Id(bytes) = read else {
+                    panic!("an id is no key");
+                };
+                assert_eq!(id.key(), LoginKey::of(&bytes));
+                bytes
             })
             .collect();
         assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
@@ -948,10 +1008,29 @@ mod tests {
         assert_eq!((nonces.len(), read.len()), (100, 100));
         let more: HashSet<_> = (0..100).map(|_| random_16().unwrap()).collect();
         assert_eq!(more.len(), 100);
-        let text = LoginToken([7; 32]).text();
+        let id = LoginToken::Id([7; 32]);
+        let text = id.id_text().unwrap();
         for other in ["", &text[1..], &format!("{text}A"), &text.replace('B', "+")] {
-            assert!(LoginToken::parse(other).is_none(), "{other}");
+            assert!(LoginToken::parse_id(other).is_none(), "{other}");
             assert_eq!(read_nonce(other), None, "{other}");
+        }
+        assert!(!id.write_sealed(None, &mut String::new()));
+    }
+
+    #[test]
+    fn a_key_in_an_encrypted_cookie_reads_back_with_its_family_or_not_at_all() {
+        let one = LoginToken::random(true).unwrap();
+        let other = LoginToken::random(true).unwrap();
+        assert_ne!(one.key(), other.key());
+        assert_eq!(one.id_text(), None);
+        for family in [None, Some(FamilyKey([9; 16]))] {
+            let mut text = String::new();
+            assert!(one.write_sealed(family, &mut text));
+            let (read, read_family) = LoginToken::parse_sealed(&text).unwrap();
+            assert_eq!((read.key(), read_family), (one.key(), family));
+            for changed in ["", &text[1..], &text[..text.len() - 1], &format!("{text}A")] {
+                assert!(LoginToken::parse_sealed(changed).is_none(), "{changed}");
+            }
         }
     }
 
@@ -1034,7 +1113,10 @@ mod tests {
         assert!(office.read_family_token("user", &value).is_none());
         let token = shop.read_family_token("user", &value).unwrap();
         assert_eq!(office.proves("user", &token, &seed), None);
-        let restored = |ring: &KeyRing| ring.restored_login("user", family, &seed, 9).unwrap();
+        let restored = |ring: &KeyRing| {
+            ring.restored_login("user", family, &seed, 9, false)
+                .unwrap()
+        };
         assert_ne!(restored(&shop).key(), restored(&office).key());
         let client = |ring: &KeyRing| {
             let mut clients = ring.clients(ClientIdentity::default(), Some(b"browser"), None);

@@ -30,6 +30,7 @@ use crate::world::{
 
 mod dead;
 mod late;
+mod seen;
 mod settings;
 mod together;
 

@@ -82,6 +82,7 @@ mod safe_methods;
 mod schedule;
 mod secrets;
 mod seen_routes;
+mod session_logins;
 mod setup;
 mod sources;
 mod spans;

@@ -105,7 +105,7 @@ async fn whatever_is_in_the_cart_a_log_in_works_or_says_that_it_does_not() {
             assert_eq!(cart_of(&browser).await.map(|cart| cart.len()), Some(len));
         }
         assert!(
-            worked > 10 && failed > 3,
+            worked > 10 && failed > 0,
             "{worked} worked, {failed} failed"
         );
     }

@@ -8,7 +8,7 @@ use std::sync::{
 use login_runtime::{
     store::{
         FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, LoginStore,
-        MaxLogins, RedisLoginStore, StoreError, TokenFamily,
+        MaxLogins, RedisLoginStore, SessionCheck, StoreError, TokenFamily,
     },
     test::{Browser, store},
 };
@@ -69,6 +69,8 @@ impl There {
         let found = self.store.find(key, 0).await.unwrap();
         let for_auth = self.store.find_for_auth(key, 0).await.unwrap();
         assert_eq!(found.is_some(), for_auth.is_some());
+        let checked = self.store.check_session(self::key(99), key, 0).await;
+        assert_eq!(checked.unwrap(), SessionCheck::ValidWithLogin(for_auth));
         found.is_some()
     }
 }
@@ -330,6 +332,35 @@ async fn a_changed_row_reads_as_it_was_changed() {
     assert_eq!(store.find_for_auth(key(1), 0).await.unwrap(), Some(bare));
 }
 
+#[actix_web::test]
+async fn one_question_tells_of_a_session_and_of_the_login_in_it() {
+    let Some(there) = There::open().await else {
+        return;
+    };
+    let store = &there.store;
+    let (session, login) = (key(8), record(None));
+    store.insert(key(1), &login, None, 0).await.unwrap();
+    let check = async |now| store.check_session(session, key(1), now).await.unwrap();
+    assert!(matches!(
+        check(0).await,
+        SessionCheck::ValidWithLogin(Some(_))
+    ));
+    assert_eq!(
+        check(1_000).await,
+        SessionCheck::ValidWithLogin(None),
+        "expired"
+    );
+    store.revoke_session(session, OWNER, 100, 9).await.unwrap();
+    assert_eq!(check(99).await, SessionCheck::Revoked);
+    assert!(matches!(
+        check(100).await,
+        SessionCheck::ValidWithLogin(Some(_))
+    ));
+    store.end(key(1)).await.unwrap();
+    assert_eq!(check(99).await, SessionCheck::Revoked);
+    assert_eq!(check(100).await, SessionCheck::ValidWithLogin(None));
+}
+
 /// Replaces a packed row by the fields that the version before stored.
 const UNPACK: &str = "
 if redis.call('HDEL', KEYS[1], 'packed') == 1 then
@@ -404,6 +435,7 @@ impl LoginStore for Older {
         purge(now: i64, idle_since: Option<i64>, limit: u32) -> u64;
         revoke_session(session: LoginKey, owner: LoginOwner<'_>, until: i64, max: u32) -> ();
         is_session_revoked(session: LoginKey, now: i64) -> bool;
+        check_session(session: LoginKey, login: LoginKey, now: i64) -> SessionCheck;
     }
 }
 

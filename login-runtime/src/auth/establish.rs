@@ -85,7 +85,7 @@ impl<U: AuthUser> Auth<U> {
                 } else {
                     // Numbers, the fingerprint and quotes; then the id.
                     let text = entry.max_len();
-                    self.check_room(&session, user_type, &login, text)?;
+                    self.check_room(&session, user_type, &login, text, false)?;
                     clear();
                     session::write_entry(&session, &user_type.session_key, entry)
                         .map_err(|_| LoginError::UnfitId)?;
@@ -93,10 +93,12 @@ impl<U: AuthUser> Auth<U> {
                 None
             }
             Some(records) => {
+                let is_sealed = credential::is_sealed(manager, user_type);
                 if user_type.login_cookie.is_none() {
-                    self.check_room(&session, user_type, &login, session::LOGIN_ID_LEN)?;
+                    let text = session::login_text_len(is_sealed, family.is_some());
+                    self.check_room(&session, user_type, &login, text, is_sealed)?;
                 }
-                let id = LoginToken::random().map_err(|_| LoginError::NoRandomness)?;
+                let id = LoginToken::random(is_sealed).map_err(|_| LoginError::NoRandomness)?;
                 let new = NewLogin {
                     user_type: &user_type.name,
                     user_id,
@@ -131,7 +133,7 @@ impl<U: AuthUser> Auth<U> {
                     Box::pin(self.give_up_carried(records, user_type)).await;
                     self.set_login_cookie(LoginCookieContent::Record(record))?;
                 } else {
-                    session::write_login_id(&session, &user_type.session_key, &id, family)
+                    session::write_login(&session, &user_type.session_key, &id, family)
                         .map_err(|_| LoginError::SessionPurged)?;
                 }
                 Some(record)
@@ -154,6 +156,7 @@ impl<U: AuthUser> Auth<U> {
         user_type: &UserType,
         login: &Establish,
         text: usize,
+        is_id: bool,
     ) -> Result<(), LoginError> {
         let manager = self.manager();
         if session::is_short(&session.entries(), text) {
@@ -162,7 +165,7 @@ impl<U: AuthUser> Auth<U> {
         let stays = |key: &str| {
             !login.clears_session || manager.kept_keys(self.index).any(|kept| kept == key)
         };
-        let (now, then) = session::lens_with(session, &user_type.session_key, text, stays);
+        let (now, then) = session::lens_with(session, &user_type.session_key, text, is_id, stays);
         // A session that does not grow fits as it did before.
         match manager.session_cookie.too_long_for(then) {
             Some(bytes) if then > now => {

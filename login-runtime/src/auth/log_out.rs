@@ -57,25 +57,32 @@ impl<U: AuthUser> Auth<U> {
         let named = state.login(request, self.index);
         // For the event, if the user is gone or is not loaded.
         let mut user_id = self.carried_entry(|entry| entry.id.to_owned());
-        // Without records, the user is only needed for the event.
-        let user = if manager.records.is_some() || manager.events.is_heard() {
-            state.user(request, self.index).await.ok().flatten()
-        } else {
-            None
+        let user = match state.found(self.index) {
+            Some(found) => found,
+            // Only an event needs the user.
+            None if manager.events.is_heard() => {
+                state.user(request, self.index).await.ok().flatten()
+            }
+            None => None,
         };
-        let current = user.as_ref().and_then(|user| user.login);
-        let id = user
-            .as_ref()
-            .and_then(|user| user_type.loader.id(&*user.user));
-        if let Some(id) = id.filter(|_| manager.records.is_some()) {
-            fate::belongs_to(&user_type.name, &id);
-        }
+        let mut current = user.as_ref().and_then(|user| user.login);
         let session = session::of(request);
         let mut is_late = false;
         if let Some(records) = &manager.records {
+            let known = user
+                .as_ref()
+                .and_then(|user| user_type.loader.id(&*user.user));
             let ending = Box::pin(self.end_records(records, user_type, current, named));
+            let Ended {
+                user_id: ended_id,
+                login,
+            } = ending.await?;
+            current = current.or(login);
             let ended_before = || state.slot(self.index)?.ended_user.take();
-            user_id = ending.await?.or_else(ended_before).or(user_id);
+            user_id = ended_id.or_else(ended_before).or(user_id);
+            if let Some(id) = known.as_ref().or(user_id.as_ref()) {
+                fate::belongs_to(&user_type.name, id);
+            }
             if user_type.login_cookie.is_some() {
                 is_late = Box::pin(self.give_up_carried(records, user_type)).await;
             }
@@ -114,21 +121,23 @@ impl<U: AuthUser> Auth<U> {
         Ok(())
     }
 
-    /// Ends the login of this request, and everything else that could restore it. Returns the id of its
-    /// user as JSON, unless the user is known.
+    /// Ends the login of this request, and everything else that could restore it.
     async fn end_records(
         &self,
         records: &Records,
         user_type: &UserType,
         current: Option<LoginRef>,
         named: Option<LoginRef>,
-    ) -> Result<Option<String>, LoginError> {
+    ) -> Result<Ended, LoginError> {
         let mut user_id = None;
         let login = match (current, named) {
             (Some(login), _) => Some(login),
-            // The user could not be loaded or is inactive, or another request was faster.
+            // The user was not loaded or is inactive, or another request was faster.
             (None, Some(LoginRef { key, family })) => {
-                let record = records.store.find(key, self.manager().now()).await?;
+                let record = records
+                    .store
+                    .find_for_auth(key, self.manager().now())
+                    .await?;
                 let family = record.as_ref().map_or(family, |record| record.family);
                 user_id = record.map(|record| record.user_id);
                 Some(LoginRef { key, family })
@@ -147,6 +156,13 @@ impl<U: AuthUser> Auth<U> {
         for other in credential::other_logins(&self.request, self.manager(), user_type) {
             records.end(other).await?;
         }
-        Ok(user_id)
+        Ok(Ended { user_id, login })
     }
+}
+
+/// What a log out has ended.
+struct Ended {
+    /// The id of the user as JSON, unless the user is known.
+    user_id: Option<String>,
+    login: Option<LoginRef>,
 }

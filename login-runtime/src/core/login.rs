@@ -6,8 +6,10 @@
 //! 2. With a [`LoginStore`](crate::store::LoginStore), each login has a *record*, and the session contains
 //!    only its id. Each request that asks for the user looks the record up. Without a record, a
 //!    session identifies no user.
-//! 3. An id is 256 random bits. A store receives only its SHA-256, so a copy of the store cannot be
-//!    used to log in.
+//! 3. A session on the server contains an id of 256 random bits. A login store receives only its SHA-256, so
+//!    a copy of that store tells no id.
+//! 4. A cookie that is encrypted contains the key of the record, 128 random bits. Without the application's
+//!    key, no cookie can be made from a copy of the store.
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
@@ -48,7 +50,8 @@ impl LoginFacts {
     }
 }
 
-/// The key of a login record: the SHA-256 of the login's id.
+/// The key of a login record: the SHA-256 of the login's id, or random bytes, if the cookie that names the
+/// login is encrypted.
 ///
 /// It may appear in a page, for instance to name a login in a list or a form, because it
 /// cannot be used to log in.
@@ -90,11 +93,18 @@ impl LoginKey {
         Self(Sha256::digest(id).into())
     }
 
-    /// The key under which a store records that the session with this id was revoked.
-    pub(crate) fn of_session(id: [u8; 16]) -> Self {
+    /// A key of sixteen random bytes, which is as long as all others because zeros follow: that of a login
+    /// whose session is in its cookie, or that of such a session.
+    pub(crate) fn from_short(bytes: [u8; 16]) -> Self {
         let mut key = [0; 32];
-        key[..16].copy_from_slice(&id);
+        key[..16].copy_from_slice(&bytes);
         Self(key)
+    }
+
+    /// The bytes of a key that [`from_short`](Self::from_short) made.
+    pub(crate) fn short(&self) -> Option<[u8; 16]> {
+        let (bytes, zeros) = self.0.split_first_chunk()?;
+        zeros.iter().all(|byte| *byte == 0).then_some(*bytes)
     }
 
     /// A key from its bytes.
@@ -354,6 +364,23 @@ pub enum Inserted {
     Refused,
 }
 
+/// What a store says about a session that is kept in its cookie, and about the login in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it is taken apart at once, and a box would be one more allocation in each request"
+)]
+pub enum SessionCheck {
+    /// The session is recorded as ended.
+    Revoked,
+    /// The session is not recorded as ended. The store did not look for the login.
+    Valid,
+    /// The session is not recorded as ended, and this is what
+    /// [`find_for_auth`](crate::store::LoginStore::find_for_auth) finds for the login.
+    ValidWithLogin(Option<LoginRecord>),
+}
+
 /// Which logins to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -497,9 +524,15 @@ mod tests {
 
     #[test]
     fn a_revoked_session_is_kept_under_a_key_that_holds_its_id() {
-        let key = LoginKey::of_session(counting());
+        let key = LoginKey::from_short(counting());
         assert_eq!(key.0[..16], counting::<16>());
         assert_eq!(key.0[16..], [0; 16]);
+        assert_eq!(key.short(), Some(counting()));
+        for last in 16..32 {
+            let mut longer = key;
+            longer.0[last] = 1;
+            assert_eq!(longer.short(), None);
+        }
     }
 
     #[test]

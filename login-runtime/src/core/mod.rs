@@ -26,7 +26,7 @@ pub(crate) use self::{
     limits::{CLOCK_SKEW, Limits, Span},
     login::{
         EndReason, FamilyKey, Inserted, LoginFacts, LoginKey, LoginOwner, LoginRecord,
-        LoginSelector, LoginSource, MaxLogins, TokenFamily,
+        LoginSelector, LoginSource, MaxLogins, SessionCheck, TokenFamily,
     },
     next::{NEXT_LEN, NextError},
     protection::{AddressPart, CLIENT, ClientCheck, ClientIdentity, SessionProtection, Verdict},

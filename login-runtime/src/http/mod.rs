@@ -20,7 +20,7 @@ pub(crate) use self::{
     pass_through::PassThrough,
     proxies::{Proxies, ProxyData},
     seen::Seen,
-    session_cookie::{SessionCookie, too_long_cookie},
+    session_cookie::{SeenCookies, SessionCookie, too_long_cookie},
     set_cookie::SetCookie,
     view::{IntoView, Origin, PathPattern, ViewAddress},
 };

@@ -64,13 +64,29 @@ enum Name {
     Other,
 }
 
+/// What the session middleware sees of the cookies of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SeenCookies {
+    /// It has to look.
+    Any,
+    /// Cookies, of which none is its own, whatever it decodes.
+    OfOthers,
+}
+
 impl SessionCookie {
     /// Lets the session middleware see what it may see. Allocates nothing for usual requests.
-    pub(crate) fn hide_others(&self, request: &HttpRequest) {
-        if self.is_usual(request) {
-            return;
+    pub(crate) fn hide_others(&self, request: &HttpRequest) -> SeenCookies {
+        if let Self::Known { name, .. } = self {
+            match count_own(request, name.as_bytes()) {
+                OwnCookies::None => return SeenCookies::OfOthers,
+                OwnCookies::One => return SeenCookies::Any,
+                OwnCookies::Unclear => {}
+            }
         }
-        show(request, &self.seen(request));
+        if !self.is_usual_at_length(request) {
+            show(request, &self.seen(request));
+        }
+        SeenCookies::Any
     }
 
     /// Whether session cookies under older keys are accepted.
@@ -102,22 +118,8 @@ impl SessionCookie {
         true
     }
 
-    /// Whether actix-session does the right thing without help. Runs for each request.
-    #[inline]
-    fn is_usual(&self, request: &HttpRequest) -> bool {
-        let mut headers = request.headers().get_all(&COOKIE);
-        match (headers.next(), headers.next(), self) {
-            (None, _, _) => true,
-            (Some(header), None, Self::Known { name, .. })
-                if has_one_at_most(header.as_bytes(), name.as_bytes()) =>
-            {
-                true
-            }
-            _ => self.is_usual_at_length(request),
-        }
-    }
-
-    /// The same for several headers, for text outside ASCII, and for names that are not known.
+    /// Whether actix-session does the right thing without help: for several headers, for text outside ASCII,
+    /// and for names that are not known.
     fn is_usual_at_length(&self, request: &HttpRequest) -> bool {
         let mut own = [""; FEW];
         let mut count = 0;
@@ -156,6 +158,13 @@ impl SessionCookie {
         };
         let len = frame + keys::sealed_session_len(session);
         (len > MAX_LEN).then_some(len)
+    }
+
+    /// Whether the cookie contains the session, and this crate encrypts it. The application's own middleware
+    /// may only sign its cookie.
+    #[inline]
+    pub(crate) fn is_sealed(&self) -> bool {
+        matches!(self, Self::Known { frame: Some(_), .. })
     }
 
     /// The name; `None` if the application has its own session middleware.
@@ -261,23 +270,43 @@ fn show(request: &HttpRequest, pairs: &[&str]) {
     request.extensions_mut().extend(parsed);
 }
 
-/// Whether a `Cookie` header is ASCII with at most one cookie of this name, and none that may be decoded to
-/// the name. Runs for almost all requests with cookies.
-fn has_one_at_most(header: &[u8], name: &[u8]) -> bool {
-    let mut has_one = false;
-    let is_plain = header.is_ascii();
-    is_plain
-        && Pairs::of(header).all(|pair| {
-            if let Some(rest) = pair.strip_prefix(name) {
-                match rest.first() {
-                    Some(b'=') => return !mem::replace(&mut has_one, true),
-                    next => return !may_be_disguise(next),
+/// How many cookies of one name a request has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OwnCookies {
+    None,
+    One,
+    /// Several, or some that may be decoded to the name, or some text is not ASCII.
+    Unclear,
+}
+
+/// Counts the cookies of this name. Runs for almost all requests with cookies.
+fn count_own(request: &HttpRequest, name: &[u8]) -> OwnCookies {
+    let mut own = OwnCookies::None;
+    for header in request.headers().get_all(&COOKIE) {
+        let header = header.as_bytes();
+        if !header.is_ascii() {
+            return OwnCookies::Unclear;
+        }
+        for pair in Pairs::of(header) {
+            let next = match pair.strip_prefix(name) {
+                Some([b'=', ..]) if own == OwnCookies::None => {
+                    own = OwnCookies::One;
+                    continue;
                 }
+                Some([b'=', ..]) => return OwnCookies::Unclear,
+                Some(rest) => rest.first(),
+                None => {
+                    // A disguise differs from the name in a blank or an escape first.
+                    let equal = pair.iter().zip(name).take_while(|(sent, own)| sent == own);
+                    pair.get(equal.count())
+                }
+            };
+            if may_be_disguise(next) {
+                return OwnCookies::Unclear;
             }
-            // A disguise differs from the name in a blank or an escape first.
-            let equal = pair.iter().zip(name).take_while(|(sent, own)| sent == own);
-            !may_be_disguise(pair.get(equal.count()))
-        })
+        }
+    }
+    own
 }
 
 /// Whether the first byte that differs from a name may be a part of the name that was disguised.
@@ -302,4 +331,65 @@ fn own<'a, 'b>(pairs: &'b [(&'a str, Name)]) -> impl Iterator<Item = (usize, &'b
 /// The name in a pair that has one.
 fn sent_name(pair: &str) -> &str {
     pair.split_once('=').map_or(pair, |(name, _)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAME: &[u8] = b"__Host-session";
+
+    #[track_caller]
+    fn check(headers: &[&[u8]], expected: OwnCookies) {
+        let mut request = TestRequest::default();
+        for header in headers {
+            let value = HeaderValue::from_bytes(header).unwrap();
+            request = request.append_header((COOKIE, value));
+        }
+        let own = count_own(&request.to_http_request(), NAME);
+        assert_eq!(own, expected, "{headers:?}");
+    }
+
+    #[test]
+    fn a_request_without_a_session_cookie_is_known_by_the_names_of_all_its_cookies() {
+        for other in [
+            &b"__Host-login=x"[..],
+            b"a=b; __Host-login=x; c=d",
+            b"__Host-sessions=x",
+            b"__Host-sessio=x",
+            b"__host-session=x",
+            b"session=x; a=__Host-session=x",
+            b"__Host-session",
+            b"",
+            b"; ;",
+        ] {
+            check(&[other], OwnCookies::None);
+            check(&[other, other], OwnCookies::None);
+            check(&[other, b"__Host-session=x"], OwnCookies::One);
+            check(&[b"__Host-session=x", other], OwnCookies::One);
+        }
+        check(&[], OwnCookies::None);
+        check(&[b"a=b; __Host-session=x; c=d"], OwnCookies::One);
+        check(&[b"__Host-session="], OwnCookies::One);
+    }
+
+    #[test]
+    fn a_request_whose_names_may_be_decoded_to_that_of_the_session_is_unclear() {
+        for disguised in [
+            &b"%5F_Host-session=x"[..],
+            b"__Host-session%20=x",
+            b"__Host-session =x",
+            b"__Host-sess%69on=x",
+            b"a=b;  __Host-session=x",
+            b"\t__Host-session=x",
+            b"__Host-session=x; __Host-session=y",
+            b"a=\xff",
+        ] {
+            check(&[disguised], OwnCookies::Unclear);
+            check(&[b"a=b", disguised], OwnCookies::Unclear);
+            check(&[disguised, b"a=b"], OwnCookies::Unclear);
+        }
+        let own = b"__Host-session=x";
+        check(&[own, own], OwnCookies::Unclear);
+    }
 }

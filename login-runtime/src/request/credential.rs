@@ -71,8 +71,9 @@ impl LoginCookieContent {
 
 /// The login credential of a request.
 pub(crate) enum LoginCredential<'a> {
-    /// An entry, borrowed from the session. Do not hold it across an await.
-    Session(Ref<'a, str>),
+    /// An entry, borrowed from the session, and whether the session is in a cookie that this crate encrypts.
+    /// Do not hold it across an await.
+    Session(Ref<'a, str>, bool),
     /// A login cookie, and the key that sealed it.
     Cookie(LoginCookieContent, Match),
 }
@@ -86,7 +87,7 @@ impl LoginCredential<'_> {
     /// The login, if the credential describes it. `None` if the login has a record.
     pub(crate) fn entry(&self) -> Option<Entry<'_>> {
         match self {
-            Self::Session(text) => Entry::read(text),
+            Self::Session(text, _) => Entry::read(text),
             Self::Cookie(LoginCookieContent::Entry(text), _) => Entry::read(text),
             Self::Cookie(LoginCookieContent::Record(_), _) => None,
         }
@@ -95,11 +96,7 @@ impl LoginCredential<'_> {
     /// The login, if it has a record.
     pub(crate) fn login(&self) -> Option<LoginRef> {
         match self {
-            Self::Session(text) => {
-                let (id, family) = entry::read_login_id(text)?;
-                let key = id.key();
-                Some(LoginRef { key, family })
-            }
+            Self::Session(text, is_sealed) => entry::read_login(text, *is_sealed),
             Self::Cookie(LoginCookieContent::Record(login), _) => Some(*login),
             Self::Cookie(LoginCookieContent::Entry(_), _) => None,
         }
@@ -180,7 +177,8 @@ pub(crate) fn read<T>(
     let Some(cookie) = &user_type.login_cookie else {
         let session = session::of(request);
         let text = session::entry(&session, &user_type.session_key)?;
-        return read(LoginCredential::Session(text));
+        let is_sealed = manager.session_cookie.is_sealed();
+        return read(LoginCredential::Session(text, is_sealed));
     };
     let open = || open(request, manager, user_type, cookie, 0);
     let content = match opened {
@@ -247,6 +245,11 @@ pub(crate) fn sent_login(
     read(request, manager, user_type, None, |credential| {
         credential.login()
     })
+}
+
+/// Whether the credential of a new login is encrypted, so that it may contain the key of the record.
+pub(crate) fn is_sealed(manager: &Manager, user_type: &UserType) -> bool {
+    user_type.login_cookie.is_some() || manager.session_cookie.is_sealed()
 }
 
 /// Whether a request may have a credential for a user type. Opens and parses nothing.

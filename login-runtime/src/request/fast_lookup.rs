@@ -22,11 +22,12 @@ use crate::{
     measure::{Outcome, StoreCall},
     request::{
         credential::{self, LoginCredential},
-        lookup::{EntryLoad, Found, Lookup, has_other_source, request_loader},
+        lookup::{self, EntryLoad, Lookup, has_other_source, request_loader},
         state::{FoundRecord, LoginState, RequestUser},
     },
     store::{
         LoginRef,
+        ahead::{self, Found},
         deadline::{self, FIND_FOR_AUTH, StoreFuture},
     },
     users::{AnyUser, Loading},
@@ -51,6 +52,8 @@ pub(crate) struct FastLookup {
 
 /// What a fast look-up waits for.
 enum Step {
+    /// Nothing: the record was found together with the session.
+    Found { found: Found, now: i64 },
     Record {
         finding: StoreFuture<'static, Option<LoginRecord>>,
         /// Whether the wait is limited.
@@ -149,12 +152,15 @@ impl FastLookup {
         let step = match &manager.records {
             Some(records) => {
                 let (key, now) = (credential.login()?.key, manager.now());
-                Step::Record {
-                    measured: StoreCall::start(&FIND_FOR_AUTH),
-                    finding: records.store.find_for_auth_owned(key, now),
-                    is_timed: false,
-                    key,
-                    now,
+                match ahead::take(key) {
+                    Some(found) => Step::Found { found, now },
+                    None => Step::Record {
+                        measured: StoreCall::start(&FIND_FOR_AUTH),
+                        finding: records.store.find_for_auth_owned(key, now),
+                        is_timed: false,
+                        key,
+                        now,
+                    },
                 }
             }
             None => {
@@ -178,13 +184,16 @@ impl FastLookup {
         &mut self,
         request: &HttpRequest,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Found>> {
+    ) -> Poll<Option<lookup::Found>> {
         let Turn { state, index } = &self.turn;
         let Some(lookup) = state.lookup(request, *index) else {
             return Poll::Ready(None);
         };
         loop {
             let next = match &mut self.step {
+                Step::Found { found, now } => {
+                    lookup.load_user_of(found.record.take(), found.key, *now)
+                }
                 Step::Record {
                     finding,
                     is_timed,
@@ -283,7 +292,7 @@ impl Lookup<'_> {
         &self,
         loaded: Result<Option<AnyUser>, LoadError>,
         user: impl FnOnce(Option<AnyUser>) -> Option<RequestUser>,
-    ) -> Option<Found> {
+    ) -> Option<lookup::Found> {
         let loaded = match loaded {
             Ok(loaded) => loaded,
             Err(error) => return Some(self.settle(Err(error))),

@@ -34,7 +34,7 @@ use crate::{
         state::{LoginState, RequestUser, Slot},
     },
     session::{self, Entry, EntryFacts, fate},
-    store::{LoginRef, LoginStore as _, Records},
+    store::{LoginRef, LoginStore as _, Records, ahead},
     users::{AnyUser, Loading, RequestLoader, UserType},
 };
 
@@ -276,7 +276,10 @@ impl Lookup<'_> {
         let left = self.slot.found_record.take();
         let (mut found, loaded) = match left.filter(|left| left.key == key) {
             Some(left) => (left.record, left.user),
-            None => (records.store.find_for_auth(key, now).await?, None),
+            None => match ahead::take(key) {
+                Some(found) => (found.record, None),
+                None => (records.store.find_for_auth(key, now).await?, None),
+            },
         };
         if self.is_overtaken() {
             return Ok(None);

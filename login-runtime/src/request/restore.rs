@@ -157,7 +157,10 @@ impl Lookup<'_> {
         }
         // All requests that share the login compute the same id.
         let keys = &manager.keys;
-        let Some(id) = keys.restored_login(&user_type.name, key, &family.seed, at) else {
+        let is_sealed = credential::is_sealed(manager, user_type);
+        let seed = &family.seed;
+        let restored = keys.restored_login(&user_type.name, key, seed, at, is_sealed);
+        let Some(id) = restored else {
             return self.refuse_cookie(EndReason::Invalid, Some(user_id), Some(key));
         };
         let login = self.find_or_insert(records, &id, key, &family, &remembered, now);
@@ -169,7 +172,7 @@ impl Lookup<'_> {
                 self.state
                     .set_login_cookie(self.index, LoginCookieContent::Record(login));
             } else {
-                let _ = session::write_login_id(session, &user_type.session_key, &id, Some(key));
+                let _ = session::write_login(session, &user_type.session_key, &id, Some(key));
             }
         });
         // The browser may not have the successor of its token, or an older key made the token.

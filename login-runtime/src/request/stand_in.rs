@@ -4,10 +4,11 @@
 //! are copied before, either all of them, or a few where a copy is hardly ever needed:
 //!
 //! - The method, the address, the session, and the address of the peer.
-//! - [`FEW`], which say who the user is and whether the client shows pages, and the headers of named proxies.
+//! - [`FORM`], which say whether the client shows pages, and the headers of named proxies.
+//! - [`WHO`], which say who the user is, if there is a cookie.
 //!
 //! That is enough to look up the user. What may be less exact is the form of a refusal: `next` may be missing,
-//! and a page with htmx gets the answer for a script. A request loader, and a function that finds the address
+//! a page with htmx gets the answer for a script, and the event of a client without cookies lacks its user agent. A request loader, and a function that finds the address
 //! of the client, may read each header, so they get all.
 
 use std::{mem, net::SocketAddr, rc::Rc, sync::Arc};
@@ -32,13 +33,37 @@ use crate::{
     session::{Session, SharedSession},
 };
 
-/// The headers of which a stand-in with few parts consists. Each costs some 80 instructions at each request.
-static FEW: [HeaderName; 4] = [
-    header::COOKIE,
-    header::USER_AGENT,
-    header::ACCEPT,
-    HeaderName::from_static("sec-fetch-mode"),
+/// The headers that say who the user of a request with cookies is.
+static WHO: [HeaderName; 2] = [header::COOKIE, header::USER_AGENT];
+
+/// The headers that say whether a client shows pages. Each costs some 80 instructions at each request.
+static FORM: [HeaderName; 2] = [header::ACCEPT, HeaderName::from_static("sec-fetch-mode")];
+
+/// What browsers send most often. A copy of the text of a request may allocate.
+#[allow(
+    clippy::declare_interior_mutable_const,
+    reason = "the value of a static text never changes"
+)]
+const OFTEN_SENT: [HeaderValue; 4] = [
+    // Browsers begin it with these words when they navigate, and the rest decides nothing.
+    HeaderValue::from_static("text/html,*/*;q=0.8"),
+    HeaderValue::from_static("*/*"),
+    HeaderValue::from_static("navigate"),
+    HeaderValue::from_static("cors"),
 ];
+
+/// The value, or one that means the same.
+#[inline]
+fn short(value: &HeaderValue) -> HeaderValue {
+    let [page, any, navigate, cors] = OFTEN_SENT;
+    match value.as_bytes() {
+        text if text.starts_with(b"text/html,") => page,
+        b"*/*" => any,
+        b"navigate" => navigate,
+        b"cors" => cors,
+        _ => value.clone(),
+    }
+}
 
 /// The head of a request, or a few parts of it.
 enum Head {
@@ -47,10 +72,10 @@ enum Head {
         method: Method,
         uri: Uri,
         peer: Option<SocketAddr>,
-        /// The first value of each of [`FEW`].
-        headers: [Option<HeaderValue>; FEW.len()],
-        /// More values, and other headers.
-        more: Vec<(HeaderName, HeaderValue)>,
+        /// Of each of [`FORM`], if it was sent once.
+        form: [Option<HeaderValue>; FORM.len()],
+        /// All other headers.
+        others: Vec<(HeaderName, HeaderValue)>,
     },
 }
 
@@ -79,27 +104,37 @@ impl Head {
             return Self::all(request);
         }
         let sent = request.headers();
-        let mut more = Vec::new();
-        let headers = std::array::from_fn(|at| {
-            let name = FEW.get(at)?;
-            let mut values = sent.get_all(name);
-            let first = values.next()?.clone();
-            if !values.as_slice().is_empty() {
-                more.extend(values.map(|value| (name.clone(), value.clone())));
-            }
-            Some(first)
-        });
-        for name in manager.proxies.headers() {
-            let values = sent.get_all(*name);
-            more.extend(values.map(|value| ((*name).clone(), value.clone())));
+        let mut others = Vec::new();
+        let mut keep = |name: &HeaderName| {
+            let values = sent.get_all(name);
+            others.extend(values.map(|value| (name.clone(), value.clone())));
+        };
+        // Without a cookie nobody is logged in.
+        let [cookie, agent] = &WHO;
+        if sent.contains_key(cookie) {
+            keep(cookie);
+            keep(agent);
         }
+        for name in manager.proxies.headers() {
+            keep(name);
+        }
+        let form = FORM
+            .each_ref()
+            .map(|name| match sent.get_all(name).as_slice() {
+                [] => None,
+                [value] => Some(short(value)),
+                _ => {
+                    keep(name);
+                    None
+                }
+            });
         let head = request.head();
         Self::Few {
             method: head.method.clone(),
             uri: head.uri.clone(),
             peer: head.peer_addr,
-            headers,
-            more,
+            form,
+            others,
         }
     }
 
@@ -117,16 +152,16 @@ impl Head {
                 method,
                 uri,
                 peer,
-                headers,
-                more,
+                form,
+                others,
             } => {
                 let mut map = HeaderMap::new();
-                for (name, value) in FEW.iter().zip(headers) {
+                for (name, value) in FORM.iter().zip(form) {
                     if let Some(value) = value {
                         map.append(name.clone(), value);
                     }
                 }
-                for (name, value) in more {
+                for (name, value) in others {
                     map.append(name, value);
                 }
                 let mut head = RequestHead::default();

@@ -118,21 +118,22 @@ impl Gate {
         }
     }
 
-    /// The gate, if it has to decide. Called when the route has the request.
+    /// Whether the gate has to decide. Called when the route has the request.
     #[inline]
-    pub(crate) fn closed(mut self, seen: &SeenDeclared) -> Option<Self> {
+    pub(crate) fn is_closed(&mut self, seen: &SeenDeclared) -> bool {
         if self.trace.is_left_to_gate() {
-            return None;
+            return false;
         }
         if self.trace.is_open() {
-            self.place.views = self.stand_in.take_views();
-            seen.note_declared(self.place, self.stand_in.path());
-            return None;
+            if !self.place.is_known() {
+                seen.note_declared(&mut self.place, &mut self.stand_in);
+            }
+            return false;
         }
         if self.trace.denies() == Some(true) {
             SeenDeclared::note_undeclared(&self.place);
         }
-        Some(self)
+        true
     }
 
     pub(crate) fn trace(&self) -> &Rc<RouteTrace> {
@@ -360,10 +361,10 @@ where
             trace.leave_to_gate();
         }
         let (name, seen) = (type_name::<S>(), &self.seen);
-        let watched = Gate::watch(&request, &manager, name, seen, outer.as_deref(), None);
+        let mut watched = Gate::watch(&request, &manager, name, seen, outer.as_deref(), None);
         let inner = self.service.call(request);
         let trace = watched.as_ref().map(|gate| Rc::clone(gate.trace()));
-        let closed = watched.and_then(|gate| gate.closed(seen));
+        let closed = watched.take_if(|gate| gate.is_closed(seen));
         let Some(trace) = trace else {
             return Box::pin(async move { Ok(inner.await?.map_into_left_body()) });
         };

@@ -31,6 +31,7 @@ use crate::{
     events::{METHODS, SeenRoutes},
     manager::Manager,
     refusal::ResolvedViews,
+    request::StandIn,
 };
 
 /// For how many requests in a row a route has to be declared. Until then, a request to another route of the
@@ -111,6 +112,12 @@ impl Place {
         self.route.as_ref()?.pattern()
     }
 
+    /// Whether nothing is left to be remembered about a declared request.
+    #[inline]
+    pub(crate) fn is_known(&self) -> bool {
+        self.is_remembered && self.was_declared()
+    }
+
     /// Whether all requests there were declared, and enough of them.
     #[inline]
     pub(crate) fn was_declared(&self) -> bool {
@@ -182,21 +189,19 @@ impl SeenDeclared {
         route
     }
 
-    /// Notes that a request for this path has passed a declaration.
-    #[inline]
-    pub(crate) fn note_declared(&self, place: Place, path: &str) {
-        if place.is_remembered && place.was_declared() {
-            return;
-        }
-        self.remember(place, path);
+    /// Notes that a request has passed a declaration, unless that is [known](Place::is_known).
+    #[cold]
+    pub(crate) fn note_declared(&self, place: &mut Place, stand_in: &mut StandIn) {
+        let views = stand_in.take_views();
+        self.remember(place, stand_in.path(), views);
     }
 
-    #[cold]
-    fn remember(&self, place: Place, path: &str) {
+    fn remember(&self, place: &mut Place, path: &str, views: ResolvedViews) {
         let Some(method) = place.method else {
             return;
         };
-        let route = place.route.unwrap_or_else(|| SeenRoute::new(None));
+        let route = place.route.take();
+        let route = route.unwrap_or_else(|| SeenRoute::new(None));
         if let Some(count) = route.count(method)
             && count.get() < ENOUGH
         {
@@ -220,7 +225,7 @@ impl SeenDeclared {
             path: path.into(),
             in_use: Cell::new(false),
             route,
-            views: place.views,
+            views,
         });
     }
 
@@ -294,9 +299,9 @@ mod tests {
     fn a_million_paths_of_a_pattern_take_the_places_of_each_other() {
         let seen = SeenDeclared::default();
         for id in 0..1_000_000 {
-            let place = place(&seen, Some("/user/{id}"));
+            let mut place = place(&seen, Some("/user/{id}"));
             assert_eq!(place.was_declared(), id >= ENOUGH.into());
-            seen.note_declared(place, &format!("/user/{id}"));
+            seen.remember(&mut place, &format!("/user/{id}"), ResolvedViews::default());
         }
         let (places, bytes, patterns) = held(&seen);
         assert!(places <= PLACES && bytes <= PLACES * LONGEST);
@@ -307,7 +312,11 @@ mod tests {
     fn a_million_paths_without_a_pattern_are_bounded_as_well() {
         let seen = SeenDeclared::default();
         for id in 0..1_000_000 {
-            seen.note_declared(place(&seen, None), &format!("/{id}"));
+            seen.remember(
+                &mut place(&seen, None),
+                &format!("/{id}"),
+                ResolvedViews::default(),
+            );
         }
         let (places, bytes, patterns) = held(&seen);
         assert!(places <= PLACES && bytes <= PLACES * LONGEST);
@@ -319,7 +328,11 @@ mod tests {
         let seen = SeenDeclared::default();
         for (length, expected) in [(LONGEST, true), (LONGEST + 1, false)] {
             let path = "/".repeat(length);
-            seen.note_declared(place(&seen, Some("/{path:.*}")), &path);
+            seen.remember(
+                &mut place(&seen, Some("/{path:.*}")),
+                &path,
+                ResolvedViews::default(),
+            );
             assert_eq!(is_remembered(&seen, &path), expected);
         }
     }
@@ -327,7 +340,7 @@ mod tests {
     #[test]
     fn a_path_that_is_asked_for_again_keeps_its_place_once() {
         let seen = SeenDeclared::default();
-        seen.note_declared(place(&seen, None), "/home");
+        seen.remember(&mut place(&seen, None), "/home", ResolvedViews::default());
         let other = (0..)
             .map(|number| format!("/{number}"))
             .find(|path| seen.position(path) == seen.position("/home"));
@@ -337,7 +350,7 @@ mod tests {
             let found = paths.get(seen.position("/home")).unwrap().as_ref();
             found.unwrap().in_use.set(asked);
             drop(paths);
-            seen.note_declared(place(&seen, None), &other);
+            seen.remember(&mut place(&seen, None), &other, ResolvedViews::default());
             assert_eq!(is_remembered(&seen, "/home"), kept);
         }
     }
@@ -346,12 +359,20 @@ mod tests {
     fn one_undeclared_request_ends_it_for_the_pattern_and_the_method() {
         let seen = SeenDeclared::default();
         for _ in 0..ENOUGH {
-            seen.note_declared(place(&seen, Some("/a")), "/a");
+            seen.remember(
+                &mut place(&seen, Some("/a")),
+                "/a",
+                ResolvedViews::default(),
+            );
         }
         assert!(place(&seen, Some("/a")).was_declared());
         SeenDeclared::note_undeclared(&place(&seen, Some("/a")));
         for _ in 0..u16::from(NEVER) * 2 {
-            seen.note_declared(place(&seen, Some("/a")), "/a");
+            seen.remember(
+                &mut place(&seen, Some("/a")),
+                "/a",
+                ResolvedViews::default(),
+            );
             assert!(!place(&seen, Some("/a")).was_declared());
         }
         let other = Place {
@@ -360,11 +381,11 @@ mod tests {
         };
         for _ in 0..ENOUGH {
             assert!(!other.was_declared());
-            let noted = Place {
+            let mut noted = Place {
                 method: Some(1),
                 ..place(&seen, Some("/a"))
             };
-            seen.note_declared(noted, "/a");
+            seen.remember(&mut noted, "/a", ResolvedViews::default());
         }
         assert!(other.was_declared());
     }
@@ -376,7 +397,7 @@ mod tests {
         assert!(!undeclared.is_first(&Method::POST, "/a"));
         assert_eq!(undeclared.count(), 1);
         let seen = SeenDeclared::default();
-        seen.note_declared(place(&seen, None), "/b");
+        seen.remember(&mut place(&seen, None), "/b", ResolvedViews::default());
         seen.forget(undeclared.count());
         assert_eq!(held(&seen), (0, 0, 0));
         let route = seen.route("/a".to_owned(), &undeclared);
@@ -390,12 +411,12 @@ mod tests {
     fn other_methods_are_never_remembered() {
         let seen = SeenDeclared::default();
         for _ in 0..u16::from(ENOUGH) * 2 {
-            let place = Place {
+            let mut place = Place {
                 method: None,
                 ..place(&seen, Some("/a"))
             };
             assert!(!place.was_declared());
-            seen.note_declared(place, "/a");
+            seen.remember(&mut place, "/a", ResolvedViews::default());
         }
         assert!(!is_remembered(&seen, "/a"));
     }

@@ -1,7 +1,8 @@
 //! The outermost layer: decides which cookies the session middleware sees, and keeps late responses from
 //! changing a session that has ended. A response that sets the session cookie is kept out of shared caches.
 //!
-//! A request that only reads and has no cookie has no session to load, so the login layer is called directly.
+//! A request that only reads and has no session cookie has no session to load, so the login layer is called
+//! directly.
 //! If the application then wants a session to be saved, the response goes through the session middleware.
 //!
 //! If the application has its own session middleware, a session that outgrew its cookie is a 500: browsers
@@ -33,7 +34,7 @@ use pin_project_lite::pin_project;
 
 use crate::{
     error::not_done,
-    http::{self, Seen, caching},
+    http::{self, Seen, SeenCookies, caching},
     manager::Manager,
     routes::declare_gate,
     service::{reopen, response},
@@ -65,7 +66,7 @@ pub(crate) struct Layers<S, L> {
 pub(crate) struct Link {
     /// Whether another login manager is around this one; set when its first request arrives.
     pub(crate) is_nested: Cell<bool>,
-    /// Whether the next request comes directly, because it has no cookie.
+    /// Whether the next request comes directly, because it has no session cookie.
     pub(crate) is_direct: Cell<bool>,
     /// How many requests come with their response.
     answered: Cell<usize>,
@@ -127,15 +128,16 @@ where
             request.headers().contains_key(&COOKIES),
             cookie.is_measured_late(),
         );
-        if carries {
-            cookie.hide_others(request.request());
-        }
+        // With login cookies, most requests have cookies and no session. The session middleware would decode
+        // all of them to find that out, which costs more than to look up the login.
+        let has_no_session =
+            !carries || cookie.hide_others(request.request()) == SeenCookies::OfOthers;
         let method = self
             .manager
             .watches_sessions
             .then(|| request.method().clone());
         let reopens = carries && cookie.has_older_keys();
-        let run = if !carries && !measures && request.method().is_safe() {
+        let run = if has_no_session && !measures && request.method().is_safe() {
             Run::Start {
                 request: Some(request),
                 layers: Rc::clone(layers),
@@ -253,7 +255,7 @@ pin_project! {
         S: Service<ServiceRequest>,
         L: Service<ServiceRequest>,
     {
-        // Without a cookie: there is no session to load.
+        // Without a session cookie: there is no session to load.
         Start {
             request: Option<ServiceRequest>,
             layers: Rc<Layers<S, L>>,

@@ -190,8 +190,7 @@ impl<S> LoginService<S> {
             return Step::boxed(async move { Ok(probe.answer(inner).await?.map_into_left_body()) });
         }
         // Any cookie counts here. Later code checks whether it is a login cookie.
-        let carries =
-            self.has_login_cookies && !is_direct && request.headers().contains_key(COOKIE);
+        let carries = self.has_login_cookies && request.headers().contains_key(COOKIE);
         let arrived = carries.then(|| self.manager.now());
         let plain = |inner| Step::Plain { inner, arrived };
         let prolongs = self.manager.remember.refresh_each_request;
@@ -205,9 +204,9 @@ impl<S> LoginService<S> {
         let outer = outer.flatten();
         let name = type_name::<S>();
         let (manager, seen) = (&self.manager, &self.seen);
-        let gate = Gate::watch(&request, manager, name, seen, outer.as_deref(), cross_site);
+        let mut gate = Gate::watch(&request, manager, name, seen, outer.as_deref(), cross_site);
         let inner = self.service.call(request);
-        let closed = gate.and_then(|gate| gate.closed(seen));
+        let closed = gate.take_if(|gate| gate.is_closed(seen));
         if closed.is_none() && !prolongs {
             return plain(inner);
         }
@@ -309,7 +308,8 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            let result = match this.step.as_mut().project() {
+            let arrived;
+            let mut polled = match this.step.as_mut().project() {
                 StepProj::Boxed { future } => {
                     let result = ready!(this.seen.within(|| future.as_mut().poll(cx)));
                     return Poll::Ready(
@@ -321,22 +321,39 @@ where
                     // A future is not polled after it has answered.
                     return response.map_or(Poll::Pending, |response| Poll::Ready(Ok(*response)));
                 }
-                StepProj::Plain { inner, arrived } => {
-                    let result = ready!(this.seen.within(|| inner.poll(cx)));
-                    result.map(|response| (response, *arrived))
+                StepProj::Plain {
+                    inner,
+                    arrived: time,
+                } => {
+                    arrived = *time;
+                    this.seen.within(|| inner.poll(cx))
                 }
             };
-            let (mut response, arrived) =
-                result.map_err(|error| complete_error(error, this.manager, *this.seen))?;
-            // What a gate of this manager has found only matters to a boxed future.
-            let state = LoginState::local(response.request());
-            if !needs_review(response.request(), state.as_deref(), arrived.is_some()) {
-                let cookies = state.map(|state| state.finish(response.request()));
-                write(&mut response, this.manager, cookies, *this.seen);
-                return Poll::Ready(Ok(response.map_into_left_body()));
+            // The response is changed where it is, since each move costs.
+            let is_complete = match &mut polled {
+                Poll::Ready(Ok(response)) => {
+                    // What a gate of this manager has found only matters to a boxed future.
+                    let state = LoginState::local(response.request());
+                    let request = response.request();
+                    let is_complete = !needs_review(request, state.as_deref(), arrived.is_some());
+                    if is_complete {
+                        let cookies = state.map(|state| state.finish(response.request()));
+                        write(response, this.manager, cookies, *this.seen);
+                    }
+                    is_complete
+                }
+                Poll::Ready(Err(_)) | Poll::Pending => true,
+            };
+            let response = match ready!(polled) {
+                Ok(response) => response.map_into_left_body(),
+                Err(error) => {
+                    return Poll::Ready(Err(complete_error(error, this.manager, *this.seen)));
+                }
+            };
+            if is_complete {
+                return Poll::Ready(Ok(response));
             }
             let manager = Arc::clone(this.manager);
-            let response = response.map_into_left_body();
             let finish = async move { finish(response, &manager, arrived).await };
             this.step.set(Step::boxed(finish));
         }

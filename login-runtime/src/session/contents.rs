@@ -14,7 +14,7 @@ use crate::{
     http::CheckedCookie,
     keys::LoginToken,
     session::{
-        entry::{ID_KEY, ID_LEN, LEFT, NOTHING, RECORD_VERSION, holds_login, left_key},
+        entry::{ID_KEY, ID_LEN, LEFT, NOTHING, holds_login, is_login_key, left_key, login_text},
         fate,
     },
 };
@@ -26,24 +26,28 @@ pub(crate) use actix_session::Session;
 pub(crate) struct SessionClosed;
 
 /// The lengths of a session as JSON, now and after a text of this length, as JSON, was written under
-/// `key`, and only the other keys that stay are kept.
+/// `key`, and only the other keys that stay are kept. `is_id` says whether a session with that text and no
+/// other login has no other id.
 pub(crate) fn lens_with(
     session: &Session,
     key: &str,
     text: usize,
+    is_id: bool,
     stays: impl Fn(&str) -> bool,
 ) -> (usize, usize) {
     let entries = session.entries();
     let len = |key: &str, value: usize| json_len(key) + ":,".len() + value;
     let (mut now, mut then) = ("{}".len(), "{}".len() + len(key, text));
+    let mut has_other_login = false;
     for (name, value) in entries.iter() {
         let len = len(name, json_len(value));
         now += len;
-        if name != key && (stays(name) || name == ID_KEY) {
+        if name != key && name != ID_KEY && stays(name) {
+            has_other_login |= is_login_key(name);
             then += len;
         }
     }
-    if !entries.contains_key(ID_KEY) {
+    if !is_id || has_other_login {
         then += ID_LEN;
     }
     (now, then)
@@ -98,19 +102,15 @@ pub(crate) fn update_entry(session: &Session, key: &str, entry: impl Serialize) 
     });
 }
 
-/// Writes the id of a login record. The family is for a log out that arrives after the login got
-/// another id and its old record ended.
-pub(crate) fn write_login_id(
+/// Writes which record a login has. The family is for a log out that arrives after the login got
+/// another record and its old one ended.
+pub(crate) fn write_login(
     session: &Session,
     key: &str,
-    id: &LoginToken,
+    token: &LoginToken,
     family: Option<FamilyKey>,
 ) -> Result<(), SessionClosed> {
-    let (version, id) = (RECORD_VERSION, id.text());
-    match family {
-        None => write_entry(session, key, (version, id)),
-        Some(family) => write_entry(session, key, (version, id, family.to_string())),
-    }
+    write_entry(session, key, login_text(token, family))
 }
 
 /// actix-session's middleware with the cookie attributes of the login manager.

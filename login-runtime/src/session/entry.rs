@@ -1,7 +1,8 @@
 //! The login that a session keeps, as text under one key for each user type.
 //!
-//! 1. With a login store the text carries the id of the login and the family of its remember tokens;
-//!    everything else is in the login's record.
+//! 1. With a login store the text carries the id of the login, or the key of its record, and the family of
+//!    its remember tokens; everything else is in the login's record. Only a session in a cookie that this
+//!    crate encrypts carries the key; anywhere else a text with a key is no login.
 //! 2. Without one the text is an [`Entry`], which describes the whole login. A login cookie without a
 //!    record holds the same text.
 //! 3. When a login ends without a log out, a second key stores the id of its user. The next user must
@@ -15,11 +16,15 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::{core::FamilyKey, keys::LoginToken};
+use crate::{core::FamilyKey, keys::LoginToken, store::LoginRef};
 
 /// The first number of a text that only carries the id of a login record. An [`Entry`] never starts
 /// with this number.
 pub(crate) const RECORD_VERSION: u8 = 2;
+
+/// What a text starts with, after a quotation mark, that carries the key of a login record. The key and the
+/// family follow.
+const SEALED_VERSION: char = '3';
 
 /// The start of the session key of a login. The name of the user type follows.
 const LOGIN_KEY: &str = "_login:";
@@ -35,7 +40,20 @@ pub(crate) const ID_LEN: usize = ID_KEY.len() + 2 + 22 + 6 + 2;
 
 /// The length at most of the text, as JSON, that carries the id of a login record: 32 bytes as base64, 16
 /// bytes in digits, and their quotes.
-pub(crate) const LOGIN_ID_LEN: usize = 43 + 32 + 20;
+const ID_TEXT_LEN: usize = 43 + 32 + 20;
+
+/// The same for the key of a login record: 16 bytes as base64, or 32 with the family.
+const SEALED_TEXT_LEN: usize = 22 + 1 + 6;
+const SEALED_FAMILY_TEXT_LEN: usize = 43 + 1 + 6;
+
+/// The length at most of the text, as JSON, that names a login record.
+pub(crate) fn login_text_len(is_sealed: bool, has_family: bool) -> usize {
+    match (is_sealed, has_family) {
+        (false, _) => ID_TEXT_LEN,
+        (true, false) => SEALED_TEXT_LEN,
+        (true, true) => SEALED_FAMILY_TEXT_LEN,
+    }
+}
 
 /// A session key that never has a value.
 pub(crate) const NOTHING: &str = "_login_nothing";
@@ -201,15 +219,57 @@ fn number(text: &str) -> Option<(u64, &str)> {
     None
 }
 
-/// Reads the id of a login record, and the family of remember tokens stored with it.
-pub(crate) fn read_login_id(text: &str) -> Option<(LoginToken, Option<FamilyKey>)> {
+/// What a session stores for a login with a record.
+pub(crate) fn login_text(token: &LoginToken, family: Option<FamilyKey>) -> impl Serialize + use<> {
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Text {
+        Sealed(String),
+        Id(u8, String),
+        IdAndFamily(u8, String, String),
+    }
+    // With room for a key and a family.
+    let mut text = String::with_capacity(1 + 43);
+    text.push(SEALED_VERSION);
+    if token.write_sealed(family, &mut text) {
+        return Text::Sealed(text);
+    }
+    let id = token.id_text().unwrap_or_default();
+    match family {
+        None => Text::Id(RECORD_VERSION, id),
+        Some(family) => Text::IdAndFamily(RECORD_VERSION, id, family.to_string()),
+    }
+}
+
+/// Reads which record a text names. `is_sealed` says whether the session is in a cookie that this crate
+/// encrypts: only there a key is a login.
+pub(crate) fn read_login(text: &str, is_sealed: bool) -> Option<LoginRef> {
+    if is_sealed_text(text) {
+        return read_sealed(text).filter(|_| is_sealed);
+    }
     let mut parts = text.strip_prefix('[')?.strip_suffix(']')?.splitn(3, ',');
     if parts.next()?.parse() != Ok(RECORD_VERSION) {
         return None;
     }
     let mut quoted = || parts.next()?.strip_prefix('"')?.strip_suffix('"');
-    let id = LoginToken::parse(quoted()?)?;
-    Some((id, quoted().and_then(FamilyKey::parse)))
+    let key = LoginToken::parse_id(quoted()?)?.key();
+    let family = quoted().and_then(FamilyKey::parse);
+    Some(LoginRef { key, family })
+}
+
+/// Whether a text says that it carries the key of a record.
+pub(crate) fn is_sealed_text(text: &str) -> bool {
+    let text = text.strip_prefix('"');
+    text.is_some_and(|text| text.starts_with(SEALED_VERSION))
+}
+
+/// Reads a text that carries the key of a record.
+pub(crate) fn read_sealed(text: &str) -> Option<LoginRef> {
+    let text = text.strip_prefix('"')?.strip_prefix(SEALED_VERSION)?;
+    let text = text.strip_suffix('"')?;
+    let (token, family) = LoginToken::parse_sealed(text)?;
+    let key = token.key();
+    Some(LoginRef { key, family })
 }
 
 /// The key that stores the id of the user whose login ended in the session.
@@ -287,8 +347,82 @@ mod tests {
             "[54400000016,1,7]",
             "[54400000016,1,0,7]",
             "null",
+            // The key of a record.
+            r#""3BwcHBwcHBwcHBwcHBwcHBw""#,
         ] {
             assert_eq!(Entry::read(text), None, "{text}");
+        }
+    }
+
+    const FAMILY: FamilyKey = FamilyKey([8; 16]);
+
+    /// What this version and the one before wrote, byte for byte.
+    #[test]
+    fn a_login_with_a_record_is_read_as_it_was_written() {
+        let id = LoginToken::Id([7; 32]);
+        let sealed = LoginToken::Sealed([7; 16]);
+        for (token, family, is_sealed, text) in [
+            (
+                &id,
+                None,
+                false,
+                r#"[2,"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc"]"#,
+            ),
+            (
+                &id,
+                Some(FAMILY),
+                false,
+                r#"[2,"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc","08080808080808080808080808080808"]"#,
+            ),
+            (&sealed, None, true, r#""3BwcHBwcHBwcHBwcHBwcHBw""#),
+            (
+                &sealed,
+                Some(FAMILY),
+                true,
+                r#""3BwcHBwcHBwcHBwcHBwcHBwgICAgICAgICAgICAgICAg""#,
+            ),
+        ] {
+            let written = serde_json::to_string(&login_text(token, family)).unwrap();
+            assert_eq!(written, text);
+            let as_json = serde_json::to_string(text).unwrap();
+            let len = login_text_len(is_sealed, family.is_some());
+            assert!(as_json.len() <= len, "{text}: {} of {len}", as_json.len());
+            let key = token.key();
+            assert_eq!(read_login(text, true), Some(LoginRef { key, family }));
+            // A key is a login only where nobody can read or write it.
+            let expected = (!is_sealed).then_some(LoginRef { key, family });
+            assert_eq!(read_login(text, false), expected);
+        }
+    }
+
+    #[test]
+    fn half_a_text_and_a_text_of_a_later_version_name_no_login() {
+        let whole = [
+            r#"[2,"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc"]"#,
+            r#""3BwcHBwcHBwcHBwcHBwcHBw""#,
+            r#""3BwcHBwcHBwcHBwcHBwcHBwgICAgICAgICAgICAgICAg""#,
+        ];
+        for text in whole {
+            for end in 0..text.len() {
+                assert_eq!(read_login(&text[..end], true), None, "{}", &text[..end]);
+            }
+            for later in ["3", "4", "9", "33"] {
+                let (two, three) = (format!("[{later},"), format!("\"4{later}"));
+                let later = text.replacen("[2,", &two, 1).replacen("\"3", &three, 1);
+                assert_eq!(read_login(&later, true), None, "{later}");
+            }
+        }
+        for text in [
+            "",
+            "null",
+            "\"3\"",
+            "\"3",
+            "\"3!wcHBwcHBwcHBwcHBwcHBw\"",
+            "\"3BwcHBwcHBwcHBwcHBwcHBw=\"",
+            "\"BwcHBwcHBwcHBwcHBwcHBw\"",
+            r#"[3,"BwcHBwcHBwcHBwcHBwcHBw"]"#,
+        ] {
+            assert_eq!(read_login(text, true), None, "{text}");
         }
     }
 }

@@ -40,7 +40,6 @@
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
-    collections::HashMap,
     future::Future,
     pin::Pin,
     task::{Context, Poll},
@@ -55,14 +54,15 @@ use tokio::{sync::OwnedRwLockWriteGuard, task::futures::TaskLocalFuture};
 
 use crate::{
     core::LoginKey,
-    store::deadline::{self, Bounded},
+    session::identity::{Identity, State},
+    store::{
+        ahead,
+        deadline::{self, Bounded},
+    },
 };
 
 /// Keeps other requests of this process from changing a session.
 pub(crate) type Lock = Option<OwnedRwLockWriteGuard<()>>;
-
-/// The contents of a session.
-pub(crate) type State = HashMap<String, String>;
 
 /// What the session store has to know about one request.
 #[derive(Default)]
@@ -79,7 +79,7 @@ pub(crate) struct SessionTracker {
     /// Held while the session gets another id.
     pub(crate) lock: RefCell<Lock>,
     /// The id that a renewed session in a cookie keeps.
-    pub(crate) id: RefCell<Option<String>>,
+    pub(crate) id: Cell<Option<LoginKey>>,
     /// The name of the user type, and the id as JSON, of the user whose session this is.
     pub(crate) owner: RefCell<(String, String)>,
     /// Whether logins that the request did not make may have ended with the session.
@@ -113,6 +113,8 @@ pub(crate) struct Watch {
     tracker: OnceCell<Box<SessionTracker>>,
     /// The method of the request, if it must only read.
     safe_method: Option<Method>,
+    /// The session in the cookie of the request, as it was loaded.
+    loaded: Cell<Option<Identity>>,
 }
 
 tokio::task_local! {
@@ -138,7 +140,7 @@ impl<F: Future> Future for Settling<F> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let output = this.work.poll(cx);
+        let output = ahead::within(|| this.work.poll(cx));
         if output.is_pending() {
             return output;
         }
@@ -171,6 +173,16 @@ pub(crate) fn safe_method() -> Option<Method> {
     method.ok().flatten()
 }
 
+/// Keeps what a session in a cookie says about itself, when it is loaded.
+pub(crate) fn set_loaded(identity: Identity) {
+    let _ = WATCH.try_with(|watch| watch.loaded.set(Some(identity)));
+}
+
+/// What [`set_loaded`] kept.
+pub(crate) fn loaded() -> Option<Identity> {
+    WATCH.try_with(|watch| watch.loaded.get()).ok().flatten()
+}
+
 /// Reads or changes the tracker of the current request. Returns the default value where sessions are
 /// not tracked.
 pub(crate) fn with_tracker<T: Default>(use_tracker: impl FnOnce(&SessionTracker) -> T) -> T {
@@ -180,7 +192,7 @@ pub(crate) fn with_tracker<T: Default>(use_tracker: impl FnOnce(&SessionTracker)
 }
 
 /// Reads the tracker of the current request. Returns the default value if nothing was noted.
-fn with_noted<T: Default>(read: impl FnOnce(&SessionTracker) -> T) -> T {
+pub(crate) fn with_noted<T: Default>(read: impl FnOnce(&SessionTracker) -> T) -> T {
     let read = |watch: &Watch| watch.tracker.get().map(|tracker| read(tracker));
     WATCH.try_with(read).ok().flatten().unwrap_or_default()
 }

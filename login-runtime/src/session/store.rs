@@ -19,20 +19,24 @@ use tokio::sync::RwLock;
 
 use crate::{
     clock::Clock,
-    core::{LoginKey, LoginOwner, MAX_LEN},
+    core::{LoginKey, LoginOwner, MAX_LEN, SessionCheck},
     error::{Causes, StoreError},
-    keys,
+    keys::{self, NoRandomness},
     measure::{Operation, Outcome, StoreCall},
     session::{
         contents::{is_short, json_len, log_too_long},
         entry::{self, ID_KEY, ID_LEN},
         fate::{
-            self, Lock, SessionFate, State, has_logged_in, may_lose, note_failure, set_fate,
+            self, Lock, SessionFate, has_logged_in, may_lose, note_failure, set_fate, with_noted,
             with_tracker,
         },
+        identity::{self, Identity, State},
     },
     store::{
-        LATE_FOR, LoginStore as _, REVOKED_FOR, Records, STORE_DEADLINE, deadline::is_new, in_time,
+        LATE_FOR, LoginStore as _, REVOKED_FOR, Records, STORE_DEADLINE,
+        ahead::{self, Found},
+        deadline::is_new,
+        in_time,
     },
 };
 
@@ -204,18 +208,19 @@ impl<T: SessionStore + 'static> SharedStore<T> {
     }
 
     /// Refuses a session that browsers may not keep in its cookie. actix-session only measures the text that
-    /// it encrypts.
-    fn check_room(&self, state: &State) -> Result<(), TooLong> {
+    /// it encrypts. `needs_id` says whether the session is written with an id of its own.
+    fn check_room(
+        &self,
+        state: &State,
+        needs_id: impl FnOnce(&State) -> bool,
+    ) -> Result<(), TooLong> {
         if !Self::is_in_cookie() || is_short(state, ID_LEN) {
             return Ok(());
         }
         let len = |(key, value): (&String, &String)| json_len(key) + json_len(value) + ":,".len();
-        let len = "{}".len() + state.iter().map(len).sum::<usize>();
-        let id = if state.contains_key(ID_KEY) {
-            0
-        } else {
-            ID_LEN
-        };
+        let others = state.iter().filter(|(key, _)| *key != ID_KEY);
+        let len = "{}".len() + others.map(len).sum::<usize>();
+        let id = if needs_id(state) { ID_LEN } else { 0 };
         let frame = self.frame.get().copied().unwrap_or_default();
         let bytes = frame + keys::sealed_session_len(len + id);
         if bytes <= MAX_LEN {
@@ -248,19 +253,16 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         note_failure(answer.inspect_err(Failed::log))
     }
 
-    /// Locks a session and reads its contents, if it still exists. Nothing else in this process changes
-    /// it until the guard is dropped.
+    /// Locks a session and looks whether it still exists. Nothing else in this process changes it until the
+    /// guard is dropped.
     ///
     /// The deadline includes the wait for the lock: a request that waits for others, which wait for
     /// the store, waits no longer than they do.
-    async fn lock_and_look(
-        &self,
-        key: &SessionKey,
-    ) -> Result<(Lock, Option<State>), anyhow::Error> {
+    async fn lock_and_look(&self, key: &SessionKey) -> Result<(Lock, Looked), anyhow::Error> {
         let looking = async {
+            let identity = self.identity_in_cookie(key);
             // A session in its cookie has another key after each change, and the same id.
-            let id = Self::is_in_cookie().then(|| id_in_cookie(key)).flatten();
-            let lock = match &id {
+            let lock = match &identity.id {
                 Some(id) => self.locks.of(id.as_bytes()),
                 None => self.locks.of(key.as_ref().as_bytes()),
             };
@@ -268,7 +270,7 @@ impl<T: SessionStore + 'static> SharedStore<T> {
                 Some(lock) => Some(Arc::clone(lock).write_owned().await),
                 None => None,
             };
-            Ok((lock, self.look(key).await?))
+            Ok((lock, self.look(key, identity).await?))
         };
         match in_time(self.deadline, looking).await {
             Ok(looked) => looked,
@@ -276,20 +278,44 @@ impl<T: SessionStore + 'static> SharedStore<T> {
         }
     }
 
-    /// The contents of a session, if it still exists.
-    async fn look(&self, key: &SessionKey) -> Result<Option<State>, anyhow::Error> {
-        if Self::is_in_cookie() && self.is_revoked(id_in_cookie(key), 0).await? {
-            return Ok(None);
+    /// Looks whether a session still exists.
+    async fn look(&self, key: &SessionKey, identity: Identity) -> Result<Looked, anyhow::Error> {
+        if Self::is_in_cookie() {
+            return Ok(Looked {
+                exists: !self.is_revoked(identity.id, 0).await?,
+                identity,
+                state: None,
+            });
         }
-        match self
+        let state = match self
             .ask(&LOAD, self.store.load(key), LoadError::Other)
             .await
         {
-            Ok(state) => Ok(state),
+            Ok(state) => state,
             // As in actix-session: a session that cannot be read exists, and is empty.
-            Err(LoadError::Deserialization(_)) => Ok(Some(State::new())),
-            Err(LoadError::Other(error)) => Err(error),
+            Err(LoadError::Deserialization(_)) => Some(State::new()),
+            Err(LoadError::Other(error)) => return Err(error),
+        };
+        Ok(Looked {
+            exists: state.is_some(),
+            identity: Identity {
+                has_login: state.as_ref().is_some_and(entry::holds_login),
+                ..Identity::default()
+            },
+            state,
+        })
+    }
+
+    /// The id of a session that is kept in its cookie, and what else is known of it. Most often it is known
+    /// since the request began.
+    fn identity_in_cookie(&self, key: &SessionKey) -> Identity {
+        if !Self::is_in_cookie() {
+            return Identity::default();
         }
+        fate::loaded().unwrap_or_else(|| {
+            let state = serde_json::from_str(key.as_ref()).ok();
+            state.as_ref().map(Identity::of).unwrap_or_default()
+        })
     }
 
     /// Whether a session is recorded as ended, and stays so for at least this many seconds.
@@ -308,12 +334,49 @@ impl<T: SessionStore + 'static> SharedStore<T> {
     }
 
     /// Whether the session ended so recently that the browser may not know yet.
-    async fn ended_lately(&self, key: &SessionKey) -> Result<bool, StoreError> {
-        if self.revocations.get().is_none() {
+    async fn ended_lately(&self, session: Option<LoginKey>) -> Result<bool, StoreError> {
+        self.is_revoked(session, Self::revoked_for() - LATE_FOR)
+            .await
+    }
+
+    /// Whether a session that is kept in its cookie is recorded as ended. If the login store also tells about
+    /// its login, that waits for the look-up.
+    async fn check(&self, session: Identity) -> Result<bool, StoreError> {
+        let (Some(login), Some(id)) = (session.login, session.id) else {
+            return self.is_revoked(session.id, 0).await;
+        };
+        let Some(revocations) = self.revocations.get() else {
             return Ok(false);
+        };
+        let now = revocations.clock.now();
+        let store = &revocations.records.store;
+        let checked = store.check_session(id, login, now).await;
+        Ok(match note_failure(checked)? {
+            SessionCheck::Revoked => true,
+            SessionCheck::Valid => false,
+            SessionCheck::ValidWithLogin(record) => {
+                ahead::keep(Found { key: login, record });
+                false
+            }
+        })
+    }
+
+    /// Loads a session that is kept in its cookie.
+    async fn load_from_cookie(&self, key: &SessionKey) -> Result<Option<State>, LoadError> {
+        let Some(state) = self.store.load(key).await? else {
+            return Ok(None);
+        };
+        let identity = Identity::of(&state);
+        fate::set_loaded(identity);
+        // A failing login store does not block pages that need no user: the record decides about the user
+        // anyway, and a write checks again.
+        let checked = self.check(identity).await;
+        let is_revoked = matches!(checked, Ok(true));
+        if is_revoked && matches!(Box::pin(self.ended_lately(identity.id)).await, Ok(true)) {
+            set_fate(SessionFate::EndedAfterRead);
         }
-        let seconds = Self::revoked_for() - LATE_FOR;
-        self.is_revoked(Self::revocation_key(key), seconds).await
+        with_noted(|tracker| tracker.failed.set(false));
+        Ok(Some(state).filter(|_| !is_revoked))
     }
 
     /// Whether a login whose cookie the request carries has ended since the request arrived. A session
@@ -330,32 +393,51 @@ impl<T: SessionStore + 'static> SharedStore<T> {
     async fn owner_of(
         &self,
         revocations: &Revocations,
-        state: Option<&State>,
+        key: &SessionKey,
+        looked: &Looked,
     ) -> Result<(String, String), StoreError> {
         let noted = fate::owner();
         if !noted.1.is_empty() {
             return Ok(noted);
         }
         // The application has ended the session, and nothing has asked for the user.
-        let logins = state.into_iter().flatten();
-        let mut logins = logins.filter(|(key, _)| entry::is_login_key(key));
-        let login = logins.find_map(|(_, text)| entry::read_login_id(text));
-        let Some((id, _)) = login else {
+        let login = match (looked.identity.login, looked.identity.has_login) {
+            (Some(login), _) => Some(login),
+            (None, false) => None,
+            (None, true) => {
+                let parsed = match Self::is_in_cookie() {
+                    true => serde_json::from_str(key.as_ref()).ok(),
+                    false => None,
+                };
+                let state = parsed.as_ref().or(looked.state.as_ref());
+                let mut logins = state
+                    .into_iter()
+                    .flatten()
+                    .filter(|(key, _)| entry::is_login_key(key));
+                let read = |text| entry::read_login(text, Self::is_in_cookie());
+                logins.find_map(|(_, text)| read(text)).map(|it| it.key)
+            }
+        };
+        let Some(login) = login else {
             return Ok(noted);
         };
         let now = revocations.clock.now();
-        let record = revocations.records.store.find(id.key(), now).await?;
+        let record = revocations.records.store.find(login, now).await?;
         Ok(record.map_or(noted, |record| (record.user_type, record.user_id)))
     }
 
-    /// Records that a session with these contents has ended.
-    async fn revoke(&self, key: &SessionKey, state: Option<&State>) -> Result<(), StoreError> {
+    /// Records that a session has ended.
+    async fn revoke(&self, key: &SessionKey, looked: &Looked) -> Result<(), StoreError> {
         let revocations = self.revocations.get();
-        let Some((revocations, session)) = revocations.zip(Self::revocation_key(key)) else {
+        let session = match Self::is_in_cookie() {
+            true => looked.identity.id,
+            false => revocations.map(|_| key_on_server(key)),
+        };
+        let Some((revocations, session)) = revocations.zip(session) else {
             return Ok(());
         };
         let until = revocations.clock.now().saturating_add(Self::revoked_for());
-        let owner = self.owner_of(revocations, state);
+        let owner = self.owner_of(revocations, key, looked);
         let (user_type, user_id) = note_failure(owner.await)?;
         let (user_type, user_id) = (&*user_type, &*user_id);
         let owner = LoginOwner { user_type, user_id };
@@ -372,15 +454,15 @@ impl<T: SessionStore + 'static> SharedStore<T> {
             LATE_FOR
         }
     }
+}
 
-    /// The key of a session's revocation.
-    fn revocation_key(key: &SessionKey) -> Option<LoginKey> {
-        if Self::is_in_cookie() {
-            id_in_cookie(key)
-        } else {
-            Some(LoginKey::of(key.as_ref().as_bytes()))
-        }
-    }
+/// What a look at a session has found.
+struct Looked {
+    exists: bool,
+    /// The id is only known of a session in its cookie.
+    identity: Identity,
+    /// The contents of a session on the server.
+    state: Option<State>,
 }
 
 /// Why a session is not written into its cookie.
@@ -395,31 +477,29 @@ pub(crate) fn is_in_cookie<S: 'static>() -> bool {
         || store == TypeId::of::<CookieSessionStore>()
 }
 
-/// The id of a session that is kept in its cookie, as JSON.
-fn json_id_in_cookie(key: &SessionKey) -> Option<String> {
-    let mut state: State = serde_json::from_str(key.as_ref()).ok()?;
-    state.remove(ID_KEY)
+/// The key of the revocation of a session on the server.
+fn key_on_server(key: &SessionKey) -> LoginKey {
+    LoginKey::of(key.as_ref().as_bytes())
 }
 
-/// The revocation key of a session that is kept in its cookie.
-fn id_in_cookie(key: &SessionKey) -> Option<LoginKey> {
-    parse_id(&json_id_in_cookie(key)?)
+/// Gives a session that is saved into its cookie the id that it had before it was renewed, or a new one.
+fn give_id(state: &mut State) -> Result<(), NoRandomness> {
+    if let Some(id) = with_tracker(|tracker| tracker.id.take()) {
+        identity::keep(state, id);
+        return Ok(());
+    }
+    let is_its_login = is_its_login(state);
+    identity::renew(state, is_its_login)
 }
 
-/// Reads an id. It needs no hash as the id of a login does: the cookie cannot be made from the id.
-fn parse_id(json: &str) -> Option<LoginKey> {
-    let id = json.strip_prefix('"')?.strip_suffix('"')?;
-    keys::read_nonce(id).map(LoginKey::of_session)
+/// Whether a new session contains nothing but one login, besides data, and that login is new, too.
+fn is_its_login(state: &State) -> bool {
+    with_tracker(|tracker| identity::is_its_login(state, &tracker.logged_in.borrow()))
 }
 
-/// Gives a session in a cookie the id it had, or a new one.
-fn set_id(state: &mut State, kept: Option<String>) -> Result<(), anyhow::Error> {
-    let id = match kept {
-        Some(id) => id,
-        None => serde_json::to_string(&keys::nonce().map_err(anyhow::Error::new)?)?,
-    };
-    state.insert(ID_KEY.to_owned(), id);
-    Ok(())
+/// Whether a session that is saved gets an id of its own.
+fn needs_id_when_new(state: &State) -> bool {
+    with_tracker(|tracker| tracker.id.get().is_some()) || !is_its_login(state)
 }
 
 /// Removes logins that may have ended meanwhile from the session of a late log in: without records
@@ -440,34 +520,29 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
         if self.never_ends() {
             return self.store.load(key).await;
         }
+        if Self::is_in_cookie() {
+            return self.load_from_cookie(key).await;
+        }
         let loading = async {
             let loading = async {
                 // While the session gets another id, it is in neither place.
-                let lock = self.locks.of(key.as_ref().as_bytes());
-                let _lock = match lock.filter(|_| !Self::is_in_cookie()) {
+                let _lock = match self.locks.of(key.as_ref().as_bytes()) {
                     Some(lock) => Some(lock.read().await),
                     None => None,
                 };
                 self.store.load(key).await
             };
-            let mut loaded = self.ask(&LOAD, loading, LoadError::Other).await;
-            if Self::is_in_cookie()
-                && let Ok(Some(state)) = &loaded
-            {
-                let id = state.get(ID_KEY).and_then(|id| parse_id(id));
-                // A failing login store does not block pages that need no user: the record decides
-                // about the user anyway, and a write checks again.
-                if matches!(self.is_revoked(id, 0).await, Ok(true)) {
-                    loaded = Ok(None);
-                }
-            }
+            let loaded = self.ask(&LOAD, loading, LoadError::Other).await;
             // A request that arrives long after the end is not late but has no session. A late one
             // would be answered 409 for as long as the browser keeps the cookie.
-            if matches!(loaded, Ok(None)) && matches!(self.ended_lately(key).await, Ok(true)) {
+            if matches!(loaded, Ok(None))
+                && self.revocations.get().is_some()
+                && matches!(self.ended_lately(Some(key_on_server(key))).await, Ok(true))
+            {
                 set_fate(SessionFate::EndedAfterRead);
             }
             if !matches!(loaded, Err(LoadError::Other(_))) {
-                with_tracker(|tracker| tracker.failed.set(false));
+                with_noted(|tracker| tracker.failed.set(false));
             }
             loaded
         };
@@ -475,7 +550,7 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
     }
 
     async fn save(&self, mut state: State, ttl: &Duration) -> Result<SessionKey, SaveError> {
-        self.check_room(&state)
+        self.check_room(&state, needs_id_when_new)
             .map_err(|error| SaveError::Other(error.into()))?;
         if self.never_ends() {
             return self.store.save(state, ttl).await;
@@ -499,8 +574,7 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
             if self.revocations.get().is_none() {
                 drop_ended_logins(&mut state);
             } else if Self::is_in_cookie() {
-                let kept = with_tracker(|tracker| tracker.id.take());
-                set_id(&mut state, kept).map_err(SaveError::Other)?;
+                give_id(&mut state).map_err(|error| SaveError::Other(error.into()))?;
             }
             let saved = self
                 .ask(&SAVE, self.store.save(state, ttl), SaveError::Other)
@@ -517,14 +591,14 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
         mut state: State,
         ttl: &Duration,
     ) -> Result<SessionKey, UpdateError> {
-        self.check_room(&state)
+        self.check_room(&state, identity::needs_own)
             .map_err(|error| UpdateError::Other(error.into()))?;
         if self.never_ends() {
             return self.store.update(key, state, ttl).await;
         }
         let updating = async {
-            let (_lock, there) = self.lock_and_look(&key).await.map_err(UpdateError::Other)?;
-            if there.is_none() {
+            let (_lock, looked) = self.lock_and_look(&key).await.map_err(UpdateError::Other)?;
+            if !looked.exists {
                 if may_lose(&state) {
                     set_fate(SessionFate::EndedAfterRead);
                     return Ok(key);
@@ -532,10 +606,13 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
                 set_fate(SessionFate::EndedAfterWrite);
                 return Err(UpdateError::Other(SessionGone.into()));
             }
-            let has_id = state.contains_key(ID_KEY);
-            if !has_id && Self::is_in_cookie() && self.revocations.get().is_some() {
-                // The application emptied the session, which still is the same one.
-                set_id(&mut state, json_id_in_cookie(&key)).map_err(UpdateError::Other)?;
+            if Self::is_in_cookie() && self.revocations.get().is_some() {
+                // The application may have emptied the session, which still is the same one.
+                match looked.identity.id {
+                    Some(id) => identity::keep(&mut state, id),
+                    None => identity::renew(&mut state, false)
+                        .map_err(|error| UpdateError::Other(error.into()))?,
+                }
             }
             let old = key.as_ref().to_owned();
             let updating = self.store.update(key, state, ttl);
@@ -560,8 +637,8 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
             return self.store.update_ttl(key, ttl).await;
         }
         let updating = async {
-            let (_lock, there) = self.lock_and_look(key).await?;
-            if there.is_none() {
+            let (_lock, looked) = self.lock_and_look(key).await?;
+            if !looked.exists {
                 set_fate(SessionFate::EndedAfterRead);
                 return Ok(());
             }
@@ -576,20 +653,20 @@ impl<T: SessionStore + 'static> SessionStore for SharedStore<T> {
             return self.store.delete(key).await;
         }
         let deleting = async {
-            let (lock, state) = self.lock_and_look(key).await?;
-            if state.is_none() {
+            let (lock, looked) = self.lock_and_look(key).await?;
+            if !looked.exists {
                 set_fate(SessionFate::EndedAfterRead);
             }
             // A session without a login needs no revocation, and keeps its id when it is renewed.
             if with_tracker(|tracker| tracker.held_elsewhere.get())
-                || state.as_ref().is_some_and(entry::holds_login)
+                || looked.exists && looked.identity.has_login
                 || has_logged_in()
             {
-                self.revoke(key, state.as_ref()).await?;
+                self.revoke(key, &looked).await?;
             } else {
-                with_tracker(|tracker| tracker.id.replace(json_id_in_cookie(key)));
+                with_tracker(|tracker| tracker.id.set(looked.identity.id));
             }
-            with_tracker(|tracker| tracker.only_own_logins.set(state.is_none()));
+            with_tracker(|tracker| tracker.only_own_logins.set(!looked.exists));
             self.ask(&DELETE, self.store.delete(key), |error| error)
                 .await?;
             // If the session is only renewed, the lock is held until the new one is saved.

@@ -23,11 +23,11 @@ use tokio::{
 use crate::{
     core::{
         FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, MaxLogins,
-        TokenFamily,
+        SessionCheck, TokenFamily,
     },
     error::{Causes, StoreError},
     measure::{Operation, Outcome, StoreCall, in_current_span},
-    store::{login_store::LoginStore, throttle_store::AnyThrottleStore},
+    store::{ahead, login_store::LoginStore, throttle_store::AnyThrottleStore},
 };
 
 pub(crate) type StoreFuture<'a, T> =
@@ -57,6 +57,7 @@ macro_rules! store_methods {
                 session: LoginKey, owner: LoginOwner<$a>, until: i64, max: u32
             ) -> ();
             is_session_revoked(session: LoginKey, now: i64) -> bool;
+            check_session(session: LoginKey, login: LoginKey, now: i64) -> SessionCheck;
         }
     };
 }
@@ -111,6 +112,8 @@ macro_rules! forwarding_stores {
         impl LoginStore for TimedStore {
             $(async fn $method(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
                 static OPERATION: Operation = Operation::new(stringify!($method));
+                // This call may change what was found before.
+                ahead::forget();
                 let mut measured = StoreCall::start(&OPERATION);
                 let call = DynLoginStore::$method(&*self.store, $($argument),*);
                 let answer = measured.watch(in_time(self.limit, call)).await;
@@ -346,4 +349,53 @@ pub(crate) async fn in_time<T>(
         let was_asked = true;
         TooSlow { limit, was_asked }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{rc::Rc, task::Context, task::Waker};
+
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    #[test]
+    fn what_is_done_at_once_needs_no_task() {
+        // Without a runtime, a task cannot be started.
+        let mut done = pin!(spawn(async { 7 }));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(matches!(done.as_mut().poll(&mut cx), Poll::Ready(Ok(7))));
+    }
+
+    #[actix_web::test]
+    async fn what_has_begun_is_done_although_its_client_is_gone() {
+        let steps = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&steps);
+        let part = async move {
+            for step in 1..=3 {
+                counted.set(step);
+                yield_now().await;
+            }
+        };
+        {
+            let mut caller = pin!(spawn(part));
+            let polled = poll_fn(|cx| Poll::Ready(caller.as_mut().poll(cx))).await;
+            assert!(polled.is_pending());
+            assert_eq!(steps.get(), 1);
+            // The client disconnects here.
+        }
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        assert_eq!(steps.get(), 3);
+    }
+
+    #[actix_web::test]
+    async fn a_part_that_waits_gives_its_result_to_the_caller() {
+        let part = async {
+            yield_now().await;
+            7
+        };
+        assert_eq!(spawn(part).await.unwrap(), 7);
+    }
 }

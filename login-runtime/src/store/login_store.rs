@@ -5,7 +5,7 @@ use std::{future::Future, time::Duration};
 use crate::{
     core::{
         FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, MaxLogins,
-        TokenFamily,
+        SessionCheck, TokenFamily,
     },
     error::StoreError,
     store::throttle_store::AnyThrottleStore,
@@ -175,6 +175,32 @@ pub trait LoginStore: Send + Sync + 'static {
         session: LoginKey,
         now: i64,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Whether a session is recorded as ended, and, if the store can tell in the same round trip, what
+    /// [`find_for_auth`](Self::find_for_auth) finds for the login in it.
+    ///
+    /// The manager asks this for each request with a session that is kept in its cookie. A record that is
+    /// found is used only if nothing has waited since, so that no login outlives its end.
+    ///
+    /// By default this only calls [`is_session_revoked`](Self::is_session_revoked). A store in another
+    /// process should implement it, to save one of two round trips. A store that answers at once, such as
+    /// [`MemoryLoginStore`](crate::MemoryLoginStore), should not: it would look for logins of which nothing
+    /// asks.
+    fn check_session(
+        &self,
+        session: LoginKey,
+        login: LoginKey,
+        now: i64,
+    ) -> impl Future<Output = Result<SessionCheck, StoreError>> + Send {
+        let _ = login;
+        async move {
+            let is_revoked = self.is_session_revoked(session, now).await?;
+            Ok(match is_revoked {
+                true => SessionCheck::Revoked,
+                false => SessionCheck::Valid,
+            })
+        }
+    }
 
     /// Where failed tries are counted if the application does not choose: in the same database, for a
     /// store that also implements [`ThrottleStore`](crate::throttle::ThrottleStore).

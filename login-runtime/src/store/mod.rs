@@ -2,9 +2,10 @@
 //!
 //! A session alone cannot promise that a log out is final: a slow request that still has the session
 //! writes it back, and a copied cookie works until it expires. With a [`LoginStore`], each login is a
-//! [`LoginRecord`], and the session only carries its token. Each request that asks for the user looks the
-//! record up; without its record, a token is worthless. A store sees only the SHA-256 of a token, so its
-//! contents log nobody in.
+//! [`LoginRecord`], and the session or the login cookie only names it. Each request that asks for the user
+//! looks the record up; without its record, a name is worthless. A session on a server contains a token, of
+//! which the login store sees only the SHA-256. A cookie contains the key of the record, and is encrypted. So
+//! the contents of a login store log nobody in.
 //!
 //! | store | feature | for |
 //! |---|---|---|
@@ -18,6 +19,7 @@
 //! A store of your own implements [`LoginStore`]; `login_runtime::test::store` (feature `test-util`) tests
 //! it.
 
+pub(crate) mod ahead;
 pub(crate) mod cached;
 pub(crate) mod deadline;
 pub(crate) mod event_sink;
@@ -49,7 +51,7 @@ pub(crate) use crate::error::Full;
 pub use crate::{
     core::login::{
         FamilyKey, Inserted, InvalidLoginKey, LoginKey, LoginOwner, LoginRecord, LoginSelector,
-        MaxLogins, TokenFamily,
+        MaxLogins, SessionCheck, TokenFamily,
     },
     error::StoreError,
 };

@@ -32,7 +32,7 @@ use self::{
 use crate::{
     core::{
         FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, MaxLogins,
-        TokenFamily, throttle::CounterKey,
+        SessionCheck, TokenFamily, throttle::CounterKey,
     },
     error::StoreError,
     store::{login_store::LoginStore, throttle_store::AnyThrottleStore},
@@ -192,7 +192,7 @@ impl RedisLoginStore {
     pub async fn new(url: &str) -> Result<Self, StoreError> {
         let connections = Connections::to(Client::open(url)?);
         let store = Self::over(connections);
-        store.ask(&cmd("PING"), Repeatable::Yes).await?;
+        store.connections.open().await?;
         Ok(store)
     }
 
@@ -277,18 +277,21 @@ impl RedisLoginStore {
         Ok(T::from_owned_redis_value(answer)?)
     }
 
+    /// Finds a login, and whether a session is recorded as ended if the arguments contain one.
     async fn find_login(
         &self,
-        key: LoginKey,
+        args: impl ToRedisArgs,
         now: i64,
         shown: Shown,
-    ) -> Result<Option<LoginRecord>, StoreError> {
-        let answer = self.answer_of(&FIND_LOGIN, Repeatable::Yes, login_id(key));
+    ) -> Result<SessionCheck, StoreError> {
+        let answer = self.answer_of(&FIND_LOGIN, Repeatable::Yes, args);
         let record = match answer.await? {
-            Value::Nil => return Ok(None),
-            answer => read_login(answer, shown)?,
+            Value::Int(_) => return Ok(SessionCheck::Revoked),
+            Value::Nil => None,
+            answer => Some(read_login(answer, shown)?),
         };
-        Ok(Some(record).filter(|record| now < record.expires_at))
+        let record = record.filter(|record| now < record.expires_at);
+        Ok(SessionCheck::ValidWithLogin(record))
     }
 
     /// Ends all logins, or all families, that exist when the call starts.
@@ -428,6 +431,14 @@ fn read_login(stored: Value, shown: Shown) -> Result<LoginRecord, StoreError> {
     }
 }
 
+/// The login that was found, where no session was asked about.
+fn login_of(found: SessionCheck) -> Option<LoginRecord> {
+    match found {
+        SessionCheck::ValidWithLogin(record) => record,
+        _ => None,
+    }
+}
+
 /// A row in Redis, from which each field is taken once.
 struct Row(Fields);
 
@@ -536,7 +547,8 @@ impl LoginStore for RedisLoginStore {
     }
 
     async fn find(&self, key: LoginKey, now: i64) -> Result<Option<LoginRecord>, StoreError> {
-        self.find_login(key, now, Shown::Yes).await
+        let found = self.find_login(login_id(key), now, Shown::Yes);
+        Ok(login_of(found.await?))
     }
 
     async fn find_for_auth(
@@ -544,7 +556,8 @@ impl LoginStore for RedisLoginStore {
         key: LoginKey,
         now: i64,
     ) -> Result<Option<LoginRecord>, StoreError> {
-        self.find_login(key, now, Shown::No).await
+        let found = self.find_login(login_id(key), now, Shown::No);
+        Ok(login_of(found.await?))
     }
 
     async fn touch(&self, key: LoginKey, last_seen: i64) -> Result<(), StoreError> {
@@ -705,6 +718,16 @@ impl LoginStore for RedisLoginStore {
         let until: Option<f64> = FromRedisValue::from_owned_redis_value(until)?;
         // Scores are floating-point numbers, which are exact for millions of years.
         Ok(until.is_some_and(|until| (now as f64) < until))
+    }
+
+    async fn check_session(
+        &self,
+        session: LoginKey,
+        login: LoginKey,
+        now: i64,
+    ) -> Result<SessionCheck, StoreError> {
+        let args = (login_id(login), login_id(session), now);
+        self.find_login(args, now, Shown::No).await
     }
 
     fn throttle_store(&self) -> Option<AnyThrottleStore> {

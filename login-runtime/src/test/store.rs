@@ -34,7 +34,7 @@ use tokio::{sync::Barrier, time::timeout};
 
 use crate::store::{
     FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, LoginStore, MaxLogins,
-    StoreError, TokenFamily,
+    SessionCheck, StoreError, TokenFamily,
 };
 
 /// The present time of most tests.
@@ -85,6 +85,7 @@ pub async fn run<S: LoginStore>(store: Arc<S>) {
     a_purge_deletes_expired_rows_and_no_others(store).await;
     a_purge_deletes_idle_logins(store).await;
     a_session_is_revoked_until_the_given_time(store).await;
+    a_session_is_checked_together_with_its_login(store).await;
     the_families_of_a_user_are_limited(store).await;
     the_revocations_of_a_user_are_limited(store).await;
     a_cancelled_call_does_no_harm(store).await;
@@ -1492,6 +1493,48 @@ async fn a_session_is_revoked_until_the_given_time<S: LoginStore>(store: &Arc<S>
     assert!(
         answers.into_iter().all(|revoked| revoked),
         "concurrent calls may revoke the same session"
+    );
+}
+
+async fn a_session_is_checked_together_with_its_login<S: LoginStore>(store: &Arc<S>) {
+    let record = login(&new_user());
+    let key = insert(&**store, &record).await;
+    let session = new_key();
+    let until = NOW + 100;
+    for (login, now) in [(key, NOW), (new_key(), NOW), (key, record.expires_at)] {
+        match ok(store.check_session(session, login, now).await) {
+            SessionCheck::Valid => {}
+            SessionCheck::ValidWithLogin(found) => assert_eq!(
+                found,
+                ok(store.find_for_auth(login, now).await),
+                "a login that is found with its session is the one that is found alone"
+            ),
+            SessionCheck::Revoked => panic!("a session that has not ended is not revoked"),
+        }
+    }
+    ok(store
+        .revoke_session(session, owner(NOBODY), until, MANY_REVOKED)
+        .await);
+    for login in [key, new_key()] {
+        assert_eq!(
+            ok(store.check_session(session, login, until - 1).await),
+            SessionCheck::Revoked,
+            "a revoked session is revoked whatever login is in it"
+        );
+    }
+    assert_ne!(
+        ok(store.check_session(session, key, until).await),
+        SessionCheck::Revoked,
+        "a revocation ends at the given time"
+    );
+    // A login may have the same key as its session.
+    ok(store
+        .revoke_session(key, owner(NOBODY), until, MANY_REVOKED)
+        .await);
+    assert_eq!(
+        ok(store.check_session(key, key, NOW).await),
+        SessionCheck::Revoked,
+        "a revoked session is revoked although its login is found"
     );
 }
 

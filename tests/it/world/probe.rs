@@ -14,7 +14,7 @@ use std::{
 use login_runtime::{
     store::{
         FamilyKey, Inserted, LoginKey, LoginOwner, LoginRecord, LoginSelector, LoginStore,
-        MaxLogins, StoreError, TokenFamily,
+        MaxLogins, SessionCheck, StoreError, TokenFamily,
     },
     throttle::AnyThrottleStore,
 };
@@ -80,6 +80,8 @@ struct State {
     claimed: Vec<TokenFamily>,
     /// Every login that was inserted, if logins that have ended are found too.
     ended: Option<HashMap<LoginKey, LoginRecord>>,
+    /// Whether a session is checked together with its login.
+    together: bool,
     /// The login that was inserted last.
     inserted: Option<(LoginKey, LoginRecord)>,
 }
@@ -156,6 +158,11 @@ impl Probe {
     /// Finds logins that have ended, too, like a store that does not check it.
     pub(crate) fn find_ended(&self) {
         self.0.state.lock().unwrap().ended = Some(HashMap::new());
+    }
+
+    /// Tells about a session and its login at once, like a store in another process.
+    pub(crate) fn check_together(&self) {
+        self.0.state.lock().unwrap().together = true;
     }
 
     /// Removes the hook.
@@ -354,6 +361,22 @@ impl LoginStore for Probe {
 
     async fn is_session_revoked(&self, session: LoginKey, now: i64) -> Result<bool, StoreError> {
         watched!(self, IsBuried: is_session_revoked(session, now))
+    }
+
+    async fn check_session(
+        &self,
+        session: LoginKey,
+        login: LoginKey,
+        now: i64,
+    ) -> Result<SessionCheck, StoreError> {
+        if self.is_session_revoked(session, now).await? {
+            return Ok(SessionCheck::Revoked);
+        }
+        if !self.0.state.lock().unwrap().together {
+            return Ok(SessionCheck::Valid);
+        }
+        let found = self.find_for_auth(login, now).await?;
+        Ok(SessionCheck::ValidWithLogin(found))
     }
 
     fn throttle_store(&self) -> Option<AnyThrottleStore> {

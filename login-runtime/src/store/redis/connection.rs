@@ -124,6 +124,15 @@ impl Connections {
         }))
     }
 
+    /// Opens the connection of this runtime, so that a wrong address or password is known before the first
+    /// call.
+    pub(super) async fn open(&self) -> Result<(), Failed> {
+        if let Self::OfRuntimes(lines) = self {
+            lines.open().await?;
+        }
+        Ok(())
+    }
+
     /// Sends a command and waits for the answer.
     pub(super) async fn ask(&self, command: &Cmd) -> Result<Value, Failed> {
         let answer = match self {
@@ -226,13 +235,19 @@ fn too_slow() -> RedisError {
 }
 
 impl OfRuntimes {
-    async fn ask(self: &Arc<Self>, command: &Cmd) -> Result<Value, Failed> {
+    async fn open(self: &Arc<Self>) -> Result<(Arc<Line>, MultiplexedConnection), Failed> {
         let (line, by_this_call) = self.line()?;
-        let connection = line.connection().await;
-        let connection = connection.map_err(|error| Failed::NotConnected {
-            error,
-            by_this_call,
-        })?;
+        match line.connection().await {
+            Ok(connection) => Ok((line, connection)),
+            Err(error) => Err(Failed::NotConnected {
+                error,
+                by_this_call,
+            }),
+        }
+    }
+
+    async fn ask(self: &Arc<Self>, command: &Cmd) -> Result<Value, Failed> {
+        let (line, connection) = self.open().await?;
         let answer = line.ask(connection, command).await;
         if answer
             .as_ref()
