@@ -67,6 +67,23 @@ impl There {
         list.lines().count() - 1
     }
 
+    /// The ids of all connections but this one.
+    fn ids(&self, connection: &mut Connection) -> Vec<String> {
+        let mut id = cmd("CLIENT");
+        let own: u64 = id.arg("ID").query(connection).unwrap();
+        let mut list = cmd("CLIENT");
+        let list: String = list
+            .arg("LIST")
+            .arg("TYPE")
+            .arg("normal")
+            .query(connection)
+            .unwrap();
+        let ids = list.lines().filter_map(|line| line.split(' ').next());
+        ids.filter(|id| *id != format!("id={own}"))
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// Waits until there are this many.
     fn until(&self, connection: &mut Connection, expected: usize) {
         let start = Instant::now();
@@ -263,6 +280,34 @@ fn a_connection_that_was_cut_between_calls_is_replaced_unseen() {
         assert!(ended.is_ok_and(|ended| ended) != ended_now);
         assert_eq!(store.find(key, 0).await.unwrap(), None);
         assert_eq!(there.count(&mut view), 1);
+    });
+}
+
+#[test]
+fn a_server_that_has_become_a_replica_is_left_after_the_first_log_out_that_it_refuses() {
+    let Some(there) = There::start() else { return };
+    let mut view = there.connect();
+    let mut replicate = |host: &str, port: &str| {
+        let mut command = cmd("REPLICAOF");
+        command.arg(host).arg(port);
+        command.query::<()>(&mut view).unwrap();
+    };
+    runtime().block_on(async {
+        let store = there.store().await;
+        let (key, record) = login(1);
+        store.insert(key, &record, None, 0).await.unwrap();
+        let before = there.ids(&mut there.connect());
+        // Nothing listens on this port.
+        replicate("127.0.0.1", "1");
+        assert!(store.end(key).await.is_err());
+        replicate("NO", "ONE");
+        assert!(store.end(key).await.unwrap());
+        let after = there.ids(&mut there.connect());
+        assert!(
+            after.iter().any(|id| !before.contains(id)),
+            "{before:?} {after:?}"
+        );
+        assert_eq!(after.len(), before.len());
     });
 }
 

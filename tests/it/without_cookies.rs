@@ -64,7 +64,7 @@ async fn purged(session: Session) -> impl Responder {
 
 /// Managers of all kinds, each without a gate and with one.
 fn managers(users: &Users) -> Vec<(String, LoginManager)> {
-    let kinds: [(&str, fn(LoginManagerBuilder) -> LoginManagerBuilder); 4] = [
+    let kinds: [(&str, Settings); 4] = [
         ("session", |builder| builder.session_only()),
         ("store", |builder| {
             builder.login_store(MemoryLoginStore::new())
@@ -81,6 +81,8 @@ fn managers(users: &Users) -> Vec<(String, LoginManager)> {
     let built = kinds.map(|(name, kind)| (name.to_owned(), kind(builder()).build(key()).unwrap()));
     built.into()
 }
+
+type Settings = fn(LoginManagerBuilder) -> LoginManagerBuilder;
 
 #[actix_web::test]
 async fn a_page_that_writes_the_first_session_of_a_browser_runs_once_and_the_session_is_kept() {

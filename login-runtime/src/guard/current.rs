@@ -214,6 +214,10 @@ impl<U: AuthUser> FromRequest for CurrentUser<U> {
 #[debug("CurrentUserFuture")]
 pub struct CurrentUserFuture<U>(Extraction<U>);
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a box would be allocated for each request"
+)]
 enum Extraction<U> {
     /// Behind a guard, the user is known. `None` once it was polled: then it stays pending.
     Done(Option<Result<CurrentUser<U>, Error>>),

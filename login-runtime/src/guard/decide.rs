@@ -41,6 +41,10 @@ pub(crate) type FindUser = fn(&Manager) -> Result<usize, SetupError>;
 pub(crate) type Decision = Result<Option<RequestUser>, Denied>;
 
 /// A decision that may have to wait for a look-up or for code of the application.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a box would be allocated for each request"
+)]
 pub(crate) enum GuardOutcome {
     /// `None` once it was polled: then it stays pending, and lets nothing through.
     Now(Option<Decision>),

@@ -66,6 +66,10 @@ fn short(value: &HeaderValue) -> HeaderValue {
 }
 
 /// The head of a request, or a few parts of it.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a box would be allocated for each request"
+)]
 enum Head {
     All(Box<RequestHead>),
     Few {

@@ -5,7 +5,7 @@
 //! 2. A connection is only used on its own runtime: after its runtime has stopped, it never answers.
 //! 3. One task watches each connection, instead of a timer for each call. If Redis answers nothing for
 //!    [`TIMEOUT`] while calls wait, they all fail, and the connection is given up.
-//! 4. A connection that failed is replaced by the next call. Calls that arrive while it opens wait for the
+//! 4. A connection that failed, or whose server is a replica now, is replaced by the next call. Calls that arrive while it opens wait for the
 //!    same attempt.
 //! 5. There is at most one connection for each runtime. It closes when the store is dropped, or when the
 //!    runtime stops.
@@ -23,7 +23,7 @@ use std::{
 };
 
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, RedisError, Value,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, Value,
     aio::{ConnectionManager, MultiplexedConnection},
     io::tcp::TcpSettings,
 };
@@ -135,11 +135,13 @@ impl Connections {
 
     /// Sends a command and waits for the answer.
     pub(super) async fn ask(&self, command: &Cmd) -> Result<Value, Failed> {
-        let answer = match self {
-            Self::Given(connection) => connection.clone().send_packed_command(command).await?,
-            Self::OfRuntimes(lines) => lines.ask(command).await?,
-        };
-        Ok(answer.extract_error()?)
+        match self {
+            Self::Given(connection) => {
+                let answer = connection.clone().send_packed_command(command).await?;
+                Ok(answer.extract_error()?)
+            }
+            Self::OfRuntimes(lines) => lines.ask(command).await,
+        }
     }
 }
 
@@ -230,6 +232,13 @@ impl Line {
     }
 }
 
+/// Whether the next call needs another connection after this error. After a failover, the old server may go
+/// on as a replica, while its address leads to the new one.
+fn ends_connection(error: &RedisError) -> bool {
+    error.is_unrecoverable_error()
+        || matches!(error.kind(), ErrorKind::ReadOnly | ErrorKind::MasterDown)
+}
+
 fn too_slow() -> RedisError {
     io::Error::from(io::ErrorKind::TimedOut).into()
 }
@@ -249,10 +258,8 @@ impl OfRuntimes {
     async fn ask(self: &Arc<Self>, command: &Cmd) -> Result<Value, Failed> {
         let (line, connection) = self.open().await?;
         let answer = line.ask(connection, command).await;
-        if answer
-            .as_ref()
-            .is_err_and(RedisError::is_unrecoverable_error)
-        {
+        let answer = answer.and_then(Value::extract_error);
+        if answer.as_ref().is_err_and(ends_connection) {
             self.forget(&line);
         }
         Ok(answer?)
