@@ -23,12 +23,11 @@ use login_runtime::{
 use serde_json::{Value, json};
 
 use crate::{
-    is_quick, many,
+    many::{self, TIMES},
     plot::{self, Curve},
+    processes::resident,
+    quick::is_quick,
 };
-
-/// How often each time is measured. The fastest counts, since other work only makes it slower.
-pub(crate) const TIMES: usize = 15;
 
 pub(crate) fn measure() -> io::Result<Value> {
     let routes_most = if is_quick() { 1000 } else { 10_000 };
@@ -114,16 +113,6 @@ fn curves(curves: &[Curve]) -> Value {
         .map(|(name, points)| ((*name).to_owned(), json!(points)))
         .collect::<serde_json::Map<_, _>>()
         .into()
-}
-
-/// The memory of this process, in bytes.
-pub(crate) fn resident() -> f64 {
-    let text = fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = text
-        .split(' ')
-        .nth(1)
-        .and_then(|pages| pages.parse::<f64>().ok());
-    pages.unwrap_or(0.0) * 4096.0
 }
 
 /// Asks for a million different paths of a declared route with a parameter, and for as many without a

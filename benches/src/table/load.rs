@@ -9,7 +9,7 @@ use login_benches::{
 use serde_json::{Value, json};
 
 use crate::{
-    delay, is_quick, postgres::Postgres, processes, processes::time_used, redis::Redis,
+    delay, postgres::Postgres, processes, processes::time_used, quick::is_quick, redis::Redis,
     server::Server,
 };
 

@@ -14,6 +14,7 @@ mod many;
 mod plot;
 mod postgres;
 mod processes;
+mod quick;
 mod redis;
 mod report;
 mod requests;
@@ -26,7 +27,7 @@ use std::{env, io};
 use login_benches::counts;
 use serde_json::Value;
 
-use self::results::keep;
+use self::{quick::QUICK, results::keep};
 
 type Measure = fn() -> io::Result<Value>;
 
@@ -42,13 +43,6 @@ const PARTS: [(&str, Measure); 6] = [
 
 /// The argument with which nothing is measured.
 const PRINT: &str = "print";
-/// The argument with which everything is measured roughly.
-const QUICK: &str = "quick";
-
-/// Whether the measurements only have to run, and need not be exact.
-pub(crate) fn is_quick() -> bool {
-    env::args().any(|argument| argument == QUICK)
-}
 
 fn main() -> io::Result<()> {
     let asked = env::args().skip(1).filter(|argument| argument != QUICK);

@@ -43,3 +43,13 @@ pub(crate) fn memory(pid: u32) -> u64 {
     };
     family(pid).into_iter().map(of).sum()
 }
+
+/// The memory of this process, in bytes.
+pub(crate) fn resident() -> f64 {
+    let text = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = text
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<f64>().ok());
+    pages.unwrap_or(0.0) * 4096.0
+}

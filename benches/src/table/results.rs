@@ -5,7 +5,7 @@ use std::{fs, io, path::PathBuf};
 use login_benches::counts::{package_directory, target_directory};
 use serde_json::{Map, Value};
 
-use crate::is_quick;
+use crate::quick::is_quick;
 
 /// Writes the measurements of a part, in place of its earlier ones.
 pub(crate) fn keep(part: &str, measured: &Value) -> io::Result<()> {
