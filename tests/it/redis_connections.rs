@@ -220,7 +220,7 @@ fn threads_beside_the_runtime_use_its_connection() {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(async {
+    let _store = runtime.block_on(async {
         let store = there.store().await;
         let (key, record) = login(1);
         store.insert(key, &record, None, 0).await.unwrap();
@@ -234,6 +234,7 @@ fn threads_beside_the_runtime_use_its_connection() {
         for thread in threads {
             assert_eq!(thread.await.unwrap().unwrap().as_ref(), Some(&record));
         }
+        store
     });
     assert_eq!(there.count(&mut view), 1);
 }
