@@ -101,9 +101,9 @@ const BATCH: u32 = 256;
 ///
 /// # Security
 ///
-/// Keys are hashes, and the seeds of remember tokens are useless without the application's key, so a
-/// copy of the data cannot be used to log in. It does show which users were logged in, and from
-/// where. A person who can write to Redis can log in as any user.
+/// Keys are hashes, or are only accepted inside an encrypted cookie, and the seeds of remember tokens are
+/// useless without the application's key, so a copy of the data cannot be used to log in. It does show which
+/// users were logged in, and from where. A person who can write to Redis can log in as any user.
 ///
 /// A log out is only as durable as the data in Redis. If Redis restarts from an older snapshot, or fails
 /// over to a replica that lags behind, logins that had ended are valid again. Use an append-only file,

@@ -691,9 +691,9 @@ macro_rules! sql_store {
 ///
 /// # Security
 ///
-/// Keys are hashes, and the seeds of remember tokens are useless without the application's key, so a
-/// copy of the file cannot be used to log in. It does show which users were logged in, and from
-/// where. A person who can write to the file can log in as any user.
+/// Keys are hashes, or are only accepted inside an encrypted cookie, and the seeds of remember tokens are
+/// useless without the application's key, so a copy of the file cannot be used to log in. It does show which
+/// users were logged in, and from where. A person who can write to the file can log in as any user.
 #[cfg(feature = "sqlite")]
 #[derive(Clone)]
 pub struct SqliteLoginStore {
@@ -739,9 +739,9 @@ sql_event_sink!(SqliteLoginStore, sqlite, sqlx::Sqlite);
 ///
 /// # Security
 ///
-/// Keys are hashes, and the seeds of remember tokens are useless without the application's key, so a
-/// copy of the tables cannot be used to log in. It does show which users were logged in, and from
-/// where. A person who can write to the tables can log in as any user. A standby that takes over
+/// Keys are hashes, or are only accepted inside an encrypted cookie, and the seeds of remember tokens are
+/// useless without the application's key, so a copy of the tables cannot be used to log in. It does show which
+/// users were logged in, and from where. A person who can write to the tables can log in as any user. A standby that takes over
 /// before it has received a log out restores that login; use synchronous commit where this matters.
 #[cfg(feature = "postgres")]
 #[derive(Clone)]
