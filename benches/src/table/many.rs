@@ -71,7 +71,13 @@ pub(crate) fn measure() -> io::Result<Many> {
         };
         add(
             "memory",
-            of(MemoryLoginStore::new(), Fill::LogIns(1), true).await,
+            of(
+                // Room for the log ins while it is purged, too.
+                MemoryLoginStore::with_capacity(4 * most() as usize),
+                Fill::LogIns(1),
+                true,
+            )
+            .await,
         );
         let (store, pool, file) = sqlite().await?;
         add("SQLite", of(store, Fill::Sqlite(pool), false).await);
