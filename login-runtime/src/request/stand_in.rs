@@ -8,8 +8,9 @@
 //! - [`WHO`], which say who the user is, if there is a cookie.
 //!
 //! That is enough to look up the user. What may be less exact is the form of a refusal: `next` may be missing,
-//! a page with htmx gets the answer for a script, and the event of a client without cookies lacks its user agent. A request loader, and a function that finds the address
-//! of the client, may read each header, so they get all.
+//! a page with htmx gets the answer for a script, and the event of a client without cookies lacks its user
+//! agent. A request loader, and a function that finds the address of the client, may read each header, so they
+//! get all.
 
 use std::{mem, net::SocketAddr, rc::Rc, sync::Arc};
 

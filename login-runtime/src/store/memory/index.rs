@@ -1,16 +1,15 @@
 //! The index: which rows belong to which owner and family, and the texts that logins share.
 //!
-//! These are ordered sets, because a hash set moves all its elements when it grows, and all calls
+//! These are ordered sets and maps, because a hash set moves all its elements when it grows, and all calls
 //! would wait for that.
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeSet, HashMap, hash_map::Entry},
-    hash::BuildHasherDefault,
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
 };
 
-use super::shard::{KeyHasher, Login, OwnerKey, RevocationKey};
+use super::shard::{Login, OwnerKey, RevocationKey};
 use crate::store::{FamilyKey, LoginKey, LoginOwner, LoginRecord};
 
 #[derive(Default)]
@@ -23,7 +22,7 @@ pub(super) struct Index {
     /// deleted first comes first.
     pub(super) revocations: BTreeSet<(OwnerKey, RevocationKey)>,
     /// How many revocations there are of the owners with the same hash, most often of one owner.
-    revoked_by_hash: HashMap<u64, usize, BuildHasherDefault<KeyHasher>>,
+    revoked_by_hash: BTreeMap<u64, usize>,
     /// Each login that has a family, by the family, which may have expired before.
     pub(super) family_logins: BTreeSet<(FamilyKey, LoginKey)>,
     /// Texts that many logins have in common.
